@@ -1,0 +1,286 @@
+//! The environment: the only place with sockets, clock, tasks, randomness, DNS and interfaces.
+//!
+//! Invariant: product code reaches the world only through this trait, so it runs unchanged on
+//! the real system and in simulation.
+
+use portway_core::dns::{Answer, Question};
+use portway_core::path::{Path, PathId};
+use portway_core::{Failure, Time};
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// A boxed future that may move between threads.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// Everything outside of the process that portway needs.
+pub trait Environment: Send + Sync + 'static {
+    /// The current time on a monotone clock.
+    fn now(&self) -> Time;
+
+    /// A timer that is not armed.
+    fn timer(&self) -> Box<dyn Timer>;
+
+    /// Runs a task to its end. The environment counts the tasks that are alive.
+    fn spawn(&self, task: BoxFuture<()>);
+
+    /// Fills `out` with unpredictable bytes (simulated: seeded ones).
+    fn fill_random(&self, out: &mut [u8]);
+
+    /// Opens a TCP connection. Dropping the future abandons the attempt.
+    fn tcp_connect(&self, request: TcpConnect) -> BoxFuture<io::Result<Box<dyn TcpStream>>>;
+
+    /// Opens a TCP listener.
+    ///
+    /// # Errors
+    /// The system's error, such as an address in use.
+    fn tcp_listen(&self, request: ListenAddress) -> io::Result<Box<dyn TcpListener>>;
+
+    /// Opens a UDP socket, connected when `remote` is given.
+    ///
+    /// # Errors
+    /// The system's error.
+    fn udp_bind(&self, request: UdpBind) -> io::Result<Arc<dyn UdpSocket>>;
+
+    /// Asks the resolver. A positive answer without records is `Ok` with an empty list; a name
+    /// that does not exist is a failure of kind `NameNotFound`.
+    fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>>;
+
+    /// The paths as they are now.
+    fn paths(&self) -> Vec<Path>;
+
+    /// Resolves when the paths differ from `known`, at once if they already do.
+    fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>>;
+}
+
+/// A timer that can be set again without a new allocation.
+pub trait Timer: Send {
+    /// Arms the timer for `deadline`, or disarms it.
+    fn reset(&mut self, deadline: Option<Time>);
+
+    /// Ready once when the deadline has come; pending while not armed.
+    fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<()>;
+}
+
+/// A request for a TCP connection.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TcpConnect {
+    /// Where to.
+    pub remote: SocketAddr,
+    /// The address to bind first.
+    pub local: Option<SocketAddr>,
+    /// The path to be bound to.
+    pub path: Option<PathId>,
+    /// Options that must hold from the first packet on.
+    pub options: TcpOptions,
+}
+
+impl TcpConnect {
+    /// A connection from wherever the system likes.
+    pub fn to(remote: SocketAddr) -> Self {
+        TcpConnect {
+            remote,
+            local: None,
+            path: None,
+            options: TcpOptions::default(),
+        }
+    }
+}
+
+/// TCP options that portway sets; `None` leaves the system's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TcpOptions {
+    /// Nagle's algorithm off.
+    pub no_delay: Option<bool>,
+    /// Keep-alive probes after this idle time; `Some(None)` switches them off.
+    pub keep_alive: Option<Option<Duration>>,
+    /// Unacknowledged data ends the connection after this time (TCP_USER_TIMEOUT).
+    pub user_timeout: Option<Option<Duration>>,
+    /// The differentiated services code point, 0 to 63.
+    pub dscp: Option<u8>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ListenAddress {
+    /// The local address; port zero lets the system choose.
+    pub local: SocketAddr,
+    /// The path whose interface alone is listened on.
+    pub path: Option<PathId>,
+    /// Connections that the system may hold before they are accepted.
+    pub backlog: u32,
+}
+
+impl ListenAddress {
+    /// Listens on `local` with the default backlog.
+    pub fn on(local: SocketAddr) -> Self {
+        ListenAddress {
+            local,
+            path: None,
+            backlog: 1024,
+        }
+    }
+}
+
+/// A request for a UDP socket.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UdpBind {
+    /// The local address; port zero lets the system choose.
+    pub local: SocketAddr,
+    /// The peer, when the socket shall be connected.
+    pub remote: Option<SocketAddr>,
+    /// The path to be bound to.
+    pub path: Option<PathId>,
+    /// The differentiated services code point, 0 to 63.
+    pub dscp: Option<u8>,
+}
+
+impl UdpBind {
+    /// A socket bound to `local`.
+    pub fn on(local: SocketAddr) -> Self {
+        UdpBind {
+            local,
+            remote: None,
+            path: None,
+            dscp: None,
+        }
+    }
+
+    /// A socket connected to `remote` from wherever the system likes.
+    pub fn to(remote: SocketAddr) -> Self {
+        let any: IpAddr = match remote {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        UdpBind {
+            local: SocketAddr::new(any, 0),
+            remote: Some(remote),
+            path: None,
+            dscp: None,
+        }
+    }
+}
+
+/// A connected TCP socket. The `try_` methods never block and never register a waker.
+pub trait TcpStream: Send + Sync {
+    /// Reads into `out`; zero is the peer's end of stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there yet; otherwise the connection's end.
+    fn try_read(&self, out: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes as much as the system takes.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the send buffer is full; otherwise the connection's end.
+    fn try_write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Ready when `try_read` may give something. Only the last waker is kept.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ready when `try_write_vectored` may take something. Only the last waker is kept.
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends the sending direction in an orderly way (FIN).
+    ///
+    /// # Errors
+    /// The system's error.
+    fn shutdown_write(&self) -> io::Result<()>;
+
+    /// Ends both directions at once (RST); whatever is queued is lost.
+    fn abort(&self);
+
+    /// Bytes, the FIN included, that the peer has not acknowledged yet.
+    ///
+    /// # Errors
+    /// The connection's end.
+    fn unacknowledged(&self) -> io::Result<usize>;
+
+    /// Takes an error that arrived without a read or write, such as a reset.
+    fn take_error(&self) -> Option<io::Error>;
+
+    /// Changes options of the live connection; `None` fields stay as they are.
+    ///
+    /// # Errors
+    /// The system's error for the first option that it refuses.
+    fn set_options(&self, options: &TcpOptions) -> io::Result<()>;
+
+    /// The measured smoothed round-trip time, if there is one yet.
+    fn rtt(&self) -> Option<Duration>;
+
+    /// The maximum segment size in bytes, if known.
+    fn max_segment_size(&self) -> Option<usize>;
+
+    /// The local address.
+    fn local_address(&self) -> SocketAddr;
+
+    /// The peer's address.
+    fn peer_address(&self) -> SocketAddr;
+}
+
+/// A listening TCP socket.
+pub trait TcpListener: Send + Sync {
+    /// Takes the next connection.
+    ///
+    /// # Errors
+    /// The system's error; after one, the listener can still be used.
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Box<dyn TcpStream>>>;
+
+    /// The address that it listens on, with the port that the system chose.
+    fn local_address(&self) -> SocketAddr;
+}
+
+/// A UDP socket.
+pub trait UdpSocket: Send + Sync {
+    /// Sends one datagram; `remote` is `None` on a connected socket.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `EMSGSIZE` for one that is too large, or a pending ICMP error.
+    fn try_send(&self, datagram: &[u8], remote: Option<SocketAddr>) -> io::Result<()>;
+
+    /// Sends several datagrams to the same peer with as few system calls as possible and says
+    /// how many were taken.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::try_send`], for the first one.
+    fn try_send_batch(&self, datagrams: &[&[u8]], remote: Option<SocketAddr>) -> io::Result<usize>;
+
+    /// Receives one datagram. A datagram longer than `out` is an error, never cut.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `InvalidData` for one that did not fit, or a pending ICMP error.
+    fn try_receive(&self, out: &mut [u8]) -> io::Result<ReceivedDatagram>;
+
+    /// Ready when `try_receive` may give something. Only the last waker is kept.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ready when `try_send` may take something. Only the last waker is kept.
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// The largest payload in bytes that can be sent now; without fragmentation when asked.
+    fn payload_max(&self, remote: SocketAddr, may_fragment: bool) -> usize;
+
+    /// The local address.
+    fn local_address(&self) -> SocketAddr;
+}
+
+/// What is known of a datagram that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedDatagram {
+    /// The length in bytes.
+    pub len: usize,
+    /// Who sent it.
+    pub remote: SocketAddr,
+    /// The address that it was sent to, when the system says.
+    pub local: Option<IpAddr>,
+    /// The two ECN bits, when the system says.
+    pub ecn: Option<u8>,
+}

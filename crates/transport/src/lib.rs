@@ -1,0 +1,6 @@
+//! The I/O part of portway: the environment, TLS, name resolution, paths and the race's driver.
+//!
+//! Nothing else in the workspace opens a socket or reads a clock.
+
+pub mod environment;
+pub mod layer;
