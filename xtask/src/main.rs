@@ -1,2 +1,70 @@
-//! Gates.
-fn main() {}
+//! The gates of the repository: `cargo xtask tidy`, `trace`, `full`, `bench` and `mutants`.
+//!
+//! Invariant: a gate reads the tree and says what is wrong; only `trace --write`, `full` and
+//! `bench` write, and only the pages under `docs` that say so at their top.
+
+mod bench;
+mod full;
+mod mutants;
+mod repository;
+mod source;
+mod tidy;
+mod trace;
+
+use repository::Repository;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask <gate>
+
+  tidy              crate arrows, sizes, file heads, licences, paths named in the documentation
+  trace [--write]   requirement rows against the tests that they name; --write renews the pages
+  full              everything, with every peer and tool that is present; writes docs/full-run.md
+  bench [ARGS]      builds and runs the benchmarks; writes docs/performance.md
+  mutants [ARGS]    mutation tests over race, plan and send queue; ARGS go to cargo-mutants
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (gate, rest) = match arguments.split_first() {
+        Some((gate, rest)) => (gate.as_str(), rest),
+        None => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = Repository::open().and_then(|repository| match gate {
+        "tidy" => tidy::run(&repository),
+        "trace" => trace::run(&repository, rest.iter().any(|flag| flag == "--write")),
+        "full" => full::run(&repository),
+        "bench" => bench::run(&repository, rest),
+        "mutants" => mutants::run(&repository, rest),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => Err(vec![format!("no gate is called {other}\n\n{USAGE}")]),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(findings) => {
+            for finding in &findings {
+                eprintln!("{gate}: {finding}");
+            }
+            eprintln!("{gate}: {} finding(s)", findings.len());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a gate ends with: nothing, or everything that it found.
+type Outcome<T = ()> = Result<T, Vec<String>>;
+
+/// `Ok` when there are no findings.
+fn verdict(findings: Vec<String>) -> Outcome {
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        Err(findings)
+    }
+}

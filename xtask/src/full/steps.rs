@@ -1,0 +1,175 @@
+//! The steps of a full run and what each needs of the machine.
+
+use crate::repository::Repository;
+use crate::{Outcome, bench, mutants, tidy, trace};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// One step.
+pub(super) struct Step {
+    /// Its name on the page.
+    pub(super) name: String,
+    /// What it does.
+    pub(super) work: Work,
+    /// Variables that it is started with.
+    pub(super) environment: Vec<(&'static str, &'static str)>,
+    /// Why it cannot run here, if so.
+    pub(super) obstacle: Option<String>,
+}
+
+/// What a step does.
+pub(super) enum Work {
+    /// Starts a program, whose output becomes a log.
+    Command(Vec<String>),
+    /// Calls a gate of this crate.
+    Gate(fn(&Repository) -> Outcome),
+}
+
+impl Step {
+    fn command(name: &str, line: &str) -> Step {
+        Step {
+            name: name.to_owned(),
+            work: Work::Command(line.split(' ').map(str::to_owned).collect()),
+            environment: Vec::new(),
+            obstacle: None,
+        }
+    }
+
+    fn gate(name: &str, gate: fn(&Repository) -> Outcome) -> Step {
+        Step {
+            name: name.to_owned(),
+            work: Work::Gate(gate),
+            environment: Vec::new(),
+            obstacle: None,
+        }
+    }
+
+    fn with(mut self, name: &'static str, value: &'static str) -> Step {
+        self.environment.push((name, value));
+        self
+    }
+
+    /// Skips the step for the first of these obstacles.
+    fn unless(mut self, obstacles: impl IntoIterator<Item = Option<String>>) -> Step {
+        self.obstacle = obstacles.into_iter().flatten().next();
+        self
+    }
+}
+
+/// Every step, in order.
+pub(super) fn all(repository: &Repository) -> Vec<Step> {
+    let mut steps = vec![
+        Step::command("fmt", "cargo fmt --all -- --check"),
+        Step::command(
+            "clippy",
+            "cargo clippy --workspace --all-targets -- -D warnings",
+        ),
+        Step::command("doc", "cargo doc --workspace --no-deps").with("RUSTDOCFLAGS", "-D warnings"),
+        Step::gate("tidy", tidy::run),
+        Step::gate("trace", |repository| trace::run(repository, false)),
+        Step::command("demo", "cargo run --bin portway -- demo"),
+        Step::command("tests", "cargo test --workspace --no-fail-fast"),
+        Step::command(
+            "interop",
+            "cargo test -p portway-tests --test interop -- --nocapture",
+        )
+        .unless([
+            no_test(repository, "interop"),
+            missing_tool("openssl", "version"),
+        ]),
+        Step::command(
+            "netns",
+            "cargo test -p portway-tests --test netns -- --include-ignored --nocapture",
+        )
+        .unless([
+            no_test(repository, "netns"),
+            missing_tool("ip", "-V"),
+            missing_tool("nft", "--version"),
+            no_namespaces(),
+        ]),
+        Step::command(
+            "long tests",
+            "cargo test --workspace --no-fail-fast -- --include-ignored",
+        )
+        .with("PORTWAY_LONG", "1"),
+        Step::command("deny", "cargo deny check licenses bans sources")
+            .unless([missing_cargo_tool("deny")]),
+        Step::command("advisories", "cargo deny check advisories")
+            .unless([missing_cargo_tool("deny"), no_internet()]),
+        Step::gate("mutants", |repository| mutants::run(repository, &[]))
+            .unless([missing_cargo_tool("mutants")]),
+    ];
+    steps.extend(fuzz(repository));
+    let no_bench = (!bench::is_present(repository)).then(|| "bench/ is absent".to_owned());
+    steps.push(Step::gate("bench", |repository| bench::run(repository, &[])).unless([no_bench]));
+    steps
+}
+
+/// One step for each fuzz target.
+fn fuzz(repository: &Repository) -> Vec<Step> {
+    let no_targets = (!repository.exists("fuzz/Cargo.toml")).then(|| "fuzz/ is absent".to_owned());
+    let obstacle = no_targets
+        .or_else(|| missing_tool("rustup", "+nightly --version").map(|_| "no nightly".to_owned()))
+        .or_else(|| missing_cargo_tool("fuzz"));
+    if obstacle.is_some() {
+        return vec![Step::command("fuzz", "cargo fuzz").unless([obstacle])];
+    }
+    let targets = repository.files().iter().filter_map(|file| {
+        let name = file.strip_prefix("fuzz/fuzz_targets/")?;
+        name.strip_suffix(".rs")
+    });
+    targets
+        .map(|target| {
+            let line = format!("cargo +nightly fuzz run {target} -- -max_total_time=300");
+            Step::command(&format!("fuzz {target}"), &line)
+        })
+        .collect()
+}
+
+/// An obstacle when the evidence crate has no such test binary.
+fn no_test(repository: &Repository, name: &str) -> Option<String> {
+    let manifest = repository.read("tests/Cargo.toml").unwrap_or_default();
+    let is_declared = manifest.contains(&format!("name = \"{name}\""));
+    let is_found = ["tests/tests/{}.rs", "tests/tests/{}/main.rs"]
+        .iter()
+        .any(|path| repository.exists(&path.replace("{}", name)));
+    (!is_declared && !is_found).then(|| format!("there is no test binary {name}"))
+}
+
+/// An obstacle when a program cannot be started.
+fn missing_tool(program: &str, arguments: &str) -> Option<String> {
+    (!starts(program, &arguments.split(' ').collect::<Vec<_>>()))
+        .then(|| format!("{program} is not installed"))
+}
+
+fn missing_cargo_tool(name: &str) -> Option<String> {
+    (!starts("cargo", &[name, "--version"])).then(|| format!("cargo-{name} is not installed"))
+}
+
+fn starts(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// An obstacle when this user may not make network namespaces.
+fn no_namespaces() -> Option<String> {
+    let may = starts("unshare", &["--net", "true"])
+        || starts("unshare", &["--user", "--map-root-user", "--net", "true"]);
+    (!may).then(|| "network namespaces are not permitted here".to_owned())
+}
+
+/// An obstacle when the advisory database cannot be fetched.
+fn no_internet() -> Option<String> {
+    let is_reachable = ("github.com", 443)
+        .to_socket_addrs()
+        .into_iter()
+        .flatten()
+        .any(|address| TcpStream::connect_timeout(&address, Duration::from_secs(3)).is_ok());
+    (!is_reachable).then(|| "the advisory database cannot be reached from here".to_owned())
+}
