@@ -8,6 +8,7 @@ pub mod dns;
 pub mod endpoint;
 pub mod failure;
 pub mod path;
+pub mod property;
 pub mod race;
 pub mod security;
 pub mod stack;
