@@ -3,4 +3,8 @@
 //! Nothing else in the workspace opens a socket or reads a clock.
 
 pub mod environment;
+pub mod failure_map;
 pub mod layer;
+pub mod real;
+
+pub use real::RealEnvironment;

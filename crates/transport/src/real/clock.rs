@@ -1,0 +1,73 @@
+//! The clock and timers of the real environment, on tokio's time.
+//!
+//! Invariant: a timer wakes its task no earlier than its deadline, and at most once per arming.
+
+use crate::environment::Timer;
+use portway_core::Time;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::time::{Instant, Sleep};
+
+/// The clock; its origin is the environment's creation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Clock {
+            origin: Instant::now(),
+        }
+    }
+
+    pub(super) fn now(self) -> Time {
+        Time::from_origin(self.origin.elapsed())
+    }
+
+    pub(super) fn timer(self) -> Box<dyn Timer> {
+        Box::new(RealTimer {
+            origin: self.origin,
+            deadline: None,
+            sleep: None,
+        })
+    }
+}
+
+/// A timer on one tokio sleep, which is made when the timer is first armed.
+struct RealTimer {
+    origin: Instant,
+    /// When to expire; `None` while not armed or when the time is too far for the clock.
+    deadline: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer for RealTimer {
+    fn reset(&mut self, deadline: Option<Time>) {
+        self.deadline = deadline.and_then(|time| self.origin.checked_add(time.since_origin()));
+        if let (Some(deadline), Some(sleep)) = (self.deadline, &mut self.sleep) {
+            // A later deadline leaves the sleep alone: when it ends too early, `poll_expired`
+            // sets it again. A timer that is pushed back on every message then costs nothing.
+            if deadline < sleep.deadline() || sleep.is_elapsed() {
+                sleep.as_mut().reset(deadline);
+            }
+        }
+    }
+
+    fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else {
+            return Poll::Pending;
+        };
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        loop {
+            ready!(sleep.as_mut().poll(context));
+            if sleep.deadline() >= deadline {
+                self.deadline = None;
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The real environment: tokio's sockets and timers, the system's interfaces, DNS.
+//!
+//! Invariant: every method that opens something is called inside of a tokio runtime with I/O and
+//! time enabled, and what it opens belongs to that runtime. Linux is complete; elsewhere what is
+//! missing says so at run time.
+
+mod clock;
+mod dns;
+mod system;
+mod tasks;
+mod tcp;
+mod udp;
+
+use crate::environment::{
+    BoxFuture, Environment, ListenAddress, TcpConnect, TcpListener, TcpStream, Timer, UdpBind,
+    UdpSocket,
+};
+use clock::Clock;
+use dns::Resolver;
+use portway_core::dns::{Answer, Question};
+use portway_core::path::{InterfaceKind, Path, PathId};
+use portway_core::{Failure, Time};
+use std::io;
+use std::sync::Arc;
+use tasks::Tasks;
+
+/// The environment of a real process.
+///
+/// ```
+/// use portway_transport::environment::Environment;
+/// use portway_transport::real::{Config, RealEnvironment};
+///
+/// let environment = RealEnvironment::new(Config::default());
+/// assert!(environment.now() <= environment.now());
+/// ```
+#[derive(Clone, Debug)]
+pub struct RealEnvironment {
+    clock: Clock,
+    tasks: Tasks,
+    resolver: Resolver,
+}
+
+/// How a [`RealEnvironment`] works.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Config {}
+
+impl RealEnvironment {
+    /// An environment with its own clock, task count and resolver cache.
+    pub fn new(_config: Config) -> Self {
+        RealEnvironment {
+            clock: Clock::start(),
+            tasks: Tasks::new(),
+            resolver: Resolver,
+        }
+    }
+
+    /// How many tasks that were started with [`Environment::spawn`] have not ended yet.
+    pub fn tasks_alive(&self) -> usize {
+        self.tasks.alive()
+    }
+}
+
+impl Environment for RealEnvironment {
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        self.clock.timer()
+    }
+
+    fn spawn(&self, task: BoxFuture<()>) {
+        self.tasks.spawn(task);
+    }
+
+    fn fill_random(&self, out: &mut [u8]) {
+        getrandom::fill(out).expect("a system without randomness cannot make a secure connection");
+    }
+
+    fn tcp_connect(&self, request: TcpConnect) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
+        Box::pin(tcp::connect(request))
+    }
+
+    fn tcp_listen(&self, request: ListenAddress) -> io::Result<Box<dyn TcpListener>> {
+        tcp::listen(&request)
+    }
+
+    fn udp_bind(&self, request: UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
+        udp::bind(&request)
+    }
+
+    fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {
+        self.resolver.resolve(question)
+    }
+
+    fn paths(&self) -> Vec<Path> {
+        vec![any_path()]
+    }
+
+    fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>> {
+        let paths = self.paths();
+        Box::pin(async move {
+            if paths == known {
+                std::future::pending::<()>().await;
+            }
+            paths
+        })
+    }
+}
+
+/// What stands for all paths where the system does not tell them: the choice of its routing.
+fn any_path() -> Path {
+    Path {
+        id: PathId(0),
+        interface: "any".to_owned(),
+        kind: InterfaceKind::Other,
+        addresses: Vec::new(),
+        has_ipv4_default: true,
+        has_ipv6_default: true,
+        mtu: 1280,
+        is_metered: None,
+    }
+}

@@ -1,0 +1,101 @@
+//! Linux: socket options that socket2 does not cover.
+
+use super::TcpInfo;
+use socket2::{SockRef, Socket};
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+/// Makes every packet leave and enter by the interface with this index.
+pub(crate) fn bind_to_interface(socket: &Socket, index: u32) -> io::Result<()> {
+    let index =
+        libc::c_int::try_from(index).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    set_option(
+        socket.as_raw_fd(),
+        libc::SOL_SOCKET,
+        libc::SO_BINDTOIFINDEX,
+        index,
+    )
+}
+
+/// Lets a bind to port zero wait for connect, so that a port can serve several peers at once.
+pub(crate) fn bind_without_port(socket: &Socket) -> io::Result<()> {
+    set_option(
+        socket.as_raw_fd(),
+        libc::IPPROTO_IP,
+        libc::IP_BIND_ADDRESS_NO_PORT,
+        1,
+    )
+}
+
+/// Ends a TCP connection with a reset while its descriptor stays open.
+pub(crate) fn disconnect(socket: &SockRef<'_>) -> io::Result<()> {
+    // SAFETY: sockaddr is plain data for which all zeroes is valid.
+    let mut nowhere: libc::sockaddr = unsafe { mem::zeroed() };
+    nowhere.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
+    let len = mem::size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: `nowhere` lives through the call and `len` is its size.
+    check(unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, len) })
+}
+
+/// Bytes in the send queue, a FIN included, that the peer has not acknowledged.
+pub(crate) fn unsent_and_unacknowledged(socket: &SockRef<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ (of the same value as TIOCOUTQ) writes one int to the pointer.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// The connection's statistics.
+pub(crate) fn tcp_info(socket: &SockRef<'_>) -> io::Result<TcpInfo> {
+    // SAFETY: tcp_info is plain data for which all zeroes is valid; an older kernel fills less.
+    let info: libc::tcp_info = unsafe {
+        get_option(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            mem::zeroed(),
+        )
+    }?;
+    Ok(TcpInfo {
+        is_closed: info.tcpi_state == TCP_CLOSE,
+        rtt: Duration::from_micros(u64::from(info.tcpi_rtt)),
+        send_mss: info.tcpi_snd_mss,
+    })
+}
+
+/// The largest packet towards the peer of a connected socket, headers included.
+pub(crate) fn path_mtu(socket: &SockRef<'_>, remote: SocketAddr) -> io::Result<usize> {
+    let (level, name) = match remote {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
+    let mtu: libc::c_int = get_option(socket.as_raw_fd(), level, name, 0)?;
+    usize::try_from(mtu).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+pub(crate) fn set_option(fd: RawFd, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
+    let len = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `value` lives through the call and `len` is its size.
+    check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), len) })
+}
+
+/// Reads an option over `value`; the system may fill less than all of it.
+fn get_option<T: Copy>(fd: RawFd, level: i32, name: i32, mut value: T) -> io::Result<T> {
+    let mut len = mem::size_of::<T>() as libc::socklen_t;
+    // SAFETY: `value` and `len` live through the call and `len` is the size of `value`. The
+    // callers pass types of integers only, for which any bytes are valid.
+    check(unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut len) })?;
+    Ok(value)
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    match result {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+const TCP_CLOSE: u8 = 7;

@@ -1,0 +1,52 @@
+//! A listening TCP socket.
+//!
+//! Invariant: an error of one accept is the caller's to judge and leaves the listener usable.
+
+use super::connect::bind_to_path;
+use super::stream::RealTcpStream;
+use crate::environment::{ListenAddress, TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll, ready};
+
+/// Listens as `request` says.
+pub(in crate::real) fn listen(request: &ListenAddress) -> io::Result<Box<dyn TcpListener>> {
+    let socket = Socket::new(
+        Domain::for_address(request.local),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    // A server that starts again must not wait for the TIME_WAIT of its predecessor's
+    // connections. Two live listeners on one port still exclude each other.
+    socket.set_reuse_address(true)?;
+    if request.local.is_ipv6() {
+        // Each family has a listener of its own, so that `[::]` and `0.0.0.0` share a port and a
+        // peer's address never appears as a mapped one.
+        socket.set_only_v6(true)?;
+    }
+    bind_to_path(&socket, request.path)?;
+    socket.bind(&request.local.into())?;
+    socket.listen(i32::try_from(request.backlog).unwrap_or(i32::MAX))?;
+    let listener = tokio::net::TcpListener::from_std(socket.into())?;
+    let local = listener.local_addr()?;
+    Ok(Box::new(RealTcpListener { listener, local }))
+}
+
+struct RealTcpListener {
+    listener: tokio::net::TcpListener,
+    local: SocketAddr,
+}
+
+impl TcpListener for RealTcpListener {
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Box<dyn TcpStream>>> {
+        let (stream, peer) = ready!(self.listener.poll_accept(context))?;
+        let local = (!self.local.ip().is_unspecified()).then_some(self.local);
+        Poll::Ready(Ok(Box::new(RealTcpStream::new(stream, peer, local))))
+    }
+
+    fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+}

@@ -1,0 +1,144 @@
+//! UDP of the real environment.
+//!
+//! Invariant: a datagram leaves whole or not at all and arrives whole or as an error.
+
+mod control;
+mod receive;
+#[cfg(target_os = "linux")]
+mod send_linux;
+
+use crate::environment::{ReceivedDatagram, UdpBind, UdpSocket};
+use crate::real::{system, tcp};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::Interest;
+
+/// Binds as `request` says.
+pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
+    let socket = Socket::new(
+        Domain::for_address(request.local),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    socket.set_nonblocking(true)?;
+    if request.local.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if let Some(code) = request.dscp {
+        tcp::set_dscp(&SockRef::from(&socket), request.local.ip(), code)?;
+    }
+    control::request_all(&socket, request.local.ip());
+    tcp::bind_to_path(&socket, request.path)?;
+    socket.bind(&request.local.into())?;
+    if let Some(remote) = request.remote {
+        socket.connect(&remote.into())?;
+    }
+    let socket = tokio::net::UdpSocket::from_std(socket.into())?;
+    let local = socket.local_addr()?;
+    Ok(Arc::new(RealUdpSocket {
+        socket,
+        local,
+        peer: request.remote,
+    }))
+}
+
+struct RealUdpSocket {
+    socket: tokio::net::UdpSocket,
+    local: SocketAddr,
+    peer: Option<SocketAddr>,
+}
+
+impl UdpSocket for RealUdpSocket {
+    fn try_send(&self, datagram: &[u8], remote: Option<SocketAddr>) -> io::Result<()> {
+        self.socket.try_io(Interest::WRITABLE, || {
+            let socket = SockRef::from(&self.socket);
+            match remote {
+                None => socket.send(datagram),
+                Some(remote) => socket.send_to(datagram, &remote.into()),
+            }
+        })?;
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn try_send_batch(&self, datagrams: &[&[u8]], remote: Option<SocketAddr>) -> io::Result<usize> {
+        if datagrams.is_empty() {
+            return Ok(0);
+        }
+        let remote = remote.map(socket2::SockAddr::from);
+        self.socket.try_io(Interest::WRITABLE, || {
+            send_linux::send_many(&self.socket, datagrams, remote.as_ref())
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn try_send_batch(&self, datagrams: &[&[u8]], remote: Option<SocketAddr>) -> io::Result<usize> {
+        for (sent, datagram) in datagrams.iter().enumerate() {
+            match self.try_send(datagram, remote) {
+                Err(_) if sent > 0 => return Ok(sent),
+                result => result?,
+            }
+        }
+        Ok(datagrams.len())
+    }
+
+    fn try_receive(&self, out: &mut [u8]) -> io::Result<ReceivedDatagram> {
+        self.socket.try_io(Interest::READABLE, || {
+            receive::receive(&SockRef::from(&self.socket), out)
+        })
+    }
+
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_recv_ready(context)
+    }
+
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_send_ready(context)
+    }
+
+    fn payload_max(&self, remote: SocketAddr, may_fragment: bool) -> usize {
+        let (limit, headers) = match remote {
+            SocketAddr::V4(_) => (PAYLOAD_MAX_V4, HEADERS_V4),
+            SocketAddr::V6(_) => (PAYLOAD_MAX_V6, HEADERS_V6),
+        };
+        if may_fragment {
+            return limit;
+        }
+        match self.path_mtu(remote) {
+            Ok(mtu) => mtu.saturating_sub(headers).min(limit),
+            // What every host must be able to take: RFC 791 for IPv4, RFC 8200 §5 for IPv6.
+            Err(_) if remote.is_ipv4() => 576 - 60 - 8,
+            Err(_) => 1280 - HEADERS_V6,
+        }
+    }
+
+    fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl RealUdpSocket {
+    fn path_mtu(&self, remote: SocketAddr) -> io::Result<usize> {
+        if self.peer.is_some() {
+            return system::path_mtu(&SockRef::from(&self.socket), remote);
+        }
+        // Only a connected socket knows its path. Connecting one of UDP sends nothing.
+        let probe = Socket::new(
+            Domain::for_address(remote),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
+        probe.connect(&remote.into())?;
+        system::path_mtu(&SockRef::from(&probe), remote)
+    }
+}
+
+/// The IPv4 total length, less the two headers.
+const PAYLOAD_MAX_V4: usize = 65_535 - HEADERS_V4;
+/// The IPv6 payload length, less the UDP header.
+const PAYLOAD_MAX_V6: usize = 65_535 - 8;
+const HEADERS_V4: usize = 20 + 8;
+const HEADERS_V6: usize = 40 + 8;

@@ -1,0 +1,58 @@
+//! Receives one datagram with what the system knows of it.
+//!
+//! Invariant: a datagram that does not fit is consumed and reported, never cut.
+
+use super::control;
+use crate::environment::ReceivedDatagram;
+use socket2::{MaybeUninitSlice, MsgHdrMut, SockAddr, SockRef};
+use std::io;
+use std::mem::MaybeUninit;
+
+/// Receives into `out`.
+pub(super) fn receive(socket: &SockRef<'_>, out: &mut [u8]) -> io::Result<ReceivedDatagram> {
+    let capacity = out.len();
+    // SAFETY: MaybeUninit<u8> has the layout of u8, the borrow is exclusive for as long as the
+    // slice is used, and the system only writes initialised bytes to it.
+    let out = unsafe {
+        std::slice::from_raw_parts_mut(out.as_mut_ptr().cast::<MaybeUninit<u8>>(), capacity)
+    };
+    let mut slices = [MaybeUninitSlice::new(out)];
+    let mut control = control::Buffer::new();
+    // SAFETY: the storage starts out valid (zeroed) and its length is its capacity; recvmsg fills
+    // it in and `set_length` below takes what it says.
+    let mut address = unsafe {
+        let storage = socket2::SockAddrStorage::zeroed();
+        let len = storage.size_of();
+        SockAddr::new(storage, len)
+    };
+    let (received, flags, control_len) = {
+        let mut message = MsgHdrMut::new()
+            .with_addr(&mut address)
+            .with_buffers(&mut slices)
+            .with_control(control.space());
+        // On Linux this flag makes the return value the datagram's true length.
+        let received = socket.recvmsg(&mut message, TRUE_LENGTH)?;
+        (received, message.flags(), message.control_len())
+    };
+    if flags.is_truncated() || received > capacity {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a datagram of {received} bytes does not fit {capacity}"),
+        ));
+    }
+    let remote = address
+        .as_socket()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no sender address"))?;
+    let (local, ecn) = control.parse(control_len);
+    Ok(ReceivedDatagram {
+        len: received,
+        remote,
+        local,
+        ecn,
+    })
+}
+
+#[cfg(target_os = "linux")]
+const TRUE_LENGTH: i32 = libc::MSG_TRUNC;
+#[cfg(not(target_os = "linux"))]
+const TRUE_LENGTH: i32 = 0;
