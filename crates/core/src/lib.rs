@@ -7,10 +7,13 @@
 pub mod dns;
 pub mod endpoint;
 pub mod failure;
+pub mod framer;
+pub mod message;
 pub mod path;
 pub mod property;
 pub mod race;
 pub mod security;
+pub mod send_queue;
 pub mod stack;
 mod time;
 
