@@ -1,1 +1,11 @@
-//! Placeholder.
+//! The security policy of portway: certificate chains and identities, without I/O.
+//!
+//! Invariant: time, certificates and algorithms come in as arguments; nothing here reads a file,
+//! a clock or a socket.
+
+pub mod chain;
+mod date;
+mod distinguished_name;
+pub mod identity;
+
+pub use chain::{ChainError, ChainPolicy, Purpose};

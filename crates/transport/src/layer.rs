@@ -13,8 +13,8 @@ use portway_core::security::Protection;
 /// [`ByteLayer::read`]. Plaintext goes in with [`ByteLayer::write`]; wire bytes come out in the
 /// buffer that is passed along. A layer never blocks and knows no time.
 pub trait ByteLayer: Send {
-    /// Consumes what it can of `wire` and leaves the rest for the next call. Anything that must
-    /// be answered (handshake, key update, alert) is appended to `out`, alerts even on failure.
+    /// Consumes what it can of `wire` and leaves the rest for the next call, which must find it
+    /// there unchanged, with more at its end. Anything that must be answered (handshake, key update, alert) is appended to `out`, alerts even on failure.
     ///
     /// # Errors
     /// The peer broke the layer's rules or was not acceptable. The layer is then dead.
@@ -37,6 +37,15 @@ pub trait ByteLayer: Send {
 
     /// Appends this layer's orderly end of the sending direction, such as close_notify.
     fn close(&mut self, out: &mut BytesMut);
+
+    /// The carrier has ended. Called once, after the last [`ByteLayer::on_wire`].
+    ///
+    /// # Errors
+    /// The peer had not ended its direction in this layer's own way, so data may be missing. What
+    /// was decrypted before can still be read.
+    fn on_end(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Where the layer stands.
     fn status(&self) -> LayerStatus;

@@ -6,5 +6,6 @@ pub mod environment;
 pub mod failure_map;
 pub mod layer;
 pub mod real;
+pub mod tls;
 
 pub use real::RealEnvironment;

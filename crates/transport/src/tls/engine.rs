@@ -1,0 +1,249 @@
+//! The maker of TLS layers: it keeps rustls configurations and, with them, sessions.
+//!
+//! Invariant: sessions are shared only by connections with equal parameters of the same engine, so
+//! a session that was made under weaker rules is never resumed under stricter ones.
+
+use super::configuration;
+use super::layer::TlsLayer;
+use portway_core::security::{ClientAuthentication, Identity, TlsParameters, Trust};
+use portway_core::{Failure, FailureKind, Origin};
+use rustls::{ClientConfig, ServerConfig};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Makes TLS layers for one context.
+///
+/// Configurations are kept by parameters; parameters are equal when their certificates are, but
+/// cloned parameters (which share them) are compared faster. Each configuration keeps at most
+/// `Resumption::sessions_max` sessions as a client; as a server it keeps none, since its tickets
+/// carry the sessions.
+pub struct TlsEngine {
+    limits: TlsLimits,
+    clock: Clock,
+    clients: Mutex<Cache<ClientConfig>>,
+    servers: Mutex<Cache<ServerConfig>>,
+}
+
+impl TlsEngine {
+    /// An engine with the default limits and the system's clock for certificate validity.
+    pub fn new() -> TlsEngine {
+        TlsEngine {
+            limits: TlsLimits::default(),
+            clock: Clock::System,
+            clients: Mutex::default(),
+            servers: Mutex::default(),
+        }
+    }
+
+    /// The same engine with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: TlsLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same engine with another clock; configurations made before are dropped.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self.clients = Mutex::default();
+        self.servers = Mutex::default();
+        self
+    }
+
+    /// A client's layer. The name that is sent and checked is the parameters' server name, else
+    /// `host_name`, else the address of `remote`, which is checked only.
+    ///
+    /// # Errors
+    /// The parameters contradict themselves, a certificate or key cannot be used, the name is not
+    /// a DNS name, or the platform has no trust anchors.
+    pub fn client(
+        &self,
+        p: &TlsParameters,
+        host_name: Option<&str>,
+        remote: IpAddr,
+        alpn: &[Vec<u8>],
+    ) -> Result<TlsLayer, Failure> {
+        let name = server_name(p.server_name.as_deref().or(host_name), remote)?;
+        let config = locked(&self.clients).find_or_make(p, &[], &self.limits, || {
+            configuration::client(p, &self.clock)
+        })?;
+        TlsLayer::client(config, name, alpn, self.limits.clone())
+    }
+
+    /// A server's layer.
+    ///
+    /// # Errors
+    /// As [`TlsEngine::client`]; a server also needs an identity.
+    pub fn server(&self, p: &TlsParameters, alpn: &[Vec<u8>]) -> Result<TlsLayer, Failure> {
+        let config = locked(&self.servers).find_or_make(p, alpn, &self.limits, || {
+            configuration::server(p, alpn, &self.clock)
+        })?;
+        TlsLayer::server(config, !alpn.is_empty(), self.limits.clone())
+    }
+}
+
+impl Default for TlsEngine {
+    fn default() -> Self {
+        TlsEngine::new()
+    }
+}
+
+impl fmt::Debug for TlsEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsEngine")
+            .field("clients", &locked(&self.clients).entries.len())
+            .field("servers", &locked(&self.servers).entries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bounds on what a peer can make a TLS layer hold.
+///
+/// rustls bounds the rest: a record (18 KiB), a handshake message (64 KiB), key updates without
+/// data (32), empty records in a row, warnings and renegotiation requests.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TlsLimits {
+    /// Bytes from the wire before the handshake must be complete.
+    pub handshake_bytes_max: usize,
+    /// Configurations that an engine keeps for each role; the one used longest ago goes first.
+    pub configurations_max: usize,
+}
+
+impl Default for TlsLimits {
+    fn default() -> Self {
+        TlsLimits {
+            handshake_bytes_max: 128 * 1024,
+            configurations_max: 64,
+        }
+    }
+}
+
+/// The clock by which certificates are valid or not.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Clock {
+    /// The system's.
+    System,
+    /// One of the caller's.
+    Given(Arc<dyn Fn() -> UnixTime + Send + Sync>),
+}
+
+struct Cache<C> {
+    entries: Vec<Entry<C>>,
+}
+
+struct Entry<C> {
+    parameters: TlsParameters,
+    alpn: Vec<Vec<u8>>,
+    config: Arc<C>,
+}
+
+impl<C> Default for Cache<C> {
+    fn default() -> Self {
+        Cache {
+            entries: Vec::new(),
+        }
+    }
+}
+
+impl<C> Cache<C> {
+    /// The entry used last is the last one.
+    fn find_or_make(
+        &mut self,
+        p: &TlsParameters,
+        alpn: &[Vec<u8>],
+        limits: &TlsLimits,
+        make: impl FnOnce() -> Result<C, Failure>,
+    ) -> Result<Arc<C>, Failure> {
+        let found = self
+            .entries
+            .iter()
+            .rposition(|entry| entry.alpn == alpn && is_same(&entry.parameters, p));
+        if let Some(index) = found {
+            self.entries[index..].rotate_left(1);
+        } else {
+            let config = Arc::new(make()?);
+            if self.entries.len() >= limits.configurations_max.max(1) {
+                self.entries.remove(0);
+            }
+            self.entries.push(Entry {
+                parameters: p.clone(),
+                alpn: alpn.to_vec(),
+                config,
+            });
+        }
+        let last = self.entries.last().expect("found or just pushed");
+        Ok(Arc::clone(&last.config))
+    }
+}
+
+/// ALPN and server name are apart: they belong to a connection, not to a configuration.
+fn is_same(a: &TlsParameters, b: &TlsParameters) -> bool {
+    a.min_version == b.min_version
+        && a.max_version == b.max_version
+        && a.key_log == b.key_log
+        && a.resumption == b.resumption
+        && is_same_trust(&a.trust, &b.trust)
+        && is_same_identity(a.identity.as_ref(), b.identity.as_ref())
+        && match (&a.client_authentication, &b.client_authentication) {
+            (ClientAuthentication::None, ClientAuthentication::None) => true,
+            (ClientAuthentication::Optional(a), ClientAuthentication::Optional(b))
+            | (ClientAuthentication::Required(a), ClientAuthentication::Required(b)) => {
+                is_same_trust(a, b)
+            }
+            _ => false,
+        }
+}
+
+fn is_same_trust(a: &Trust, b: &Trust) -> bool {
+    match (a, b) {
+        (Trust::Platform, Trust::Platform) | (Trust::DangerousAnyone, Trust::DangerousAnyone) => {
+            true
+        }
+        (Trust::Roots(a), Trust::Roots(b)) | (Trust::Pinned(a), Trust::Pinned(b)) => {
+            are_same_certificates(a, b)
+        }
+        _ => false,
+    }
+}
+
+fn are_same_certificates(
+    a: &Arc<[CertificateDer<'static>]>,
+    b: &Arc<[CertificateDer<'static>]>,
+) -> bool {
+    Arc::ptr_eq(a, b) || a == b
+}
+
+fn is_same_identity(a: Option<&Arc<Identity>>, b: Option<&Arc<Identity>>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b) || (a.chain == b.chain && a.key == b.key),
+        _ => false,
+    }
+}
+
+fn server_name(name: Option<&str>, remote: IpAddr) -> Result<ServerName<'static>, Failure> {
+    // RFC 6066 §3: the name is sent without the dot that ends an absolute one; an address literal
+    // is never sent, rustls sees to that.
+    match name.map(|name| name.strip_suffix('.').unwrap_or(name)) {
+        None => Ok(ServerName::from(remote)),
+        Some(name) => ServerName::try_from(name)
+            .map(|name| name.to_owned())
+            .map_err(|_| {
+                Failure::new(
+                    Origin::Local,
+                    FailureKind::InvalidRequest,
+                    format!("{name:?} is not a name that a certificate can prove"),
+                )
+            }),
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while holding the lock leaves a cache that is merely incomplete.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

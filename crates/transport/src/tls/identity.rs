@@ -1,0 +1,69 @@
+//! Identities from files, and self-signed ones.
+//!
+//! Invariant: an error names the file and never shows what a key file holds.
+
+use portway_core::security::Identity;
+use portway_core::{Failure, FailureKind, Origin};
+use portway_security::identity as parse;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::path::Path;
+
+/// Reads a chain and its key from files, PEM or DER. One PEM file may hold both.
+///
+/// # Errors
+/// A file cannot be read, or does not hold what it should.
+pub fn load_identity(chain: &Path, key: &Path) -> Result<Identity, Failure> {
+    Ok(Identity {
+        chain: load_certificates(chain)?,
+        key: parse::private_key(&read(key)?).map_err(|error| bad(key, &error))?,
+    })
+}
+
+/// Reads certificates from a file, PEM (any number) or DER (one).
+///
+/// # Errors
+/// The file cannot be read or holds no certificate.
+pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    parse::certificates(&read(path)?).map_err(|error| bad(path, &error))
+}
+
+/// A fresh key with a certificate that it signs itself, for these DNS names and IP addresses.
+///
+/// # Errors
+/// A name cannot stand in a certificate.
+pub fn self_signed(names: &[String]) -> Result<Identity, Failure> {
+    let certified = rcgen::generate_simple_self_signed(names).map_err(|error| {
+        Failure::new(
+            Origin::Local,
+            FailureKind::InvalidRequest,
+            format!("no certificate for {}: {error}", names.join(", ")),
+        )
+    })?;
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    Ok(Identity {
+        chain: vec![certified.cert.der().clone()],
+        key: PrivateKeyDer::Pkcs8(key),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| {
+        let failure = Failure::new(
+            Origin::System,
+            FailureKind::InvalidRequest,
+            format!("cannot read {}: {error}", path.display()),
+        );
+        match error.raw_os_error() {
+            Some(code) => failure.with_code(code.into()),
+            None => failure,
+        }
+    })
+}
+
+fn bad(path: &Path, error: &parse::IdentityError) -> Failure {
+    Failure::new(
+        Origin::Local,
+        FailureKind::InvalidRequest,
+        format!("{}: {error}", path.display()),
+    )
+}

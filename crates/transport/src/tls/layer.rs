@@ -1,0 +1,432 @@
+//! One TLS connection as a byte layer.
+//!
+//! ```text
+//! Handshaking ──complete──▶ Ready ──close_notify──▶ PeerClosed
+//!      └──────────any error────┴────────────────────────▶ Failed
+//! ```
+//!
+//! Invariant: bytes leave `wire` only when TLS has consumed them. The one exception is a handshake
+//! message that arrives in several records after the handshake: its records are held here until it
+//! is whole, because rustls keeps positions in the buffer that it was given.
+
+use super::classify::{self, Role};
+use super::engine::TlsLimits;
+use super::observed::Observed;
+use super::record;
+use super::step::{self, Next, Task};
+use crate::layer::{ByteLayer, LayerStatus};
+use bytes::{Buf, Bytes, BytesMut};
+use portway_core::security::{Protection, TlsVersion};
+use portway_core::{Failure, FailureKind, Origin};
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls_pki_types::ServerName;
+use std::sync::Arc;
+
+/// TLS over any byte carrier; made by [`TlsEngine`](super::TlsEngine).
+pub struct TlsLayer {
+    connection: Connection,
+    status: LayerStatus,
+    is_alpn_demanded: bool,
+    is_closed: bool,
+    /// The server has asked for a certificate (client only).
+    is_certificate_requested: bool,
+    /// Decrypted and not yet read. Empty and without memory while the layer is idle.
+    plaintext: BytesMut,
+    /// Records of a handshake message that is not whole.
+    held: BytesMut,
+    handshake: Option<Box<Handshake>>,
+    server_name: Option<Box<str>>,
+    failure: Option<Box<Failure>>,
+}
+
+enum Connection {
+    Client(Box<UnbufferedClientConnection>),
+    Server(Box<UnbufferedServerConnection>),
+}
+
+/// What is needed only until the handshake is complete.
+struct Handshake {
+    observed: Observed,
+    consumed_bytes: usize,
+    limits: TlsLimits,
+}
+
+impl TlsLayer {
+    pub(super) fn client(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        alpn: &[Vec<u8>],
+        limits: TlsLimits,
+    ) -> Result<Self, Failure> {
+        let server_name = match &name {
+            ServerName::DnsName(name) => Some(name.as_ref().into()),
+            _ => None,
+        };
+        let connection = UnbufferedClientConnection::new_with_alpn(config, name, alpn.to_vec())
+            .map_err(|error| classify::configuration(&error))?;
+        let connection = Connection::Client(Box::new(connection));
+        let mut layer = TlsLayer::new(connection, !alpn.is_empty(), limits);
+        layer.server_name = server_name;
+        Ok(layer)
+    }
+
+    pub(super) fn server(
+        config: Arc<ServerConfig>,
+        is_alpn_demanded: bool,
+        limits: TlsLimits,
+    ) -> Result<Self, Failure> {
+        let connection = UnbufferedServerConnection::new(config)
+            .map_err(|error| classify::configuration(&error))?;
+        let connection = Connection::Server(Box::new(connection));
+        Ok(TlsLayer::new(connection, is_alpn_demanded, limits))
+    }
+
+    fn new(connection: Connection, is_alpn_demanded: bool, limits: TlsLimits) -> Self {
+        TlsLayer {
+            connection,
+            status: LayerStatus::Handshaking,
+            is_alpn_demanded,
+            is_closed: false,
+            is_certificate_requested: false,
+            plaintext: BytesMut::new(),
+            held: BytesMut::new(),
+            handshake: Some(Box::new(Handshake {
+                observed: Observed::default(),
+                consumed_bytes: 0,
+                limits,
+            })),
+            server_name: None,
+            failure: None,
+        }
+    }
+
+    fn common(&self) -> &CommonState {
+        match &self.connection {
+            Connection::Client(connection) => connection,
+            Connection::Server(connection) => connection,
+        }
+    }
+
+    fn role(&self) -> Role {
+        match self.connection {
+            Connection::Client(_) => Role::Client,
+            Connection::Server(_) => Role::Server,
+        }
+    }
+
+    /// Lets rustls take one step and says how much of `wire` it has consumed.
+    fn step(&mut self, wire: &mut [u8], task: Task<'_>, out: &mut BytesMut) -> (usize, Next) {
+        let plaintext = &mut self.plaintext;
+        match &mut self.connection {
+            Connection::Client(c) => step::take(c.process_tls_records(wire), task, plaintext, out),
+            Connection::Server(c) => step::take(c.process_tls_records(wire), task, plaintext, out),
+        }
+    }
+
+    /// Steps until rustls waits for input. Says how many bytes were consumed.
+    fn drive(&mut self, wire: &mut BytesMut, out: &mut BytesMut) -> Result<usize, Error> {
+        let mut total = 0;
+        loop {
+            let (consumed, next) = self.step(wire, Task::Receive, out);
+            wire.advance(consumed);
+            total += consumed;
+            match next {
+                Next::Again => {}
+                Next::Wait => return Ok(total),
+                Next::PeerClosed => self.status = LayerStatus::PeerClosed,
+                Next::Failed(error) => return Err(error),
+                Next::Exhausted => return Err(Error::EncryptError),
+            }
+        }
+    }
+
+    /// Drives the handshake; callbacks find what they may note.
+    fn drive_handshake(&mut self, wire: &mut BytesMut, out: &mut BytesMut) -> Result<(), Failure> {
+        let Some(mut handshake) = self.handshake.take() else {
+            return Ok(());
+        };
+        if handshake.consumed_bytes == 0 && !record::may_be_tls(wire) {
+            return Err(self.fail(classify::not_tls(wire)));
+        }
+        let mut observed = std::mem::take(&mut handshake.observed);
+        let start = out.len();
+        let result = observed.during(|| self.drive(wire, out));
+        match result {
+            Ok(consumed) => handshake.consumed_bytes += consumed,
+            Err(error) => {
+                self.flush_alert(wire, out);
+                if observed.is_alpn_missing {
+                    // rustls says access_denied when no certificate is chosen; RFC 7301 §3.2 has
+                    // an alert that says what is wrong. Nothing is encrypted yet.
+                    out.truncate(start);
+                    out.extend_from_slice(&record::NO_APPLICATION_PROTOCOL);
+                }
+                let failure = classify::connection(&error, self.role(), &observed, false);
+                return Err(self.fail(failure));
+            }
+        }
+        if self.common().is_handshaking() {
+            let bytes_max = handshake.limits.handshake_bytes_max;
+            if handshake.consumed_bytes + wire.len() > bytes_max {
+                return Err(self.fail(classify::handshake_too_long(bytes_max)));
+            }
+            handshake.observed = observed;
+            self.handshake = Some(handshake);
+            return Ok(());
+        }
+        self.on_handshake_complete(observed, out)
+    }
+
+    fn on_handshake_complete(
+        &mut self,
+        observed: Observed,
+        out: &mut BytesMut,
+    ) -> Result<(), Failure> {
+        if self.status == LayerStatus::Handshaking {
+            self.status = LayerStatus::Ready;
+        }
+        if self.is_alpn_demanded && self.common().alpn_protocol().is_none() {
+            // The server ignored the offer. rustls offers no way to send an alert of our choice.
+            self.close(out);
+            let failure = classify::alpn_missing(self.role());
+            return Err(self.fail(failure));
+        }
+        if self.role() == Role::Server {
+            self.server_name = observed.server_name.map(String::into_boxed_str);
+        } else if observed.is_certificate_requested {
+            // A server of TLS 1.3 refuses a client's certificate after the client is complete.
+            self.is_certificate_requested = true;
+        }
+        Ok(())
+    }
+
+    /// Keeps the records of a handshake message that is not whole yet, see the invariant.
+    fn hold_partial_message(&mut self, wire: &mut BytesMut) {
+        if self.status == LayerStatus::Ready && record::starts_with_whole_record(wire) {
+            self.held = wire.split();
+        }
+    }
+
+    /// Appends the alert that rustls has queued before it failed.
+    fn flush_alert(&mut self, wire: &mut BytesMut, out: &mut BytesMut) {
+        // rustls hands out what it has queued before it looks at `wire`.
+        while self.common().wants_write() {
+            let (consumed, next) = self.step(wire, Task::Receive, out);
+            wire.advance(consumed);
+            if matches!(next, Next::Failed(_)) {
+                break;
+            }
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) -> Failure {
+        self.status = LayerStatus::Failed;
+        self.handshake = None;
+        self.failure = Some(Box::new(failure.clone()));
+        failure
+    }
+
+    fn usable(&self) -> Result<(), Failure> {
+        match (&self.failure, self.status) {
+            (Some(failure), _) => Err((**failure).clone()),
+            (None, LayerStatus::Handshaking) => Err(Failure::new(
+                Origin::Local,
+                FailureKind::InvalidRequest,
+                "the TLS handshake is not complete",
+            )),
+            _ if self.is_closed => Err(Failure::new(
+                Origin::Local,
+                FailureKind::InvalidRequest,
+                "the sending direction is closed",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Encrypts `plaintext` to the end of `out`.
+    fn encrypt(&mut self, plaintext: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
+        self.send(Task::Encrypt(plaintext), out)
+    }
+
+    fn send(&mut self, task: Task<'_>, out: &mut BytesMut) -> Result<(), Failure> {
+        let mut held = std::mem::take(&mut self.held);
+        let result = loop {
+            let (consumed, next) = self.step(&mut held, task, out);
+            held.advance(consumed);
+            match next {
+                Next::Again => {}
+                Next::Wait => break Ok(()),
+                Next::PeerClosed => self.status = LayerStatus::PeerClosed,
+                Next::Exhausted => break Err(classify::keys_exhausted()),
+                Next::Failed(error) => {
+                    break Err(self.classified(&error));
+                }
+            }
+        };
+        self.held = held;
+        result.map_err(|failure| self.fail(failure))
+    }
+
+    /// A failure after the handshake.
+    fn classified(&self, error: &Error) -> Failure {
+        let observed = Observed {
+            is_certificate_requested: self.is_certificate_requested,
+            ..Observed::default()
+        };
+        classify::connection(error, self.role(), &observed, true)
+    }
+
+    /// Encrypts several slices as if they were one, in as few records as possible.
+    fn encrypt_gathered(
+        &mut self,
+        slices: &[&[u8]],
+        total: usize,
+        out: &mut BytesMut,
+    ) -> Result<(), Failure> {
+        let mut record = Vec::with_capacity(total.min(record::FRAGMENT_BYTES_MAX));
+        for slice in slices {
+            let mut rest = *slice;
+            while !rest.is_empty() {
+                if record.is_empty() && rest.len() >= record::FRAGMENT_BYTES_MAX {
+                    let whole = rest.len() - rest.len() % record::FRAGMENT_BYTES_MAX;
+                    self.encrypt(&rest[..whole], out)?;
+                    rest = &rest[whole..];
+                    continue;
+                }
+                let taken = rest.len().min(record::FRAGMENT_BYTES_MAX - record.len());
+                record.extend_from_slice(&rest[..taken]);
+                rest = &rest[taken..];
+                if record.len() == record::FRAGMENT_BYTES_MAX {
+                    self.encrypt(&record, out)?;
+                    record.clear();
+                }
+            }
+        }
+        if record.is_empty() {
+            return Ok(());
+        }
+        self.encrypt(&record, out)
+    }
+}
+
+impl ByteLayer for TlsLayer {
+    fn on_wire(&mut self, wire: &mut BytesMut, out: &mut BytesMut) -> Result<(), Failure> {
+        if let Some(failure) = &self.failure {
+            return Err((**failure).clone());
+        }
+        if !self.held.is_empty() {
+            self.held.extend_from_slice(wire);
+            *wire = std::mem::take(&mut self.held);
+        }
+        if self.handshake.is_some() {
+            self.drive_handshake(wire, out)?;
+        } else {
+            self.plaintext.reserve(wire.len());
+            if let Err(error) = self.drive(wire, out) {
+                self.flush_alert(wire, out);
+                let failure = self.classified(&error);
+                return Err(self.fail(failure));
+            }
+        }
+        self.hold_partial_message(wire);
+        Ok(())
+    }
+
+    fn start(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
+        if let Some(failure) = &self.failure {
+            return Err((**failure).clone());
+        }
+        self.drive_handshake(&mut BytesMut::new(), out)
+    }
+
+    fn read(&mut self, max: usize) -> Option<Bytes> {
+        if self.plaintext.is_empty() || max == 0 {
+            return None;
+        }
+        Some(if max >= self.plaintext.len() {
+            std::mem::take(&mut self.plaintext).freeze()
+        } else {
+            self.plaintext.split_to(max).freeze()
+        })
+    }
+
+    fn write(&mut self, plaintext: &[&[u8]], out: &mut BytesMut) -> Result<(), Failure> {
+        self.usable()?;
+        let total: usize = plaintext.iter().map(|slice| slice.len()).sum();
+        match plaintext {
+            _ if total == 0 => Ok(()),
+            [one] => self.encrypt(one, out),
+            many if total <= GATHERED_ON_STACK_MAX => {
+                let mut record = [0; GATHERED_ON_STACK_MAX];
+                let mut end = 0;
+                for slice in many {
+                    record[end..end + slice.len()].copy_from_slice(slice);
+                    end += slice.len();
+                }
+                self.encrypt(&record[..end], out)
+            }
+            many => self.encrypt_gathered(many, total, out),
+        }
+    }
+
+    fn close(&mut self, out: &mut BytesMut) {
+        // RFC 8446 §6.1: nothing follows our close_notify. Before the handshake is complete there
+        // is no sending direction to end.
+        if self.usable().is_ok() {
+            // A failure is remembered and reported by the next call that can report it.
+            let _ = self.send(Task::CloseNotify, out);
+            self.is_closed = true;
+        }
+    }
+
+    fn on_end(&mut self) -> Result<(), Failure> {
+        match (&self.failure, self.status) {
+            (Some(failure), _) => Err((**failure).clone()),
+            (None, LayerStatus::PeerClosed) => Ok(()),
+            (None, status) => {
+                let failure = classify::cut(status == LayerStatus::Ready);
+                Err(self.fail(failure))
+            }
+        }
+    }
+
+    fn status(&self) -> LayerStatus {
+        self.status
+    }
+
+    fn protection(&self) -> Option<Protection> {
+        let common = self.common();
+        if common.is_handshaking() {
+            return None;
+        }
+        let version = match common.protocol_version()? {
+            ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
+            _ => TlsVersion::Tls12,
+        };
+        let suite = common.negotiated_cipher_suite()?.suite();
+        // rustls marks the suites of TLS 1.3 by a name of its own.
+        let suite = format!("{suite:?}").replace("TLS13_", "TLS_");
+        let mut protection = Protection::new(version, suite);
+        protection.group = common
+            .negotiated_key_exchange_group()
+            .map(|group| group_name(&format!("{:?}", group.name())));
+        protection.alpn = common.alpn_protocol().map(<[u8]>::to_vec);
+        protection.peer_certificates = common.peer_certificates().unwrap_or_default().to_vec();
+        protection.server_name = self.server_name.as_deref().map(str::to_owned);
+        protection.is_resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
+        Some(protection)
+    }
+}
+
+/// The registry writes the Montgomery curves alone in lower case.
+fn group_name(name: &str) -> String {
+    match name {
+        "X25519" | "X448" => name.to_ascii_lowercase(),
+        other => other.to_owned(),
+    }
+}
+
+/// Messages up to this size that come in parts are joined without an allocation.
+const GATHERED_ON_STACK_MAX: usize = 2048;

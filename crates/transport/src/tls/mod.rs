@@ -1,0 +1,18 @@
+//! TLS as a sans-IO byte layer over rustls, which portway drives itself.
+//!
+//! Invariant: this is the only place that builds rustls configurations; certificates are judged by
+//! `portway-security`. Start at [`TlsEngine`]; docs/decisions/ has the reasons.
+
+mod classify;
+mod configuration;
+mod engine;
+mod identity;
+mod layer;
+mod observed;
+mod record;
+mod step;
+mod verifier;
+
+pub use engine::{Clock, TlsEngine, TlsLimits};
+pub use identity::{load_certificates, load_identity, self_signed};
+pub use layer::TlsLayer;

@@ -1,0 +1,66 @@
+//! The little that portway itself knows of TLS records.
+//!
+//! Invariant: nothing here decides what is secure; rustls does.
+
+/// Whether bytes may be the start of TLS: a record of handshake or alert, version 3.
+///
+/// RFC 8446 §5.1: the first record of either side is one of the two; its version starts with 3.
+pub(super) fn may_be_tls(first: &[u8]) -> bool {
+    match first {
+        [] => true,
+        [kind] => is_first_kind(*kind),
+        [kind, major, ..] => is_first_kind(*kind) && *major == 3,
+    }
+}
+
+fn is_first_kind(kind: u8) -> bool {
+    kind == ALERT || kind == HANDSHAKE
+}
+
+/// Whether the first record of `wire` is there to its end.
+pub(super) fn starts_with_whole_record(wire: &[u8]) -> bool {
+    match wire {
+        [_, _, _, high, low, body @ ..] => {
+            body.len() >= usize::from(u16::from_be_bytes([*high, *low]))
+        }
+        _ => false,
+    }
+}
+
+/// Bytes that suffice for the records of this much plaintext, whatever the suite.
+pub(super) fn encrypted_bytes_max(plaintext_bytes: usize) -> usize {
+    plaintext_bytes + plaintext_bytes.div_ceil(FRAGMENT_BYTES_MAX) * OVERHEAD_BYTES_MAX
+}
+
+/// The plaintext that one record can carry.
+pub(super) const FRAGMENT_BYTES_MAX: usize = 16 * 1024;
+
+/// A fatal no_application_protocol alert in a record of its own, not encrypted.
+pub(super) const NO_APPLICATION_PROTOCOL: [u8; 7] = [ALERT, 3, 3, 0, 2, 2, 120];
+
+/// Header, explicit nonce, inner content type and tag.
+const OVERHEAD_BYTES_MAX: usize = 5 + 8 + 1 + 16;
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plaintext_protocols_are_told_from_tls_by_two_bytes() {
+        for text in ["HTTP/1.1 400", "SSH-2.0", "220 smtp", "\x16HELLO"] {
+            assert!(!may_be_tls(text.as_bytes()), "{text}");
+        }
+        assert!(may_be_tls(b""));
+        assert!(may_be_tls(b"\x16"));
+        assert!(may_be_tls(b"\x15\x03\x03"));
+    }
+
+    #[test]
+    fn a_record_is_whole_at_its_last_byte() {
+        assert!(!starts_with_whole_record(&[23, 3, 3, 0]));
+        assert!(!starts_with_whole_record(&[23, 3, 3, 0, 2, 1]));
+        assert!(starts_with_whole_record(&[23, 3, 3, 0, 2, 1, 2]));
+    }
+}

@@ -1,0 +1,133 @@
+//! One step of rustls's unbuffered interface, the same for both roles.
+//!
+//! Invariant: whatever rustls hands out (plaintext, records to send) is stored before it is asked
+//! for more.
+
+use bytes::BytesMut;
+use rustls::Error;
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
+};
+
+/// What to do when plaintext may be sent.
+#[derive(Clone, Copy)]
+pub(super) enum Task<'a> {
+    /// Nothing: only input is looked at.
+    Receive,
+    /// Encrypt this.
+    Encrypt(&'a [u8]),
+    /// Say that nothing more will be sent.
+    CloseNotify,
+}
+
+/// What follows a step.
+pub(super) enum Next {
+    /// Another step, at once.
+    Again,
+    /// Nothing before more input comes; the task is done.
+    Wait,
+    /// The peer has sent close_notify. Another step.
+    PeerClosed,
+    /// The keys may not protect more.
+    Exhausted,
+    /// The connection has failed; an alert may be queued.
+    Failed(Error),
+}
+
+/// Handles what rustls said and returns how many bytes of input it consumed.
+pub(super) fn take<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    task: Task<'_>,
+    plaintext: &mut BytesMut,
+    out: &mut BytesMut,
+) -> (usize, Next) {
+    let mut consumed = status.discard;
+    let next = match status.state {
+        Err(error) => Next::Failed(error),
+        Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+            match traffic.next_record() {
+                Some(Ok(record)) => {
+                    plaintext.extend_from_slice(record.payload);
+                    consumed += record.discard;
+                }
+                Some(Err(error)) => break Next::Failed(error),
+                None => break Next::Again,
+            }
+        },
+        Ok(ConnectionState::EncodeTlsData(chunk)) => {
+            encode(chunk, out);
+            Next::Again
+        }
+        Ok(ConnectionState::TransmitTlsData(sent)) => {
+            sent.done();
+            Next::Again
+        }
+        Ok(ConnectionState::PeerClosed) => Next::PeerClosed,
+        Ok(ConnectionState::WriteTraffic(traffic)) => match perform(traffic, task, out) {
+            Ok(()) => Next::Wait,
+            Err(Exhausted) => Next::Exhausted,
+        },
+        Ok(ConnectionState::BlockedHandshake | ConnectionState::Closed) => Next::Wait,
+        Ok(_) => Next::Failed(Error::General("early data that was not allowed".into())),
+    };
+    (consumed, next)
+}
+
+/// rustls refuses to encrypt.
+struct Exhausted;
+
+fn perform<Data>(
+    mut traffic: WriteTraffic<'_, Data>,
+    task: Task<'_>,
+    out: &mut BytesMut,
+) -> Result<(), Exhausted> {
+    match task {
+        Task::Receive => Ok(()),
+        Task::Encrypt(plaintext) => {
+            let estimate = super::record::encrypted_bytes_max(plaintext.len());
+            append(out, estimate, |space| traffic.encrypt(plaintext, space))
+        }
+        Task::CloseNotify => append(out, ALERT_BYTES_MAX, |space| {
+            traffic.queue_close_notify(space)
+        }),
+    }
+}
+
+/// Appends what `fill` writes; it is called again if the space was too small.
+fn append(
+    out: &mut BytesMut,
+    estimate: usize,
+    mut fill: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
+) -> Result<(), Exhausted> {
+    let start = out.len();
+    let mut space = estimate;
+    loop {
+        out.resize(start + space, 0);
+        match fill(&mut out[start..]) {
+            Ok(written) => {
+                out.truncate(start + written);
+                return Ok(());
+            }
+            Err(EncryptError::InsufficientSize(error)) if error.required_size > space => {
+                space = error.required_size;
+            }
+            Err(_) => {
+                out.truncate(start);
+                return Err(Exhausted);
+            }
+        }
+    }
+}
+
+fn encode<Data>(mut chunk: EncodeTlsData<'_, Data>, out: &mut BytesMut) {
+    let start = out.len();
+    // The first call only asks for the size.
+    if let Err(EncodeError::InsufficientSize(error)) = chunk.encode(&mut []) {
+        out.resize(start + error.required_size, 0);
+        let written = chunk.encode(&mut out[start..]).unwrap_or(0);
+        out.truncate(start + written);
+    }
+}
+
+/// Suffices for an encrypted alert and a key update that waits before it.
+const ALERT_BYTES_MAX: usize = 128;
