@@ -16,7 +16,10 @@ pub(crate) struct Repository {
 impl Repository {
     /// Finds the root and lists the files.
     pub(crate) fn open() -> Outcome<Repository> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        // Cargo says where it runs now; the build may have been elsewhere.
+        let manifest = std::env::var("CARGO_MANIFEST_DIR");
+        let manifest = manifest.unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+        let root = Path::new(&manifest)
             .parent()
             .ok_or_else(|| vec!["xtask has no parent folder".to_owned()])?
             .to_owned();

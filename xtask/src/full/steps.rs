@@ -110,7 +110,9 @@ pub(super) fn all(repository: &Repository) -> Vec<Step> {
 fn fuzz(repository: &Repository) -> Vec<Step> {
     let no_targets = (!repository.exists("fuzz/Cargo.toml")).then(|| "fuzz/ is absent".to_owned());
     let obstacle = no_targets
-        .or_else(|| missing_tool("rustup", "+nightly --version").map(|_| "no nightly".to_owned()))
+        .or_else(|| {
+            missing_tool("rustup", "run nightly rustc --version").map(|_| "no nightly".to_owned())
+        })
         .or_else(|| missing_cargo_tool("fuzz"));
     if obstacle.is_some() {
         return vec![Step::command("fuzz", "cargo fuzz").unless([obstacle])];
