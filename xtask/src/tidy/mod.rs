@@ -15,9 +15,16 @@ use cargo_metadata::{Metadata, MetadataCommand};
 
 /// Runs every check.
 pub(crate) fn run(repository: &Repository) -> Outcome {
-    let metadata = metadata(repository)?;
-    let mut findings = arrows::check(&metadata);
-    findings.extend(licences::check(repository, &metadata)?);
+    let mut findings = match metadata(repository) {
+        Ok(metadata) => {
+            let mut findings = arrows::check(&metadata);
+            match licences::check(repository, &metadata) {
+                Ok(more) | Err(more) => findings.extend(more),
+            }
+            findings
+        }
+        Err(findings) => findings,
+    };
     findings.extend(settings::check(repository));
     findings.extend(sources::check(repository));
     findings.extend(documents::check(repository));
