@@ -19,7 +19,8 @@ cargo xtask <gate>
 
   tidy              crate arrows, sizes, file heads, licences, paths named in the documentation
   trace [--write]   requirement rows against the tests that they name; --write renews the pages
-  full              everything, with every peer and tool that is present; writes docs/full-run.md
+  full [STEP...]    everything, with every peer and tool that is present; writes docs/full-run.md;
+                    with names of steps, only those, and the page stays as it is
   bench [ARGS]      builds and runs the benchmarks; writes docs/performance.md
   mutants [ARGS]    mutation tests over race, plan and send queue; ARGS go to cargo-mutants
 ";
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
     let outcome = Repository::open().and_then(|repository| match gate {
         "tidy" => tidy::run(&repository),
         "trace" => trace::run(&repository, rest.iter().any(|flag| flag == "--write")),
-        "full" => full::run(&repository),
+        "full" => full::run(&repository, rest),
         "bench" => bench::run(&repository, rest),
         "mutants" => mutants::run(&repository, rest),
         "help" | "--help" | "-h" => {

@@ -39,12 +39,21 @@ struct Report {
     skipped_tests: Vec<String>,
 }
 
-/// Runs every step and writes the page.
-pub(crate) fn run(repository: &Repository) -> Outcome {
+/// Runs every step and writes the page; or runs only the steps named.
+pub(crate) fn run(repository: &Repository, only: &[String]) -> Outcome {
     let logs = repository.root().join(LOGS);
     fs::create_dir_all(&logs).map_err(|error| vec![format!("{LOGS}: {error}")])?;
+    let mut steps = steps::all(repository);
+    if let Some(unknown) = only.iter().find(|n| !steps.iter().any(|s| s.name == **n)) {
+        let names: Vec<String> = steps.into_iter().map(|step| step.name).collect();
+        return Err(vec![format!(
+            "no step is called {unknown}; there are: {}",
+            names.join(", ")
+        )]);
+    }
+    steps.retain(|step| only.is_empty() || only.contains(&step.name));
     let mut reports = Vec::new();
-    for step in steps::all(repository) {
+    for step in steps {
         println!("full: {}", step.name);
         let report = run_step(repository, &step, &logs);
         match &report.ending {
@@ -54,7 +63,11 @@ pub(crate) fn run(repository: &Repository) -> Outcome {
         }
         reports.push(report);
     }
-    repository.write(PAGE, &page::render(repository, &reports))?;
+    let page = page::render(repository, &reports);
+    match only.is_empty() {
+        true => repository.write(PAGE, &page)?,
+        false => print!("{page}"),
+    }
     let failures = reports.iter().filter_map(|report| match &report.ending {
         Ending::Failed(why) => Some(format!("{}: {why}", report.name)),
         Ending::Passed | Ending::Skipped(_) => None,
