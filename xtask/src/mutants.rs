@@ -63,6 +63,11 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Outcome {
     }
     std::fs::create_dir_all(repository.root().join(OUTPUT))
         .map_err(|error| vec![format!("{OUTPUT}: {error}")])?;
+    // What an earlier run missed must not be judged in this one.
+    let results = repository.root().join(OUTPUT).join("mutants.out");
+    if results.exists() {
+        std::fs::remove_dir_all(&results).map_err(|error| vec![format!("{OUTPUT}: {error}")])?;
+    }
     let status = command
         .args(arguments)
         .current_dir(repository.root())
