@@ -59,14 +59,18 @@ const BARRED_FROM_PURE: &[&str] = &[
 /// Evidence that any crate may use in its own tests.
 const EVIDENCE: &[&str] = &["portway-sim"];
 
-/// Checks every crate of the workspace.
-pub(super) fn check(metadata: &Metadata) -> Vec<String> {
+/// Checks every crate of the workspace. `architecture` is the page with the table of crates.
+pub(super) fn check(metadata: &Metadata, architecture: &str) -> Vec<String> {
     let packages = metadata.workspace_packages();
     let names: Vec<&str> = packages.iter().map(|p| p.name.as_str()).collect();
-    packages
-        .iter()
-        .flat_map(|package| check_package(package, &names))
-        .collect()
+    let mut findings = Vec::new();
+    for package in &packages {
+        findings.extend(check_package(package, &names));
+        if !architecture.contains(&format!("| `{}` |", package.name)) {
+            findings.push(format!("docs/ARCHITECTURE.md: no row for {}", package.name));
+        }
+    }
+    findings
 }
 
 fn check_package(package: &Package, workspace: &[&str]) -> Vec<String> {
@@ -94,4 +98,69 @@ fn check_package(package: &Package, workspace: &[&str]) -> Vec<String> {
         }
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use cargo_metadata::Metadata;
+
+    /// A workspace of one crate with one dependency.
+    fn workspace(name: &str, dependency: &str, kind: &str) -> Metadata {
+        let package = |name: &str, dependencies: &str| {
+            format!(
+                r#"{{"name":"{name}","version":"0.1.0","id":"{name}","source":null,
+                "dependencies":[{dependencies}],"targets":[],"features":{{}},
+                "manifest_path":"/{name}/Cargo.toml","edition":"2024","authors":[]}}"#
+            )
+        };
+        let dependency_json = format!(
+            r#"{{"name":"{dependency}","source":null,"req":"*","kind":{kind},"rename":null,
+            "optional":false,"uses_default_features":true,"features":[],"target":null}}"#
+        );
+        let members = match dependency.starts_with("portway") {
+            true => format!(r#""{name}","{dependency}""#),
+            false => format!(r#""{name}""#),
+        };
+        let text = format!(
+            r#"{{"packages":[{},{}],"workspace_members":[{members}],"resolve":null,
+            "target_directory":"/t","workspace_root":"/","version":1,"metadata":null}}"#,
+            package(name, &dependency_json),
+            package(dependency, "")
+        );
+        cargo_metadata::MetadataCommand::parse(text).expect("the metadata above is well-formed")
+    }
+
+    fn findings(name: &str, dependency: &str, kind: &str) -> Vec<String> {
+        let page = format!("| `{name}` |\n| `{dependency}` |");
+        check(&workspace(name, dependency, kind), &page)
+    }
+
+    #[test]
+    fn an_arrow_up_is_found() {
+        let found = findings("portway-core", "portway-transport", "null");
+        assert_eq!(
+            found,
+            ["portway-core: the arrow to portway-transport is not allowed"]
+        );
+        assert!(findings("portway-transport", "portway-core", "null").is_empty());
+    }
+
+    #[test]
+    fn tests_of_a_crate_may_use_the_simulation() {
+        assert!(findings("portway-core", "portway-sim", "\"dev\"").is_empty());
+        assert_eq!(findings("portway-core", "portway-sim", "null").len(), 1);
+    }
+
+    #[test]
+    fn a_pure_crate_gets_no_sockets() {
+        assert_eq!(findings("portway-core", "tokio", "null").len(), 1);
+        assert!(findings("portway-transport", "tokio", "null").is_empty());
+    }
+
+    #[test]
+    fn an_unknown_crate_needs_its_rows() {
+        let metadata = workspace("portway-new", "serde", "null");
+        assert_eq!(check(&metadata, "").len(), 2);
+    }
 }

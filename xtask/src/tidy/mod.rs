@@ -17,7 +17,8 @@ use cargo_metadata::{Metadata, MetadataCommand};
 pub(crate) fn run(repository: &Repository) -> Outcome {
     let mut findings = match metadata(repository) {
         Ok(metadata) => {
-            let mut findings = arrows::check(&metadata);
+            let architecture = repository.read("docs/ARCHITECTURE.md").unwrap_or_default();
+            let mut findings = arrows::check(&metadata, &architecture);
             match licences::check(repository, &metadata) {
                 Ok(more) | Err(more) => findings.extend(more),
             }
