@@ -1,7 +1,11 @@
 //! Security parameters (RFC 9622 §6.3) as data, and the class that keeps a race honest.
 //!
 //! Invariant: two leaves race only when their [`SecurityClass`] values are equal (RFC 9621 §3.3),
-//! unless the application asked for opportunistic security.
+//! unless the application asked for opportunistic security. The class itself is in `class.rs`.
+
+mod class;
+
+pub use class::SecurityClass;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
@@ -32,8 +36,34 @@ impl SecurityParameters {
     }
 
     /// TLS preferred and unauthenticated cleartext accepted.
+    ///
+    /// The peer need not prove who it is (RFC 9622 §6.3): a check that may be escaped into
+    /// cleartext protects nobody, and without it more connections are encrypted.
     pub fn opportunistic() -> Self {
-        SecurityParameters::Opportunistic(TlsParameters::default())
+        SecurityParameters::Opportunistic(TlsParameters {
+            trust: Trust::DangerousAnyone,
+            ..TlsParameters::default()
+        })
+    }
+
+    /// Changes the TLS parameters; without effect when protection is disabled, which has none.
+    ///
+    /// ```
+    /// use portway_core::security::{SecurityParameters, TlsVersion};
+    ///
+    /// let security = SecurityParameters::tls()
+    ///     .with_tls(|tls| tls.with_alpn(["h2"]).with_min_version(TlsVersion::Tls13));
+    /// assert_eq!(security.tls_parameters().unwrap().alpn, [b"h2"]);
+    /// ```
+    #[must_use]
+    pub fn with_tls(self, change: impl FnOnce(TlsParameters) -> TlsParameters) -> Self {
+        match self {
+            SecurityParameters::Disabled => SecurityParameters::Disabled,
+            SecurityParameters::Opportunistic(tls) => {
+                SecurityParameters::Opportunistic(change(tls))
+            }
+            SecurityParameters::Required(tls) => SecurityParameters::Required(change(tls)),
+        }
     }
 
     /// The TLS parameters, unless protection is disabled.
@@ -50,6 +80,52 @@ impl SecurityParameters {
             SecurityParameters::Disabled => None,
             SecurityParameters::Opportunistic(tls) | SecurityParameters::Required(tls) => Some(tls),
         }
+    }
+}
+
+/// Shortcuts for [`SecurityParameters::with_tls`], likewise without effect when protection is
+/// disabled.
+impl SecurityParameters {
+    /// See [`TlsParameters::with_alpn`].
+    #[must_use]
+    pub fn with_alpn<P: Into<Vec<u8>>>(self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.with_tls(|tls| tls.with_alpn(protocols))
+    }
+
+    /// See [`TlsParameters::with_min_version`].
+    #[must_use]
+    pub fn with_min_version(self, version: TlsVersion) -> Self {
+        self.with_tls(|tls| tls.with_min_version(version))
+    }
+
+    /// See [`TlsParameters::with_max_version`].
+    #[must_use]
+    pub fn with_max_version(self, version: TlsVersion) -> Self {
+        self.with_tls(|tls| tls.with_max_version(version))
+    }
+
+    /// See [`TlsParameters::with_trust`].
+    #[must_use]
+    pub fn with_trust(self, trust: Trust) -> Self {
+        self.with_tls(|tls| tls.with_trust(trust))
+    }
+
+    /// See [`TlsParameters::with_roots`].
+    #[must_use]
+    pub fn with_roots(self, roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
+        self.with_tls(|tls| tls.with_roots(roots))
+    }
+
+    /// See [`TlsParameters::with_identity`].
+    #[must_use]
+    pub fn with_identity(self, identity: impl Into<Arc<Identity>>) -> Self {
+        self.with_tls(|tls| tls.with_identity(identity))
+    }
+
+    /// See [`TlsParameters::with_server_name`].
+    #[must_use]
+    pub fn with_server_name(self, name: impl Into<String>) -> Self {
+        self.with_tls(|tls| tls.with_server_name(name))
     }
 }
 
@@ -93,6 +169,87 @@ impl Default for TlsParameters {
     }
 }
 
+/// Builders.
+impl TlsParameters {
+    /// Offers these application protocols, the preferred one first.
+    #[must_use]
+    pub fn with_alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Accepts no version below this one.
+    #[must_use]
+    pub fn with_min_version(mut self, version: TlsVersion) -> Self {
+        self.min_version = version;
+        self
+    }
+
+    /// Offers no version above this one.
+    #[must_use]
+    pub fn with_max_version(mut self, version: TlsVersion) -> Self {
+        self.max_version = version;
+        self
+    }
+
+    /// Believes in these and nobody else.
+    #[must_use]
+    pub fn with_trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// Believes peers that one of these roots vouches for.
+    #[must_use]
+    pub fn with_roots(self, roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
+        self.with_trust(Trust::Roots(roots.into_iter().collect()))
+    }
+
+    /// Believes peers with one of these certificates of their own.
+    #[must_use]
+    pub fn with_pinned(
+        self,
+        certificates: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Self {
+        self.with_trust(Trust::Pinned(certificates.into_iter().collect()))
+    }
+
+    /// Shows this certificate chain to peers that ask for one.
+    #[must_use]
+    pub fn with_identity(mut self, identity: impl Into<Arc<Identity>>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// Sends and checks this name instead of the remote endpoint's.
+    #[must_use]
+    pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// As a server, asks clients for this.
+    #[must_use]
+    pub fn with_client_authentication(mut self, demand: ClientAuthentication) -> Self {
+        self.client_authentication = demand;
+        self
+    }
+
+    /// Sets whether and how many sessions are kept for resumption.
+    #[must_use]
+    pub fn with_resumption(mut self, resumption: Resumption) -> Self {
+        self.resumption = resumption;
+        self
+    }
+
+    /// Writes secrets to the file that `SSLKEYLOGFILE` names.
+    #[must_use]
+    pub fn with_key_log(mut self) -> Self {
+        self.key_log = true;
+        self
+    }
+}
+
 /// TLS versions that portway speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -101,6 +258,20 @@ pub enum TlsVersion {
     Tls12,
     /// TLS 1.3.
     Tls13,
+}
+
+impl TlsVersion {
+    /// Every supported version, the oldest first.
+    pub const ALL: &'static [TlsVersion] = &[TlsVersion::Tls12, TlsVersion::Tls13];
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TlsVersion::Tls12 => "TLS 1.2",
+            TlsVersion::Tls13 => "TLS 1.3",
+        })
+    }
 }
 
 /// Who is believed to vouch for the peer.
@@ -164,61 +335,6 @@ pub struct Resumption {
 impl Default for Resumption {
     fn default() -> Self {
         Resumption { sessions_max: 256 }
-    }
-}
-
-/// The strength that every leaf of one race shares: version floor, trust, identity and peer name.
-///
-/// ALPN is not part of it. Trust and identity are compared by fingerprints that whoever builds the
-/// class assigns, so that equal parameters give equal classes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum SecurityClass {
-    /// No protection.
-    Cleartext,
-    /// TLS or QUIC, whose handshakes give the same guarantees.
-    Protected {
-        /// The lowest version that is accepted.
-        floor: TlsVersion,
-        /// A fingerprint of [`Trust`].
-        trust: String,
-        /// A fingerprint of the identity offered, if any.
-        identity: Option<String>,
-        /// The name that the peer must prove.
-        peer_name: Option<String>,
-        /// Whether the client hello must be encrypted.
-        ech_required: bool,
-    },
-}
-
-impl SecurityClass {
-    /// Whether this class protects what is sent.
-    pub fn is_protected(&self) -> bool {
-        !matches!(self, SecurityClass::Cleartext)
-    }
-}
-
-impl fmt::Display for SecurityClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SecurityClass::Cleartext => f.write_str("cleartext"),
-            SecurityClass::Protected {
-                floor,
-                trust,
-                peer_name,
-                ..
-            } => {
-                let floor = match floor {
-                    TlsVersion::Tls12 => "TLS 1.2",
-                    TlsVersion::Tls13 => "TLS 1.3",
-                };
-                write!(f, "{floor} or later, {trust}")?;
-                peer_name
-                    .iter()
-                    .try_for_each(|name| write!(f, ", peer {name}"))
-            }
-        }
     }
 }
 
