@@ -20,5 +20,5 @@ mod time;
 pub use endpoint::{LocalEndpoint, RemoteEndpoint};
 pub use failure::{Advice, Failure, FailureKind, Origin};
 pub use security::{SecurityClass, SecurityParameters};
-pub use stack::{CarrierKind, StackId, WireProtocol};
+pub use stack::{CarrierKind, StackDescriptor, StackId, WireProtocol};
 pub use time::Time;
