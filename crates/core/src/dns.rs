@@ -1,6 +1,7 @@
 //! What a race asks of name resolution and what it understands of the answers.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -30,6 +31,24 @@ pub enum RecordKind {
     Srv,
 }
 
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}? {}", self.kind, self.name)
+    }
+}
+
+impl fmt::Display for RecordKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RecordKind::Https => "HTTPS",
+            RecordKind::Svcb => "SVCB",
+            RecordKind::Aaaa => "AAAA",
+            RecordKind::A => "A",
+            RecordKind::Srv => "SRV",
+        })
+    }
+}
+
 /// A positive answer. An empty list is the answer "no such data".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
@@ -50,6 +69,22 @@ pub enum AnswerData {
     Services(Vec<ServiceBinding>),
     /// SRV, in any order.
     Servers(Vec<ServerRecord>),
+}
+
+impl AnswerData {
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        match self {
+            AnswerData::Addresses(addresses) => addresses.len(),
+            AnswerData::Services(services) => services.len(),
+            AnswerData::Servers(servers) => servers.len(),
+        }
+    }
+
+    /// Whether there is no record: the answer "no such data".
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// One HTTPS or SVCB record (RFC 9460 §2).

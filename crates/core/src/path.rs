@@ -24,6 +24,21 @@ pub struct Path {
     pub is_metered: Option<bool>,
 }
 
+impl Path {
+    /// Whether packets of the address's family leave by a default route here.
+    pub fn has_default_for(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(_) => self.has_ipv4_default,
+            IpAddr::V6(_) => self.has_ipv6_default,
+        }
+    }
+
+    /// Whether one of the path's own prefixes holds the address.
+    pub fn is_on_link(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.has_in_prefix(address))
+    }
+}
+
 /// Identifies a path within one environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -40,6 +55,30 @@ pub struct LocalAddress {
     pub is_temporary: bool,
     /// Deprecated after RFC 4862.
     pub is_deprecated: bool,
+}
+
+impl LocalAddress {
+    /// Whether `address` shares this address's prefix.
+    pub fn has_in_prefix(&self, address: IpAddr) -> bool {
+        let common = match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            _ => return false,
+        };
+        common >= u32::from(self.prefix_len)
+    }
+
+    /// Whether it can be reached from beyond this host and its links.
+    pub fn is_global(&self) -> bool {
+        match self.address {
+            IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+            IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+        }
+    }
 }
 
 /// Interface types of RFC 9622 §6.2.11. Types that this system lacks are still defined.

@@ -7,6 +7,7 @@ use crate::security::SecurityClass;
 use crate::stack::{StackId, WireProtocol};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct Leaf {
     pub remote: SocketAddr,
     /// The local address to bind, when the application or the path fixed one.
     pub local: Option<IpAddr>,
+    /// The local port to bind, when the application fixed one.
+    pub local_port: Option<u16>,
     /// The host name that led here, for SNI and for messages.
     pub host_name: Option<String>,
     /// The protection, equal among all leaves of a race unless the application widened it.
@@ -58,6 +61,19 @@ pub struct Leaf {
     pub svcb_priority: Option<u16>,
     /// The ECH configuration list of that record.
     pub ech: Option<Vec<u8>>,
+}
+
+impl fmt::Display for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.stack, self.remote)?;
+        if let Some(path) = self.path {
+            write!(f, " on path {}", path.0)?;
+        }
+        if let Some(local) = self.local {
+            write!(f, " from {local}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Something that happened, told to the race.
@@ -95,6 +111,18 @@ pub enum Progress {
         /// The round-trip time that the transport measured, if it measured one.
         rtt: Option<Duration>,
     },
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Progress::PeerAnswered => f.write_str("was answered"),
+            Progress::TransportConnected { rtt: None } => f.write_str("transport connected"),
+            Progress::TransportConnected { rtt: Some(rtt) } => {
+                write!(f, "transport connected, rtt {} ms", rtt.as_millis())
+            }
+        }
+    }
 }
 
 /// Something that the race wants done, or tells.
