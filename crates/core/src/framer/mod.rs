@@ -2,18 +2,20 @@
 //!
 //! Invariant: a framer sees bytes and messages only, no I/O and no time, and never allocates a
 //! length because a peer declared it. [`Framers`] is the shareable list that a Preconnection
-//! holds, [`Pipeline`] the instances of one connection, `ReceiveBuffer` what turns them into
+//! holds, [`Pipeline`] the instances of one connection, [`ReceiveBuffer`] what turns them into
 //! receives.
 
 mod body;
 mod factory;
 mod length_prefixed;
 mod pipeline;
+mod receive;
 
 pub use body::{Body, Demand};
 pub use factory::{FramerFactory, Framers, from_fn};
 pub use length_prefixed::{ByteOrder, LengthPrefixed};
 pub use pipeline::{FrameError, Pipeline};
+pub use receive::{Receive, ReceiveBuffer, ReceiveFailure, ReceiveLimits};
 
 use crate::Failure;
 use crate::message::{Chunks, MessageContext};

@@ -228,6 +228,22 @@ impl Pipeline {
         Ok(None)
     }
 
+    /// Forgets what the framers have of an incomplete message, because the datagram that held
+    /// it was broken.
+    pub(super) fn reset_input(&mut self) {
+        for stage in &mut self.stages {
+            stage.input.clear();
+            stage.input_ended = false;
+            // Only the state counts: what is missing was already reported.
+            let _ = stage.framer.end_of_input(&mut BytesMut::new());
+        }
+    }
+
+    /// Whether no framer holds bytes that another one has delivered.
+    pub(super) fn is_drained(&self) -> bool {
+        self.stages.iter().all(|stage| stage.input.is_empty())
+    }
+
     /// Writes what the framers want to say before an orderly end, from the top downwards.
     ///
     /// # Errors

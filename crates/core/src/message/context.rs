@@ -4,7 +4,8 @@
 //! Invariant: the default context owns no memory, and a clone shares what the original owns. A
 //! change after a send makes a copy, so it has no effect on that send (RFC 9622 §9.1.3).
 
-use super::{Ecn, MessageProperties, MetadataValue};
+use super::{Ecn, MetadataValue};
+use crate::property::{MessageProperties, Property, PropertyError, PropertyValue};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub struct MessageContext {
     endpoints: Option<Arc<ContextEndpoints>>,
     ecn: Option<Ecn>,
     is_early_data: bool,
-    is_final: bool,
+    is_received_final: bool,
 }
 
 /// Tells the messages that arrive on one connection apart: every partial receive of the same
@@ -54,7 +55,7 @@ impl MessageContext {
             endpoints: None,
             ecn: None,
             is_early_data: false,
-            is_final: false,
+            is_received_final: false,
         }
     }
 
@@ -68,40 +69,97 @@ impl MessageContext {
         &mut self.details_mut().properties
     }
 
-    /// How long the message may wait before its first byte is written; `None` is for ever.
-    pub fn lifetime(&self) -> Option<Duration> {
-        self.properties().and_then(|properties| properties.lifetime)
+    /// Sets a message property by its name or its key.
+    ///
+    /// # Errors
+    /// It is not a message property, or it does not take the value.
+    pub fn set<K>(&mut self, key: K, value: impl Into<PropertyValue>) -> Result<(), PropertyError>
+    where
+        K: TryInto<Property>,
+        PropertyError: From<K::Error>,
+    {
+        self.properties_mut().set(key, value)
     }
 
-    /// Sets msgLifetime.
+    /// A message property's value, or its default; `None` when that is the connection's to say.
+    ///
+    /// # Errors
+    /// It is not a message property.
+    pub fn get<K>(&self, key: K) -> Result<Option<PropertyValue>, PropertyError>
+    where
+        K: TryInto<Property>,
+        PropertyError: From<K::Error>,
+    {
+        let properties = self.properties().copied().unwrap_or_default();
+        let properties = match self.is_received_final {
+            true => properties.with_final(true),
+            false => properties,
+        };
+        properties.get(key)
+    }
+
+    /// Fills in what was not set from `defaults`, the context of the connection's own defaults.
+    /// Without a copy when nothing was set here.
+    pub fn apply_defaults(&mut self, defaults: &MessageContext) {
+        match (&mut self.details, &defaults.details) {
+            (_, None) => {}
+            (details @ None, Some(_)) => details.clone_from(&defaults.details),
+            (Some(details), Some(defaults)) => {
+                let properties = details.properties.or(&defaults.properties);
+                if properties != details.properties {
+                    Arc::make_mut(details).properties = properties;
+                }
+            }
+        }
+    }
+
+    /// How long the message may wait before its first byte is written; `None` is for ever.
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.properties().and_then(MessageProperties::lifetime)
+    }
+
+    /// Sets msgLifetime; zero is for ever.
     #[must_use]
     pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
-        self.properties_mut().lifetime = Some(lifetime);
+        let properties = self.properties_mut();
+        *properties = properties.with_lifetime(Some(lifetime));
         self
     }
 
     /// msgPriority: lower is more urgent, 100 when nothing was said.
     pub fn priority(&self) -> u32 {
-        self.properties()
-            .map_or(DEFAULT_PRIORITY, |properties| properties.priority)
+        match self.properties() {
+            Some(properties) => properties.priority(),
+            None => MessageProperties::new().priority(),
+        }
     }
 
     /// Sets msgPriority.
     #[must_use]
     pub fn with_priority(mut self, priority: u32) -> Self {
-        self.properties_mut().priority = priority;
+        let properties = self.properties_mut();
+        *properties = properties.with_priority(priority);
         self
     }
 
     /// Whether this is the last message of its direction.
     pub fn is_final(&self) -> bool {
-        self.is_final
+        self.is_received_final || self.properties().is_some_and(MessageProperties::is_final)
     }
 
     /// Says that nothing is sent after this message.
     #[must_use]
     pub fn with_final(mut self) -> Self {
-        self.is_final = true;
+        let properties = self.properties_mut();
+        *properties = properties.with_final(true);
+        self
+    }
+
+    /// Says that the message may arrive twice without harm.
+    #[must_use]
+    pub fn with_safely_replayable(mut self) -> Self {
+        let properties = self.properties_mut();
+        *properties = properties.with_safely_replayable(true);
         self
     }
 
@@ -211,11 +269,8 @@ impl MessageContext {
         self.is_early_data = true;
     }
 
-    /// Marks the message as the last one of its direction.
-    pub fn set_final(&mut self) {
-        self.is_final = true;
+    /// Marks a received message as the last one of its direction.
+    pub fn set_received_final(&mut self) {
+        self.is_received_final = true;
     }
 }
-
-/// RFC 9622 §9.1.3.2.
-const DEFAULT_PRIORITY: u32 = 100;

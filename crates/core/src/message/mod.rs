@@ -7,13 +7,12 @@
 mod chunks;
 mod context;
 mod metadata;
-mod properties;
 mod received;
 
+pub use crate::property::MessageProperties;
 pub use chunks::{Chunks, ChunksIter};
 pub use context::{ContextEndpoints, MessageContext, MessageId};
 pub use metadata::{Ecn, MetadataValue};
-pub use properties::MessageProperties;
 pub use received::ReceivedMessage;
 
 use bytes::Bytes;
