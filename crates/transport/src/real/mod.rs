@@ -11,6 +11,8 @@ mod tasks;
 mod tcp;
 mod udp;
 
+pub use dns::{DnsConfig, DnsSource};
+
 use crate::environment::{
     BoxFuture, Environment, ListenAddress, TcpConnect, TcpListener, TcpStream, Timer, UdpBind,
     UdpSocket,
@@ -43,15 +45,27 @@ pub struct RealEnvironment {
 /// How a [`RealEnvironment`] works.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Config {}
+pub struct Config {
+    /// How names are resolved.
+    pub dns: DnsConfig,
+}
+
+impl Config {
+    /// The same configuration with other name resolution.
+    #[must_use]
+    pub fn with_dns(mut self, dns: DnsConfig) -> Self {
+        self.dns = dns;
+        self
+    }
+}
 
 impl RealEnvironment {
     /// An environment with its own clock, task count and resolver cache.
-    pub fn new(_config: Config) -> Self {
+    pub fn new(config: Config) -> Self {
         RealEnvironment {
             clock: Clock::start(),
             tasks: Tasks::new(),
-            resolver: Resolver,
+            resolver: Resolver::new(config.dns),
         }
     }
 
