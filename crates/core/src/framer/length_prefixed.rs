@@ -131,6 +131,45 @@ impl LengthPrefixed {
         }
     }
 
+    pub(super) const fn order(&self) -> ByteOrder {
+        self.order
+    }
+
+    /// Whether a part can be sent now. At the start of a message, returns its length.
+    #[inline]
+    pub(super) fn check(&self, part: &Outgoing<'_>) -> Result<Option<u64>, Failure> {
+        let here = part.data.len() as u64;
+        if !part.is_start {
+            check_part(here, self.unsent, part.is_end)?;
+            return Ok(None);
+        }
+        let length = match part.length {
+            Some(length) => length,
+            None if part.is_end => here,
+            None => {
+                return Err(unframeable(
+                    "length of a partial message is not known when it starts",
+                ));
+            }
+        };
+        if length > self.limit() {
+            return Err(too_long(length, self.limit()));
+        }
+        check_part(here, length, part.is_end)?;
+        Ok(Some(length))
+    }
+
+    /// Writes a part that was checked, behind the header when it is the first one.
+    #[inline]
+    pub(super) fn write(&mut self, part: Outgoing<'_>, header: Option<u64>, out: &mut WireBuffer) {
+        if let Some(length) = header {
+            self.put_header(length, out);
+            self.unsent = length;
+        }
+        self.unsent -= part.data.len() as u64;
+        out.put_chunks(part.data);
+    }
+
     fn put_header(&self, length: u64, out: &mut WireBuffer) {
         match self.width {
             Width::Fixed(width) => {
@@ -198,29 +237,10 @@ impl Framer for LengthPrefixed {
         true
     }
 
+    #[inline]
     fn frame(&mut self, part: Outgoing<'_>, out: &mut WireBuffer) -> Result<(), Failure> {
-        let here = part.data.len() as u64;
-        if part.is_start {
-            let length = match part.length {
-                Some(length) => length,
-                None if part.is_end => here,
-                None => {
-                    return Err(unframeable(
-                        "length of a partial message is not known when it starts",
-                    ));
-                }
-            };
-            if length > self.limit() {
-                return Err(too_long(length, self.limit()));
-            }
-            check_part(here, length, part.is_end)?;
-            self.put_header(length, out);
-            self.unsent = length - here;
-        } else {
-            check_part(here, self.unsent, part.is_end)?;
-            self.unsent -= here;
-        }
-        out.put_chunks(part.data);
+        let header = self.check(&part)?;
+        self.write(part, header, out);
         Ok(())
     }
 

@@ -6,16 +6,22 @@
 //! receives.
 
 mod body;
+mod datagram;
+mod delimited;
 mod factory;
 mod length_prefixed;
 mod pipeline;
 mod receive;
+mod tlv;
 
 pub use body::{Body, Demand};
+pub use datagram::{DatagramPacker, PackedDatagram};
+pub use delimited::Delimited;
 pub use factory::{FramerFactory, Framers, from_fn};
 pub use length_prefixed::{ByteOrder, LengthPrefixed};
 pub use pipeline::{FrameError, Pipeline};
 pub use receive::{Receive, ReceiveBuffer, ReceiveFailure, ReceiveLimits};
+pub use tlv::{TLV_TYPE, Tlv};
 
 use crate::Failure;
 use crate::message::{Chunks, MessageContext};

@@ -8,12 +8,14 @@ mod chunks;
 mod context;
 mod metadata;
 mod received;
+mod typed;
 
 pub use crate::property::MessageProperties;
 pub use chunks::{Chunks, ChunksIter};
 pub use context::{ContextEndpoints, MessageContext, MessageId};
 pub use metadata::{Ecn, MetadataValue};
 pub use received::ReceivedMessage;
+pub use typed::{Codec, FnCodec, Json, Typed, undecodable};
 
 use bytes::Bytes;
 
