@@ -67,3 +67,25 @@ fn bad(path: &Path, error: &parse::IdentityError) -> Failure {
         format!("{}: {error}", path.display()),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_named_with_its_errno() {
+        let path = Path::new("/nonexistent/portway.pem");
+        let failure = load_certificates(path).unwrap_err();
+        assert_eq!(failure.code, Some(libc::ENOENT.into()));
+        assert!(failure.detail.contains("/nonexistent/portway.pem"));
+    }
+
+    #[test]
+    fn a_self_signed_certificate_can_be_used_and_a_bad_name_cannot() {
+        let names = ["host.example".to_owned(), "127.0.0.1".to_owned()];
+        let identity = self_signed(&names).unwrap();
+        assert_eq!(identity.chain.len(), 1);
+        let failure = self_signed(&["h\u{f6}st".to_owned()]).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::InvalidRequest);
+    }
+}

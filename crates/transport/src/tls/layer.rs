@@ -20,7 +20,10 @@ use portway_core::security::{Protection, TlsVersion};
 use portway_core::{Failure, FailureKind, Origin};
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{
+    AlertDescription, ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion,
+    ServerConfig,
+};
 use rustls_pki_types::ServerName;
 use std::sync::Arc;
 
@@ -161,7 +164,14 @@ impl TlsLayer {
                     // rustls says access_denied when no certificate is chosen; RFC 7301 §3.2 has
                     // an alert that says what is wrong. Nothing is encrypted yet.
                     out.truncate(start);
-                    out.extend_from_slice(&record::NO_APPLICATION_PROTOCOL);
+                    let alert = AlertDescription::NoApplicationProtocol;
+                    out.extend_from_slice(&record::plain_alert(alert));
+                } else if handshake.consumed_bytes == 0 && out.len() == start {
+                    // RFC 8446 §6.2: rustls fails silently at a first message that is too long.
+                    if !matches!(error, Error::AlertReceived(_)) {
+                        let alert = AlertDescription::DecodeError;
+                        out.extend_from_slice(&record::plain_alert(alert));
+                    }
                 }
                 let failure = classify::connection(&error, self.role(), &observed, false);
                 return Err(self.fail(failure));

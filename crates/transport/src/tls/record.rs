@@ -2,6 +2,8 @@
 //!
 //! Invariant: nothing here decides what is secure; rustls does.
 
+use rustls::AlertDescription;
+
 /// Whether bytes may be the start of TLS: a record of handshake or alert, version 3.
 ///
 /// RFC 8446 §5.1: the first record of either side is one of the two; its version starts with 3.
@@ -35,12 +37,15 @@ pub(super) fn encrypted_bytes_max(plaintext_bytes: usize) -> usize {
 /// The plaintext that one record can carry.
 pub(super) const FRAGMENT_BYTES_MAX: usize = 16 * 1024;
 
-/// A fatal no_application_protocol alert in a record of its own, not encrypted.
-pub(super) const NO_APPLICATION_PROTOCOL: [u8; 7] = [ALERT, 3, 3, 0, 2, 2, 120];
+/// A fatal alert in a record of its own, for the time before anything is encrypted.
+pub(super) fn plain_alert(description: AlertDescription) -> [u8; 7] {
+    [ALERT, 3, 3, 0, 2, FATAL, u8::from(description)]
+}
 
 /// Header, explicit nonce, inner content type and tag.
 const OVERHEAD_BYTES_MAX: usize = 5 + 8 + 1 + 16;
 const ALERT: u8 = 21;
+const FATAL: u8 = 2;
 const HANDSHAKE: u8 = 22;
 
 #[cfg(test)]
