@@ -50,7 +50,8 @@ pub trait Environment: Send + Sync + 'static {
     /// that does not exist is a failure of kind `NameNotFound`.
     fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>>;
 
-    /// The paths as they are now.
+    /// The paths as they are now: interfaces that are up. Where the system tells nothing, one path
+    /// of id zero stands for the choice of its routing; binding to that one has no effect.
     fn paths(&self) -> Vec<Path>;
 
     /// Resolves when the paths differ from `known`, at once if they already do.
@@ -59,7 +60,8 @@ pub trait Environment: Send + Sync + 'static {
 
 /// A timer that can be set again without a new allocation.
 pub trait Timer: Send {
-    /// Arms the timer for `deadline`, or disarms it.
+    /// Arms the timer for `deadline`, or disarms it. Poll again afterwards: a waker that was given
+    /// for another deadline need not be woken.
     fn reset(&mut self, deadline: Option<Time>);
 
     /// Ready once when the deadline has come; pending while not armed.

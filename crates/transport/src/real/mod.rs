@@ -6,6 +6,7 @@
 
 mod clock;
 mod dns;
+mod paths;
 mod system;
 mod tasks;
 mod tcp;
@@ -19,8 +20,9 @@ use crate::environment::{
 };
 use clock::Clock;
 use dns::Resolver;
+use paths::Paths;
 use portway_core::dns::{Answer, Question};
-use portway_core::path::{InterfaceKind, Path, PathId};
+use portway_core::path::Path;
 use portway_core::{Failure, Time};
 use std::io;
 use std::sync::Arc;
@@ -40,6 +42,7 @@ pub struct RealEnvironment {
     clock: Clock,
     tasks: Tasks,
     resolver: Resolver,
+    paths: Paths,
 }
 
 /// How a [`RealEnvironment`] works.
@@ -66,12 +69,19 @@ impl RealEnvironment {
             clock: Clock::start(),
             tasks: Tasks::new(),
             resolver: Resolver::new(config.dns),
+            paths: Paths::new(),
         }
     }
 
     /// How many tasks that were started with [`Environment::spawn`] have not ended yet.
     pub fn tasks_alive(&self) -> usize {
         self.tasks.alive()
+    }
+
+    /// Why the system does not tell its paths or their changes, if it does not. One path named
+    /// `any` then stands for whatever the system's routing chooses.
+    pub fn paths_unavailable(&self) -> Option<Failure> {
+        self.paths.unavailable()
     }
 }
 
@@ -109,30 +119,10 @@ impl Environment for RealEnvironment {
     }
 
     fn paths(&self) -> Vec<Path> {
-        vec![any_path()]
+        self.paths.now()
     }
 
     fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>> {
-        let paths = self.paths();
-        Box::pin(async move {
-            if paths == known {
-                std::future::pending::<()>().await;
-            }
-            paths
-        })
-    }
-}
-
-/// What stands for all paths where the system does not tell them: the choice of its routing.
-fn any_path() -> Path {
-    Path {
-        id: PathId(0),
-        interface: "any".to_owned(),
-        kind: InterfaceKind::Other,
-        addresses: Vec::new(),
-        has_ipv4_default: true,
-        has_ipv6_default: true,
-        mtu: 1280,
-        is_metered: None,
+        Box::pin(self.paths.clone().changed(known))
     }
 }
