@@ -13,7 +13,7 @@ mod tests;
 
 pub use error::EndpointError;
 
-use crate::stack::StackId;
+use crate::stack::{StackId, WireProtocol};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ use std::net::{IpAddr, SocketAddr};
 /// use portway_core::RemoteEndpoint;
 ///
 /// let remote = RemoteEndpoint::host_name("example.com").service("https");
-/// assert_eq!(remote.port_number(), Some(443));
+/// assert_eq!(remote.resolved_port(), Some(443));
 /// assert_eq!("[fe80::1%eth0]:443".parse::<RemoteEndpoint>()?.interface_name(), Some("eth0"));
 /// # Ok::<(), portway_core::endpoint::EndpointError>(())
 /// ```
@@ -119,13 +119,13 @@ impl RemoteEndpoint {
     }
 
     /// The address, if one was given.
-    pub fn ip(&self) -> Option<IpAddr> {
+    pub fn ip_address(&self) -> Option<IpAddr> {
         self.address
     }
 
     /// The port: the one that was given, or else the service's. An SRV name has none before it is
     /// resolved.
-    pub fn port_number(&self) -> Option<u16> {
+    pub fn resolved_port(&self) -> Option<u16> {
         self.port
             .or_else(|| service::port(self.service.as_deref()?))
     }
@@ -139,6 +139,11 @@ impl RemoteEndpoint {
     pub fn srv_name(&self) -> Option<String> {
         let service = self.service.as_deref().filter(|s| service::is_srv(s))?;
         Some(format!("{service}.{}", self.host()?))
+    }
+
+    /// The transport that the service is offered over, when it is an SRV name.
+    pub fn srv_wire(&self) -> Option<WireProtocol> {
+        service::srv_wire(self.service.as_deref()?)
     }
 
     /// The interface, if one was given.
@@ -156,11 +161,11 @@ impl RemoteEndpoint {
         self.stack.as_ref().is_none_or(|own| own == stack)
     }
 
-    /// Checks that one can connect to this endpoint.
+    /// Checks that connections can be accepted from this endpoint, which needs no port.
     ///
     /// # Errors
     /// The first thing that is missing or wrong.
-    pub fn validate(&self) -> Result<(), EndpointError> {
+    pub fn validate_as_constraint(&self) -> Result<(), EndpointError> {
         match (&self.host_name, self.address) {
             (None, None) => return Err(EndpointError::NoHost),
             (Some(name), _) => name::check(name)?,
@@ -169,9 +174,17 @@ impl RemoteEndpoint {
         if let Some(address) = self.address {
             check_remote_address(address, self.interface.is_some())?;
         }
-        service::check(self.service.as_deref())?;
+        service::check(self.service.as_deref())
+    }
+
+    /// Checks that one can connect to this endpoint.
+    ///
+    /// # Errors
+    /// The first thing that is missing or wrong.
+    pub fn validate(&self) -> Result<(), EndpointError> {
+        self.validate_as_constraint()?;
         let is_srv = self.service.as_deref().is_some_and(service::is_srv);
-        match self.port_number() {
+        match self.resolved_port() {
             Some(0) => Err(EndpointError::PortZero),
             None if is_srv && self.host_name.is_some() => Ok(()),
             None => Err(EndpointError::NoPort),
@@ -223,12 +236,12 @@ impl LocalEndpoint {
     }
 
     /// The address, if one was given.
-    pub fn ip(&self) -> Option<IpAddr> {
+    pub fn ip_address(&self) -> Option<IpAddr> {
         self.address
     }
 
     /// The port: the one that was given, or else the service's.
-    pub fn port_number(&self) -> Option<u16> {
+    pub fn resolved_port(&self) -> Option<u16> {
         self.port
             .or_else(|| service::port(self.service.as_deref()?))
     }

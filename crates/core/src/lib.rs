@@ -10,6 +10,7 @@ pub mod failure;
 pub mod framer;
 pub mod message;
 pub mod path;
+pub mod plan;
 pub mod property;
 pub mod race;
 pub mod security;

@@ -1,6 +1,7 @@
 //! Service names and their ports, from the registry of IANA, and SRV service names (RFC 2782).
 
 use super::EndpointError;
+use crate::stack::WireProtocol;
 
 /// The registered port of a service; letter case does not matter.
 pub(super) fn port(service: &str) -> Option<u16> {
@@ -12,18 +13,22 @@ pub(super) fn port(service: &str) -> Option<u16> {
 
 /// Whether this is an SRV service name such as `_xmpp-client._tcp`.
 pub(super) fn is_srv(service: &str) -> bool {
-    let Some((name, transport)) = service.split_once('.') else {
-        return false;
-    };
-    let is_transport = ["_tcp", "_udp"]
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(transport));
-    is_transport
-        && name.len() > 1
-        && name.starts_with('_')
-        && name[1..]
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    srv_wire(service).is_some()
+}
+
+/// The transport that an SRV service name speaks of.
+pub(super) fn srv_wire(service: &str) -> Option<WireProtocol> {
+    let (name, transport) = service.split_once('.')?;
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let label = name.strip_prefix('_').filter(|label| !label.is_empty())?;
+    if !label.bytes().all(is_letter) {
+        return None;
+    }
+    match transport {
+        _ if transport.eq_ignore_ascii_case("_tcp") => Some(WireProtocol::Tcp),
+        _ if transport.eq_ignore_ascii_case("_udp") => Some(WireProtocol::Udp),
+        _ => None,
+    }
 }
 
 /// Accepts services that a port or an SRV record can be found for.

@@ -57,20 +57,20 @@ fn host_names_of_another_form_are_refused_with_the_reason() {
 fn a_name_that_is_an_address_is_an_address() {
     let remote = RemoteEndpoint::host_name("192.0.2.1");
     assert_eq!(
-        (remote.ip(), remote.host()),
+        (remote.ip_address(), remote.host()),
         (Some(Ipv4Addr::new(192, 0, 2, 1).into()), None)
     );
     for text in ["fe80::1%eth0", "[fe80::1%eth0]"] {
         let remote = RemoteEndpoint::host_name(text);
-        assert_eq!(remote.ip(), Some("fe80::1".parse().unwrap()));
+        assert_eq!(remote.ip_address(), Some("fe80::1".parse().unwrap()));
         assert_eq!(remote.interface_name(), Some("eth0"));
     }
     assert_eq!(
-        RemoteEndpoint::host_name("[::1]").ip(),
+        RemoteEndpoint::host_name("[::1]").ip_address(),
         Some(Ipv6Addr::LOCALHOST.into())
     );
-    assert_eq!(RemoteEndpoint::host_name("fe80::1%").ip(), None);
-    assert_eq!(RemoteEndpoint::host_name("[192.0.2.1]").ip(), None);
+    assert_eq!(RemoteEndpoint::host_name("fe80::1%").ip_address(), None);
+    assert_eq!(RemoteEndpoint::host_name("[192.0.2.1]").ip_address(), None);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_second_value_replaces_the_first() {
         .interface("eth0")
         .interface("eth1");
     assert_eq!(remote.host(), Some("b.example"));
-    assert_eq!(remote.port_number(), Some(2));
+    assert_eq!(remote.resolved_port(), Some(2));
     assert_eq!(remote.service_name(), Some("https"));
     assert_eq!(remote.interface_name(), Some("eth1"));
     let local = LocalEndpoint::any()
@@ -93,7 +93,7 @@ fn a_second_value_replaces_the_first() {
         .interface("eth0")
         .interface("eth1");
     assert_eq!(
-        (local.port_number(), local.interface_name()),
+        (local.resolved_port(), local.interface_name()),
         (Some(2), Some("eth1"))
     );
 }
@@ -101,7 +101,7 @@ fn a_second_value_replaces_the_first() {
 #[test]
 fn a_port_wins_over_the_service_and_the_service_gives_its_port() {
     let remote = RemoteEndpoint::host_name("a.example");
-    assert_eq!(remote.port_number(), None);
+    assert_eq!(remote.resolved_port(), None);
     for (service, port) in [
         ("https", 443),
         ("HTTP", 80),
@@ -114,20 +114,23 @@ fn a_port_wins_over_the_service_and_the_service_gives_its_port() {
         ("domain", 53),
         ("ssh", 22),
     ] {
-        assert_eq!(remote.clone().service(service).port_number(), Some(port));
+        assert_eq!(remote.clone().service(service).resolved_port(), Some(port));
         assert_eq!(
-            LocalEndpoint::any().service(service).port_number(),
+            LocalEndpoint::any().service(service).resolved_port(),
             Some(port)
         );
     }
-    assert_eq!(remote.service("https").port(8443).port_number(), Some(8443));
+    assert_eq!(
+        remote.service("https").port(8443).resolved_port(),
+        Some(8443)
+    );
 }
 
 #[test]
 fn an_srv_name_needs_no_port_but_a_host() {
     let remote = RemoteEndpoint::host_name("example.com").service("_xmpp-client._tcp");
     assert_eq!(remote.validate(), Ok(()));
-    assert_eq!(remote.port_number(), None);
+    assert_eq!(remote.resolved_port(), None);
     assert_eq!(
         remote.srv_name().as_deref(),
         Some("_xmpp-client._tcp.example.com")
