@@ -2,14 +2,15 @@
 //!
 //! Invariant: nothing here reads the real clock, the real network or real randomness.
 
-use crate::host::{HostId, errno, ethernet};
+use crate::dns::{self, Dns};
+use crate::host::{HostId, ethernet};
 use crate::state::Shared;
 use crate::tcp;
 use crate::timer::SimTimer;
+use crate::udp;
 use portway_core::dns::{Answer, Question};
-use portway_core::failure::Origin;
 use portway_core::path::Path;
-use portway_core::{Failure, FailureKind, Time, WireProtocol};
+use portway_core::{Failure, Time, WireProtocol};
 use portway_transport::environment::{
     BoxFuture, Environment, ListenAddress, TcpConnect, TcpListener, TcpStream, Timer, UdpBind,
     UdpSocket,
@@ -36,6 +37,11 @@ impl SimEnvironment {
     /// The host's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The scripts of this host's name resolution.
+    pub fn dns(&self) -> Dns {
+        Dns::new(self.shared.clone(), self.host)
     }
 
     /// Replaces everything by one Ethernet interface with these addresses and, for the families
@@ -115,15 +121,12 @@ impl Environment for SimEnvironment {
         tcp::listen(&self.shared, self.host, &request)
     }
 
-    fn udp_bind(&self, _request: UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
-        Err(errno(libc::EPROTONOSUPPORT))
+    fn udp_bind(&self, request: UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
+        udp::bind(&self.shared, self.host, &request)
     }
 
     fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {
-        let detail = format!("no such name: {}", question.name);
-        Box::pin(async move {
-            Err(Failure::new(Origin::Dns, FailureKind::NameNotFound, detail).with_code(3))
-        })
+        dns::resolve(self.shared.clone(), self.host, question)
     }
 
     fn paths(&self) -> Vec<Path> {

@@ -70,18 +70,20 @@ impl Executor {
             .alive
             .get_mut(&id)
             .and_then(|task| task.future.take());
-        let Some(mut future) = taken else { return };
+        let mut polling = Polling {
+            executor: self,
+            id,
+            future: taken,
+        };
+        let Some(future) = &mut polling.future else {
+            return;
+        };
         let waker = self.waker(id);
-        let is_done = future
-            .as_mut()
-            .poll(&mut Context::from_waker(&waker))
-            .is_ready();
-        if is_done {
-            // What the future owns is dropped while the task still counts and no lock is held.
-            drop(future);
-            lock(&self.tasks).alive.remove(&id);
-        } else if let Some(task) = lock(&self.tasks).alive.get_mut(&id) {
-            task.future = Some(future);
+        let progress = future.as_mut().poll(&mut Context::from_waker(&waker));
+        if progress.is_pending()
+            && let Some(task) = lock(&self.tasks).alive.get_mut(&id)
+        {
+            task.future = polling.future.take();
         }
     }
 
@@ -110,6 +112,23 @@ impl Executor {
                 return;
             }
             drop(taken);
+        }
+    }
+}
+
+/// A task while it is being polled; unless its future is given back, it has ended or panicked.
+struct Polling<'a> {
+    executor: &'a Executor,
+    id: u64,
+    future: Option<BoxFuture<()>>,
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        if let Some(future) = self.future.take() {
+            // What the future owns is dropped while the task still counts and no lock is held.
+            drop(future);
+            lock(&self.executor.tasks).alive.remove(&self.id);
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Invariant: a host's addresses are those of its paths and the loopback ones, nothing else.
 
+use crate::dns::Resolver;
 use crate::state::State;
 use crate::tcp::Buffers;
 use portway_core::WireProtocol;
 use portway_core::path::{InterfaceKind, LocalAddress, Path, PathId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::Waker;
@@ -23,6 +24,9 @@ pub(crate) struct Host {
     /// Ports where packets vanish without an answer.
     pub(crate) silent_ports: BTreeSet<(WireProtocol, u16)>,
     pub(crate) buffers: Buffers,
+    pub(crate) resolver: Resolver,
+    /// Path MTUs that ICMP has told.
+    pub(crate) path_mtus: BTreeMap<IpAddr, usize>,
     next_port: u16,
 }
 
@@ -47,6 +51,8 @@ impl Host {
             path_waiters: Vec::new(),
             silent_ports: BTreeSet::new(),
             buffers: Buffers::default(),
+            resolver: Resolver::default(),
+            path_mtus: BTreeMap::new(),
             next_port: FIRST_EPHEMERAL_PORT,
         }
     }
@@ -74,13 +80,12 @@ impl Host {
         path: Option<PathId>,
     ) -> io::Result<IpAddr> {
         let local = local.filter(|address| !address.is_unspecified());
-        if let Some(address) = local.filter(|address| !self.has_address(*address)) {
-            let _ = address;
+        if local.is_some_and(|address| !self.has_address(address)) {
             return Err(errno(libc::EADDRNOTAVAIL));
         }
-        if path.is_some_and(|id| !self.paths.iter().any(|path| path.id == id)) {
-            return Err(errno(libc::ENODEV));
-        }
+        // Path zero, which is no interface, leaves the choice to routing.
+        let path = path.filter(|id| id.0 != 0);
+        self.check_path(path)?;
         if self.has_address(remote) && path.is_none() {
             return Ok(local.unwrap_or(remote));
         }
@@ -116,6 +121,15 @@ impl Host {
             .or_else(|| same_family.next())
             .map(|local| local.address)
             .ok_or_else(|| errno(libc::ENETUNREACH))
+    }
+
+    /// Fails when `path` names an interface that is not there.
+    pub(crate) fn check_path(&self, path: Option<PathId>) -> io::Result<()> {
+        let is_there = |id: PathId| id.0 == 0 || self.paths.iter().any(|path| path.id == id);
+        match path.is_none_or(is_there) {
+            true => Ok(()),
+            false => Err(errno(libc::ENODEV)),
+        }
     }
 
     fn take_port(&mut self) -> u16 {
@@ -164,7 +178,7 @@ impl State {
     fn is_port_used(&self, id: HostId, protocol: WireProtocol, port: u16) -> bool {
         match protocol {
             WireProtocol::Tcp => self.tcp.is_port_used(id, port),
-            _ => false,
+            _ => self.udp.is_port_used(id, port),
         }
     }
 }

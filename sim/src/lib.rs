@@ -2,12 +2,30 @@
 //!
 //! Invariant: the same seed and the same program give the same wire log, byte for byte. Product
 //! code runs unchanged on a [`SimEnvironment`]; start with [`Simulation`].
+//!
+//! ```
+//! use portway_sim::Simulation;
+//! use portway_transport::environment::{Environment, ListenAddress, TcpConnect};
+//! use std::{net::SocketAddr, time::Duration};
+//!
+//! let sim = Simulation::new(7);
+//! let (client, server) = (sim.host("client"), sim.host("server"));
+//! sim.link("client", "server").set_delay(Duration::from_millis(40));
+//! let remote = SocketAddr::new(server.addresses()[0], 443);
+//! let listener = server.tcp_listen(ListenAddress::on(remote))?;
+//! let stream = sim.block_on(client.tcp_connect(TcpConnect::to(remote)))?;
+//! assert_eq!(sim.now().since_origin(), Duration::from_millis(80));
+//! assert_eq!(stream.peer_address(), remote);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
+mod dns;
 mod environment;
 mod events;
 mod executor;
 mod host;
 mod link;
+mod nat;
 mod packet;
 mod random;
 mod route;
@@ -15,10 +33,13 @@ mod simulation;
 mod state;
 mod tcp;
 mod timer;
+mod udp;
 mod world;
 
+pub use dns::{Dns, Records};
 pub use environment::SimEnvironment;
 pub use link::{Direction, Link, LinkOptions, Selector};
+pub use nat::{NatHandle, NatKind};
 pub use packet::{WireEvent, WireKind};
 pub use route::Unreachable;
 pub use simulation::Simulation;

@@ -3,7 +3,6 @@
 //! Invariant: a packet meets exactly one link, the last one defined whose ends match.
 
 use crate::host::{HostId, prefix_contains};
-use crate::packet::Packet;
 use crate::state::{Shared, State};
 use portway_core::{Time, WireProtocol};
 use std::collections::BTreeSet;
@@ -78,6 +77,10 @@ pub struct LinkOptions {
     pub reorder_delay: Duration,
     /// The probability that a datagram arrives twice.
     pub duplicate: f64,
+    /// Whether a full queue makes senders of datagrams wait, as the host's own interface does.
+    pub holds_senders: bool,
+    /// The ECN bits that datagrams have after the link; `None` leaves them.
+    pub ecn: Option<u8>,
     /// Whether everything vanishes without an answer.
     pub is_black_hole: bool,
     /// Protocols whose packets vanish without an answer.
@@ -96,6 +99,8 @@ impl Default for LinkOptions {
             reorder: 0.0,
             reorder_delay: Duration::from_millis(5),
             duplicate: 0.0,
+            holds_senders: false,
+            ecn: None,
             is_black_hole: false,
             blocked: BTreeSet::new(),
         }
@@ -214,8 +219,21 @@ impl Way {
         self.busy_until
     }
 
-    pub(crate) fn swallows(&self, packet: &Packet) -> bool {
-        self.options.is_black_hole || self.options.blocked.contains(&packet.protocol())
+    /// When `size` more bytes find room in the queue, if they do not at `now`.
+    pub(crate) fn room_at(&self, now: Time, size: usize) -> Option<Time> {
+        let rate = self.options.rate?;
+        let room = self.options.queue_bytes.max(size);
+        let excess = (self.queued_bytes(now) + size).saturating_sub(room);
+        if excess == 0 {
+            return None;
+        }
+        let wait = (excess as u128 * 1_000_000_000).div_ceil(u128::from(rate));
+        let wait = u64::try_from(wait).unwrap_or(u64::MAX);
+        Some(now + Duration::from_nanos(wait))
+    }
+
+    pub(crate) fn swallows(&self, protocol: WireProtocol) -> bool {
+        self.options.is_black_hole || self.options.blocked.contains(&protocol)
     }
 }
 

@@ -18,6 +18,12 @@ pub(crate) struct Packet {
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Tcp(Segment),
+    Udp {
+        data: Bytes,
+        ecn: u8,
+        /// In how many pieces it travels; it is lost when one of them is.
+        fragments: usize,
+    },
 }
 
 /// A TCP segment. Sequence numbers count the bytes of a direction from zero; the SYN has none,
@@ -49,6 +55,14 @@ impl Packet {
     pub(crate) fn protocol(&self) -> WireProtocol {
         match self.body {
             Body::Tcp(_) => WireProtocol::Tcp,
+            Body::Udp { .. } => WireProtocol::Udp,
+        }
+    }
+
+    pub(crate) fn fragments(&self) -> usize {
+        match self.body {
+            Body::Tcp(_) => 1,
+            Body::Udp { fragments, .. } => fragments,
         }
     }
 
@@ -57,6 +71,7 @@ impl Packet {
         let ip = ip_header_len(self.destination);
         match &self.body {
             Body::Tcp(segment) => ip + TCP_HEADER_LEN + segment.data.len(),
+            Body::Udp { data, .. } => ip * self.fragments() + UDP_HEADER_LEN + data.len(),
         }
     }
 
@@ -70,12 +85,14 @@ impl Packet {
                 SegmentKind::Ack | SegmentKind::Probe => WireKind::Ack,
                 SegmentKind::Rst => WireKind::Rst,
             },
+            Body::Udp { .. } => WireKind::Datagram,
         }
     }
 
     pub(crate) fn bytes(&self) -> Bytes {
         match &self.body {
             Body::Tcp(segment) => segment.data.clone(),
+            Body::Udp { data, .. } => data.clone(),
         }
     }
 }
@@ -85,6 +102,7 @@ pub(crate) fn ip_header_len(address: SocketAddr) -> usize {
     if address.is_ipv4() { 20 } else { 40 }
 }
 
+pub(crate) const UDP_HEADER_LEN: usize = 8;
 pub(crate) const TCP_HEADER_LEN: usize = 20;
 
 /// One packet as it was sent.

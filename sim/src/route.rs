@@ -4,6 +4,7 @@
 
 use crate::host::HostId;
 use crate::link::{Place, WayId};
+use crate::nat::Target;
 use crate::packet::{Body, Packet, WireEvent, WireKind};
 use crate::state::State;
 use bytes::Bytes;
@@ -69,16 +70,20 @@ impl State {
     }
 
     /// Finds the destination and schedules the arrival; `None` when the packet is lost.
-    fn forward(&mut self, origin: Origin, packet: Packet) -> Option<Time> {
-        let target = packet.destination.ip();
+    fn forward(&mut self, origin: Origin, mut packet: Packet) -> Option<Time> {
+        let target = origin.destination.ip();
         if self.host(origin.host).has_address(target) {
             let arrives = self.now + LOOPBACK_DELAY;
             self.arrive(arrives, origin, origin.host, packet);
             return Some(arrives);
         }
-        let destination = self.host_with_address(target);
-        let way = self.way_of(origin, destination, target);
-        if self.links.way(way).swallows(&packet) {
+        let way = self.way_from(
+            origin.host,
+            origin.protocol,
+            origin.source,
+            origin.destination,
+        );
+        if self.links.way(way).swallows(origin.protocol) {
             return None;
         }
         if let Some(reason) = self.unreachable.get(&target).copied() {
@@ -86,58 +91,95 @@ impl State {
             self.icmp(origin, target, reason.errno(), round_trip);
             return None;
         }
-        let destination = destination?;
-        let arrives = self.cross(way, origin, &packet)?;
-        self.arrive(arrives, origin, destination, packet);
-        Some(arrives)
+        self.translate_source(origin.host, &mut packet);
+        let target = Target {
+            protocol: origin.protocol,
+            source: packet.source,
+            destination: packet.destination,
+        };
+        let (host, inside) = self.destination_of(origin.host, target)?;
+        let arrives = self.cross(way, origin, &mut packet)?;
+        packet.destination = inside;
+        if origin.protocol == WireProtocol::Udp {
+            self.repeat(way, arrives, origin, host, &packet);
+        }
+        let held_back = self.hold_back(way, origin.protocol);
+        self.arrive(arrives + held_back, origin, host, packet);
+        Some(arrives + held_back)
     }
 
-    fn way_of(&self, origin: Origin, destination: Option<HostId>, target: IpAddr) -> WayId {
-        let source = Place {
-            host: Some(origin.host),
-            address: origin.source.ip(),
-        };
-        let destination = Place {
-            host: destination,
-            address: target,
-        };
-        self.way_between(source, destination)
-    }
-
-    /// The way that packets of a socket take.
-    pub(crate) fn way_from(&self, host: HostId, source: IpAddr, target: IpAddr) -> WayId {
+    /// The way that packets between two sockets take, as the one at `host` names them.
+    pub(crate) fn way_from(
+        &self,
+        host: HostId,
+        protocol: WireProtocol,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> WayId {
+        let behind = self.endpoint_behind(protocol, destination);
         let source = Place {
             host: Some(host),
-            address: source,
+            address: source.ip(),
         };
         let destination = Place {
-            host: self.host_with_address(target),
-            address: target,
+            host: behind.map(|(host, _)| host),
+            address: behind.map_or(destination, |(_, inside)| inside).ip(),
         };
         self.way_between(source, destination)
+    }
+
+    /// The extra delay of a datagram that others overtake.
+    fn hold_back(&mut self, id: WayId, protocol: WireProtocol) -> Duration {
+        let options = &self.links.way(id).options;
+        let (probability, delay) = (options.reorder, options.reorder_delay);
+        match protocol == WireProtocol::Udp && self.random.happens(probability) {
+            true => delay,
+            false => Duration::ZERO,
+        }
+    }
+
+    /// Has a datagram arrive once more, if the link does that.
+    fn repeat(&mut self, id: WayId, at: Time, origin: Origin, host: HostId, packet: &Packet) {
+        let probability = self.links.way(id).options.duplicate;
+        if self.random.happens(probability) {
+            let late = self.hold_back(id, WireProtocol::Udp);
+            self.arrive(at + late, origin, host, packet.clone());
+        }
     }
 
     /// Takes a packet over a link; `None` when it is lost there.
-    fn cross(&mut self, id: WayId, origin: Origin, packet: &Packet) -> Option<Time> {
+    fn cross(&mut self, id: WayId, origin: Origin, packet: &mut Packet) -> Option<Time> {
         let now = self.now;
         let size = packet.size();
         let options = self.links.way(id).options.clone();
-        if size > options.mtu {
+        let fragments = packet.fragments();
+        if fragments == 1 && size > options.mtu {
             if options.signals_mtu {
+                let path_mtus = &mut self.host_mut(origin.host).path_mtus;
+                path_mtus.insert(origin.destination.ip(), options.mtu);
                 self.icmp(
                     origin,
-                    packet.destination.ip(),
+                    origin.destination.ip(),
                     libc::EMSGSIZE,
                     options.delay * 2,
                 );
             }
             return None;
         }
-        let is_lost = self.random.happens(options.loss);
+        let is_lost = (0..fragments).fold(false, |is_lost, _| {
+            self.random.happens(options.loss) || is_lost
+        });
         let way = self.links.way_mut(id);
+        let is_datagram = origin.protocol == WireProtocol::Udp;
+        if is_datagram && way.room_at(now, size).is_some() {
+            return None;
+        }
         let left = way.occupy(now, size);
         if is_lost {
             return None;
+        }
+        if let (Body::Udp { ecn, .. }, Some(marked)) = (&mut packet.body, options.ecn) {
+            *ecn = marked & 3;
         }
         Some(left + options.delay)
     }
@@ -146,7 +188,7 @@ impl State {
         self.schedule(at, move |state| state.deliver(origin, host, packet));
     }
 
-    fn deliver(&mut self, _origin: Origin, host: HostId, packet: Packet) {
+    fn deliver(&mut self, origin: Origin, host: HostId, packet: Packet) {
         let port = packet.destination.port();
         let here = self.host(host);
         if !here.has_address(packet.destination.ip())
@@ -158,6 +200,32 @@ impl State {
             Body::Tcp(segment) => {
                 self.tcp_arrives(host, packet.destination, packet.source, segment);
             }
+            Body::Udp { .. } => {
+                let (source, destination) = (packet.source, packet.destination);
+                if !self.udp_arrives(host, packet) {
+                    self.port_unreachable(origin, host, destination, source);
+                }
+            }
+        }
+    }
+
+    /// RFC 1122 §4.1.3.1: says that no socket takes the datagram, if the way back lets it.
+    fn port_unreachable(
+        &mut self,
+        origin: Origin,
+        host: HostId,
+        here: SocketAddr,
+        source: SocketAddr,
+    ) {
+        if host == origin.host {
+            self.icmp(origin, here.ip(), libc::ECONNREFUSED, LOOPBACK_DELAY);
+            return;
+        }
+        let way = self.way_from(host, WireProtocol::Udp, here, source);
+        let way = self.links.way(way);
+        if !way.swallows(WireProtocol::Udp) {
+            let delay = way.options.delay;
+            self.icmp(origin, origin.destination.ip(), libc::ECONNREFUSED, delay);
         }
     }
 
@@ -176,8 +244,9 @@ impl State {
                 bytes: Bytes::new(),
                 arrives: Some(state.now),
             });
-            if origin.protocol == WireProtocol::Tcp {
-                state.tcp_icmp(origin, errno);
+            match origin.protocol {
+                WireProtocol::Tcp => state.tcp_icmp(origin, errno),
+                _ => state.udp_icmp(origin, errno),
             }
         });
     }

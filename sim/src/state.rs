@@ -7,10 +7,12 @@ use crate::events::{Event, EventKey, EventQueue};
 use crate::executor::{Executor, lock};
 use crate::host::{Host, HostId};
 use crate::link::Links;
+use crate::nat::Nat;
 use crate::packet::WireEvent;
 use crate::random::Random;
 use crate::route::Unreachable;
 use crate::tcp::TcpTable;
+use crate::udp::UdpTable;
 use portway_core::Time;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -37,6 +39,8 @@ impl Shared {
                 hosts: Vec::new(),
                 links: Links::default(),
                 tcp: TcpTable::default(),
+                udp: UdpTable::default(),
+                nats: Vec::new(),
                 log: Vec::new(),
                 unreachable: BTreeMap::new(),
             }),
@@ -66,6 +70,8 @@ pub(crate) struct State {
     pub(crate) hosts: Vec<Host>,
     pub(crate) links: Links,
     pub(crate) tcp: TcpTable,
+    pub(crate) udp: UdpTable,
+    pub(crate) nats: Vec<Nat>,
     pub(crate) log: Vec<WireEvent>,
     pub(crate) unreachable: BTreeMap<IpAddr, Unreachable>,
 }
@@ -90,7 +96,22 @@ impl State {
 
     /// One line for each socket that somebody holds, of one host or of all.
     pub(crate) fn sockets(&self, host: Option<HostId>) -> Vec<String> {
-        self.tcp_sockets(host)
+        let mut lines = self.tcp_sockets(host);
+        lines.extend(self.udp_sockets(host));
+        lines
+    }
+
+    /// One line for each question to a resolver that has no answer yet.
+    pub(crate) fn open_questions(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for host in &self.hosts {
+            let name = &host.name;
+            let questions = host.resolver.open_questions();
+            lines.extend(
+                questions.map(|asked| format!("{name}: {:?} of {}", asked.kind, asked.name)),
+            );
+        }
+        lines
     }
 
     pub(crate) fn host_mut(&mut self, id: HostId) -> &mut Host {

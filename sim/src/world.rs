@@ -6,6 +6,7 @@ use crate::environment::SimEnvironment;
 use crate::events::Event;
 use crate::host::{Host, HostId};
 use crate::link::{Link, Selector};
+use crate::nat::{Nat, NatHandle};
 use crate::packet::WireEvent;
 use crate::route::Unreachable;
 use crate::state::Shared;
@@ -39,6 +40,24 @@ impl World {
         let ends = [one.into(), other.into()];
         let index = self.shared.with(|state| state.links.define(ends));
         Link::new(self.shared.clone(), index)
+    }
+
+    /// Puts hosts, by their names, behind a NAT with this public address; the addresses of its
+    /// family that they have are then hidden from everyone else.
+    ///
+    /// # Panics
+    /// When a host does not exist.
+    pub fn nat(&self, public: IpAddr, inside: &[&str]) -> NatHandle {
+        let index = self.shared.with(|state| {
+            let find = |name: &&str| {
+                let id = state.host_named(name);
+                id.expect("hosts are named before they are put behind a NAT")
+            };
+            let inside = inside.iter().map(find).collect();
+            state.nats.push(Nat::new(public, inside));
+            state.nats.len() - 1
+        });
+        NatHandle::new(self.shared.clone(), index)
     }
 
     /// Says that the network cannot reach `address`; `None` makes it reachable again. An address

@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     pub(crate) wakers: Wakers,
     /// An error that no call has reported yet.
     pub(crate) error: Option<i32>,
+    /// What ended the connection, told or not.
+    pub(crate) ended_by: Option<i32>,
     pub(crate) options: TcpOptions,
     pub(crate) mss: usize,
     pub(crate) ending: Option<EventKey>,
@@ -131,6 +133,8 @@ pub(crate) struct Wakers {
 pub(crate) struct KeepAlive {
     pub(crate) timer: Option<EventKey>,
     pub(crate) unanswered: u32,
+    /// When the peer was last heard of.
+    pub(crate) heard_at: Time,
 }
 
 impl Connection {
@@ -162,6 +166,7 @@ impl Connection {
             },
             wakers: Wakers::default(),
             error: None,
+            ended_by: None,
             options: TcpOptions::default(),
             mss,
             ending: None,
@@ -223,6 +228,7 @@ impl State {
         };
         connection.phase = Phase::Closed;
         connection.error = errno;
+        connection.ended_by = connection.ended_by.or(errno);
         connection.sender.buffer.clear();
         let Wakers {
             read,

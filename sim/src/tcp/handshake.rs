@@ -241,6 +241,7 @@ impl State {
         if let Some(timer) = timer {
             self.events.remove(timer);
         }
+        self.arm_keep_alive(id);
     }
 
     /// Takes an ICMP error that a segment has caused.
@@ -262,7 +263,12 @@ impl State {
     }
 
     fn segments_too_large(&mut self, id: ConnectionId, origin: Origin) {
-        let way = self.way_from(origin.host, origin.source.ip(), origin.destination.ip());
+        let way = self.way_from(
+            origin.host,
+            origin.protocol,
+            origin.source,
+            origin.destination,
+        );
         let mtu = self.links.way(way).options.mtu;
         let headers = ip_header_len(origin.destination) + TCP_HEADER_LEN;
         let Some(connection) = self.connection(id) else {

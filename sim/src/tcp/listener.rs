@@ -63,11 +63,7 @@ impl State {
         if !wanted.ip().is_unspecified() && !here.has_address(wanted.ip()) {
             return Err(errno(libc::EADDRNOTAVAIL));
         }
-        if let Some(id) = request.path
-            && !here.paths.iter().any(|path| path.id == id)
-        {
-            return Err(errno(libc::ENODEV));
-        }
+        here.check_path(request.path)?;
         let port = match wanted.port() {
             0 => self.free_port(host, WireProtocol::Tcp)?,
             port => port,

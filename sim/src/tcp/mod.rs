@@ -6,6 +6,7 @@
 
 mod connection;
 mod handshake;
+mod keep_alive;
 mod listener;
 mod receiver;
 mod sender;

@@ -59,10 +59,12 @@ impl Receiver {
 impl State {
     /// Takes a segment that belongs to a connection.
     pub(crate) fn connection_segment(&mut self, id: ConnectionId, segment: Segment) {
+        let now = self.now;
         let Some(connection) = self.connection(id) else {
             return;
         };
         connection.keep_alive.unanswered = 0;
+        connection.keep_alive.heard_at = now;
         match (connection.phase, segment.kind) {
             (Phase::SynSent, SegmentKind::SynAck) => self.syn_acknowledged(id, &segment),
             (Phase::SynSent, SegmentKind::Rst) => {

@@ -7,7 +7,7 @@ use super::table::ConnectionId;
 use crate::packet::{Body, Packet, Segment, SegmentKind};
 use crate::state::State;
 use bytes::Bytes;
-use portway_core::Time;
+use portway_core::{Time, WireProtocol};
 use std::time::Duration;
 
 impl Sender {
@@ -155,17 +155,8 @@ impl State {
         if self.host(host).has_address(remote.ip()) {
             return None;
         }
-        let way = self.way_from(host, local.ip(), remote.ip());
-        let way = self.links.way(way);
-        let rate = way.options.rate?;
-        let room = way.options.queue_bytes.max(size);
-        let excess = (way.queued_bytes(self.now) + size).saturating_sub(room);
-        if excess == 0 {
-            return None;
-        }
-        let wait = (excess as u128 * 1_000_000_000).div_ceil(u128::from(rate));
-        let wait = u64::try_from(wait).unwrap_or(u64::MAX);
-        Some(self.now + Duration::from_nanos(wait.max(1)))
+        let way = self.way_from(host, WireProtocol::Tcp, local, remote);
+        self.links.way(way).room_at(self.now, size)
     }
 
     /// Sends the first unacknowledged segment again.
@@ -313,8 +304,9 @@ impl State {
 }
 
 fn with_fin(mut packet: Packet, has_fin: bool) -> Packet {
-    let Body::Tcp(segment) = &mut packet.body;
-    segment.has_fin = has_fin;
+    if let Body::Tcp(segment) = &mut packet.body {
+        segment.has_fin = has_fin;
+    }
     packet
 }
 

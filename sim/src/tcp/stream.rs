@@ -172,15 +172,18 @@ impl TcpStream for SimTcpStream {
     }
 
     fn unacknowledged(&self) -> io::Result<usize> {
-        self.on_connection(|connection| match connection.error {
+        self.on_connection(|connection| match connection.ended_by {
+            Some(ABORTED) => Err(errno(libc::ECONNABORTED)),
             Some(code) => Err(errno(code)),
-            None if connection.phase == Phase::Closed => Err(errno(libc::ENOTCONN)),
             None => Ok(connection.sender.unacknowledged()),
         })
     }
 
     fn take_error(&self) -> Option<io::Error> {
-        self.on_connection(Connection::take_error)
+        self.on_connection(|connection| match connection.error {
+            Some(ABORTED) => None,
+            _ => connection.take_error(),
+        })
     }
 
     fn set_options(&self, options: &TcpOptions) -> io::Result<()> {
@@ -191,6 +194,9 @@ impl TcpStream for SimTcpStream {
             kept.user_timeout = options.user_timeout.or(kept.user_timeout);
             kept.dscp = options.dscp.or(kept.dscp);
         });
+        if options.keep_alive.is_some() {
+            self.shared.with(|state| state.arm_keep_alive(self.id));
+        }
         Ok(())
     }
 
