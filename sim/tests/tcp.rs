@@ -1,96 +1,310 @@
-//! The TCP model: what programs can observe of connections over simulated links.
+//! The TCP model: handshake, streams, back-pressure and ends over links that work.
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
-use portway_core::Time;
-use portway_sim::{Simulation, WireKind};
-use portway_transport::environment::{Environment, ListenAddress, TcpConnect, TcpStream};
-use std::future::poll_fn;
-use std::io::{self, IoSlice};
+mod support;
+
+use portway_sim::{Unreachable, WireKind};
+use portway_transport::environment::{Environment, ListenAddress, TcpConnect};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
-use std::time::Duration;
-
-async fn read_some(stream: &dyn TcpStream) -> io::Result<Vec<u8>> {
-    let mut out = vec![0; 4096];
-    loop {
-        match stream.try_read(&mut out) {
-            Ok(len) => {
-                out.truncate(len);
-                return Ok(out);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                poll_fn(|context| stream.poll_readable(context)).await?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-async fn read_to_end(stream: &dyn TcpStream) -> io::Result<Vec<u8>> {
-    let mut all = Vec::new();
-    loop {
-        let some = read_some(stream).await?;
-        if some.is_empty() {
-            return Ok(all);
-        }
-        all.extend(some);
-    }
-}
-
-async fn write_all(stream: &dyn TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match stream.try_write_vectored(&[IoSlice::new(bytes)]) {
-            Ok(len) => bytes = &bytes[len..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                poll_fn(|context| stream.poll_writable(context)).await?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn address_of(environment: &portway_sim::SimEnvironment, port: u16) -> SocketAddr {
-    SocketAddr::new(environment.addresses()[0], port)
-}
+use support::*;
 
 #[test]
 fn connect_takes_a_round_trip_and_bytes_arrive_in_order() {
-    let sim = Simulation::new(1);
-    let (client, server) = (sim.host("client"), sim.host("server"));
-    sim.link("client", "server")
-        .set_delay(Duration::from_millis(30));
-    let remote = address_of(&server, 443);
-    let listener = server.tcp_listen(ListenAddress::on(remote)).unwrap();
-    let payload: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+    let pair = pair(1);
+    let payload = pattern(300_000);
     let expected = payload.clone();
-    sim.block_on(async {
-        let stream = client.tcp_connect(TcpConnect::to(remote)).await.unwrap();
-        assert_eq!(client.now(), Time::from_origin(Duration::from_millis(60)));
-        client.spawn(Box::pin(async move {
-            write_all(&*stream, &payload).await.unwrap();
-            stream.shutdown_write().unwrap();
-            assert_eq!(read_to_end(&*stream).await.unwrap(), b"");
-        }));
-        let accepted = poll_fn(|context| listener.poll_accept(context))
-            .await
-            .unwrap();
-        assert_eq!(read_to_end(&*accepted).await.unwrap(), expected);
-    });
-    drop(listener);
-    sim.run_until_idle();
-    assert_eq!((sim.tasks_alive(), sim.sockets_open()), (0, 0));
+    let (stream, accepted) = pair.connected();
+    assert_eq!(pair.sim.now(), at(30), "SYN, SYN-ACK and ACK, 10 ms each");
+    assert_eq!(stream.rtt(), Some(ms(20)));
+    assert_eq!(stream.max_segment_size(), Some(1440));
+    assert_eq!(stream.local_address(), accepted.peer_address());
+    pair.client.spawn(Box::pin(async move {
+        write_all(&*stream, &payload).await.unwrap();
+        stream.shutdown_write().unwrap();
+        assert_eq!(read_to_end(&*stream).await.unwrap(), b"");
+    }));
+    let received = pair.sim.block_on(read_to_end(&*accepted)).unwrap();
+    assert_eq!(received, expected);
+    drop(accepted);
+    pair.sim.run_until_idle();
+    assert_eq!((pair.sim.tasks_alive(), pair.sim.sockets_open()), (0, 0));
 }
 
 #[test]
 fn closed_port_refuses_after_a_round_trip() {
-    let sim = Simulation::new(1);
-    let (client, server) = (sim.host("client"), sim.host("server"));
-    let remote = address_of(&server, 80);
-    let error = sim
-        .block_on(client.tcp_connect(TcpConnect::to(remote)))
-        .err()
-        .unwrap();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-    assert_eq!(sim.now(), Time::from_origin(Duration::from_millis(20)));
-    let kinds: Vec<_> = sim.wire_log().iter().map(|event| event.kind).collect();
+    let pair = pair(1);
+    let error = pair.connect_error(pair.remote());
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(pair.sim.now(), at(20));
+    let kinds: Vec<_> = pair.sim.wire_log().iter().map(|e| e.kind).collect();
     assert_eq!(kinds, [WireKind::Syn, WireKind::Rst]);
+}
+
+#[test]
+fn silent_address_times_out_after_seven_syns_and_127_seconds() {
+    let pair = pair(1);
+    let error = pair.connect_error("[2001:db8:dead::1]:443".parse().unwrap());
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(pair.sim.now(), at(127_000));
+    let log = pair.sim.wire_log();
+    assert_eq!(log.len(), 7);
+    assert!(log.iter().all(|event| event.arrives.is_none()));
+}
+
+#[test]
+fn silent_port_is_opened_again_while_the_client_still_tries() {
+    let pair = pair(1);
+    let _listener = pair.listen();
+    let tcp = portway_core::WireProtocol::Tcp;
+    pair.server.silence(tcp, 443);
+    pair.sim.at(at(2000), move |world| {
+        world.host("server").unsilence(tcp, 443)
+    });
+    let connect = pair.client.tcp_connect(TcpConnect::to(pair.remote()));
+    pair.sim.block_on(connect).unwrap();
+    assert_eq!(pair.sim.now(), at(3020), "the third SYN leaves after 3 s");
+}
+
+#[test]
+fn unreachable_address_fails_when_the_icmp_error_arrives() {
+    let cases = [
+        (Unreachable::Host, libc::EHOSTUNREACH),
+        (Unreachable::Network, libc::ENETUNREACH),
+        (Unreachable::Prohibited, libc::EACCES),
+        (Unreachable::Refused, libc::ECONNREFUSED),
+    ];
+    for (reason, errno) in cases {
+        let pair = pair(1);
+        let remote: SocketAddr = "203.0.113.9:443".parse().unwrap();
+        pair.sim.link("client", "*").set_delay(ms(7));
+        pair.sim.set_unreachable(remote.ip(), Some(reason));
+        let error = pair.connect_error(remote);
+        assert_eq!(error.raw_os_error(), Some(errno));
+        assert_eq!(pair.sim.now(), at(14));
+    }
+}
+
+#[test]
+fn host_without_a_route_fails_at_once() {
+    let pair = pair(1);
+    pair.client.set_addresses(&["192.0.2.7".parse().unwrap()]);
+    let error = pair.connect_error("[2001:db8::2]:443".parse().unwrap());
+    assert_eq!(error.raw_os_error(), Some(libc::ENETUNREACH));
+    assert_eq!(pair.sim.now(), at(0));
+}
+
+#[test]
+fn dropping_a_connect_leaves_no_socket_and_no_event() {
+    let pair = pair(1);
+    let mut connect = pair
+        .client
+        .tcp_connect(TcpConnect::to("[2001:db8:dead::1]:443".parse().unwrap()));
+    let poll_once = std::future::poll_fn(|context| {
+        assert!(connect.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    });
+    pair.sim.block_on(poll_once);
+    assert_eq!(pair.sim.sockets_open(), 1);
+    drop(connect);
+    assert_eq!(pair.sim.sockets_open(), 0);
+    pair.sim.run_until_idle();
+    assert_eq!(pair.sim.now(), at(0));
+}
+
+#[test]
+fn writer_blocks_when_the_peer_does_not_read_and_goes_on_when_it_does() {
+    let pair = pair(1);
+    pair.client.set_tcp_buffers(20_000, 20_000);
+    pair.server.set_tcp_buffers(20_000, 30_000);
+    let (stream, accepted) = pair.connected();
+    let payload = pattern(100_000);
+    let fill = || {
+        let mut written = 0;
+        loop {
+            match stream.try_write_vectored(&[IoSlice::new(&payload[written..])]) {
+                Ok(len) => written += len,
+                Err(error) => return (written, error.kind()),
+            }
+            pair.sim.run_for(ms(500));
+        }
+    };
+    let (written, kind) = fill();
+    assert_eq!((written, kind), (50_000, ErrorKind::WouldBlock));
+    assert_eq!(stream.unacknowledged().unwrap(), 20_000);
+    pair.client.spawn(Box::pin({
+        let rest = payload[written..].to_vec();
+        async move {
+            write_all(&*stream, &rest).await.unwrap();
+        }
+    }));
+    let received = pair.sim.block_on(read_to_end(&*accepted)).unwrap();
+    assert_eq!(received, payload);
+}
+
+#[test]
+fn rate_limits_what_arrives() {
+    let pair = pair(1);
+    pair.sim.link("client", "server").set_rate(100_000, 16_000);
+    let (stream, accepted) = pair.connected();
+    let payload = pattern(200_000);
+    pair.client.spawn(Box::pin(async move {
+        write_all(&*stream, &payload).await.unwrap();
+    }));
+    let received = pair.sim.block_on(read_to_end(&*accepted)).unwrap();
+    assert_eq!(received.len(), 200_000);
+    let took = pair.sim.now().since_origin();
+    assert!(took > ms(2000) && took < ms(2400), "took {took:?}");
+    let is_resent = |log: Vec<portway_sim::WireEvent>| {
+        log.iter().map(|event| event.bytes.len()).sum::<usize>() > 200_000
+    };
+    assert!(
+        !is_resent(pair.sim.wire_log()),
+        "nothing is lost at a queue"
+    );
+}
+
+#[test]
+fn half_close_lets_the_other_direction_go_on() {
+    let pair = pair(1);
+    let (stream, accepted) = pair.connected();
+    pair.sim.block_on(async {
+        write_all(&*stream, b"question").await.unwrap();
+        stream.shutdown_write().unwrap();
+        assert_eq!(read_to_end(&*accepted).await.unwrap(), b"question");
+        write_all(&*accepted, b"answer").await.unwrap();
+        accepted.shutdown_write().unwrap();
+        assert_eq!(read_to_end(&*stream).await.unwrap(), b"answer");
+    });
+    let error = stream.try_write_vectored(&[IoSlice::new(b"x")]);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn dropping_a_stream_still_delivers_what_was_written() {
+    let pair = pair(1);
+    let (stream, accepted) = pair.connected();
+    let received = pair.sim.block_on(async {
+        write_all(&*stream, &pattern(50_000)).await.unwrap();
+        drop(stream);
+        read_to_end(&*accepted).await.unwrap()
+    });
+    assert_eq!(received, pattern(50_000));
+}
+
+#[test]
+fn dropping_a_stream_with_unread_data_resets() {
+    let pair = pair(1);
+    let (stream, accepted) = pair.connected();
+    stream
+        .try_write_vectored(&[IoSlice::new(b"unread")])
+        .unwrap();
+    pair.sim.run_for(ms(50));
+    drop(accepted);
+    let error = pair.sim.block_on(read_some(&*stream)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    assert!(stream.unacknowledged().is_err());
+}
+
+#[test]
+fn abort_resets_the_peer_after_the_data_that_arrived_before() {
+    let pair = pair(1);
+    let (stream, accepted) = pair.connected();
+    stream.try_write_vectored(&[IoSlice::new(b"last")]).unwrap();
+    stream.abort();
+    assert_eq!(
+        stream.try_read(&mut [0; 1]).unwrap_err().kind(),
+        ErrorKind::NotConnected
+    );
+    assert_eq!(
+        stream.unacknowledged().unwrap_err().kind(),
+        ErrorKind::ConnectionAborted
+    );
+    pair.sim.block_on(async {
+        assert_eq!(read_some(&*accepted).await.unwrap(), b"last");
+        let error = read_some(&*accepted).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    });
+    let log = pair.sim.wire_log();
+    assert!(
+        log.iter()
+            .any(|event| event.kind == WireKind::Rst && event.host == "client")
+    );
+}
+
+#[test]
+fn unacknowledged_falls_to_zero_a_round_trip_after_the_fin() {
+    let pair = pair(1);
+    let (stream, _accepted) = pair.connected();
+    stream
+        .try_write_vectored(&[IoSlice::new(b"12345")])
+        .unwrap();
+    stream.shutdown_write().unwrap();
+    assert_eq!(stream.unacknowledged().unwrap(), 6, "the FIN counts");
+    pair.sim.run_for(ms(19));
+    assert_eq!(stream.unacknowledged().unwrap(), 6);
+    pair.sim.run_for(ms(1));
+    assert_eq!(stream.unacknowledged().unwrap(), 0);
+}
+
+#[test]
+fn full_backlog_drops_the_syn_until_there_is_room() {
+    let pair = pair(1);
+    let mut address = ListenAddress::on(pair.remote());
+    address.backlog = 1;
+    let listener = pair.server.tcp_listen(address).unwrap();
+    let connect = || pair.client.tcp_connect(TcpConnect::to(pair.remote()));
+    let _first = pair.sim.block_on(connect()).unwrap();
+    let server = pair.server.clone();
+    pair.server.spawn(Box::pin(async move {
+        sleep(&*server, ms(500)).await;
+        let _accepted = (accept(&*listener).await, accept(&*listener).await);
+    }));
+    let second = pair.sim.block_on(connect());
+    assert!(second.is_ok());
+    assert_eq!(pair.sim.now(), at(1040), "the second SYN got through");
+}
+
+#[test]
+fn dropped_listener_resets_what_it_has_not_accepted() {
+    let pair = pair(1);
+    let listener = pair.listen();
+    let connect = pair.client.tcp_connect(TcpConnect::to(pair.remote()));
+    let stream = pair.sim.block_on(connect).unwrap();
+    pair.sim.run_for(ms(50));
+    drop(listener);
+    let error = pair.sim.block_on(read_some(&*stream)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn port_in_use_and_foreign_address_are_refused_as_by_the_system() {
+    let pair = pair(1);
+    let _listener = pair.listen();
+    let any: SocketAddr = "[::]:443".parse().unwrap();
+    let code = |result: io::Result<_>| {
+        let result: io::Result<Box<dyn portway_transport::environment::TcpListener>> = result;
+        result.err().and_then(|error| error.raw_os_error())
+    };
+    let listen = |address| pair.server.tcp_listen(ListenAddress::on(address));
+    assert_eq!(code(listen(any)), Some(libc::EADDRINUSE));
+    let other: SocketAddr = "0.0.0.0:443".parse().unwrap();
+    assert_eq!(code(listen(other)), None, "IPv6 and IPv4 share a port");
+    let foreign = address(&pair.client, 443);
+    assert_eq!(code(listen(foreign)), Some(libc::EADDRNOTAVAIL));
+}
+
+#[test]
+fn loopback_reaches_the_same_host() {
+    let pair = pair(1);
+    let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let listener = pair.client.tcp_listen(ListenAddress::on(local)).unwrap();
+    let request = TcpConnect::to(listener.local_address());
+    pair.sim.block_on(async {
+        let stream = pair.client.tcp_connect(request).await.unwrap();
+        let accepted = accept(&*listener).await;
+        write_all(&*stream, b"hello").await.unwrap();
+        assert_eq!(read_some(&*accepted).await.unwrap(), b"hello");
+    });
+    assert!(pair.sim.now() < at(1));
 }
