@@ -14,6 +14,9 @@ mod pipeline;
 mod receive;
 mod tlv;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::{Body, Demand};
 pub use datagram::{DatagramPacker, PackedDatagram};
 pub use delimited::Delimited;

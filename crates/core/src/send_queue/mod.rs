@@ -33,6 +33,9 @@ mod lane;
 mod queue;
 mod wire_buffer;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::QueueError;
 pub use lane::QueuedSend;
 pub use queue::{Policy, QueueLimits, Reservation, SendQueue, dropped_in_mid_message};

@@ -195,6 +195,11 @@ impl WireBuffer {
         self.marks.shrink_to_fit();
     }
 
+    /// The memory that is kept for copied bytes.
+    pub fn retained_bytes(&self) -> usize {
+        self.staged.capacity()
+    }
+
     fn clear_bytes(&mut self) {
         self.pieces.clear();
         self.staged.clear();

@@ -1,0 +1,1 @@
+//! Stacks of framers: order, handshakes, prepending, passthrough, datagrams.

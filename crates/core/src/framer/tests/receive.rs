@@ -1,0 +1,1 @@
+//! What receives see: parts, ends, failures, bounds.
