@@ -208,6 +208,13 @@ impl StackDescriptor {
         self
     }
 
+    /// The same stack under another name, as a start for one that differs little.
+    #[must_use]
+    pub fn with_id(mut self, id: StackId) -> Self {
+        self.id = id;
+        self
+    }
+
     /// Says which TLS versions protect the stack.
     #[must_use]
     pub fn with_tls_versions(mut self, versions: &'static [TlsVersion]) -> Self {
