@@ -8,6 +8,8 @@ mod chunks;
 mod context;
 mod metadata;
 mod received;
+#[cfg(test)]
+mod tests;
 mod typed;
 
 pub use crate::property::MessageProperties;
