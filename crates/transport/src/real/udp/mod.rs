@@ -7,13 +7,13 @@ mod receive;
 #[cfg(target_os = "linux")]
 mod send_linux;
 
-use crate::environment::{ReceivedDatagram, UdpBind, UdpSocket};
+use crate::environment::{BoxFuture, ReceivedDatagram, UdpBind, UdpSocket};
 use crate::real::{system, tcp};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 
 /// Binds as `request` says.
@@ -36,9 +36,10 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
     if let Some(remote) = request.remote {
         socket.connect(&remote.into())?;
     }
-    let socket = tokio::net::UdpSocket::from_std(socket.into())?;
+    let socket = Arc::new(tokio::net::UdpSocket::from_std(socket.into())?);
     let local = socket.local_addr()?;
     Ok(Arc::new(RealUdpSocket {
+        errors: request.remote.map(|_| Mutex::new(None)),
         socket,
         local,
         peer: request.remote,
@@ -46,9 +47,12 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
 }
 
 struct RealUdpSocket {
-    socket: tokio::net::UdpSocket,
+    socket: Arc<tokio::net::UdpSocket>,
     local: SocketAddr,
     peer: Option<SocketAddr>,
+    /// Waits for an ICMP error, which only a connected socket is told of. Such an error makes a
+    /// socket neither readable nor writable, and tokio has no `poll` function for it.
+    errors: Option<Mutex<Option<BoxFuture<io::Result<()>>>>>,
 }
 
 impl UdpSocket for RealUdpSocket {
@@ -86,13 +90,21 @@ impl UdpSocket for RealUdpSocket {
     }
 
     fn try_receive(&self, out: &mut [u8]) -> io::Result<ReceivedDatagram> {
-        self.socket.try_io(Interest::READABLE, || {
-            receive::receive(&SockRef::from(&self.socket), out)
-        })
+        let mut receive = || receive::receive(&SockRef::from(&*self.socket), out);
+        match self.socket.try_io(Interest::READABLE, &mut receive) {
+            // tokio takes one interest at a time, and an error alone is not readable.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.errors.is_some() => {
+                self.socket.try_io(Interest::ERROR, receive)
+            }
+            result => result,
+        }
     }
 
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_recv_ready(context)
+        match self.socket.poll_recv_ready(context) {
+            Poll::Pending => self.poll_error(context),
+            ready => ready,
+        }
     }
 
     fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -121,6 +133,21 @@ impl UdpSocket for RealUdpSocket {
 }
 
 impl RealUdpSocket {
+    /// Ready when an error waits; the next receive returns it.
+    fn poll_error(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(errors) = &self.errors else {
+            return Poll::Pending;
+        };
+        let mut waiting = errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let future = waiting.get_or_insert_with(|| {
+            let socket = Arc::clone(&self.socket);
+            Box::pin(async move { socket.ready(Interest::ERROR).await.map(drop) })
+        });
+        let result = ready!(future.as_mut().poll(context));
+        *waiting = None;
+        Poll::Ready(result)
+    }
+
     fn path_mtu(&self, remote: SocketAddr) -> io::Result<usize> {
         if self.peer.is_some() {
             return system::path_mtu(&SockRef::from(&self.socket), remote);

@@ -1,0 +1,130 @@
+//! Clock, timers, tasks and randomness of the real environment, on tokio's paused clock.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot start shall fail")]
+
+use portway_core::Time;
+use portway_transport::RealEnvironment;
+use portway_transport::environment::{Environment, Timer};
+use portway_transport::real::Config;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+fn environment() -> RealEnvironment {
+    RealEnvironment::new(Config::default())
+}
+
+async fn expired(timer: &mut dyn Timer) {
+    poll_fn(|context| timer.poll_expired(context)).await;
+}
+
+async fn is_expired(timer: &mut dyn Timer) -> bool {
+    poll_fn(|context| Poll::Ready(timer.poll_expired(context).is_ready())).await
+}
+
+fn seconds(seconds: u64) -> Time {
+    Time::from_origin(Duration::from_secs(seconds))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_expires_once_at_its_deadline() {
+    let environment = environment();
+    let mut timer = environment.timer();
+    assert!(!is_expired(&mut *timer).await, "not armed");
+    timer.reset(Some(seconds(5)));
+    expired(&mut *timer).await;
+    assert!(environment.now() >= seconds(5));
+    assert!(environment.now() < seconds(6));
+    assert!(!is_expired(&mut *timer).await, "told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_follows_an_earlier_and_a_later_deadline() {
+    let environment = environment();
+    let mut timer = environment.timer();
+    for (first, second) in [(9, 3), (10, 20)] {
+        timer.reset(Some(seconds(first)));
+        assert!(!is_expired(&mut *timer).await);
+        timer.reset(Some(seconds(second)));
+        expired(&mut *timer).await;
+        assert!(environment.now() >= seconds(second));
+        assert!(environment.now() < seconds(second + 1));
+    }
+    // Armed again after it expired, and for a time that has passed.
+    timer.reset(Some(seconds(30)));
+    expired(&mut *timer).await;
+    assert!(environment.now() >= seconds(30));
+    timer.reset(Some(Time::ZERO));
+    assert!(is_expired(&mut *timer).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disarmed_timer_stays_silent() {
+    let environment = environment();
+    let mut timer = environment.timer();
+    timer.reset(Some(seconds(1)));
+    assert!(!is_expired(&mut *timer).await);
+    timer.reset(None);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert!(!is_expired(&mut *timer).await);
+    timer.reset(Some(Time::from_origin(Duration::MAX)));
+    assert!(!is_expired(&mut *timer).await, "beyond the clock's end");
+}
+
+#[tokio::test]
+async fn tasks_are_counted_until_they_end_in_any_way() {
+    let environment = environment();
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    environment.spawn(Box::pin(async move {
+        released.await.unwrap();
+    }));
+    environment.spawn(Box::pin(async { panic!("on purpose") }));
+    assert_eq!(environment.tasks_alive(), 2);
+    while environment.tasks_alive() > 1 {
+        tokio::task::yield_now().await;
+    }
+    release.send(()).unwrap();
+    while environment.tasks_alive() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn a_runtime_that_ends_takes_its_tasks_out_of_the_count() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let environment = runtime.block_on(async {
+        let environment = environment();
+        environment.spawn(Box::pin(std::future::pending()));
+        environment
+    });
+    assert_eq!(environment.tasks_alive(), 1);
+    drop(runtime);
+    assert_eq!(environment.tasks_alive(), 0);
+    environment.spawn(Box::pin(std::future::pending()));
+    assert_eq!(environment.tasks_alive(), 0, "nothing can run it");
+}
+
+#[test]
+fn a_task_from_outside_of_a_runtime_runs_where_the_environment_was_made() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let environment = runtime.block_on(async { environment() });
+    let (send, receive) = tokio::sync::oneshot::channel();
+    environment.spawn(Box::pin(async move {
+        send.send(7).unwrap();
+    }));
+    assert_eq!(runtime.block_on(receive).unwrap(), 7);
+}
+
+#[test]
+fn random_bytes_differ() {
+    let environment = environment();
+    let (mut one, mut other) = ([0; 32], [0; 32]);
+    environment.fill_random(&mut one);
+    environment.fill_random(&mut other);
+    assert_ne!(one, other);
+    assert_ne!(one, [0; 32]);
+}
