@@ -84,6 +84,12 @@ impl SimEnvironment {
             .with(|state| state.host_mut(self.host).buffers = tcp::Buffers { send, receive });
     }
 
+    /// Limits how many sockets may be open at a time; beyond, calls fail with EMFILE.
+    pub fn set_descriptors_max(&self, max: Option<usize>) {
+        self.shared
+            .with(|state| state.host_mut(self.host).descriptors_max = max);
+    }
+
     /// Tasks of this host that have not ended.
     pub fn tasks_alive(&self) -> usize {
         self.shared.executor.alive(Some(&self.name))
@@ -91,8 +97,7 @@ impl SimEnvironment {
 
     /// Sockets of this host that somebody still holds.
     pub fn sockets_open(&self) -> usize {
-        self.shared
-            .with(|state| state.sockets(Some(self.host)).len())
+        self.shared.with(|state| state.sockets_open(self.host))
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Host {
     pub(crate) resolver: Resolver,
     /// Path MTUs that ICMP has told.
     pub(crate) path_mtus: BTreeMap<IpAddr, usize>,
+    /// How many sockets may be open at a time.
+    pub(crate) descriptors_max: Option<usize>,
     next_port: u16,
 }
 
@@ -53,6 +55,7 @@ impl Host {
             buffers: Buffers::default(),
             resolver: Resolver::default(),
             path_mtus: BTreeMap::new(),
+            descriptors_max: None,
             next_port: FIRST_EPHEMERAL_PORT,
         }
     }
@@ -129,6 +132,14 @@ impl Host {
         match path.is_none_or(is_there) {
             true => Ok(()),
             false => Err(errno(libc::ENODEV)),
+        }
+    }
+
+    /// Fails when no more than the sockets that are `open` are allowed.
+    pub(crate) fn check_descriptors(&self, open: usize) -> io::Result<()> {
+        match self.descriptors_max.is_some_and(|max| open >= max) {
+            true => Err(errno(libc::EMFILE)),
+            false => Ok(()),
         }
     }
 
@@ -230,6 +241,14 @@ pub(crate) fn unspecified_like(address: IpAddr) -> IpAddr {
 pub(crate) fn takes(bound: SocketAddr, destination: SocketAddr) -> bool {
     let any = bound.ip().is_unspecified() && bound.is_ipv4() == destination.is_ipv4();
     bound.port() == destination.port() && (any || bound.ip() == destination.ip())
+}
+
+/// Fails when a code point does not fit its six bits.
+pub(crate) fn check_dscp(code: Option<u8>) -> io::Result<()> {
+    match code.is_some_and(|code| code > 63) {
+        true => Err(io::ErrorKind::InvalidInput.into()),
+        false => Ok(()),
+    }
 }
 
 /// The error of a system call.

@@ -34,13 +34,14 @@ mod state;
 mod tcp;
 mod timer;
 mod udp;
+mod wire_log;
 mod world;
 
 pub use dns::{Dns, Records};
 pub use environment::SimEnvironment;
 pub use link::{Direction, Link, LinkOptions, Selector};
 pub use nat::{NatHandle, NatKind};
-pub use packet::{WireEvent, WireKind};
 pub use route::Unreachable;
 pub use simulation::Simulation;
+pub use wire_log::{Flow, WireEvent, WireKind};
 pub use world::World;

@@ -3,6 +3,7 @@
 //! Invariant: a packet meets exactly one link, the last one defined whose ends match.
 
 use crate::host::{HostId, prefix_contains};
+use crate::route::Unreachable;
 use crate::state::{Shared, State};
 use portway_core::{Time, WireProtocol};
 use std::collections::BTreeSet;
@@ -81,6 +82,8 @@ pub struct LinkOptions {
     pub holds_senders: bool,
     /// The ECN bits that datagrams have after the link; `None` leaves them.
     pub ecn: Option<u8>,
+    /// What the link's first router says of everything, instead of passing it on.
+    pub unreachable: Option<Unreachable>,
     /// Whether everything vanishes without an answer.
     pub is_black_hole: bool,
     /// Protocols whose packets vanish without an answer.
@@ -101,6 +104,7 @@ impl Default for LinkOptions {
             duplicate: 0.0,
             holds_senders: false,
             ecn: None,
+            unreachable: None,
             is_black_hole: false,
             blocked: BTreeSet::new(),
         }
@@ -161,10 +165,18 @@ impl Link {
         self.update(direction, |options| options.is_black_hole = true)
     }
 
-    /// Ends black holes and blocks, both ways.
+    /// Takes the link down: a router answers everything, both ways, with this ICMP error.
+    pub fn set_down(&self, reason: Unreachable) -> &Self {
+        self.update(Direction::Both, |options| {
+            options.unreachable = Some(reason)
+        })
+    }
+
+    /// Ends black holes, blocks and `set_down`, both ways.
     pub fn restore(&self) -> &Self {
         self.update(Direction::Both, |options| {
             options.is_black_hole = false;
+            options.unreachable = None;
             options.blocked.clear();
         })
     }

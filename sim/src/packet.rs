@@ -1,9 +1,10 @@
-//! What travels between hosts, and the log of all that was sent.
+//! What travels between hosts.
 //!
-//! Invariant: nothing reaches a socket without an entry in the log at the moment it was sent.
+//! Invariant: a packet's size counts every header that it would have on a real wire.
 
+use crate::wire_log::WireKind;
 use bytes::Bytes;
-use portway_core::{Time, WireProtocol};
+use portway_core::WireProtocol;
 use std::net::SocketAddr;
 
 /// One packet on its way.
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 pub(crate) struct Packet {
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
+    pub(crate) dscp: u8,
     pub(crate) body: Body,
 }
 
@@ -89,6 +91,14 @@ impl Packet {
         }
     }
 
+    /// Where the payload stands in its stream.
+    pub(crate) fn offset(&self) -> u64 {
+        match &self.body {
+            Body::Tcp(segment) => segment.seq,
+            Body::Udp { .. } => 0,
+        }
+    }
+
     pub(crate) fn bytes(&self) -> Bytes {
         match &self.body {
             Body::Tcp(segment) => segment.data.clone(),
@@ -104,47 +114,3 @@ pub(crate) fn ip_header_len(address: SocketAddr) -> usize {
 
 pub(crate) const UDP_HEADER_LEN: usize = 8;
 pub(crate) const TCP_HEADER_LEN: usize = 20;
-
-/// One packet as it was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WireEvent {
-    /// When it was sent.
-    pub time: Time,
-    /// The name of the host that sent it.
-    pub host: String,
-    /// The source as the sender knows it, before any address translation.
-    pub from: SocketAddr,
-    /// The destination as the sender knows it.
-    pub to: SocketAddr,
-    /// TCP or UDP; an ICMP error has the protocol of the packet that caused it.
-    pub protocol: WireProtocol,
-    /// What it was.
-    pub kind: WireKind,
-    /// The payload, retransmissions included.
-    pub bytes: Bytes,
-    /// When it arrives; `None` when it is lost on the way.
-    pub arrives: Option<Time>,
-}
-
-/// What a packet was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum WireKind {
-    /// The first packet of a TCP connection.
-    Syn,
-    /// The answer to it.
-    SynAck,
-    /// TCP payload, with or without the end of the stream.
-    Data,
-    /// A TCP acknowledgement or probe without payload.
-    Ack,
-    /// The end of a TCP stream without payload.
-    Fin,
-    /// A TCP reset.
-    Rst,
-    /// A UDP datagram.
-    Datagram,
-    /// An ICMP error.
-    Icmp,
-}

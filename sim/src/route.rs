@@ -5,8 +5,9 @@
 use crate::host::HostId;
 use crate::link::{Place, WayId};
 use crate::nat::Target;
-use crate::packet::{Body, Packet, WireEvent, WireKind};
+use crate::packet::{Body, Packet};
 use crate::state::State;
+use crate::wire_log::{WireEvent, WireKind};
 use bytes::Bytes;
 use portway_core::{Time, WireProtocol};
 use std::net::{IpAddr, SocketAddr};
@@ -62,6 +63,8 @@ impl State {
             to: packet.destination,
             protocol: packet.protocol(),
             kind: packet.kind(),
+            offset: packet.offset(),
+            dscp: packet.dscp,
             bytes: packet.bytes(),
             arrives: None,
         };
@@ -86,8 +89,10 @@ impl State {
         if self.links.way(way).swallows(origin.protocol) {
             return None;
         }
-        if let Some(reason) = self.unreachable.get(&target).copied() {
-            let round_trip = self.links.way(way).options.delay * 2;
+        let options = &self.links.way(way).options;
+        let reason = self.unreachable.get(&target).copied();
+        if let Some(reason) = reason.or(options.unreachable) {
+            let round_trip = options.delay * 2;
             self.icmp(origin, target, reason.errno(), round_trip);
             return None;
         }
@@ -241,6 +246,8 @@ impl State {
                 to: origin.source,
                 protocol: origin.protocol,
                 kind: WireKind::Icmp,
+                offset: 0,
+                dscp: 0,
                 bytes: Bytes::new(),
                 arrives: Some(state.now),
             });

@@ -145,7 +145,7 @@ impl Simulation {
 
     fn fail(&self, reason: &str) -> ! {
         let mut pending = self.shared.executor.describe();
-        pending.extend(self.shared.with(|state| state.sockets(None)));
+        pending.extend(self.shared.with(|state| state.sockets()));
         pending.extend(self.shared.with(|state| state.open_questions()));
         let list = match pending.is_empty() {
             true => "nothing but the main future".to_owned(),

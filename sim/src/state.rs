@@ -8,11 +8,11 @@ use crate::executor::{Executor, lock};
 use crate::host::{Host, HostId};
 use crate::link::Links;
 use crate::nat::Nat;
-use crate::packet::WireEvent;
 use crate::random::Random;
 use crate::route::Unreachable;
 use crate::tcp::TcpTable;
 use crate::udp::UdpTable;
+use crate::wire_log::WireEvent;
 use portway_core::Time;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -94,11 +94,16 @@ impl State {
         &self.hosts[id.0]
     }
 
-    /// One line for each socket that somebody holds, of one host or of all.
-    pub(crate) fn sockets(&self, host: Option<HostId>) -> Vec<String> {
-        let mut lines = self.tcp_sockets(host);
-        lines.extend(self.udp_sockets(host));
+    /// One line for each socket that somebody holds.
+    pub(crate) fn sockets(&self) -> Vec<String> {
+        let mut lines = self.tcp_sockets();
+        lines.extend(self.udp_sockets());
         lines
+    }
+
+    /// How many sockets of a host somebody holds.
+    pub(crate) fn sockets_open(&self, host: HostId) -> usize {
+        self.tcp.open(host) + self.udp.open(host)
     }
 
     /// One line for each question to a resolver that has no answer yet.

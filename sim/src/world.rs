@@ -7,9 +7,9 @@ use crate::events::Event;
 use crate::host::{Host, HostId};
 use crate::link::{Link, Selector};
 use crate::nat::{Nat, NatHandle};
-use crate::packet::WireEvent;
 use crate::route::Unreachable;
 use crate::state::Shared;
+use crate::wire_log::{Flow, WireEvent, flows};
 use portway_core::Time;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -92,6 +92,21 @@ impl World {
         self.shared.with(|state| state.log.clone())
     }
 
+    /// The payload that every socket sent to every other, streams put together again.
+    pub fn flows(&self) -> Vec<Flow> {
+        self.shared.with(|state| flows(&state.log))
+    }
+
+    /// Whether some host sent `needle` in a stream or a datagram, lost packets included.
+    pub fn was_sent(&self, needle: &[u8]) -> bool {
+        let carries = |bytes: &[u8]| {
+            bytes
+                .windows(needle.len().max(1))
+                .any(|part| part == needle)
+        };
+        self.flows().iter().any(|flow| carries(&flow.bytes))
+    }
+
     /// Tasks that were spawned and have not ended.
     pub fn tasks_alive(&self) -> usize {
         self.shared.executor.alive(None)
@@ -99,6 +114,6 @@ impl World {
 
     /// Sockets that somebody still holds, connection attempts included.
     pub fn sockets_open(&self) -> usize {
-        self.shared.with(|state| state.sockets(None).len())
+        self.shared.with(|state| state.sockets().len())
     }
 }

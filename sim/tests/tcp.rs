@@ -4,7 +4,8 @@
 mod support;
 
 use portway_sim::{Unreachable, WireKind};
-use portway_transport::environment::{Environment, ListenAddress, TcpConnect};
+use portway_transport::environment::{Environment, ListenAddress, TcpConnect, TcpOptions};
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use support::*;
@@ -307,4 +308,89 @@ fn loopback_reaches_the_same_host() {
         assert_eq!(read_some(&*accepted).await.unwrap(), b"hello");
     });
     assert!(pair.sim.now() < at(1));
+}
+
+#[test]
+fn second_small_write_waits_for_an_acknowledgement_unless_told_not_to() {
+    for (no_delay, expected) in [(None, 30), (Some(true), 10)] {
+        let pair = pair(1);
+        let (stream, accepted) = pair.connected();
+        let mut options = TcpOptions::default();
+        options.no_delay = no_delay;
+        stream.set_options(&options).unwrap();
+        let start = pair.sim.now();
+        pair.sim.block_on(async {
+            write_all(&*stream, b"one").await.unwrap();
+            write_all(&*stream, b"two").await.unwrap();
+            let mut received = Vec::new();
+            while received != b"onetwo" {
+                received.extend(read_some(&*accepted).await.unwrap());
+            }
+        });
+        assert_eq!(pair.sim.now() - start, ms(expected), "{no_delay:?}");
+    }
+}
+
+#[test]
+fn code_point_is_on_every_packet_from_the_first_on() {
+    let pair = pair(1);
+    let _listener = pair.listen();
+    let mut request = TcpConnect::to(pair.remote());
+    request.options.dscp = Some(46);
+    let _stream = pair.sim.block_on(pair.client.tcp_connect(request.clone()));
+    let log = pair.sim.wire_log();
+    let mut sent = log.iter().filter(|event| event.host == "client");
+    assert!(sent.all(|event| event.dscp == 46));
+    request.options.dscp = Some(64);
+    let refused = pair.sim.block_on(pair.client.tcp_connect(request)).err();
+    let kind = refused.map(|error| error.kind());
+    assert_eq!(kind, Some(ErrorKind::InvalidInput));
+}
+
+#[test]
+fn accept_without_a_free_descriptor_fails_and_loses_no_connection() {
+    let pair = pair(1);
+    let listener = pair.listen();
+    pair.server.set_descriptors_max(Some(1));
+    pair.sim.block_on(async {
+        let request = TcpConnect::to(pair.remote());
+        let _stream = pair.client.tcp_connect(request).await.unwrap();
+        let accepted = poll_fn(|context| listener.poll_accept(context)).await;
+        let code = accepted.err().and_then(|error| error.raw_os_error());
+        assert_eq!(code, Some(libc::EMFILE));
+        pair.server.set_descriptors_max(Some(2));
+        let _accepted = accept(&*listener).await;
+        assert_eq!(pair.server.sockets_open(), 2);
+    });
+}
+
+#[test]
+fn flows_put_streams_together_and_show_what_was_sent() {
+    let pair = pair(5);
+    pair.sim.link("client", "server").set_loss(0.2);
+    let (stream, accepted) = pair.connected();
+    let payload = pattern(20_000);
+    let sent = payload.clone();
+    pair.client.spawn(Box::pin(async move {
+        write_all(&*stream, &sent).await.unwrap();
+    }));
+    pair.sim.block_on(read_to_end(&*accepted)).unwrap();
+    let flows = pair.sim.flows();
+    assert_eq!(flows.len(), 1);
+    assert_eq!(flows[0].bytes, payload);
+    assert!(pair.sim.was_sent(&payload[1000..4000]), "across segments");
+    assert!(!pair.sim.was_sent(b"never written"));
+}
+
+#[test]
+fn link_that_is_down_answers_with_an_icmp_error() {
+    let pair = pair(1);
+    let _listener = pair.listen();
+    let link = pair.sim.link("client", "server");
+    link.set_down(Unreachable::Network);
+    let error = pair.connect_error(pair.remote());
+    assert_eq!(error.raw_os_error(), Some(libc::ENETUNREACH));
+    link.restore();
+    let connect = pair.client.tcp_connect(TcpConnect::to(pair.remote()));
+    assert!(pair.sim.block_on(connect).is_ok());
 }

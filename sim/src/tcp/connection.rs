@@ -84,6 +84,8 @@ pub(crate) struct Sender {
     pub(crate) capacity: usize,
     /// The number of the FIN, once the writing end is closed.
     pub(crate) fin: Option<u64>,
+    /// The end of the last segment that was not full.
+    pub(crate) small_end: u64,
     /// The peer's window.
     pub(crate) window: u64,
     pub(crate) duplicate_acks: u32,
@@ -196,6 +198,7 @@ impl Connection {
         Packet {
             source: self.local,
             destination: self.remote,
+            dscp: self.options.dscp.unwrap_or(0),
             body: Body::Tcp(Segment {
                 kind,
                 seq,

@@ -3,7 +3,7 @@
 //! Invariant: a silent peer costs the client seven SYNs and 127 s, like the system's default.
 
 use super::connection::{Connection, Phase};
-use super::stream::SimTcpStream;
+use super::stream::{SimTcpStream, check_options};
 use super::table::{ConnectionId, ListenerId};
 use crate::host::{HostId, errno, unspecified_like};
 use crate::packet::{Body, Packet, Segment, SegmentKind, TCP_HEADER_LEN, ip_header_len};
@@ -41,6 +41,8 @@ pub(crate) struct Endpoints {
 
 impl State {
     fn start_connecting(&mut self, host: HostId, request: &TcpConnect) -> io::Result<Endpoints> {
+        check_options(&request.options)?;
+        self.host(host).check_descriptors(self.sockets_open(host))?;
         let remote = request.remote;
         let wanted = request
             .local
@@ -163,6 +165,7 @@ impl State {
             let packet = Packet {
                 source: local,
                 destination: remote,
+                dscp: 0,
                 body: Body::Tcp(reset),
             };
             self.transmit(host, packet);

@@ -64,6 +64,7 @@ impl State {
             return Err(errno(libc::EADDRNOTAVAIL));
         }
         here.check_path(request.path)?;
+        here.check_descriptors(self.sockets_open(host))?;
         let port = match wanted.port() {
             0 => self.free_port(host, WireProtocol::Tcp)?,
             port => port,
@@ -90,20 +91,33 @@ impl State {
         Ok((id, local))
     }
 
-    fn accept(&mut self, id: ListenerId) -> Option<Endpoints> {
-        let listener = self.tcp.listeners.get_mut(&id)?;
+    /// The next connection; as the system, fails without taking it when no descriptor is free.
+    fn accept(&mut self, id: ListenerId) -> io::Result<Option<Endpoints>> {
+        let Some(host) = self.waiting_host(id) else {
+            return Ok(None);
+        };
+        self.host(host).check_descriptors(self.sockets_open(host))?;
+        let Some(listener) = self.tcp.listeners.get_mut(&id) else {
+            return Ok(None);
+        };
         while let Some(connection_id) = listener.accepted.pop_front() {
             listener.free_slot();
             if let Some(connection) = self.tcp.connections.get_mut(&connection_id) {
                 connection.tie = Tie::Held;
-                return Some(Endpoints {
+                return Ok(Some(Endpoints {
                     id: connection_id,
                     local: connection.local,
                     remote: connection.remote,
-                });
+                }));
             }
         }
-        None
+        Ok(None)
+    }
+
+    /// The listener's host, if a connection waits to be accepted.
+    fn waiting_host(&self, id: ListenerId) -> Option<HostId> {
+        let listener = self.tcp.listeners.get(&id)?;
+        (!listener.accepted.is_empty()).then_some(listener.host)
     }
 
     fn stop_listening(&mut self, id: ListenerId) {
@@ -132,7 +146,7 @@ impl TcpListener for SimTcpListener {
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Box<dyn TcpStream>>> {
         let accepted = self.shared.with(|state| {
             let accepted = state.accept(self.id);
-            if accepted.is_none()
+            if matches!(accepted, Ok(None))
                 && let Some(listener) = state.tcp.listeners.get_mut(&self.id)
             {
                 keep_waker(&mut listener.waker, context.waker());
@@ -140,11 +154,12 @@ impl TcpListener for SimTcpListener {
             accepted
         });
         match accepted {
-            Some(endpoints) => {
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(Some(endpoints)) => {
                 let stream = SimTcpStream::new(self.shared.clone(), endpoints);
                 Poll::Ready(Ok(Box::new(stream)))
             }
-            None => Poll::Pending,
+            Ok(None) => Poll::Pending,
         }
     }
 

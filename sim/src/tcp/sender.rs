@@ -37,7 +37,7 @@ impl Sender {
     }
 
     /// The next piece to be sent within the peer's window, and whether the FIN goes with it.
-    fn next_piece(&self, mss: usize) -> Option<(Bytes, bool)> {
+    fn next_piece(&self, mss: usize, may_wait: bool) -> Option<(Bytes, bool)> {
         let end = self.data_end();
         if self.next >= end {
             return (self.fin == Some(self.next)).then(|| (Bytes::new(), true));
@@ -47,8 +47,14 @@ impl Sender {
         if len == 0 {
             return None;
         }
-        let data = self.slice(self.next, len.min(mss));
-        let has_fin = self.fin == Some(self.next + data.len() as u64);
+        let len = len.min(mss);
+        let has_fin = self.fin == Some(self.next + len as u64);
+        // RFC 9293 §3.7.4 (Nagle), as Linux has it: one small segment at a time.
+        let is_small_out = self.next > self.una && self.small_end > self.una;
+        if may_wait && len < mss && !has_fin && is_small_out {
+            return None;
+        }
+        let data = self.slice(self.next, len);
         Some((data, has_fin))
     }
 
@@ -107,7 +113,8 @@ impl State {
                 break;
             }
             let mss = connection.mss;
-            let Some((data, has_fin)) = connection.sender.next_piece(mss) else {
+            let may_wait = connection.options.no_delay != Some(true);
+            let Some((data, has_fin)) = connection.sender.next_piece(mss, may_wait) else {
                 break;
             };
             if let Some(at) = self.link_is_full_until(id) {
@@ -137,6 +144,9 @@ impl State {
         let seq = connection.sender.next;
         connection.sender.next += len;
         let end = connection.sender.next;
+        if data.len() < connection.mss {
+            connection.sender.small_end = end;
+        }
         // RFC 6298 §3 (Karn): what may have been sent before is not timed.
         let timing = &mut connection.sender.retransmission;
         if timing.sample.is_none() && timing.retries == 0 && end > connection.sender.recover {

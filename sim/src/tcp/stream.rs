@@ -5,7 +5,7 @@
 use super::connection::{Connection, Phase};
 use super::handshake::Endpoints;
 use super::table::ConnectionId;
-use crate::host::errno;
+use crate::host::{check_dscp, errno};
 use crate::packet::SegmentKind;
 use crate::state::{Shared, keep_waker};
 use portway_transport::environment::{TcpOptions, TcpStream};
@@ -187,6 +187,7 @@ impl TcpStream for SimTcpStream {
     }
 
     fn set_options(&self, options: &TcpOptions) -> io::Result<()> {
+        check_options(options)?;
         self.on_connection(|connection| {
             let kept = &mut connection.options;
             kept.no_delay = options.no_delay.or(kept.no_delay);
@@ -194,9 +195,12 @@ impl TcpStream for SimTcpStream {
             kept.user_timeout = options.user_timeout.or(kept.user_timeout);
             kept.dscp = options.dscp.or(kept.dscp);
         });
-        if options.keep_alive.is_some() {
-            self.shared.with(|state| state.arm_keep_alive(self.id));
-        }
+        self.shared.with(|state| {
+            if options.keep_alive.is_some() {
+                state.arm_keep_alive(self.id);
+            }
+            state.pump(self.id);
+        });
         Ok(())
     }
 
@@ -221,6 +225,11 @@ impl Drop for SimTcpStream {
     fn drop(&mut self) {
         self.shared.with(|state| state.release_connection(self.id));
     }
+}
+
+/// Refuses what the system would refuse.
+pub(crate) fn check_options(options: &TcpOptions) -> io::Result<()> {
+    check_dscp(options.dscp)
 }
 
 fn reset() -> io::Error {

@@ -52,6 +52,14 @@ impl TcpTable {
         found.find(exact).or(any).map(|(id, _)| *id)
     }
 
+    pub(crate) fn open(&self, host: HostId) -> usize {
+        let listeners = self.listeners.values();
+        let listening = listeners.filter(|listener| listener.host == host).count();
+        let connections = self.connections.values();
+        let is_held = |end: &&Connection| end.host == host && end.tie == Tie::Held;
+        listening + connections.filter(is_held).count()
+    }
+
     pub(crate) fn is_port_used(&self, host: HostId, port: u16) -> bool {
         let mut listeners = self.listeners.values();
         listeners.any(|listener| listener.host == host && listener.local.port() == port)
@@ -81,18 +89,15 @@ impl State {
         }
     }
 
-    /// One line for each socket that somebody holds, of one host or of all.
-    pub(crate) fn tcp_sockets(&self, host: Option<HostId>) -> Vec<String> {
-        let is_wanted = |id: HostId| host.is_none_or(|host| host == id);
+    /// One line for each socket that somebody holds.
+    pub(crate) fn tcp_sockets(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for listener in self.tcp.listeners.values() {
-            if is_wanted(listener.host) {
-                let name = &self.host(listener.host).name;
-                lines.push(format!("{name}: tcp listener on {}", listener.local));
-            }
+            let name = &self.host(listener.host).name;
+            lines.push(format!("{name}: tcp listener on {}", listener.local));
         }
         for connection in self.tcp.connections.values() {
-            if !is_wanted(connection.host) || connection.tie != Tie::Held {
+            if connection.tie != Tie::Held {
                 continue;
             }
             let name = &self.host(connection.host).name;

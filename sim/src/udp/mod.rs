@@ -5,7 +5,7 @@
 mod socket;
 
 use crate::events::EventKey;
-use crate::host::{HostId, errno, takes};
+use crate::host::{HostId, check_dscp, errno, takes};
 use crate::packet::{Body, Packet, UDP_HEADER_LEN, ip_header_len};
 use crate::route::Origin;
 use crate::state::{Shared, State};
@@ -52,6 +52,11 @@ struct Received {
 }
 
 impl UdpTable {
+    pub(crate) fn open(&self, host: HostId) -> usize {
+        let sockets = self.sockets.values();
+        sockets.filter(|socket| socket.host == host).count()
+    }
+
     pub(crate) fn is_port_used(&self, host: HostId, port: u16) -> bool {
         let mut sockets = self.sockets.values();
         sockets.any(|socket| socket.host == host && socket.local.port() == port)
@@ -94,6 +99,8 @@ impl State {
         let wanted = request.local;
         let here = self.host(host);
         here.check_path(request.path)?;
+        here.check_descriptors(self.sockets_open(host))?;
+        check_dscp(request.dscp)?;
         if !wanted.ip().is_unspecified() && !here.has_address(wanted.ip()) {
             return Err(errno(libc::EADDRNOTAVAIL));
         }
@@ -165,6 +172,7 @@ impl State {
             return Err(errno(libc::EMSGSIZE));
         }
         let (host, local, path) = (socket.host, socket.local, socket.request.path);
+        let dscp = socket.request.dscp.unwrap_or(0);
         let source = self
             .host(host)
             .source_for(remote.ip(), Some(local.ip()), path)?;
@@ -173,6 +181,7 @@ impl State {
         let packet = Packet {
             source,
             destination: remote,
+            dscp,
             body: Body::Udp {
                 data: Bytes::copy_from_slice(data),
                 ecn: 0,
@@ -253,10 +262,9 @@ impl State {
         }
     }
 
-    pub(crate) fn udp_sockets(&self, host: Option<HostId>) -> Vec<String> {
+    pub(crate) fn udp_sockets(&self) -> Vec<String> {
         let sockets = self.udp.sockets.values();
         sockets
-            .filter(|socket| host.is_none_or(|host| host == socket.host))
             .map(|socket| {
                 let name = &self.host(socket.host).name;
                 match socket.remote {
