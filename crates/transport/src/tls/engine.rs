@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 ///
 /// Configurations are kept by parameters; parameters are equal when their certificates are, but
 /// cloned parameters (which share them) are compared faster. Each configuration keeps at most
-/// `Resumption::sessions_max` sessions as a client; as a server it keeps none, since its tickets
-/// carry the sessions.
+/// `Resumption::sessions_max` sessions as a client, rounded up to a multiple of the eight that a
+/// server may have; as a server it keeps none, since its tickets carry the sessions.
 pub struct TlsEngine {
     limits: TlsLimits,
     clock: Clock,
