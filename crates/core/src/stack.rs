@@ -4,11 +4,13 @@
 
 mod builtin;
 mod effect;
+mod in_use;
 
 #[cfg(test)]
 mod tests;
 
 pub use effect::Moment;
+pub use in_use::InUse;
 
 use crate::property::{Preference, SelectionProperty};
 use crate::security::TlsVersion;
