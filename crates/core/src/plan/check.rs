@@ -179,9 +179,8 @@ pub(super) fn one_class_per_port(
     }
     for local in &request.locals {
         let here = || candidates.iter().filter(|c| local.serves(&c.stack));
-        for (index, first) in here().enumerate() {
+        for first in here() {
             let clash = here()
-                .skip(index + 1)
                 .find(|second| second.wire == first.wire && second.security != first.security);
             if let Some(second) = clash {
                 return Err(PlanError::PortInTwoClasses {

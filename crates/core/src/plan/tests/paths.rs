@@ -83,6 +83,13 @@ fn excluded_paths_say_why() {
         found,
         [vec![required.clone()], vec![required, prohibited], vec![]]
     );
+    let plan = over(three(), &[("interface", "require:eth0")]).unwrap();
+    let eligible: Vec<bool> = plan
+        .path_verdicts()
+        .iter()
+        .map(PathVerdict::is_eligible)
+        .collect();
+    assert_eq!(eligible, [false, false, true]);
     let error = over(three(), &[("interface", "require:eth7")]).unwrap_err();
     assert_eq!(
         error.to_string(),
