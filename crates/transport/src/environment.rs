@@ -3,6 +3,7 @@
 //! Invariant: product code reaches the world only through this trait, so it runs unchanged on
 //! the real system and in simulation.
 
+use bytes::BytesMut;
 use portway_core::dns::{Answer, Question};
 use portway_core::path::{Path, PathId};
 use portway_core::{Failure, Time};
@@ -179,6 +180,20 @@ pub trait TcpStream: Send + Sync {
     /// `WouldBlock` when nothing is there yet; otherwise the connection's end.
     fn try_read(&self, out: &mut [u8]) -> io::Result<usize>;
 
+    /// Reads into the spare capacity of `out`, which must not be empty; zero is the peer's end
+    /// of stream.
+    ///
+    /// # Errors
+    /// As [`TcpStream::try_read`].
+    fn try_read_buf(&self, out: &mut BytesMut) -> io::Result<usize> {
+        let len = out.len();
+        let spare = (out.capacity() - len).min(READ_BUF_BYTES);
+        out.resize(len + spare, 0);
+        let read = self.try_read(&mut out[len..]);
+        out.truncate(len + *read.as_ref().unwrap_or(&0));
+        read
+    }
+
     /// Writes as much as the system takes.
     ///
     /// # Errors
@@ -286,3 +301,6 @@ pub struct ReceivedDatagram {
     /// The two ECN bits, when the system says.
     pub ecn: Option<u8>,
 }
+
+/// What the provided `try_read_buf` clears and reads at a time.
+const READ_BUF_BYTES: usize = 16 * 1024;

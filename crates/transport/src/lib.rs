@@ -2,9 +2,15 @@
 //!
 //! Nothing else in the workspace opens a socket or reads a clock.
 
+pub mod context;
+mod demux;
+pub mod driver;
 pub mod environment;
+pub mod establish;
+pub mod established;
 pub mod failure_map;
 pub mod layer;
+pub mod listen;
 pub mod real;
 pub mod tls;
 

@@ -6,6 +6,7 @@
 use super::options;
 use crate::environment::{TcpOptions, TcpStream};
 use crate::real::system;
+use bytes::BytesMut;
 use socket2::SockRef;
 use std::io::{self, IoSlice, Read};
 use std::net::SocketAddr;
@@ -100,6 +101,15 @@ impl TcpStream for RealTcpStream {
     fn try_read(&self, out: &mut [u8]) -> io::Result<usize> {
         let wanted = out.len();
         self.try_io(Interest::READABLE, wanted, |socket| (&*socket).read(out))
+    }
+
+    fn try_read_buf(&self, out: &mut BytesMut) -> io::Result<usize> {
+        let wanted = out.capacity() - out.len();
+        let spare = out.spare_capacity_mut();
+        let read = self.try_io(Interest::READABLE, wanted, |socket| socket.recv(spare))?;
+        // SAFETY: `recv` has initialised the first `read` bytes of the spare capacity.
+        unsafe { out.set_len(out.len() + read) };
+        Ok(read)
     }
 
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

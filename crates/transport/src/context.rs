@@ -1,0 +1,155 @@
+//! The context: what connections share, such as resolver, caches, policy and registered stacks.
+//!
+//! Invariant: two contexts share nothing, so isolating a session is using another context.
+
+use crate::environment::Environment;
+use crate::tls::TlsEngine;
+use portway_core::race::{History, Limits, Timing};
+use portway_core::stack::{StackDescriptor, StackId};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A handle to what connections share. Cloning gives another handle to the same context.
+#[derive(Clone)]
+pub struct Context {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    environment: Arc<dyn Environment>,
+    tls: TlsEngine,
+    stacks: Vec<StackDescriptor>,
+    timing: Timing,
+    limits: Limits,
+    history: Mutex<History>,
+}
+
+impl Context {
+    /// A context over `environment` with the stacks that this crate brings.
+    pub fn new(environment: Arc<dyn Environment>) -> Self {
+        Context::builder(environment).build()
+    }
+
+    /// A context with settings of its own.
+    pub fn builder(environment: Arc<dyn Environment>) -> ContextBuilder {
+        ContextBuilder {
+            environment,
+            stacks: StackDescriptor::builtin(),
+            timing: Timing::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The world outside.
+    pub fn environment(&self) -> &Arc<dyn Environment> {
+        &self.shared.environment
+    }
+
+    /// TLS configurations and sessions.
+    pub fn tls(&self) -> &TlsEngine {
+        &self.shared.tls
+    }
+
+    /// The stacks that a plan may choose from.
+    pub fn stacks(&self) -> &[StackDescriptor] {
+        &self.shared.stacks
+    }
+
+    /// A registered stack by its name.
+    pub fn stack(&self, id: &StackId) -> Option<&StackDescriptor> {
+        self.shared
+            .stacks
+            .iter()
+            .find(|descriptor| descriptor.id == *id)
+    }
+
+    /// The times that govern races.
+    pub fn timing(&self) -> &Timing {
+        &self.shared.timing
+    }
+
+    /// The bounds of candidate trees.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// What earlier races learned of addresses.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.shared
+            .history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Context {
+    /// Keeps what a race learned, for the races that follow.
+    pub fn learn(&self, learned: History) {
+        let mut history = self.history();
+        history.rtts.extend(learned.rtts);
+        history.used.extend(learned.used);
+        // Any bound will do: what is forgotten is only measured again.
+        while history.rtts.len() > HISTORY_ADDRESSES_MAX {
+            history.rtts.pop_first();
+        }
+        while history.used.len() > HISTORY_ADDRESSES_MAX {
+            history.used.pop_first();
+        }
+    }
+}
+
+/// Addresses of which a context remembers something.
+const HISTORY_ADDRESSES_MAX: usize = 1024;
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("stacks", &self.shared.stacks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Collects the settings of a [`Context`].
+pub struct ContextBuilder {
+    environment: Arc<dyn Environment>,
+    stacks: Vec<StackDescriptor>,
+    timing: Timing,
+    limits: Limits,
+}
+
+impl ContextBuilder {
+    /// Registers a further stack.
+    #[must_use]
+    pub fn stack(mut self, descriptor: StackDescriptor) -> Self {
+        self.stacks.push(descriptor);
+        self
+    }
+
+    /// Sets the times that govern races.
+    #[must_use]
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Sets the bounds of candidate trees.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The context.
+    pub fn build(self) -> Context {
+        Context {
+            shared: Arc::new(Shared {
+                environment: self.environment,
+                tls: TlsEngine::new(),
+                stacks: self.stacks,
+                timing: self.timing,
+                limits: self.limits,
+                history: Mutex::new(History::default()),
+            }),
+        }
+    }
+}

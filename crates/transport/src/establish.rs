@@ -1,0 +1,218 @@
+//! Turns one leaf of a candidate tree into a ready stack.
+//!
+//! Invariant: what comes back has the leaf's security class or does not come back at all.
+
+use crate::context::Context;
+use crate::driver::ProgressSink;
+use crate::environment::{TcpConnect, TcpOptions, TcpStream, UdpBind};
+use crate::established::{ByteCarrier, Carrier, DatagramCarrier, Established};
+use crate::failure_map::failure_from_io;
+use crate::layer::{ByteLayer, LayerStatus};
+use bytes::BytesMut;
+use portway_core::race::{Leaf, Progress};
+use portway_core::security::TlsParameters;
+use portway_core::stack::WireProtocol;
+use portway_core::{Failure, FailureKind, Origin, SecurityParameters};
+use std::future::poll_fn;
+use std::io::{ErrorKind, IoSlice};
+use std::net::SocketAddr;
+use std::task::Poll;
+
+/// Connects, protects and hands over one leaf.
+///
+/// Cancel safety: dropping the future closes whatever it had opened.
+///
+/// # Errors
+/// What the system, the peer or TLS refused; the detail names the address.
+pub async fn establish(
+    context: &Context,
+    leaf: Leaf,
+    security: &SecurityParameters,
+    options: &TcpOptions,
+    progress: Option<&ProgressSink>,
+) -> Result<Established, Failure> {
+    let tls = match (leaf.security.is_protected(), security.tls_parameters()) {
+        (false, _) => None,
+        (true, Some(tls)) => Some(tls),
+        (true, None) => {
+            return Err(Failure::new(
+                Origin::Local,
+                FailureKind::InvalidRequest,
+                "a protected leaf needs TLS parameters",
+            ));
+        }
+    };
+    match context.stack(&leaf.stack).map(|descriptor| descriptor.wire) {
+        Some(WireProtocol::Tcp) => tcp(context, leaf, tls, options, progress).await,
+        Some(WireProtocol::Udp) if tls.is_none() => udp(context, leaf, options),
+        _ => Err(Failure::new(
+            Origin::Local,
+            FailureKind::Unsupported,
+            format!(
+                "the stack {} cannot be established by this version",
+                leaf.stack
+            ),
+        )),
+    }
+}
+
+async fn tcp(
+    context: &Context,
+    leaf: Leaf,
+    tls: Option<&TlsParameters>,
+    options: &TcpOptions,
+    progress: Option<&ProgressSink>,
+) -> Result<Established, Failure> {
+    let mut request = TcpConnect::to(leaf.remote);
+    request.local = leaf.local.map(|address| SocketAddr::new(address, 0));
+    request.path = leaf.path;
+    request.options = options.clone();
+    let socket = context
+        .environment()
+        .tcp_connect(request)
+        .await
+        .map_err(|error| failure_from_io(&error, &format!("cannot connect to {}", leaf.remote)))?;
+    if let Some(progress) = progress {
+        progress.report(Progress::TransportConnected { rtt: socket.rtt() });
+    }
+    let mut carrier = ByteCarrier {
+        socket,
+        layer: None,
+        unread: BytesMut::new(),
+    };
+    let mut protection = None;
+    if let Some(parameters) = tls {
+        let mut layer = context.tls().client(
+            parameters,
+            leaf.host_name.as_deref(),
+            leaf.remote.ip(),
+            &leaf.alpn,
+        )?;
+        handshake(&*carrier.socket, &mut layer, &mut carrier.unread).await?;
+        protection = layer.protection();
+        carrier.layer = Some(Box::new(layer));
+    }
+    Ok(Established {
+        carrier: Carrier::Bytes(carrier),
+        protection,
+        leaf,
+    })
+}
+
+fn udp(context: &Context, leaf: Leaf, options: &TcpOptions) -> Result<Established, Failure> {
+    let mut request = UdpBind::to(leaf.remote);
+    if let Some(address) = leaf.local {
+        request.local.set_ip(address);
+    }
+    request.path = leaf.path;
+    request.dscp = options.dscp;
+    let socket = context.environment().udp_bind(request).map_err(|error| {
+        failure_from_io(&error, &format!("cannot open a socket to {}", leaf.remote))
+    })?;
+    let carrier = Carrier::Datagrams(DatagramCarrier {
+        socket,
+        peer: leaf.remote,
+    });
+    Ok(Established {
+        carrier,
+        protection: None,
+        leaf,
+    })
+}
+
+/// Drives a layer's handshake over a socket until it is ready and its last flight is written.
+///
+/// Cancel safety: not cancel-safe; a dropped handshake leaves the layer in the middle of it.
+///
+/// # Errors
+/// The layer's failure, after its alert was offered to the socket; or the carrier's.
+pub async fn handshake(
+    socket: &dyn TcpStream,
+    layer: &mut dyn ByteLayer,
+    unread: &mut BytesMut,
+) -> Result<(), Failure> {
+    let mut out = BytesMut::new();
+    layer.start(&mut out)?;
+    loop {
+        write_all(socket, &mut out).await?;
+        if layer.status() != LayerStatus::Handshaking {
+            return Ok(());
+        }
+        if unread.is_empty() && !read_some(socket, unread).await? {
+            layer.on_end()?;
+            return Err(Failure::new(
+                Origin::Tls,
+                FailureKind::Reset,
+                "the peer closed the connection during the handshake",
+            ));
+        }
+        let before = unread.len();
+        if let Err(failure) = layer.on_wire(unread, &mut out) {
+            // The alert tells the peer why; that it may not arrive changes nothing here.
+            let _ = socket.try_write_vectored(&[IoSlice::new(&out)]);
+            return Err(failure);
+        }
+        let is_stuck = unread.len() == before && out.is_empty();
+        if is_stuck
+            && layer.status() == LayerStatus::Handshaking
+            && !read_some(socket, unread).await?
+        {
+            layer.on_end()?;
+            return Err(Failure::new(
+                Origin::Tls,
+                FailureKind::Reset,
+                "the peer closed the connection during the handshake",
+            ));
+        }
+    }
+}
+
+/// Writes all of `out`.
+///
+/// Cancel safety: what was written is no longer in `out`; nothing is lost.
+///
+/// # Errors
+/// The carrier failed.
+pub async fn write_all(socket: &dyn TcpStream, out: &mut BytesMut) -> Result<(), Failure> {
+    while !out.is_empty() {
+        match socket.try_write_vectored(&[IoSlice::new(out)]) {
+            Ok(written) => drop(out.split_to(written)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                poll_fn(|context| socket.poll_writable(context))
+                    .await
+                    .map_err(|error| failure_from_io(&error, "cannot write"))?;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(failure_from_io(&error, "cannot write")),
+        }
+    }
+    Ok(())
+}
+
+/// Reads once; false is the peer's end of stream.
+///
+/// Cancel safety: nothing is lost when the future is dropped.
+///
+/// # Errors
+/// The carrier failed.
+pub async fn read_some(socket: &dyn TcpStream, unread: &mut BytesMut) -> Result<bool, Failure> {
+    let mut chunk = [0; READ_CHUNK_BYTES];
+    let read = poll_fn(|context| {
+        loop {
+            match socket.try_read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    std::task::ready!(socket.poll_readable(context))?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    })
+    .await
+    .map_err(|error| failure_from_io(&error, "cannot read"))?;
+    unread.extend_from_slice(&chunk[..read]);
+    Ok(read > 0)
+}
+
+/// A handshake's flights are a few KiB; more is read in further rounds.
+const READ_CHUNK_BYTES: usize = 4096;
