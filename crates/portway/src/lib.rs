@@ -1,1 +1,88 @@
-//! Placeholder.
+//! portway: say what a connection needs, and portway finds the protocol and the path.
+//!
+//! The Transport Services interface of RFC 9622: a [`Preconnection`] states endpoints,
+//! properties, security and framers; it becomes a [`Connection`] through a race of all that is
+//! eligible, or a [`Listener`]. Messages go both ways, each with a [`Receipt`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use portway::{LengthPrefixed, Preconnection, RemoteEndpoint, Security, TransportProperties};
+//!
+//! let connection = Preconnection::new(Security::tls())
+//!     .remote(RemoteEndpoint::host_name("example.com").service("https"))
+//!     .properties(TransportProperties::reliable_message())
+//!     .framer(LengthPrefixed::u32())
+//!     .initiate()
+//!     .await?;
+//! let receipt = connection.send("hello").await?;
+//! let reply = connection.receive().await?;
+//! println!("{:?}, then {} bytes", receipt.await, reply.len());
+//! connection.close().await?;
+//! # Ok(()) }
+//! ```
+
+mod connection;
+mod error;
+mod event;
+mod initiate;
+mod listener;
+mod open;
+mod options;
+mod preconnection;
+mod receipt;
+mod resolve;
+
+pub use connection::{
+    Batch, ByteStream, Connection, ConnectionInfo, MessageSink, Messages, PartialSend, SendPermit,
+    TlsRole,
+};
+pub use error::{CloseError, EstablishmentError, ReceiveError, SendError, UpgradeError};
+pub use event::{ConnectionEvent, Events};
+pub use initiate::Initiate;
+pub use listener::{ListenLimits, Listener};
+pub use preconnection::{ConnectionLimits, Preconnection};
+pub use receipt::{Completion, Receipt};
+pub use resolve::Resolved;
+
+pub use portway_core::framer::{self, LengthPrefixed};
+pub use portway_core::message::{Chunks, Message, MessageContext, ReceivedMessage};
+pub use portway_core::plan::{Action, Plan, PlanError};
+pub use portway_core::property::{
+    self, ConnectionProperties, ConnectionState, Effect, MessageProperties, Preference,
+    SelectionProperty, TransportProperties,
+};
+pub use portway_core::race;
+/// What a connection demands of its protection.
+pub use portway_core::security::SecurityParameters as Security;
+pub use portway_core::security::{self, Protection, TlsParameters, TlsVersion};
+pub use portway_core::{
+    Advice, Failure, FailureKind, LocalEndpoint, Origin, RemoteEndpoint, StackId, Time,
+};
+pub use portway_transport::context::{Context, ContextBuilder};
+pub use portway_transport::real::{Config as RealConfig, RealEnvironment};
+
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::{Handle, Id};
+
+/// The contexts of Preconnections that name none, one for each runtime: what a resolver or a
+/// monitor runs in the background must not die with another runtime.
+static DEFAULT_CONTEXTS: Mutex<Vec<(Option<Id>, Context)>> = Mutex::new(Vec::new());
+
+/// Runtimes that are remembered; the oldest is forgotten first.
+const DEFAULT_CONTEXTS_MAX: usize = 16;
+
+fn default_context() -> Context {
+    let runtime = Handle::try_current().ok().map(|handle| handle.id());
+    let mut contexts = DEFAULT_CONTEXTS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, context)) = contexts.iter().find(|(id, _)| *id == runtime) {
+        return context.clone();
+    }
+    if contexts.len() == DEFAULT_CONTEXTS_MAX {
+        contexts.remove(0);
+    }
+    let context = Context::new(Arc::new(RealEnvironment::new(RealConfig::default())));
+    contexts.push((runtime, context.clone()));
+    context
+}

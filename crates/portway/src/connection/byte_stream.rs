@@ -1,0 +1,145 @@
+//! A connection as a byte stream with tokio's traits, for programs that read and write bytes.
+
+use super::Connection;
+use crate::error::{ReceiveError, SendError};
+use crate::receipt::Receipt;
+use bytes::{Buf, Bytes};
+use portway_core::message::{Message, ReceivedMessage};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+impl Connection {
+    /// The connection as a byte stream. With framers, message boundaries are lost on reading,
+    /// and every write is one message.
+    pub fn into_byte_stream(self) -> ByteStream {
+        ByteStream {
+            connection: self,
+            unread: Bytes::new(),
+            next: None,
+            last: None,
+            closing: None,
+        }
+    }
+}
+
+type Receiving = Pin<Box<dyn Future<Output = Result<ReceivedMessage, ReceiveError>> + Send>>;
+type Closing = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+/// A connection that reads and writes bytes. Shutting it down closes the connection: it is
+/// complete when the peer has acknowledged everything.
+pub struct ByteStream {
+    connection: Connection,
+    unread: Bytes,
+    next: Option<Receiving>,
+    last: Option<Receipt>,
+    closing: Option<Closing>,
+}
+
+impl ByteStream {
+    /// The connection below.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl AsyncRead for ByteStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.unread.is_empty() {
+            let connection = self.connection.clone();
+            let next = self.next.get_or_insert_with(|| {
+                Box::pin(async move { connection.receive_partial(1, READ_BYTES_MAX).await })
+            });
+            let received = std::task::ready!(next.as_mut().poll(context));
+            self.next = None;
+            match received {
+                Ok(part) => {
+                    let is_stream_end = part.is_end && part.data.is_empty();
+                    self.unread = part.data;
+                    if is_stream_end {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Err(ReceiveError::Finished) => return Poll::Ready(Ok(())),
+                Err(error) => return Poll::Ready(Err(to_io(&error.failure(), error))),
+            }
+        }
+        let take = self.unread.len().min(out.remaining());
+        out.put_slice(&self.unread[..take]);
+        self.unread.advance(take);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ByteStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let taken = bytes.len().min(WRITE_BYTES_MAX);
+        let mut message = Some(Message::from(&bytes[..taken]));
+        let shared = this.connection.shared();
+        match super::send::poll_send(shared, &mut message, context) {
+            Poll::Ready(Ok(receipt)) => {
+                this.last = Some(receipt);
+                Poll::Ready(Ok(taken))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(to_io(&error.failure(), error))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(last) = &mut self.last else {
+            return Poll::Ready(Ok(()));
+        };
+        let completion = std::task::ready!(Pin::new(last).poll(context));
+        self.last = None;
+        match completion.into_result() {
+            Ok(()) | Err(None) => Poll::Ready(Ok(())),
+            Err(Some(error)) => Poll::Ready(Err(send_error(error))),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let connection = self.connection.clone();
+        let closing = self.closing.get_or_insert_with(|| {
+            Box::pin(async move { connection.end_sending().await.map_err(send_error) })
+        });
+        closing.as_mut().poll(context)
+    }
+}
+
+fn send_error(error: SendError) -> io::Error {
+    to_io(&error.failure(), error)
+}
+
+fn to_io(
+    failure: &portway_core::Failure,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> io::Error {
+    use portway_core::FailureKind;
+    let kind = match failure.kind {
+        FailureKind::Reset => io::ErrorKind::ConnectionReset,
+        FailureKind::Refused => io::ErrorKind::ConnectionRefused,
+        FailureKind::TimedOut => io::ErrorKind::TimedOut,
+        FailureKind::Closed => io::ErrorKind::BrokenPipe,
+        FailureKind::Cancelled => io::ErrorKind::ConnectionAborted,
+        FailureKind::ProtocolViolation | FailureKind::CertificateRejected => {
+            io::ErrorKind::InvalidData
+        }
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+const READ_BYTES_MAX: usize = 64 * 1024;
+const WRITE_BYTES_MAX: usize = 64 * 1024;

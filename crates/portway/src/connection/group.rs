@@ -1,0 +1,555 @@
+//! The state of one connection, behind one lock (DESIGN: who owns a send).
+//!
+//! ```text
+//! Establishing ──install──▶ Established ──close, final handle──▶ Closing ──acknowledged──▶ Closed
+//!       └────────────────────────┴──── failure, abort ───────────────┴───────────────────────▲
+//! ```
+//!
+//! Invariant: every method is called with the lock held and never waits.
+
+use super::inbound::{Fill, Inbound};
+use super::link::{Link, LinkStart};
+use super::outbound::{Flush, Outbound, SendFailure};
+use crate::error::{ReceiveError, SendError};
+use crate::event::{ConnectionEvent, EventHub, Events};
+use crate::preconnection::{ConnectionLimits, Preconnection};
+use crate::receipt::Receipt;
+use portway_core::framer::{Demand, Pipeline};
+use portway_core::message::{Message, ReceivedMessage};
+use portway_core::property::{
+    Action, ConnectionProperties, ConnectionState, MessageProperties, TransportProperties,
+};
+use portway_core::race::{Recording, Report};
+use portway_core::security::Protection;
+use portway_core::send_queue::QueueLimits;
+use portway_core::{Failure, FailureKind, Origin, StackId, Time};
+use std::task::{Context, Poll, Waker};
+
+pub(crate) struct Group {
+    state: ConnectionState,
+    pub(super) link: Option<Link>,
+    pub(super) pipeline: Pipeline,
+    pub(super) inbound: Inbound,
+    pub(super) outbound: Outbound,
+    pub(super) sending: Sending,
+    pub(super) writer: Writer,
+    /// The writer's task exists, whatever it does.
+    pub(super) has_writer_task: bool,
+    /// Nobody holds a handle any more.
+    is_orphaned: bool,
+    /// Everything but the last words was acknowledged when they were said.
+    is_delivered: bool,
+    /// A closing task runs.
+    pub(super) has_closer: bool,
+    waiters: Vec<Waker>,
+    events: EventHub,
+    ending: Option<Box<Ending>>,
+    pub(super) details: Box<Details>,
+}
+
+/// What is seldom needed.
+pub(super) struct Details {
+    pub(super) selection: TransportProperties,
+    pub(super) properties: ConnectionProperties,
+    pub(super) message_defaults: Option<MessageProperties>,
+    pub(super) limits: ConnectionLimits,
+    pub(super) stack: Option<StackId>,
+    pub(super) protection: Option<Protection>,
+    pub(super) report: Option<Box<Report>>,
+    pub(super) recording: Option<Box<Recording>>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// In an orderly way; everything was acknowledged where the protocol tells.
+    Closed,
+    /// The peer did not acknowledge everything in time.
+    CloseTimedOut { unacknowledged: usize },
+    /// By a failure or an abort.
+    Failed(Failure),
+}
+
+/// Where the sending direction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// Messages are taken.
+    Open,
+    /// Held back while the protection changes.
+    Held,
+    /// The last words are on their way.
+    Finishing,
+    /// The end was sent.
+    Shut,
+}
+
+/// The task that writes when the carrier was full.
+pub(super) enum Writer {
+    /// It is not there, or about to park.
+    Resting,
+    /// It has nothing to do and waits to be woken.
+    Parked(Waker),
+    /// It holds the writer token: nobody else writes.
+    Working,
+}
+
+impl Group {
+    pub(super) fn new(preconnection: &Preconnection) -> Self {
+        let limits = preconnection.limits.clone();
+        let queue = QueueLimits::new(limits.send_queue_bytes, limits.send_queue_messages);
+        let defaults = preconnection.message_defaults.or(&preconnection
+            .properties
+            .message_properties(Action::Initiate));
+        Group {
+            state: ConnectionState::Establishing,
+            link: None,
+            pipeline: Pipeline::empty(),
+            inbound: Inbound::unconnected(),
+            outbound: Outbound::new(queue),
+            sending: Sending::Open,
+            writer: Writer::Resting,
+            has_writer_task: false,
+            is_orphaned: false,
+            is_delivered: false,
+            has_closer: false,
+            waiters: Vec::new(),
+            events: EventHub::default(),
+            ending: None,
+            details: Box::new(Details {
+                selection: preconnection.properties.clone(),
+                properties: preconnection.properties.connection_properties(),
+                message_defaults: (defaults != MessageProperties::new()).then_some(defaults),
+                limits,
+                stack: None,
+                protection: None,
+                report: None,
+                recording: None,
+            }),
+        }
+    }
+
+    pub(crate) fn state(&self) -> ConnectionState {
+        self.state
+    }
+
+    pub(crate) fn subscribe(&mut self) -> Events {
+        self.events.subscribe()
+    }
+
+    pub(crate) fn emit(&mut self, event: ConnectionEvent) {
+        self.events.emit(event);
+    }
+
+    pub(super) fn install(
+        &mut self,
+        start: LinkStart,
+        report: Option<Box<Report>>,
+        recording: Option<Box<Recording>>,
+    ) {
+        if self.state != ConnectionState::Establishing {
+            return;
+        }
+        self.pipeline = start.pipeline;
+        self.inbound = start.inbound;
+        self.inbound
+            .set_message_bytes_max(self.details.limits.receive_message_bytes);
+        self.outbound.set_pipeline(&self.pipeline, &start.link);
+        self.link = Some(start.link);
+        self.details.stack = Some(start.stack);
+        self.details.protection = start.protection;
+        self.details.report = report;
+        self.details.recording = recording;
+        self.state = ConnectionState::Established;
+        self.emit(ConnectionEvent::Ready);
+        self.wake_waiters();
+    }
+
+    pub(super) fn keep_report(&mut self, report: Option<Box<Report>>) {
+        self.details.report = report;
+    }
+
+    /// Wakes `waker` at the next change of state or room.
+    pub(super) fn wait(&mut self, waker: &Waker) {
+        if !self.waiters.iter().any(|waiting| waiting.will_wake(waker)) {
+            self.waiters.push(waker.clone());
+        }
+    }
+
+    pub(super) fn wake_waiters(&mut self) {
+        self.waiters.drain(..).for_each(Waker::wake);
+    }
+
+    /// Accepts a message; `None` when there is no room, and then `message` is still there.
+    pub(super) fn send(
+        &mut self,
+        now: Time,
+        message: &mut Option<Message>,
+    ) -> Option<Result<Receipt, SendError>> {
+        if let Err(error) = self.check_open().and_then(|()| self.check(message)) {
+            return Some(Err(error));
+        }
+        let mut taken = message.take()?;
+        let is_final = taken.context.is_final();
+        if self.may_write()
+            && let Some(link) = &mut self.link
+        {
+            match self.outbound.send_directly(taken, link, &mut self.pipeline) {
+                Ok(result) => {
+                    self.outbound.has_final |= is_final && result.is_ok();
+                    return Some(self.after_direct_send(now, result));
+                }
+                Err(back) => taken = back,
+            }
+        }
+        if !self.outbound.queue.has_room(taken.data.len()) {
+            *message = Some(taken);
+            return None;
+        }
+        match self.outbound.enqueue(now, taken) {
+            Ok(receipt) => {
+                self.outbound.has_final |= is_final;
+                self.pump(now);
+                Some(Ok(receipt))
+            }
+            Err(error) => Some(Err(super::outbound::refused(error))),
+        }
+    }
+
+    fn after_direct_send(
+        &mut self,
+        now: Time,
+        result: Result<(Receipt, Flush), SendFailure>,
+    ) -> Result<Receipt, SendError> {
+        match result {
+            Ok((receipt, Flush::Done)) => {
+                if self.outbound.has_final {
+                    self.pump(now);
+                }
+                Ok(receipt)
+            }
+            Ok((receipt, Flush::Blocked)) => {
+                self.is_blocked();
+                Ok(receipt)
+            }
+            Err(SendFailure::Refused(error)) => Err(error),
+            Err(SendFailure::Broken(failure)) => {
+                self.end(Ending::Failed(failure.clone()));
+                Err(SendError::Failed(failure))
+            }
+        }
+    }
+
+    /// Whether the application may send.
+    pub(super) fn check_open(&self) -> Result<(), SendError> {
+        match self.state {
+            ConnectionState::Establishing | ConnectionState::Established => {}
+            ConnectionState::Closing | ConnectionState::Closed => {
+                return Err(SendError::Closed(self.ending_failure()));
+            }
+        }
+        if self.outbound.has_final {
+            return Err(SendError::Closed(Failure::new(
+                Origin::Local,
+                FailureKind::Closed,
+                "the sending direction has ended",
+            )));
+        }
+        match self.details.selection.direction().can_send() {
+            true => Ok(()),
+            false => Err(SendError::InconsistentProperties(
+                "the direction of this connection is to receive only".to_owned(),
+            )),
+        }
+    }
+
+    fn check(&self, message: &mut Option<Message>) -> Result<(), SendError> {
+        let Some(message) = message else {
+            return Ok(());
+        };
+        let is_datagram = matches!(self.link, Some(Link::Datagrams(_)));
+        super::properties::check_message(message, &self.details, is_datagram)?;
+        if let Some(Link::Datagrams(link)) = &self.link {
+            let may_fragment = !super::properties::forbids_fragments(message);
+            let max = link.socket.payload_max(link.peer, may_fragment);
+            let size = message.data.len();
+            if size > max {
+                return Err(SendError::TooLarge { size, max });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the caller may write: the writer token is free and nothing holds writes back.
+    fn may_write(&self) -> bool {
+        matches!(self.writer, Writer::Resting | Writer::Parked(_))
+            && matches!(self.sending, Sending::Open)
+    }
+
+    /// Writes what can be written, unless the writer's task does.
+    pub(super) fn pump(&mut self, now: Time) {
+        if !matches!(self.writer, Writer::Working) {
+            self.write(now);
+        }
+    }
+
+    /// Writes what can be written; returns whether the carrier blocks.
+    pub(super) fn write(&mut self, now: Time) -> Flush {
+        if self.sending == Sending::Held {
+            return Flush::Done;
+        }
+        match self.flush(now) {
+            Ok(Flush::Done) => {
+                self.shut_when_flushed();
+                self.wake_waiters();
+                Flush::Done
+            }
+            Ok(Flush::Blocked) => {
+                if self.outbound.queue.has_room(1) {
+                    self.wake_waiters();
+                }
+                self.is_blocked();
+                Flush::Blocked
+            }
+            Err(failure) => {
+                self.end_by(failure);
+                Flush::Done
+            }
+        }
+    }
+
+    fn flush(&mut self, now: Time) -> Result<Flush, Failure> {
+        let Some(link) = &mut self.link else {
+            return Ok(Flush::Done);
+        };
+        let flushed = self.outbound.pump(now, link, &mut self.pipeline)?;
+        // RFC 9622 §9.1.3.5: a final message ends the sending direction.
+        let is_due = self.outbound.has_final && self.outbound.is_flushed();
+        if flushed == Flush::Done && is_due && self.sending == Sending::Open {
+            self.finish_sending();
+            let Some(link) = &mut self.link else {
+                return Ok(Flush::Done);
+            };
+            return self.outbound.pump(now, link, &mut self.pipeline);
+        }
+        Ok(flushed)
+    }
+
+    /// Hands the writer token to the task, which whoever holds the `Shared` starts.
+    fn is_blocked(&mut self) {
+        if let Writer::Parked(waker) = std::mem::replace(&mut self.writer, Writer::Working) {
+            waker.wake();
+        }
+    }
+
+    /// The writer's task has nothing left to do.
+    pub(super) fn rest_writer(&mut self) {
+        if matches!(self.writer, Writer::Working) {
+            self.writer = Writer::Resting;
+        }
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        self.outbound.is_flushed()
+    }
+
+    /// Sends the last words and then the end of the stream, once everything else is out.
+    pub(super) fn finish_sending(&mut self) {
+        if self.sending != Sending::Open {
+            return;
+        }
+        let Some(link) = &mut self.link else { return };
+        self.sending = Sending::Finishing;
+        self.is_delivered = match link {
+            Link::Bytes(link) => link.socket.unacknowledged().is_ok_and(|bytes| bytes == 0),
+            Link::Datagrams(_) => true,
+        };
+        if let Err(failure) = self.outbound.say_goodbye(link, &mut self.pipeline) {
+            self.end(Ending::Failed(failure));
+        }
+    }
+
+    fn shut_when_flushed(&mut self) {
+        if self.sending != Sending::Finishing || !self.outbound.is_flushed() {
+            return;
+        }
+        self.sending = Sending::Shut;
+        if let Some(Link::Bytes(link)) = &self.link
+            && let Err(error) = link.socket.shutdown_write()
+        {
+            let failure =
+                portway_transport::failure_map::failure_from_io(&error, "cannot end the stream");
+            self.end_by(failure);
+        }
+    }
+
+    /// Ends both directions of the carrier at once.
+    pub(super) fn reset(&mut self) {
+        if let Some(Link::Bytes(link)) = &self.link {
+            link.socket.abort();
+        }
+    }
+
+    /// Holds writes back, if nothing else does; whether it did.
+    pub(super) fn hold(&mut self) -> bool {
+        let is_open = self.sending == Sending::Open;
+        if is_open {
+            self.sending = Sending::Held;
+        }
+        is_open
+    }
+
+    pub(super) fn is_sent_to_the_end(&self) -> bool {
+        self.sending == Sending::Shut || matches!(self.link, Some(Link::Datagrams(_)))
+    }
+
+    pub(super) fn begin_closing(&mut self) {
+        if self.state == ConnectionState::Established {
+            self.state = ConnectionState::Closing;
+            self.wake_waiters();
+        }
+    }
+
+    pub(super) fn orphan(&mut self) {
+        self.is_orphaned = true;
+    }
+
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.is_orphaned
+    }
+
+    /// The carrier failed. A peer that has everything may well be gone when the last words come.
+    pub(super) fn end_by(&mut self, failure: Failure) {
+        let is_delivered = self.is_delivered && self.state == ConnectionState::Closing;
+        self.end(match is_delivered {
+            true => Ending::Closed,
+            false => Ending::Failed(failure),
+        });
+    }
+
+    /// The end: everything open completes, and nothing follows.
+    pub(super) fn end(&mut self, ending: Ending) {
+        if self.state == ConnectionState::Closed {
+            return;
+        }
+        self.state = ConnectionState::Closed;
+        let failure = match &ending {
+            Ending::Failed(failure) => failure.clone(),
+            other => closed(other),
+        };
+        self.outbound.fail(&failure);
+        self.inbound.fail(failure.clone());
+        self.emit(match &ending {
+            Ending::Closed => ConnectionEvent::Closed,
+            _ => ConnectionEvent::ConnectionError(failure),
+        });
+        self.ending = Some(Box::new(ending));
+        self.link = None;
+        if let Writer::Parked(waker) = std::mem::replace(&mut self.writer, Writer::Resting) {
+            waker.wake();
+        }
+        self.wake_waiters();
+    }
+
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.ending.as_deref().cloned()
+    }
+
+    pub(super) fn ending_failure(&self) -> Failure {
+        match self.ending.as_deref() {
+            Some(Ending::Failed(failure)) => failure.clone(),
+            Some(other) => closed(other),
+            None => Failure::new(
+                Origin::Local,
+                FailureKind::Closed,
+                "the connection is closing",
+            ),
+        }
+    }
+
+    /// The next message or part, or registers `context` for when there may be one.
+    pub(super) fn poll_receive(
+        &mut self,
+        now: Time,
+        demand: Demand,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<ReceivedMessage, ReceiveError>> {
+        if self.state == ConnectionState::Establishing {
+            self.wait(context.waker());
+            return Poll::Pending;
+        }
+        if !self.details.selection.direction().can_receive() {
+            return Poll::Ready(Err(ReceiveError::Finished));
+        }
+        loop {
+            match self.inbound.next(&mut self.pipeline, demand) {
+                Ok(Some(message)) => return Poll::Ready(Ok(message)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(self.after_receive_error(error))),
+            }
+            let Some(link) = &mut self.link else {
+                return Poll::Ready(Err(ReceiveError::Closed(self.ending_failure())));
+            };
+            match self.inbound.fill(link, &mut self.outbound.sealed) {
+                Fill::More => self.answer(now),
+                Fill::WouldBlock => {
+                    let ready = match link {
+                        Link::Bytes(link) => link.socket.poll_readable(context),
+                        Link::Datagrams(link) => link.socket.poll_readable(context),
+                    };
+                    if ready.is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends what the layer wants to say in answer to what it read.
+    fn answer(&mut self, now: Time) {
+        if !self.outbound.sealed.is_empty() {
+            self.pump(now);
+        }
+    }
+
+    fn after_receive_error(&mut self, error: ReceiveError) -> ReceiveError {
+        let is_stream = matches!(self.link, Some(Link::Bytes(_)));
+        match &error {
+            ReceiveError::Failed(failure) if self.link.is_some() => {
+                self.end(Ending::Failed(failure.clone()));
+            }
+            // The rest of a stream whose framing is lost has no meaning; the next datagram has.
+            ReceiveError::Framer(failure) if is_stream => {
+                self.end(Ending::Failed(failure.clone()));
+            }
+            ReceiveError::Failed(failure) => match self.ending() {
+                Some(Ending::Failed(_)) | None => {}
+                Some(_) => return ReceiveError::Closed(failure.clone()),
+            },
+            _ => {}
+        }
+        error
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Writer::Parked(waker) = std::mem::replace(&mut self.writer, Writer::Resting) {
+            waker.wake();
+        }
+    }
+}
+
+fn closed(ending: &Ending) -> Failure {
+    match ending {
+        Ending::CloseTimedOut { unacknowledged } => Failure::new(
+            Origin::Local,
+            FailureKind::TimedOut,
+            format!("the last {unacknowledged} bytes were not acknowledged before the time-out"),
+        ),
+        _ => Failure::new(
+            Origin::Local,
+            FailureKind::Closed,
+            "the connection was closed",
+        ),
+    }
+}

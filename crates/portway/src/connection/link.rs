@@ -1,0 +1,86 @@
+//! The carrier of a connection while it is alive.
+
+use super::inbound::Inbound;
+use crate::open::{Framing, Opened};
+use bytes::BytesMut;
+use portway_core::StackId;
+use portway_core::framer::Pipeline;
+use portway_core::security::Protection;
+use portway_transport::environment::{TcpStream, UdpSocket};
+use portway_transport::established::Carrier;
+use portway_transport::layer::ByteLayer;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What carries a connection's bytes or datagrams.
+pub(super) enum Link {
+    /// An ordered stream of bytes, with the layer on it.
+    Bytes(ByteLink),
+    /// Datagrams to and from one peer.
+    Datagrams(DatagramLink),
+}
+
+pub(super) struct ByteLink {
+    pub(super) socket: Arc<dyn TcpStream>,
+    pub(super) layer: Option<Box<dyn ByteLayer>>,
+}
+
+pub(super) struct DatagramLink {
+    pub(super) socket: Arc<dyn UdpSocket>,
+    pub(super) peer: SocketAddr,
+}
+
+impl Link {
+    pub(super) fn local_address(&self) -> SocketAddr {
+        match self {
+            Link::Bytes(link) => link.socket.local_address(),
+            Link::Datagrams(link) => link.socket.local_address(),
+        }
+    }
+
+    pub(super) fn peer_address(&self) -> SocketAddr {
+        match self {
+            Link::Bytes(link) => link.socket.peer_address(),
+            Link::Datagrams(link) => link.peer,
+        }
+    }
+}
+
+/// A ready stack in the parts that a connection keeps it in.
+pub(crate) struct LinkStart {
+    pub(super) stack: StackId,
+    pub(super) link: Link,
+    pub(super) protection: Option<Protection>,
+    pub(super) pipeline: Pipeline,
+    pub(super) inbound: Inbound,
+}
+
+impl From<Opened> for LinkStart {
+    fn from(opened: Opened) -> Self {
+        let Framing { pipeline, unread } = opened.framing;
+        let (link, wire) = match opened.carrier {
+            Carrier::Bytes(carrier) => (
+                Link::Bytes(ByteLink {
+                    socket: carrier.socket.into(),
+                    layer: carrier.layer,
+                }),
+                carrier.unread,
+            ),
+            Carrier::Datagrams(carrier) => (
+                Link::Datagrams(DatagramLink {
+                    socket: carrier.socket,
+                    peer: carrier.peer,
+                }),
+                BytesMut::new(),
+            ),
+            _ => unreachable!("only carriers that a plan allows are opened"),
+        };
+        LinkStart {
+            stack: opened.stack,
+            inbound: Inbound::over(&link, wire, unread),
+            link,
+            protection: opened.protection,
+            pipeline,
+        }
+    }
+}

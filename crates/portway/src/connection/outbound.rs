@@ -1,0 +1,464 @@
+//! The sending side of a connection: from accepted messages to the carrier.
+//!
+//! Invariant: a message completes as sent when the carrier has taken its last byte, as sealed by
+//! the layer; every accepted message completes once, in order.
+
+use super::link::{ByteLink, DatagramLink, Link};
+use crate::error::SendError;
+use crate::receipt::{Completion, Receipt, ReceiptCell};
+use bytes::{Buf, Bytes, BytesMut};
+use portway_core::framer::Pipeline;
+use portway_core::message::Message;
+use portway_core::send_queue::{
+    ConnectionId, Outcome, PartialSends, Policy, QueueError, QueueLimits, SendQueue, WireBuffer,
+};
+use portway_core::{Failure, FailureKind, Time};
+use portway_transport::failure_map::failure_from_io;
+use std::collections::VecDeque;
+use std::io::{ErrorKind, IoSlice};
+use std::sync::Arc;
+
+pub(super) struct Outbound {
+    pub(super) queue: SendQueue<Arc<ReceiptCell>>,
+    /// Framed bytes, before the layer.
+    wire: WireBuffer,
+    /// Bytes that the layer has sealed.
+    pub(super) sealed: BytesMut,
+    /// How many sends end where in the sealed bytes, counted from the connection's beginning.
+    sealed_sends: VecDeque<(u64, usize)>,
+    sealed_taken: u64,
+    /// Framed datagrams that the socket has not taken.
+    datagrams: VecDeque<Bytes>,
+    /// A final message was accepted: the direction ends with it.
+    pub(super) has_final: bool,
+}
+
+/// How far a flush came.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Flush {
+    /// Everything is with the system.
+    Done,
+    /// The system takes no more for now.
+    Blocked,
+}
+
+impl Outbound {
+    pub(super) fn new(limits: QueueLimits) -> Self {
+        let mut queue = SendQueue::new(Policy::FirstComeFirstServed, limits);
+        queue.add_connection(ONLY, DEFAULT_PRIORITY);
+        Outbound {
+            queue,
+            wire: WireBuffer::new(),
+            sealed: BytesMut::new(),
+            sealed_sends: VecDeque::new(),
+            sealed_taken: 0,
+            datagrams: VecDeque::new(),
+            has_final: false,
+        }
+    }
+
+    /// The framers are known, and with them how partial sends go.
+    pub(super) fn set_pipeline(&mut self, pipeline: &Pipeline, link: &Link) {
+        let assembles = pipeline.needs_length() || matches!(link, Link::Datagrams(_));
+        let partial = if assembles {
+            PartialSends::Assemble
+        } else {
+            PartialSends::Stream
+        };
+        self.queue
+            .set_partial_sends(ONLY, partial)
+            .expect("the queue's only connection");
+    }
+
+    /// Whether everything accepted is with the system.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.queue.is_idle()
+            && self.wire.is_empty()
+            && self.sealed.is_empty()
+            && self.datagrams.is_empty()
+    }
+
+    pub(super) fn enqueue(&mut self, now: Time, message: Message) -> Result<Receipt, QueueError> {
+        let (receipt, cell) = Receipt::waiting();
+        self.queue.push(now, ONLY, message, cell)?;
+        Ok(receipt)
+    }
+
+    /// Sends a message without queueing it when nothing is before it; `Err` gives it back.
+    pub(super) fn send_directly(
+        &mut self,
+        message: Message,
+        link: &mut Link,
+        pipeline: &mut Pipeline,
+    ) -> Result<Result<(Receipt, Flush), SendFailure>, Message> {
+        let may_send = self.wire.is_empty() && self.sealed.is_empty() && self.datagrams.is_empty();
+        match self.queue.may_send_directly(ONLY, &message.context) {
+            Ok(true) if may_send => {}
+            Ok(_) => return Err(message),
+            Err(error) => return Ok(Err(SendFailure::Refused(refused(error)))),
+        }
+        let bytes = message.data.len();
+        if let Err(error) = pipeline.frame(message, &mut self.wire) {
+            if error.is_stream_broken {
+                return Ok(Err(SendFailure::Broken(error.failure)));
+            }
+            return Ok(Err(SendFailure::Refused(SendError::Framer(error.failure))));
+        }
+        let flushed = match link {
+            Link::Bytes(link) => self.flush_bytes(link),
+            Link::Datagrams(link) => {
+                let datagram = self.take_datagram();
+                match send_datagram(link, &datagram) {
+                    Ok(true) => Ok(Flush::Done),
+                    Ok(false) => {
+                        self.datagrams.push_back(datagram);
+                        Ok(Flush::Blocked)
+                    }
+                    Err(failure) if failure.kind == FailureKind::LimitReached => {
+                        let max = link.socket.payload_max(link.peer, true);
+                        let error = SendError::TooLarge {
+                            size: datagram.len(),
+                            max,
+                        };
+                        return Ok(Err(SendFailure::Refused(error)));
+                    }
+                    Err(failure) => Err(failure),
+                }
+            }
+        };
+        Ok(match flushed {
+            Ok(Flush::Done) => Ok((Receipt::done(Completion::Sent), Flush::Done)),
+            Ok(Flush::Blocked) => {
+                let (receipt, cell) = Receipt::waiting();
+                self.mark_end();
+                self.queue
+                    .track(ONLY, bytes, cell)
+                    .expect("the queue's only connection");
+                Ok((receipt, Flush::Blocked))
+            }
+            Err(failure) => Err(SendFailure::Broken(failure)),
+        })
+    }
+
+    /// Marks the end of a message whose bytes are partly out.
+    fn mark_end(&mut self) {
+        if !self.wire.is_empty() {
+            self.wire.mark();
+        } else if !self.sealed.is_empty() {
+            self.sealed_sends
+                .push_back((self.sealed_taken + self.sealed.len() as u64, 1));
+        }
+    }
+
+    /// Moves messages to the carrier until it blocks or nothing is left.
+    pub(super) fn pump(
+        &mut self,
+        now: Time,
+        link: &mut Link,
+        pipeline: &mut Pipeline,
+    ) -> Result<Flush, Failure> {
+        let flushed = match link {
+            Link::Bytes(link) => self.pump_bytes(now, link, pipeline),
+            Link::Datagrams(link) => self.pump_datagrams(now, link, pipeline),
+        };
+        self.complete();
+        flushed
+    }
+
+    fn pump_bytes(
+        &mut self,
+        now: Time,
+        link: &mut ByteLink,
+        pipeline: &mut Pipeline,
+    ) -> Result<Flush, Failure> {
+        loop {
+            let mut is_empty = true;
+            while self.wire.len() < WIRE_BYTES {
+                let Some(mut next) = self.queue.pop(now) else {
+                    break;
+                };
+                is_empty = false;
+                match pipeline.frame_part(next.part(), &mut self.wire) {
+                    Ok(()) => self.wire.mark(),
+                    Err(error) => {
+                        self.queue
+                            .refuse(&next, &error.failure, error.is_stream_broken);
+                        if error.is_stream_broken {
+                            return Err(error.failure);
+                        }
+                    }
+                }
+            }
+            let due = self.wire.take_due_marks();
+            self.queue.on_sent(ONLY, due);
+            if self.flush_bytes(link)? == Flush::Blocked {
+                return Ok(Flush::Blocked);
+            }
+            if is_empty {
+                return Ok(Flush::Done);
+            }
+        }
+    }
+
+    /// Gives the system what is framed.
+    fn flush_bytes(&mut self, link: &mut ByteLink) -> Result<Flush, Failure> {
+        if link.layer.is_some() {
+            return self.flush_sealed(link);
+        }
+        while !self.wire.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = self.wire.slices(&mut slices);
+            let Some(written) = write(link, &slices[..count])? else {
+                return Ok(Flush::Blocked);
+            };
+            let sends = self.wire.advance(written);
+            if sends > 0 {
+                self.queue.on_sent(ONLY, sends);
+            }
+        }
+        Ok(Flush::Done)
+    }
+
+    fn flush_sealed(&mut self, link: &mut ByteLink) -> Result<Flush, Failure> {
+        loop {
+            if self.sealed.is_empty() {
+                if self.wire.is_empty() {
+                    if self.sealed.capacity() > IDLE_BYTES_MAX {
+                        self.sealed = BytesMut::new();
+                    }
+                    return Ok(Flush::Done);
+                }
+                self.seal(link)?;
+            }
+            let Some(written) = write(link, &[IoSlice::new(&self.sealed)])? else {
+                return Ok(Flush::Blocked);
+            };
+            self.sealed.advance(written);
+            self.sealed_taken += written as u64;
+            while let Some((end, sends)) = self.sealed_sends.front().copied() {
+                if end > self.sealed_taken {
+                    break;
+                }
+                self.sealed_sends.pop_front();
+                self.queue.on_sent(ONLY, sends);
+            }
+        }
+    }
+
+    /// Seals a bounded part of what is framed.
+    fn seal(&mut self, link: &mut ByteLink) -> Result<(), Failure> {
+        let Some(layer) = &mut link.layer else {
+            return Ok(());
+        };
+        let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
+        let (mut count, mut bytes) = (0, 0);
+        for (slot, slice) in slices.iter_mut().zip(self.wire.iter()) {
+            *slot = &slice[..slice.len().min(WIRE_BYTES - bytes)];
+            bytes += slot.len();
+            count += 1;
+            if bytes == WIRE_BYTES {
+                break;
+            }
+        }
+        layer.write(&slices[..count], &mut self.sealed)?;
+        let sends = self.wire.advance(bytes);
+        if sends > 0 {
+            let end = self.sealed_taken + self.sealed.len() as u64;
+            self.sealed_sends.push_back((end, sends));
+        }
+        Ok(())
+    }
+
+    fn take_datagram(&mut self) -> Bytes {
+        self.wire.take_chunks().into_bytes()
+    }
+
+    fn pump_datagrams(
+        &mut self,
+        now: Time,
+        link: &DatagramLink,
+        pipeline: &mut Pipeline,
+    ) -> Result<Flush, Failure> {
+        loop {
+            while self.datagrams.len() < DATAGRAMS_MAX {
+                let Some(mut next) = self.queue.pop(now) else {
+                    break;
+                };
+                let framed = pipeline.frame_part(next.part(), &mut self.wire);
+                let datagram = self.take_datagram();
+                let max = link.socket.payload_max(link.peer, true);
+                let failure = match framed {
+                    Err(error) => Some(error.failure),
+                    Ok(()) if datagram.len() > max => Some(
+                        SendError::TooLarge {
+                            size: datagram.len(),
+                            max,
+                        }
+                        .failure(),
+                    ),
+                    Ok(()) => None,
+                };
+                match failure {
+                    Some(failure) => self.queue.refuse(&next, &failure, false),
+                    None => self.datagrams.push_back(datagram),
+                }
+            }
+            if self.datagrams.is_empty() {
+                return Ok(Flush::Done);
+            }
+            if !self.flush_datagrams(link)? {
+                return Ok(Flush::Blocked);
+            }
+        }
+    }
+
+    /// Sends what is framed; false when the socket takes no more for now.
+    fn flush_datagrams(&mut self, link: &DatagramLink) -> Result<bool, Failure> {
+        let batch: Vec<&[u8]> = self
+            .datagrams
+            .iter()
+            .map(|datagram| &datagram[..])
+            .collect();
+        let sent = match link.socket.try_send_batch(&batch, None) {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+            Err(error) => match after_error(&error) {
+                Aftermath::Soft => 0,
+                // What is too large for the path is lost like any datagram; its size was checked
+                // against the limit that was known.
+                Aftermath::TooLarge => 1,
+                Aftermath::Fatal(failure) => return Err(failure),
+            },
+        };
+        self.datagrams.drain(..sent);
+        self.queue.on_sent(ONLY, sent);
+        Ok(true)
+    }
+
+    /// Hands completions to their receipts.
+    pub(super) fn complete(&mut self) -> bool {
+        let mut any = false;
+        while let Some(completion) = self.queue.poll_completion() {
+            any = true;
+            completion.receipt.complete(match completion.outcome {
+                Outcome::Sent => Completion::Sent,
+                Outcome::Expired => Completion::Expired,
+                Outcome::Failed(failure) => Completion::Failed(SendError::Failed(failure)),
+            });
+        }
+        any
+    }
+
+    /// Fails everything that is not with the system.
+    pub(super) fn fail(&mut self, failure: &Failure) {
+        self.queue.fail_all(failure);
+        self.wire.clear();
+        self.sealed = BytesMut::new();
+        self.sealed_sends.clear();
+        self.datagrams.clear();
+        self.complete();
+    }
+
+    /// The last words of framers and layer before the end of the sending direction.
+    pub(super) fn say_goodbye(
+        &mut self,
+        link: &mut Link,
+        pipeline: &mut Pipeline,
+    ) -> Result<(), Failure> {
+        let Link::Bytes(link) = link else {
+            return Ok(());
+        };
+        pipeline.stop(&mut self.wire)?;
+        while link.layer.is_some() && !self.wire.is_empty() {
+            self.seal(link)?;
+        }
+        if let Some(layer) = &mut link.layer {
+            layer.close(&mut self.sealed);
+        }
+        Ok(())
+    }
+}
+
+/// Why a message was not taken by [`Outbound::send_directly`].
+pub(super) enum SendFailure {
+    /// Only this message is refused.
+    Refused(SendError),
+    /// The connection is broken.
+    Broken(Failure),
+}
+
+/// Writes once; `None` when the system takes no more for now.
+fn write(link: &ByteLink, slices: &[IoSlice<'_>]) -> Result<Option<usize>, Failure> {
+    loop {
+        match link.socket.try_write_vectored(slices) {
+            Ok(written) => return Ok(Some(written)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(failure_from_io(&error, "cannot send")),
+        }
+    }
+}
+
+/// Sends one datagram; false when the socket takes no more for now.
+fn send_datagram(link: &DatagramLink, datagram: &[u8]) -> Result<bool, Failure> {
+    for _ in 0..SOFT_ERRORS_MAX {
+        match link.socket.try_send(datagram, None) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => match after_error(&error) {
+                Aftermath::Soft => {}
+                Aftermath::TooLarge => return Err(failure_from_io(&error, "cannot send")),
+                Aftermath::Fatal(failure) => return Err(failure),
+            },
+        }
+    }
+    Ok(false)
+}
+
+enum Aftermath {
+    /// An ICMP message about an earlier datagram (RFC 9622 §8.3.1); this one was not sent.
+    Soft,
+    /// The datagram does not fit.
+    TooLarge,
+    /// The socket is of no more use.
+    Fatal(Failure),
+}
+
+fn after_error(error: &std::io::Error) -> Aftermath {
+    let failure = failure_from_io(error, "cannot send");
+    match failure.kind {
+        FailureKind::Refused | FailureKind::Unreachable => Aftermath::Soft,
+        FailureKind::LimitReached => Aftermath::TooLarge,
+        _ => Aftermath::Fatal(failure),
+    }
+}
+
+/// The error of a send that the queue did not accept for other reasons than its bounds.
+pub(super) fn refused(error: QueueError) -> SendError {
+    let detail = error.to_string();
+    let failure = |kind| Failure::new(portway_core::Origin::Local, kind, detail.clone());
+    match error {
+        QueueError::AfterFinal | QueueError::StreamBroken => {
+            SendError::Closed(failure(FailureKind::Closed))
+        }
+        QueueError::TooLongToAssemble { bytes, limit } => SendError::TooLarge {
+            size: bytes,
+            max: limit,
+        },
+        _ => SendError::InconsistentProperties(detail),
+    }
+}
+
+/// The queue serves one connection.
+pub(super) const ONLY: ConnectionId = ConnectionId(0);
+const DEFAULT_PRIORITY: u32 = 100;
+/// Framed bytes beyond which messages stay in the queue, where they can still expire.
+const WIRE_BYTES: usize = 64 * 1024;
+const SLICES_MAX: usize = 64;
+const DATAGRAMS_MAX: usize = 64;
+/// Pending ICMP errors that one send steps over.
+const SOFT_ERRORS_MAX: usize = 4;
+/// What an idle connection may keep for its next write.
+const IDLE_BYTES_MAX: usize = 1024;

@@ -1,0 +1,151 @@
+//! What the handles and tasks of one connection share: the group's lock and who waits for it.
+
+use super::group::{Ending, Group};
+use super::link::LinkStart;
+use super::writer;
+use crate::event::ConnectionEvent;
+use crate::preconnection::Preconnection;
+use portway_core::property::ConnectionState;
+use portway_core::race::{Recording, Report};
+use portway_core::{Failure, FailureKind, Origin, Time};
+use portway_transport::context::Context;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
+use tokio::sync::{Semaphore, watch};
+
+pub(crate) struct Shared {
+    pub(super) context: Context,
+    group: Mutex<Group>,
+    /// Receives are served in the order of their calls (RFC 9622 §9.3.1).
+    pub(super) receive_turn: Semaphore,
+    /// Dropped with the connection, which ends a race that nobody waits for any more.
+    abandoned: watch::Sender<()>,
+}
+
+impl Shared {
+    pub(super) fn new(context: &Context, preconnection: &Preconnection) -> Arc<Self> {
+        Arc::new(Shared {
+            context: context.clone(),
+            group: Mutex::new(Group::new(preconnection)),
+            receive_turn: Semaphore::new(1),
+            abandoned: watch::Sender::new(()),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Group> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.context.environment().now()
+    }
+
+    /// The stack is ready: messages flow from now on.
+    pub(super) fn install(
+        self: &Arc<Self>,
+        start: LinkStart,
+        report: Option<Box<Report>>,
+        recording: Option<Box<Recording>>,
+    ) {
+        let mut group = self.lock();
+        group.install(start, report, recording);
+        let now = self.now();
+        group.pump(now);
+        writer::start_if_needed(self, &mut group);
+    }
+
+    /// Waits until the connection is established or has ended.
+    pub(super) async fn ready(&self) -> Result<(), Failure> {
+        poll_fn(|context| {
+            let mut group = self.lock();
+            match group.state() {
+                ConnectionState::Establishing => {
+                    group.wait(context.waker());
+                    Poll::Pending
+                }
+                ConnectionState::Established | ConnectionState::Closing => Poll::Ready(Ok(())),
+                ConnectionState::Closed => Poll::Ready(Err(group.ending_failure())),
+            }
+        })
+        .await
+    }
+
+    /// The last handle is gone. What was accepted is still sent, by the writer's task.
+    pub(super) fn orphan(self: &Arc<Self>) {
+        let mut group = self.lock();
+        match group.state() {
+            ConnectionState::Established => {
+                group.begin_closing();
+                let now = self.now();
+                group.pump(now);
+                if group.is_flushed() {
+                    group.finish_sending();
+                }
+                if group.is_sent_to_the_end() {
+                    group.end(Ending::Closed);
+                } else {
+                    group.orphan();
+                    writer::start_if_needed(self, &mut group);
+                }
+            }
+            ConnectionState::Establishing => group.end(Ending::Failed(abandoned())),
+            ConnectionState::Closing => group.orphan(),
+            ConnectionState::Closed => {}
+        }
+    }
+}
+
+/// Where the race of a connection reports to, without keeping the connection alive.
+pub(crate) struct Establishing {
+    shared: Weak<Shared>,
+    abandoned: watch::Receiver<()>,
+}
+
+impl Establishing {
+    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+        Establishing {
+            shared: Arc::downgrade(shared),
+            abandoned: shared.abandoned.subscribe(),
+        }
+    }
+
+    /// Resolves when nobody holds the connection any more.
+    pub(crate) async fn abandoned(&self) {
+        let mut abandoned = self.abandoned.clone();
+        while abandoned.changed().await.is_ok() {}
+    }
+
+    pub(crate) fn tell(&self, event: ConnectionEvent) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.lock().emit(event);
+        }
+    }
+
+    pub(crate) fn finish(
+        &self,
+        opened: crate::open::Opened,
+        report: Box<Report>,
+        recording: Option<Box<Recording>>,
+    ) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.install(LinkStart::from(opened), Some(report), recording);
+        }
+    }
+
+    pub(crate) fn fail(&self, failure: Failure, report: Option<Box<Report>>) {
+        if let Some(shared) = self.shared.upgrade() {
+            let mut group = shared.lock();
+            group.keep_report(report);
+            group.end(Ending::Failed(failure));
+        }
+    }
+}
+
+fn abandoned() -> Failure {
+    Failure::new(
+        Origin::Local,
+        FailureKind::Cancelled,
+        "the connection was dropped",
+    )
+}

@@ -1,0 +1,369 @@
+//! Passive open (RFC 9622 §7.2): one listener for all eligible stacks on the same port.
+//!
+//! Invariant: a connection is delivered once, ready, and only while the limit allows it.
+
+use crate::connection::Connection;
+use crate::error::EstablishmentError;
+use crate::open::open_accepted;
+use crate::options::tcp_options as options_from;
+use crate::preconnection::Preconnection;
+use futures_core::Stream;
+use portway_core::plan::{Action, Plan};
+use portway_core::{Failure, FailureKind, LocalEndpoint, Origin, RemoteEndpoint, StackId};
+use portway_transport::context::Context;
+pub use portway_transport::listen::ListenLimits;
+use portway_transport::listen::{Accepted, Incoming, ListenRequest, Listening};
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as TaskContext, Poll};
+use tokio::sync::{Notify, mpsc};
+
+/// Accepts connections of every eligible stack. Dropping it stops listening; connections that
+/// were delivered live on.
+pub struct Listener {
+    ready: mpsc::Receiver<Delivery>,
+    control: Arc<Control>,
+    addresses: Vec<(StackId, SocketAddr)>,
+}
+
+/// A connection, or what happened instead of one.
+type Delivery = Result<Connection, Failure>;
+
+struct Control {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+struct State {
+    /// Deliveries that are still allowed; `None` allows any number.
+    limit: Option<u64>,
+    is_stopped: bool,
+    failures: VecDeque<Failure>,
+}
+
+impl Control {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener {
+    pub(crate) fn open(preconnection: &Preconnection) -> Result<Listener, EstablishmentError> {
+        let context = preconnection.context_or_default();
+        let plan = preconnection
+            .plan_in(&context, Action::Listen)
+            .map_err(EstablishmentError::Plan)?;
+        let listenings = open_sockets(preconnection, &plan, &context)?;
+        let addresses = listenings
+            .iter()
+            .flat_map(Listening::addresses)
+            .cloned()
+            .collect::<Vec<_>>();
+        let control = Arc::new(Control {
+            state: Mutex::new(State {
+                limit: None,
+                is_stopped: false,
+                failures: VecDeque::new(),
+            }),
+            changed: Notify::new(),
+        });
+        let (sender, ready) = mpsc::channel(1);
+        let preconnection = Arc::new(preconnection.clone());
+        for listening in listenings {
+            context.environment().spawn(Box::pin(deliver_all(
+                context.clone(),
+                preconnection.clone(),
+                listening,
+                sender.clone(),
+                control.clone(),
+            )));
+        }
+        Ok(Listener {
+            ready,
+            control,
+            addresses,
+        })
+    }
+
+    /// The addresses that are listened on, with their stacks and the ports that were chosen.
+    pub fn local_addresses(&self) -> &[(StackId, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// The port that every stack shares.
+    pub fn port(&self) -> u16 {
+        self.addresses
+            .first()
+            .map_or(0, |(_, address)| address.port())
+    }
+
+    /// The next connection; `None` once the listener was stopped and all were delivered.
+    ///
+    /// Cancel safety: no connection is lost when the future is dropped.
+    pub async fn accept(&mut self) -> Option<Connection> {
+        std::future::poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    fn poll_accept(&mut self, context: &mut TaskContext<'_>) -> Poll<Option<Connection>> {
+        loop {
+            match std::task::ready!(self.ready.poll_recv(context)) {
+                None => return Poll::Ready(None),
+                Some(Err(failure)) => {
+                    let mut state = self.control.lock();
+                    if state.failures.len() == FAILURES_KEPT {
+                        state.failures.pop_front();
+                    }
+                    state.failures.push_back(failure);
+                }
+                Some(Ok(connection)) => return Poll::Ready(Some(connection)),
+            }
+        }
+    }
+
+    /// Takes the failures of connections that never became ready, the newest last; only the
+    /// last few are kept.
+    pub fn take_failures(&mut self) -> Vec<Failure> {
+        self.control.lock().failures.drain(..).collect()
+    }
+
+    /// Allows this many further deliveries, or any number (RFC 9622 §7.2). At zero the listener
+    /// pauses; it resumes when the limit is raised.
+    pub fn set_connection_limit(&self, limit: Option<u64>) {
+        self.control.lock().limit = limit;
+        self.control.changed.notify_waiters();
+    }
+
+    /// Deliveries that are still allowed; `None` is any number.
+    pub fn connection_limit(&self) -> Option<u64> {
+        self.control.lock().limit
+    }
+
+    /// Stops listening. What was ready is still delivered, then [`Listener::accept`] gives `None`.
+    pub fn stop(&self) {
+        self.control.lock().is_stopped = true;
+        self.control.changed.notify_waiters();
+    }
+}
+
+impl Stream for Listener {
+    type Item = Connection;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Connection>> {
+        self.poll_accept(context)
+    }
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Carries one group of sockets: waits for the limit, takes what is ready, hands it over.
+async fn deliver_all(
+    context: Context,
+    preconnection: Arc<Preconnection>,
+    mut listening: Listening,
+    sender: mpsc::Sender<Delivery>,
+    control: Arc<Control>,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            () = sender.closed() => return,
+            () = stopped(&control) => return,
+            () = allowed(&control, &listening) => {}
+        }
+        let incoming = tokio::select! {
+            () = sender.closed() => return,
+            () = stopped(&control) => return,
+            incoming = listening.next() => incoming,
+        };
+        match incoming {
+            None => return,
+            Some(Incoming::Failed { failure, .. }) => {
+                // Failures must not push connections out: a full queue drops them.
+                let _ = sender.try_send(Err(failure));
+            }
+            Some(Incoming::Accepted(accepted)) => {
+                let (context, preconnection) = (context.clone(), preconnection.clone());
+                let (sender, control) = (sender.clone(), control.clone());
+                let timeout = preconnection.listen_limits.handshake_timeout;
+                let timer = portway_transport::listen::sleep(&context, timeout);
+                let environment = context.environment().clone();
+                environment.spawn(Box::pin(async move {
+                    let Accepted {
+                        stack,
+                        carrier,
+                        protection,
+                        peer,
+                        pending,
+                        ..
+                    } = *accepted;
+                    let opening =
+                        open_accepted(&context, &preconnection, stack, carrier, protection);
+                    let opened = tokio::select! {
+                        () = sender.closed() => return,
+                        opened = opening => opened,
+                        () = timer => Err(Failure::new(
+                            Origin::Local,
+                            FailureKind::TimedOut,
+                            format!("{peer} did not complete the framers' handshake in time"),
+                        )),
+                    };
+                    deliver(opened, &sender, &control).await;
+                    drop(pending);
+                }));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+async fn deliver(
+    opened: Result<Connection, Failure>,
+    sender: &mpsc::Sender<Delivery>,
+    control: &Control,
+) {
+    if opened.is_ok() && !take_delivery(sender, control).await {
+        return;
+    }
+    // An error means that the listener is gone, and with it the wish for this connection.
+    let _ = sender.send(opened).await;
+}
+
+/// Counts one delivery down, waiting while the limit is zero; false when nobody listens.
+async fn take_delivery(sender: &mpsc::Sender<Delivery>, control: &Control) -> bool {
+    loop {
+        let changed = control.changed.notified();
+        {
+            let mut state = control.lock();
+            match &mut state.limit {
+                None => return true,
+                Some(0) => {}
+                Some(left) => {
+                    *left -= 1;
+                    return true;
+                }
+            }
+        }
+        tokio::select! {
+            () = sender.closed() => return false,
+            () = changed => {}
+        }
+    }
+}
+
+async fn stopped(control: &Control) {
+    loop {
+        let changed = control.changed.notified();
+        if control.lock().is_stopped {
+            return;
+        }
+        changed.await;
+    }
+}
+
+async fn allowed(control: &Control, listening: &Listening) {
+    loop {
+        let changed = control.changed.notified();
+        let is_paused = control.lock().limit == Some(0);
+        listening.pause(is_paused);
+        if !is_paused {
+            return;
+        }
+        changed.await;
+    }
+}
+
+/// Opens the sockets of every local endpoint; endpoints without a port share none.
+fn open_sockets(
+    preconnection: &Preconnection,
+    plan: &Plan,
+    context: &Context,
+) -> Result<Vec<Listening>, Failure> {
+    let stacks: Vec<StackId> = plan
+        .candidates()
+        .into_iter()
+        .map(|candidate| candidate.stack)
+        .collect();
+    let mut listenings = Vec::new();
+    for local in plan.locals() {
+        let mut port = local.resolved_port().unwrap_or(0);
+        let addresses = listen_addresses(local, context)?;
+        for (index, address) in addresses.iter().enumerate() {
+            let wanted = |stack: &&StackId| local.stack().is_none_or(|only| only == *stack);
+            let stacks = stacks.iter().filter(wanted).cloned().collect();
+            let mut request = ListenRequest::new(stacks, SocketAddr::new(*address, port));
+            request.tls = preconnection.security.tls_parameters().cloned();
+            request.options = options_from(&preconnection.properties.connection_properties());
+            request.admitted = plan
+                .remotes()
+                .iter()
+                .filter_map(RemoteEndpoint::ip_address)
+                .collect();
+            request.limits = preconnection.listen_limits.clone();
+            match Listening::open(context, &request) {
+                Ok(listening) => {
+                    // RFC 9622 §7.2: one port for everything that this endpoint listens on.
+                    port = listening
+                        .addresses()
+                        .first()
+                        .map_or(port, |(_, bound)| bound.port());
+                    listenings.push(listening);
+                }
+                // A host without IPv6 still listens on IPv4 when no address was asked for.
+                Err(failure) if index > 0 && is_family_missing(&failure) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+    Ok(listenings)
+}
+
+/// The addresses of a local endpoint: its own, its interface's, or all of both families.
+fn listen_addresses(local: &LocalEndpoint, context: &Context) -> Result<Vec<IpAddr>, Failure> {
+    if let Some(address) = local.ip_address() {
+        return Ok(vec![address]);
+    }
+    let Some(interface) = local.interface_name() else {
+        return Ok(vec![
+            Ipv4Addr::UNSPECIFIED.into(),
+            Ipv6Addr::UNSPECIFIED.into(),
+        ]);
+    };
+    let paths = context.environment().paths();
+    match paths.into_iter().find(|path| path.interface == interface) {
+        Some(path) if !path.addresses.is_empty() => Ok(path
+            .addresses
+            .into_iter()
+            .map(|local| local.address)
+            .collect()),
+        _ => Err(Failure::new(
+            Origin::Local,
+            FailureKind::Unreachable,
+            format!("the interface {interface} does not exist or has no address"),
+        )),
+    }
+}
+
+fn is_family_missing(failure: &Failure) -> bool {
+    let codes = [libc_codes::EAFNOSUPPORT, libc_codes::EADDRNOTAVAIL];
+    failure.origin == Origin::System && failure.code.is_some_and(|code| codes.contains(&code))
+}
+
+/// The errno values that say that an address family is not there.
+mod libc_codes {
+    pub(super) const EAFNOSUPPORT: i64 = 97;
+    pub(super) const EADDRNOTAVAIL: i64 = 99;
+}
+
+/// Failures that wait for [`Listener::take_failures`].
+const FAILURES_KEPT: usize = 64;

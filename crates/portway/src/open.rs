@@ -1,0 +1,155 @@
+//! From a leaf, or an accepted carrier, to a stack that is ready for messages.
+//!
+//! Invariant: a race is won only by a whole stack (RFC 9622 §7.1, RFC 9623 §4): the framers'
+//! handshakes have ended before anything is handed over.
+
+use crate::connection::{Connection, LinkStart};
+use crate::options::tcp_options;
+use crate::preconnection::Preconnection;
+use bytes::BytesMut;
+use portway_core::framer::{Pipeline, Progress};
+use portway_core::race::Leaf;
+use portway_core::security::Protection;
+use portway_core::send_queue::WireBuffer;
+use portway_core::{Failure, FailureKind, Origin, StackId};
+use portway_transport::context::Context;
+use portway_transport::driver::ProgressSink;
+use portway_transport::establish::{establish, read_some, write_all};
+use portway_transport::established::{ByteCarrier, Carrier};
+
+/// A stack that is ready for messages.
+pub(crate) struct Opened {
+    pub(crate) stack: StackId,
+    pub(crate) carrier: Carrier,
+    pub(crate) protection: Option<Protection>,
+    pub(crate) framing: Framing,
+}
+
+/// The framers of a connection, with what they have read and not used.
+#[derive(Default)]
+pub(crate) struct Framing {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) unread: BytesMut,
+}
+
+/// Establishes a leaf and brings its framers up.
+pub(crate) async fn open(
+    context: &Context,
+    preconnection: &Preconnection,
+    leaf: Leaf,
+    progress: &ProgressSink,
+) -> Result<Opened, Failure> {
+    let options = tcp_options(&preconnection.properties.connection_properties());
+    let established = establish(
+        context,
+        leaf,
+        &preconnection.security,
+        &options,
+        Some(progress),
+    )
+    .await?;
+    let mut carrier = established.carrier;
+    let framing = bring_up(&mut carrier, preconnection.framers.instantiate()).await?;
+    Ok(Opened {
+        stack: established.leaf.stack,
+        carrier,
+        protection: established.protection,
+        framing,
+    })
+}
+
+/// Brings up the framers of a connection that a peer opened.
+pub(crate) async fn open_accepted(
+    context: &Context,
+    preconnection: &Preconnection,
+    stack: StackId,
+    mut carrier: Carrier,
+    protection: Option<Protection>,
+) -> Result<Connection, Failure> {
+    let framing = bring_up(&mut carrier, preconnection.framers.instantiate()).await?;
+    let opened = Opened {
+        stack,
+        carrier,
+        protection,
+        framing,
+    };
+    Ok(Connection::accepted(
+        context,
+        preconnection,
+        LinkStart::from(opened),
+    ))
+}
+
+async fn bring_up(carrier: &mut Carrier, mut pipeline: Pipeline) -> Result<Framing, Failure> {
+    let mut out = WireBuffer::new();
+    let mut unread = BytesMut::new();
+    let mut progress = pipeline.start(&mut out)?;
+    match carrier {
+        Carrier::Bytes(carrier) => {
+            loop {
+                write_plaintext(carrier, &mut out).await?;
+                if progress == Progress::Ready {
+                    break;
+                }
+                read_plaintext(carrier, &mut unread).await?;
+                progress = pipeline.on_handshake(&mut unread, &mut out)?;
+            }
+            Ok(Framing { pipeline, unread })
+        }
+        _ if progress == Progress::Ready && out.is_empty() => Ok(Framing { pipeline, unread }),
+        _ => Err(Failure::new(
+            Origin::Framing,
+            FailureKind::Unsupported,
+            "a framer with a handshake needs a byte stream below it",
+        )),
+    }
+}
+
+async fn write_plaintext(carrier: &mut ByteCarrier, out: &mut WireBuffer) -> Result<(), Failure> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    let plaintext: Vec<&[u8]> = out.iter().collect();
+    let mut wire = BytesMut::new();
+    match &mut carrier.layer {
+        Some(layer) => layer.write(&plaintext, &mut wire)?,
+        None => plaintext
+            .iter()
+            .for_each(|slice| wire.extend_from_slice(slice)),
+    }
+    out.clear();
+    write_all(&*carrier.socket, &mut wire).await
+}
+
+/// Reads until there is more plaintext than before.
+async fn read_plaintext(carrier: &mut ByteCarrier, unread: &mut BytesMut) -> Result<(), Failure> {
+    let ended = || {
+        Failure::new(
+            Origin::Framing,
+            FailureKind::Reset,
+            "the peer closed the connection during the framers' handshake",
+        )
+    };
+    let Some(layer) = &mut carrier.layer else {
+        return match read_some(&*carrier.socket, unread).await? {
+            true => Ok(()),
+            false => Err(ended()),
+        };
+    };
+    let mut answers = BytesMut::new();
+    loop {
+        let outcome = layer.on_wire(&mut carrier.unread, &mut answers);
+        write_all(&*carrier.socket, &mut answers).await?;
+        outcome?;
+        let before = unread.len();
+        while let Some(plaintext) = layer.read(usize::MAX) {
+            unread.extend_from_slice(&plaintext);
+        }
+        if unread.len() > before {
+            return Ok(());
+        }
+        if !read_some(&*carrier.socket, &mut carrier.unread).await? {
+            return Err(ended());
+        }
+    }
+}

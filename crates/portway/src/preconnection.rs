@@ -1,0 +1,210 @@
+//! Preconnections (RFC 9622 §6): what a connection needs, stated before there is one.
+//!
+//! Invariant: a value type. An action takes a snapshot, so one Preconnection serves many actions
+//! and later changes do not reach back.
+
+use crate::connection::Connection;
+use crate::error::EstablishmentError;
+use crate::initiate::Initiate;
+use crate::listener::{ListenLimits, Listener};
+use crate::resolve::{self, Resolved};
+use portway_core::framer::{FramerFactory, Framers};
+use portway_core::plan::{Action, Plan, PlanError, PlanRequest};
+use portway_core::property::{MessageProperties, TransportProperties};
+use portway_core::{LocalEndpoint, RemoteEndpoint, SecurityParameters};
+use portway_transport::context::Context;
+
+/// What a connection needs: endpoints, properties, security and framers.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use portway::{LengthPrefixed, Preconnection, RemoteEndpoint, Security, TransportProperties};
+///
+/// let connection = Preconnection::new(Security::tls())
+///     .remote(RemoteEndpoint::host_name("example.com").service("https"))
+///     .properties(TransportProperties::reliable_message())
+///     .framer(LengthPrefixed::u32())
+///     .initiate()
+///     .await?;
+/// connection.send("hello").await?;
+/// let reply = connection.receive().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Preconnection {
+    pub(crate) context: Option<Context>,
+    pub(crate) locals: Vec<LocalEndpoint>,
+    pub(crate) remotes: Vec<RemoteEndpoint>,
+    pub(crate) properties: TransportProperties,
+    pub(crate) security: SecurityParameters,
+    pub(crate) framers: Framers,
+    pub(crate) message_defaults: MessageProperties,
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) listen_limits: ListenLimits,
+}
+
+/// Bounds of what one connection holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionLimits {
+    /// Bytes of accepted messages that are not sent yet; `send` waits beyond it. 1 MiB.
+    pub send_queue_bytes: usize,
+    /// Messages that are not sent yet; `send` waits beyond it. 1024.
+    pub send_queue_messages: usize,
+    /// The longest message that `receive` assembles. 16 MiB.
+    pub receive_message_bytes: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        ConnectionLimits {
+            send_queue_bytes: 1024 * 1024,
+            send_queue_messages: 1024,
+            receive_message_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
+impl Preconnection {
+    /// A Preconnection with this protection. There is no insecure default.
+    pub fn new(security: SecurityParameters) -> Self {
+        Preconnection {
+            context: None,
+            locals: Vec::new(),
+            remotes: Vec::new(),
+            properties: TransportProperties::default(),
+            security,
+            framers: Framers::default(),
+            message_defaults: MessageProperties::default(),
+            limits: ConnectionLimits::default(),
+            listen_limits: ListenLimits::default(),
+        }
+    }
+
+    /// Uses `context` instead of the process-wide one.
+    #[must_use]
+    pub fn context(mut self, context: &Context) -> Self {
+        self.context = Some(context.clone());
+        self
+    }
+
+    /// Adds a remote endpoint; several are equivalent candidates.
+    #[must_use]
+    pub fn remote(mut self, endpoint: impl Into<RemoteEndpoint>) -> Self {
+        self.remotes.push(endpoint.into());
+        self
+    }
+
+    /// Adds a local endpoint; several are equivalent candidates.
+    #[must_use]
+    pub fn local(mut self, endpoint: impl Into<LocalEndpoint>) -> Self {
+        self.locals.push(endpoint.into());
+        self
+    }
+
+    /// Replaces the transport properties.
+    #[must_use]
+    pub fn properties(mut self, properties: TransportProperties) -> Self {
+        self.properties = properties;
+        self
+    }
+
+    /// Adds a framer. The last one added runs first outbound (RFC 9622 §9.1.2).
+    #[must_use]
+    pub fn framer(mut self, framer: impl FramerFactory + 'static) -> Self {
+        self.framers.push(framer);
+        self
+    }
+
+    /// Sets the properties that messages have unless they state their own (RFC 9622 §9.1.3).
+    #[must_use]
+    pub fn message_defaults(mut self, defaults: MessageProperties) -> Self {
+        self.message_defaults = defaults;
+        self
+    }
+
+    /// Sets the bounds of connections.
+    #[must_use]
+    pub fn limits(mut self, limits: ConnectionLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the bounds of listeners.
+    #[must_use]
+    pub fn listen_limits(mut self, limits: ListenLimits) -> Self {
+        self.listen_limits = limits;
+        self
+    }
+
+    /// The synchronous check: which stacks and paths are in or out, and why. Its `Display` is
+    /// what `portway explain` prints. Nothing is sent.
+    ///
+    /// # Errors
+    /// The request contradicts itself or no stack satisfies it.
+    pub fn plan(&self, action: Action) -> Result<Plan, PlanError> {
+        let context = self.context_or_default();
+        self.plan_in(&context, action)
+    }
+
+    pub(crate) fn plan_in(&self, context: &Context, action: Action) -> Result<Plan, PlanError> {
+        let mut request = PlanRequest::new(action, self.security.clone());
+        request.locals.clone_from(&self.locals);
+        request.remotes.clone_from(&self.remotes);
+        request.properties = self.properties.clone();
+        request.stacks = context.stacks().to_vec();
+        request.paths = context.environment().paths();
+        request.has_framer = !self.framers.is_empty();
+        request.is_safely_replayable = self.message_defaults.is_safely_replayable();
+        Plan::new(request)
+    }
+
+    /// Starts to connect when the returned value is awaited.
+    ///
+    /// Cancel safety: dropping it, or the future that it becomes, cancels the race.
+    pub fn initiate(&self) -> Initiate {
+        Initiate::new(self.clone())
+    }
+
+    /// Connects in a task of its own and returns at once. Messages may be sent meanwhile; they
+    /// leave when the connection is ready. Dropping the last handle cancels the race.
+    ///
+    /// # Errors
+    /// The request cannot be planned.
+    pub fn background(&self) -> Result<Connection, EstablishmentError> {
+        self.initiate().background()
+    }
+
+    /// Opens a listener for all eligible stacks on the same port.
+    ///
+    /// # Errors
+    /// The request cannot be planned, or a socket cannot be opened.
+    pub async fn listen(&self) -> Result<Listener, EstablishmentError> {
+        Listener::open(self)
+    }
+
+    /// Resolves the endpoints ahead of an action (RFC 9622 §7.3): the remote host names to
+    /// addresses, the local endpoints to the addresses of this host's interfaces.
+    ///
+    /// Cancel safety: dropping the future abandons the queries.
+    ///
+    /// # Errors
+    /// A name that cannot be resolved.
+    pub async fn resolve(&self) -> Result<Resolved, EstablishmentError> {
+        resolve::resolve(&self.context_or_default(), self).await
+    }
+
+    pub(crate) fn context_or_default(&self) -> Context {
+        self.context.clone().unwrap_or_else(crate::default_context)
+    }
+}
+
+impl std::fmt::Debug for Preconnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Preconnection")
+            .field("locals", &self.locals)
+            .field("remotes", &self.remotes)
+            .field("security", &self.security)
+            .finish_non_exhaustive()
+    }
+}

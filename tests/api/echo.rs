@@ -1,0 +1,42 @@
+//! Messages there and back over each stack.
+
+use crate::support::{framed, pair, tls_pair};
+use portway::{Completion, ReceiveError, Security, StackId};
+
+#[tokio::test]
+async fn framed_messages_keep_their_boundaries_over_tcp() {
+    let preconnection = framed(Security::disabled());
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    for text in ["", "a", "hello"] {
+        let receipt = client.send(text).await.expect("accepted");
+        assert_eq!(receipt.await, Completion::Sent);
+    }
+    for text in ["", "a", "hello"] {
+        let message = server.receive().await.expect("a message");
+        assert_eq!(&message[..], text.as_bytes());
+        assert!(message.is_complete());
+    }
+    assert_eq!(client.info().stack, Some(StackId::TCP));
+    client.close().await.expect("acknowledged");
+    assert_eq!(server.receive().await, Err(ReceiveError::Finished));
+}
+
+#[tokio::test]
+async fn a_mebibyte_crosses_tls_both_ways() {
+    let (server, client) = tls_pair();
+    let (client, server) = pair(&framed(server), &framed(client)).await;
+    let payload = vec![7u8; 1 << 20];
+    for (from, to) in [(&client, &server), (&server, &client)] {
+        let (sent, received) = tokio::join!(from.send(payload.clone()), to.receive());
+        let received = received.expect("a message");
+        assert_eq!(received.len(), payload.len());
+        assert!(received.is_complete());
+        assert_eq!(sent.expect("accepted").await, Completion::Sent);
+    }
+    let protection = client.info().protection.expect("protected");
+    assert_eq!(client.info().stack, Some(StackId::TLS));
+    assert_eq!(protection.server_name.as_deref(), Some("localhost"));
+    client.close().await.expect("acknowledged");
+    assert_eq!(server.receive().await, Err(ReceiveError::Finished));
+    server.close().await.expect("acknowledged");
+}

@@ -1,0 +1,5 @@
+//! The interface, driven over real sockets on loopback.
+
+mod support;
+
+mod echo;
