@@ -17,7 +17,7 @@ use portway_core::dns::{Answer, AnswerData, Question, RecordKind, ServerRecord};
 use portway_core::failure::{FailureKind, Origin};
 use portway_transport::RealEnvironment;
 use portway_transport::environment::Environment;
-use portway_transport::real::{Config, DnsConfig};
+use portway_transport::real::{Config, DnsConfig, DnsSource};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -510,4 +510,27 @@ async fn only_short_names_are_tried_in_search_domains() {
             .unwrap_err();
         assert_eq!(failure.kind, FailureKind::NameNotFound, "{name}");
     }
+}
+
+#[tokio::test]
+async fn the_systems_resolution_refuses_what_it_cannot_give() {
+    let mut config = DnsConfig::default();
+    config.source = DnsSource::SystemResolution;
+    let failure = resolve(config, "one.example", RecordKind::Https)
+        .await
+        .unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unsupported);
+}
+
+#[tokio::test]
+async fn the_systems_resolution_answers_by_family() {
+    let mut config = DnsConfig::default();
+    config.source = DnsSource::SystemResolution;
+    // A number in this form is no literal of ours; the system takes it without asking anybody.
+    let answer = resolve(config.clone(), "127.1", RecordKind::A)
+        .await
+        .unwrap();
+    assert_eq!(addresses(&answer), ["127.0.0.1"]);
+    let answer = resolve(config, "127.1", RecordKind::Aaaa).await.unwrap();
+    assert_eq!(addresses(&answer), [""; 0]);
 }

@@ -55,8 +55,6 @@ fn lower_limit(descriptors: libc::rlim_t) {
         rlim_max: descriptors,
     };
     // SAFETY: the limit lives through the call, which only reads it.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-        0
-    );
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(result, 0);
 }

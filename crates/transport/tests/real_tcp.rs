@@ -260,3 +260,44 @@ async fn a_port_in_use_says_so() {
         .unwrap();
     assert_eq!(error.raw_os_error(), Some(libc::EADDRINUSE));
 }
+
+#[tokio::test]
+async fn bulk_data_in_odd_sizes_arrives_complete_and_in_order() {
+    const TOTAL: usize = 8 << 20;
+    let environment = environment();
+    let listener = environment
+        .tcp_listen(ListenAddress::on(loopback()))
+        .unwrap();
+    let client = environment
+        .tcp_connect(TcpConnect::to(listener.local_address()))
+        .await
+        .unwrap();
+    let server = accept(&*listener).await.unwrap();
+    let byte_at = |at: usize| (at % 251) as u8;
+    let sender = tokio::spawn(async move {
+        let data: Vec<u8> = (0..TOTAL).map(byte_at).collect();
+        for chunk in data.chunks(70_001) {
+            write_all(&*client, chunk).await.unwrap();
+        }
+        client.shutdown_write().unwrap();
+    });
+    let mut out = vec![0; 33_333];
+    let mut at = 0;
+    loop {
+        // Sizes around what one segment holds make full and partial reads alternate.
+        let size = 1 + (at * 7) % out.len();
+        let len = read(&*server, &mut out[..size]).await.unwrap();
+        if len == 0 {
+            break;
+        }
+        assert!(
+            out[..len]
+                .iter()
+                .enumerate()
+                .all(|(n, byte)| *byte == byte_at(at + n))
+        );
+        at += len;
+    }
+    assert_eq!(at, TOTAL);
+    sender.await.unwrap();
+}

@@ -117,6 +117,12 @@ fn failure(name: &str, code: i32) -> Failure {
 
 /// The system does not tell a time to live; a short one lets its own cache decide.
 const TTL: Duration = Duration::from_secs(5);
-/// glibc's "no address of this family", which the libc crate leaves out.
+/// "No address of this family", which the libc crate leaves out: glibc's codes, then BSD's.
+#[cfg(target_os = "linux")]
 const EAI_NODATA: i32 = -5;
+#[cfg(target_os = "linux")]
 const EAI_ADDRFAMILY: i32 = -9;
+#[cfg(not(target_os = "linux"))]
+const EAI_NODATA: i32 = 7;
+#[cfg(not(target_os = "linux"))]
+const EAI_ADDRFAMILY: i32 = 1;

@@ -217,8 +217,9 @@ impl TcpStream for RealTcpStream {
 /// Whether tokio's reactor tells of a change only once (epoll, kqueue).
 const IS_EDGE_TRIGGERED: bool = cfg!(unix);
 
-/// A write to a connection that is gone shall be an error, not a signal.
-#[cfg(unix)]
+/// A write to a connection that is gone shall be an error, not a signal. Elsewhere Rust's runtime
+/// sees to that for the whole process.
+#[cfg(target_os = "linux")]
 const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 const NO_SIGNAL: i32 = 0;
