@@ -333,11 +333,17 @@ impl ByteLayer for TlsLayer {
         if self.handshake.is_some() {
             self.drive_handshake(wire, out)?;
         } else {
-            self.plaintext.reserve(wire.len());
+            if record::starts_with_whole_record(wire) {
+                self.plaintext.reserve(wire.len());
+            }
             if let Err(error) = self.drive(wire, out) {
                 self.flush_alert(wire, out);
                 let failure = self.classified(&error);
                 return Err(self.fail(failure));
+            }
+            if self.plaintext.is_empty() {
+                // The records carried no data, so their room is not kept for it.
+                self.plaintext = BytesMut::new();
             }
         }
         self.hold_partial_message(wire);
