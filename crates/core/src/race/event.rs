@@ -318,7 +318,7 @@ impl fmt::Display for OpenReason {
         f.write_str(match self {
             OpenReason::Preferred => "preferred",
             OpenReason::NothingAnswered => "no packet of the group before was answered",
-            OpenReason::Exhausted => "the groups before are exhausted",
+            OpenReason::Exhausted => "the groups before have nothing left to start",
         })
     }
 }
@@ -407,6 +407,9 @@ impl fmt::Display for EventKind {
             EventKind::LimitReached { limit, dropped } => {
                 write!(f, "limit {limit} dropped {dropped}")
             }
+            EventKind::Ordered { leaves } if leaves.is_empty() => {
+                f.write_str("order: nothing is left to start")
+            }
             EventKind::Ordered { leaves } => write!(f, "order: {}", leaves.join(", ")),
             EventKind::GroupOpened { group, reason } => write!(f, "group {group}: {reason}"),
             other => other.fmt_attempt(f),
@@ -443,6 +446,9 @@ impl EventKind {
             }
             EventKind::AttemptCancelled { attempt, reason } => {
                 write!(f, "attempt {} cancelled: {reason}", attempt.0)
+            }
+            EventKind::PathsChanged { interfaces } if interfaces.is_empty() => {
+                f.write_str("paths: none")
             }
             EventKind::PathsChanged { interfaces } => {
                 write!(f, "paths: {}", interfaces.join(", "))

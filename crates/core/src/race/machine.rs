@@ -563,7 +563,8 @@ impl Race {
             return Some(format!("no route to {}", parked.leaf.remote.ip()));
         }
         let mut excluded = self.plan.excluded.iter();
-        if let Some(exclusion) = excluded.find(|exclusion| exclusion.awaits_path) {
+        let may_come = self.resolution.has_outstanding() && self.families.has_connectivity;
+        if !may_come && let Some(exclusion) = excluded.find(|exclusion| exclusion.awaits_path) {
             return Some(exclusion.reason.clone());
         }
         let is_cut_off = !self.families.has_connectivity && self.resolution.lacks_answers();
@@ -651,12 +652,13 @@ impl Race {
             .attempts
             .iter()
             .filter_map(|attempt| match &attempt.end {
-                Some((_, End::Failed(failure) | End::Parked(failure))) => {
-                    Some((attempt.connected.is_none(), failure))
-                }
+                Some((_, End::Failed(failure))) => Some((attempt.connected.is_none(), 0, failure)),
+                Some((_, End::Parked(failure))) => Some((true, 1, failure)),
                 _ => None,
             });
-        if let Some((_, failure)) = failures.min_by_key(|(is_unconnected, _)| *is_unconnected) {
+        let furthest =
+            failures.min_by_key(|(is_unconnected, parked, _)| (*is_unconnected, *parked));
+        if let Some((_, _, failure)) = furthest {
             let mut overall = failure.clone();
             if self.attempts.len() > 1 {
                 overall.detail = format!(

@@ -9,6 +9,7 @@ mod event;
 mod io;
 mod log;
 mod machine;
+mod picture;
 mod plan;
 mod random;
 mod recording;
@@ -17,7 +18,9 @@ mod resolution;
 mod route;
 mod schedule;
 mod service;
+mod text;
 mod tier;
+mod waterfall;
 
 pub use config::{FamilyPolicy, FirstFamilyCount, History, Limits, RaceConfig};
 pub use event::{

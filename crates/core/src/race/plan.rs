@@ -158,7 +158,7 @@ impl Planner<'_> {
             local,
         } = *end;
         let endpoint = &self.config.remotes[node.remote];
-        let bound = local.and_then(|local| local.address);
+        let bound = local.and_then(LocalEndpoint::ip);
         let mut sources = sources_for(address, &choice.paths);
         if let Some(bound) = bound {
             sources.retain(|source| source.address.address == bound);
@@ -177,8 +177,11 @@ impl Planner<'_> {
             stack: candidate.stack.clone(),
             remote,
             local: bound,
-            local_port: local.and_then(|local| local.port),
-            host_name: endpoint.host_name.clone(),
+            // Port zero is one of the system's choice, as none is.
+            local_port: local
+                .and_then(LocalEndpoint::port_number)
+                .filter(|port| *port != 0),
+            host_name: endpoint.host().map(str::to_owned),
             security: candidate.security.clone(),
             alpn: candidate.alpn.clone(),
             remote_index: node.remote,
@@ -230,8 +233,8 @@ impl Planner<'_> {
         remote: &RemoteEndpoint,
         local: Option<&LocalEndpoint>,
     ) -> Vec<Result<PathChoice<'b>, String>> {
-        let own = local.and_then(|local| local.interface.as_deref());
-        let wanted: Vec<&str> = own.into_iter().chain(remote.interface.as_deref()).collect();
+        let own = local.and_then(LocalEndpoint::interface_name);
+        let wanted: Vec<&str> = own.into_iter().chain(remote.interface_name()).collect();
         if wanted.is_empty() && !self.config.pin_paths {
             return vec![Ok(PathChoice {
                 rank: 0,
@@ -243,7 +246,7 @@ impl Planner<'_> {
             .paths
             .iter()
             .enumerate()
-            .filter(|(_, path)| wanted.iter().all(|interface| *interface == path.interface));
+            .filter(|(_, path)| wanted.iter().all(|interface| is_named(path, interface)));
         let choices: Vec<_> = fitting
             .map(|(index, path)| {
                 Ok(PathChoice {
@@ -309,8 +312,8 @@ impl Node<'_> {
     /// Why the candidate yields no leaf here, if it yields none.
     fn refusal(&self, endpoint: &RemoteEndpoint) -> Option<String> {
         let candidate = self.candidate;
-        if let Some(only) = &endpoint.stack
-            && *only != candidate.stack
+        if let Some(only) = endpoint.stack()
+            && !endpoint.serves(&candidate.stack)
         {
             return Some(format!("the endpoint is for {only} only"));
         }
@@ -369,6 +372,11 @@ struct Draft {
     /// The places of remote endpoint, address, candidate and local endpoint before sorting.
     order: (usize, usize, usize, usize),
     leaf: PlannedLeaf,
+}
+
+/// Whether the path is that interface, which a zone may also give by its index (RFC 4007 §11.2).
+fn is_named(path: &Path, interface: &str) -> bool {
+    path.interface == interface || interface.parse() == Ok(path.id.0)
 }
 
 /// RFC 9622 §6.1: the interface is the zone of a link-local address.

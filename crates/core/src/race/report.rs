@@ -163,7 +163,12 @@ impl Report {
                 (decision.at, outcome)
             }),
             waiting: race.waiting.clone(),
-            targets: race.config.remotes.iter().map(target_of).collect(),
+            targets: race
+                .config
+                .remotes
+                .iter()
+                .map(|remote| remote.to_string())
+                .collect(),
             tree: tree_of(race),
             excluded: race.plan.excluded.clone(),
             attempts: race.attempts.iter().enumerate().map(attempt_of).collect(),
@@ -177,20 +182,6 @@ impl Report {
             Some((_, Outcome::Won(id))) => self.attempts.get(id.0 as usize),
             _ => None,
         }
-    }
-}
-
-fn target_of(remote: &crate::endpoint::RemoteEndpoint) -> String {
-    let host = match (&remote.host_name, remote.address) {
-        (Some(name), _) => name.clone(),
-        (None, Some(address)) => address.to_string(),
-        (None, None) => String::new(),
-    };
-    match (remote.port, &remote.service) {
-        (Some(port), _) if host.contains(':') => format!("[{host}]:{port}"),
-        (Some(port), _) => format!("{host}:{port}"),
-        (None, Some(service)) => format!("{host} ({service})"),
-        (None, None) => host,
     }
 }
 

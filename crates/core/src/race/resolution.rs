@@ -242,7 +242,7 @@ impl Resolution {
         for remote in &mut self.remotes {
             remote.chain.truncate(1);
             remote.bindings.clear();
-            remote.is_service_known = false;
+            remote.is_service_known = remote.chain.is_empty();
         }
     }
 
@@ -262,8 +262,15 @@ impl Resolution {
         let state = &self.remotes[remote];
         let services = self.services(remote);
         let kind = families.preferred();
-        // The names that attempts would go to first: those of the service records, if any.
-        let mut names: Vec<&str> = state.usable().map(|b| b.target.as_str()).collect();
+        // The names that attempts would go to first: the best service records', if there are any.
+        // Ours: hints of a worse service do not stand for the answers of a better one.
+        let first = state.usable().next();
+        let equals = state.usable().skip(1).filter(|binding| {
+            // SRV targets have an order, service bindings of one priority have none.
+            binding.priority.is_some() && binding.priority == first.and_then(|b| b.priority)
+        });
+        let best = first.into_iter().chain(equals);
+        let mut names: Vec<&str> = best.map(|b| b.target.as_str()).collect();
         if let Source::Name { host, .. } = &state.source
             && names.is_empty()
         {
@@ -454,7 +461,15 @@ impl Resolution {
                     }
                 }
             }
-            AnswerData::Servers(records) => remote.take_servers(&records, random, asker),
+            AnswerData::Servers(records) => {
+                remote.take_servers(&records, random, asker);
+                if let Some(reason) = remote.refused.clone() {
+                    let remote = index;
+                    asker
+                        .log
+                        .event(EventKind::RemoteExcluded { remote, reason });
+                }
+            }
             AnswerData::Addresses(_) => {}
         }
         self.remotes[index].is_service_known = true;
@@ -519,38 +534,35 @@ impl Remote {
     fn new(endpoint: &RemoteEndpoint, config: &RaceConfig) -> Self {
         let mut remote = Remote {
             source: Source::Unusable,
-            port: endpoint.port,
+            port: endpoint.port_number(),
             chain: Vec::new(),
             bindings: Vec::new(),
             is_service_known: false,
             refused: None,
         };
+        let srv = endpoint.srv_name();
+        let has_srv = srv.is_some();
         // RFC 9622 §6.1: an address, once set, is the only one connected to.
-        let literal = endpoint
-            .address
-            .or_else(|| endpoint.host_name.as_ref()?.parse().ok());
-        let srv = endpoint.service.as_ref().filter(|s| is_srv(s));
-        if let Some(address) = literal {
+        if let Some(address) = endpoint.ip() {
             remote.source = Source::Literal(address);
-            remote.is_service_known = true;
-        } else if let Some(host) = &endpoint.host_name {
-            let host = host.clone();
-            let service = if let Some(service) = srv {
-                remote.chain.push(format!("{service}.{host}"));
+        } else if let Some(host) = endpoint.host() {
+            let service = if let Some(name) = srv {
+                remote.chain.push(name);
                 Some(RecordKind::Srv)
             } else if config.uses_https_records {
-                remote.chain.push(https_name(&host, endpoint.port));
+                remote.chain.push(https_name(host, remote.port));
                 Some(RecordKind::Https)
             } else {
-                remote.is_service_known = true;
                 None
             };
+            let host = host.to_owned();
             remote.source = Source::Name { host, service };
         } else {
             remote.refused = Some("it has neither a name nor an address".to_owned());
+            return remote;
         }
-        let needs_port = literal.is_some() || srv.is_none();
-        if remote.refused.is_none() && needs_port && endpoint.port.is_none() {
+        remote.is_service_known = remote.chain.is_empty();
+        if remote.port.is_none() && (!has_srv || endpoint.ip().is_some()) {
             remote.source = Source::Unusable;
             remote.refused = Some("it has no port".to_owned());
         }
@@ -692,11 +704,4 @@ fn https_name(host: &str, port: Option<u16>) -> String {
         Some(443) | None => host.to_owned(),
         Some(port) => format!("_{port}._https.{host}"),
     }
-}
-
-/// Whether a service is an SRV name such as `_xmpp-client._tcp`.
-fn is_srv(service: &str) -> bool {
-    let mut labels = service.split('.');
-    let is_name = |label: Option<&str>| label.is_some_and(|l| l.len() > 1 && l.starts_with('_'));
-    is_name(labels.next()) && is_name(labels.next()) && labels.next().is_none()
 }

@@ -27,7 +27,7 @@ impl Schedule {
     /// Why an attempt may start now, if it may.
     pub(super) fn reason(&self, now: Time, running: usize) -> Option<StartReason> {
         let is_due = self.next_at.is_some_and(|at| at <= now);
-        if is_due && self.follows_failure {
+        if is_due && self.follows_failure && (running > 0 || self.next_at == Some(now)) {
             Some(StartReason::AttemptFailed)
         } else if running == 0 {
             Some(StartReason::NothingRunning)

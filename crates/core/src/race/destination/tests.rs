@@ -56,155 +56,7 @@ fn destination(text: &str) -> Destination {
 /// Each row: rule, sources, the better destination, the worse one. Both orders give the same.
 #[test]
 fn destinations_are_ordered_by_the_rules() {
-    let rows: &[(&str, &[&str], &str, &str)] = &[
-        // The examples of §10.2, without home addresses.
-        (
-            "§10.2.1 matching scope",
-            &["2001:db8:1::2", "fe80::1", "169.254.13.78/16"],
-            "2001:db8:1::1",
-            "198.51.100.121",
-        ),
-        (
-            "§10.2.2 matching scope",
-            &["fe80::1", "198.51.100.117/24"],
-            "198.51.100.121",
-            "2001:db8:1::1",
-        ),
-        (
-            "§10.2.3 higher precedence",
-            &["2001:db8:1::2", "fe80::1", "10.1.2.4/24"],
-            "2001:db8:1::1",
-            "10.1.2.3",
-        ),
-        (
-            "§10.2.4 smaller scope",
-            &["2001:db8:1::2", "fe80::2"],
-            "fe80::1",
-            "2001:db8:1::1",
-        ),
-        (
-            "§10.2.6 deprecated source",
-            &["2001:db8:1::2", "fe80::2 deprecated"],
-            "2001:db8:1::1",
-            "fe80::1",
-        ),
-        (
-            "§10.2.7 longest prefix",
-            &["2001:db8:1::2", "2001:db8:3f44::2", "fe80::2"],
-            "2001:db8:1::1",
-            "2001:db8:3ffe::1",
-        ),
-        (
-            "§10.2.8 matching label",
-            &["2002:c633:6401::2", "fe80::2"],
-            "2002:c633:6401::1",
-            "2001:db8:1::1",
-        ),
-        (
-            "§10.2.9 higher precedence",
-            &["2002:c633:6401::2", "2001:db8:1::2", "fe80::2"],
-            "2001:db8:1::1",
-            "2002:c633:6401::1",
-        ),
-        // One row a rule, for what the examples leave open.
-        (
-            "rule 1: no source",
-            &["192.0.2.9/24"],
-            "192.0.2.1",
-            "2001:db8::1",
-        ),
-        (
-            "rule 1: no route goes before scope",
-            &["fe80::2", "2001:db8::2"],
-            "2001:db8::1",
-            "fe80::1 noroute",
-        ),
-        (
-            "rule 2 before rule 3",
-            &["2001:db8:1::2 deprecated", "169.254.1.2/16"],
-            "2001:db8:1::1",
-            "198.51.100.1",
-        ),
-        (
-            "rule 3 before rule 5",
-            &["2002:1::2", "192.0.2.2/24"],
-            "192.0.2.1",
-            "2001:db8::1",
-        ),
-        (
-            "rule 3: deprecated source of the better family",
-            &["2001:db8::2 deprecated", "192.0.2.2/24"],
-            "192.0.2.1",
-            "2001:db8::1",
-        ),
-        (
-            "rule 5 before rule 6",
-            &["2002:1::2", "192.0.2.2/24"],
-            "192.0.2.1",
-            "2001:db8::1",
-        ),
-        (
-            "rule 6: teredo comes after IPv4",
-            &["2001::2/32", "192.0.2.2/24"],
-            "192.0.2.1",
-            "2001::1",
-        ),
-        (
-            "rule 6: unique local comes after IPv4",
-            &["fd00::2", "192.0.2.2/24"],
-            "192.0.2.1",
-            "fd00::1",
-        ),
-        (
-            "rule 7: native before virtual",
-            &["2001:db8:1::2/48", "2001:db8:2::2/48 virtual"],
-            "2001:db8:1::1",
-            "2001:db8:2::1",
-        ),
-        (
-            "rule 7 before rule 8",
-            &["2001:db8:1::2/48", "fe80::2 virtual"],
-            "2001:db8:1::1",
-            "fe80::1",
-        ),
-        (
-            "rule 8 before RTT",
-            &["2001:db8:1::2/48", "fe80::2"],
-            "fe80::1",
-            "2001:db8:1::1 rtt=1",
-        ),
-        (
-            "HEv3 §5.3: lower RTT",
-            &["2001:db8:1::2/48"],
-            "2001:db8:9::1 rtt=10",
-            "2001:db8:1::1 rtt=20",
-        ),
-        (
-            "HEv3 §5.3: measured before unmeasured",
-            &["2001:db8:1::2/48"],
-            "2001:db8:9::1 rtt=900",
-            "2001:db8:1::1",
-        ),
-        (
-            "HEv3 §5.3: RTT before use",
-            &["2001:db8:1::2/48"],
-            "2001:db8:1::1 rtt=10",
-            "2001:db8:1::2 rtt=20 used",
-        ),
-        (
-            "HEv3 §5.3: used before unused, before rule 9",
-            &["2001:db8:1::2/48"],
-            "2001:db8:9::1 used",
-            "2001:db8:1::1",
-        ),
-        (
-            "rule 9: for IPv4 too",
-            &["192.0.2.130/24"],
-            "192.0.2.129",
-            "192.0.9.1",
-        ),
-    ];
-    for (rule, sources, better, worse) in rows {
+    for (rule, sources, better, worse) in DESTINATIONS {
         let sources: Vec<Source> = sources.iter().map(|text| source(text)).collect();
         let better = Preference::of(&destination(better), &sources);
         let worse = Preference::of(&destination(worse), &sources);
@@ -372,3 +224,153 @@ fn common_prefixes_end_with_the_sources_prefix() {
         assert_eq!(common_prefix_len(&from, ip(to)), expected, "{from:?} {to}");
     }
 }
+
+/// Rule, sources, the better destination, the worse one.
+const DESTINATIONS: &[(&str, &[&str], &str, &str)] = &[
+    // The examples of §10.2, without home addresses.
+    (
+        "§10.2.1 matching scope",
+        &["2001:db8:1::2", "fe80::1", "169.254.13.78/16"],
+        "2001:db8:1::1",
+        "198.51.100.121",
+    ),
+    (
+        "§10.2.2 matching scope",
+        &["fe80::1", "198.51.100.117/24"],
+        "198.51.100.121",
+        "2001:db8:1::1",
+    ),
+    (
+        "§10.2.3 higher precedence",
+        &["2001:db8:1::2", "fe80::1", "10.1.2.4/24"],
+        "2001:db8:1::1",
+        "10.1.2.3",
+    ),
+    (
+        "§10.2.4 smaller scope",
+        &["2001:db8:1::2", "fe80::2"],
+        "fe80::1",
+        "2001:db8:1::1",
+    ),
+    (
+        "§10.2.6 deprecated source",
+        &["2001:db8:1::2", "fe80::2 deprecated"],
+        "2001:db8:1::1",
+        "fe80::1",
+    ),
+    (
+        "§10.2.7 longest prefix",
+        &["2001:db8:1::2", "2001:db8:3f44::2", "fe80::2"],
+        "2001:db8:1::1",
+        "2001:db8:3ffe::1",
+    ),
+    (
+        "§10.2.8 matching label",
+        &["2002:c633:6401::2", "fe80::2"],
+        "2002:c633:6401::1",
+        "2001:db8:1::1",
+    ),
+    (
+        "§10.2.9 higher precedence",
+        &["2002:c633:6401::2", "2001:db8:1::2", "fe80::2"],
+        "2001:db8:1::1",
+        "2002:c633:6401::1",
+    ),
+    // One row a rule, for what the examples leave open.
+    (
+        "rule 1: no source",
+        &["192.0.2.9/24"],
+        "192.0.2.1",
+        "2001:db8::1",
+    ),
+    (
+        "rule 1: no route goes before scope",
+        &["fe80::2", "2001:db8::2"],
+        "2001:db8::1",
+        "fe80::1 noroute",
+    ),
+    (
+        "rule 2 before rule 3",
+        &["2001:db8:1::2 deprecated", "169.254.1.2/16"],
+        "2001:db8:1::1",
+        "198.51.100.1",
+    ),
+    (
+        "rule 3 before rule 5",
+        &["2002:1::2", "192.0.2.2/24"],
+        "192.0.2.1",
+        "2001:db8::1",
+    ),
+    (
+        "rule 3: deprecated source of the better family",
+        &["2001:db8::2 deprecated", "192.0.2.2/24"],
+        "192.0.2.1",
+        "2001:db8::1",
+    ),
+    (
+        "rule 5 before rule 6",
+        &["2002:1::2", "192.0.2.2/24"],
+        "192.0.2.1",
+        "2001:db8::1",
+    ),
+    (
+        "rule 6: teredo comes after IPv4",
+        &["2001::2/32", "192.0.2.2/24"],
+        "192.0.2.1",
+        "2001::1",
+    ),
+    (
+        "rule 6: unique local comes after IPv4",
+        &["fd00::2", "192.0.2.2/24"],
+        "192.0.2.1",
+        "fd00::1",
+    ),
+    (
+        "rule 7: native before virtual",
+        &["2001:db8:1::2/48", "2001:db8:2::2/48 virtual"],
+        "2001:db8:1::1",
+        "2001:db8:2::1",
+    ),
+    (
+        "rule 7 before rule 8",
+        &["2001:db8:1::2/48", "fe80::2 virtual"],
+        "2001:db8:1::1",
+        "fe80::1",
+    ),
+    (
+        "rule 8 before RTT",
+        &["2001:db8:1::2/48", "fe80::2"],
+        "fe80::1",
+        "2001:db8:1::1 rtt=1",
+    ),
+    (
+        "HEv3 §5.3: lower RTT",
+        &["2001:db8:1::2/48"],
+        "2001:db8:9::1 rtt=10",
+        "2001:db8:1::1 rtt=20",
+    ),
+    (
+        "HEv3 §5.3: measured before unmeasured",
+        &["2001:db8:1::2/48"],
+        "2001:db8:9::1 rtt=900",
+        "2001:db8:1::1",
+    ),
+    (
+        "HEv3 §5.3: RTT before use",
+        &["2001:db8:1::2/48"],
+        "2001:db8:1::1 rtt=10",
+        "2001:db8:1::2 rtt=20 used",
+    ),
+    (
+        "HEv3 §5.3: used before unused, before rule 9",
+        &["2001:db8:1::2/48"],
+        "2001:db8:9::1 used",
+        "2001:db8:1::1",
+    ),
+    (
+        "rule 9: for IPv4 too",
+        &["192.0.2.130/24"],
+        "192.0.2.129",
+        "192.0.9.1",
+    ),
+];
