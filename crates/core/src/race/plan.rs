@@ -158,7 +158,7 @@ impl Planner<'_> {
             local,
         } = *end;
         let endpoint = &self.config.remotes[node.remote];
-        let bound = local.and_then(LocalEndpoint::ip);
+        let bound = local.and_then(LocalEndpoint::ip_address);
         let mut sources = sources_for(address, &choice.paths);
         if let Some(bound) = bound {
             sources.retain(|source| source.address.address == bound);
@@ -179,7 +179,7 @@ impl Planner<'_> {
             local: bound,
             // Port zero is one of the system's choice, as none is.
             local_port: local
-                .and_then(LocalEndpoint::port_number)
+                .and_then(LocalEndpoint::resolved_port)
                 .filter(|port| *port != 0),
             host_name: endpoint.host().map(str::to_owned),
             security: candidate.security.clone(),

@@ -9,7 +9,7 @@ use super::io::{Output, QueryId};
 use super::log::Log;
 use super::random::Random;
 use super::service::{self, Binding, without_final_dot};
-use crate::dns::{Answer, AnswerData, Question, RecordKind};
+use crate::dns::{Answer, AnswerData, Question, RecordKind, ServerRecord};
 use crate::endpoint::RemoteEndpoint;
 use crate::failure::{Failure, FailureKind, Origin};
 use crate::stack::WireProtocol;
@@ -462,7 +462,8 @@ impl Resolution {
                 }
             }
             AnswerData::Servers(records) => {
-                remote.take_servers(&records, random, asker);
+                let wire = asker.config.remotes[index].srv_wire();
+                remote.take_servers(&records, wire, random, asker);
                 if let Some(reason) = remote.refused.clone() {
                     let remote = index;
                     asker
@@ -534,7 +535,7 @@ impl Remote {
     fn new(endpoint: &RemoteEndpoint, config: &RaceConfig) -> Self {
         let mut remote = Remote {
             source: Source::Unusable,
-            port: endpoint.port_number(),
+            port: endpoint.resolved_port(),
             chain: Vec::new(),
             bindings: Vec::new(),
             is_service_known: false,
@@ -543,7 +544,7 @@ impl Remote {
         let srv = endpoint.srv_name();
         let has_srv = srv.is_some();
         // RFC 9622 §6.1: an address, once set, is the only one connected to.
-        if let Some(address) = endpoint.ip() {
+        if let Some(address) = endpoint.ip_address() {
             remote.source = Source::Literal(address);
         } else if let Some(host) = endpoint.host() {
             let service = if let Some(name) = srv {
@@ -562,7 +563,7 @@ impl Remote {
             return remote;
         }
         remote.is_service_known = remote.chain.is_empty();
-        if remote.port.is_none() && (!has_srv || endpoint.ip().is_some()) {
+        if remote.port.is_none() && (!has_srv || endpoint.ip_address().is_some()) {
             remote.source = Source::Unusable;
             remote.refused = Some("it has no port".to_owned());
         }
@@ -634,7 +635,8 @@ impl Remote {
 
     fn take_servers(
         &mut self,
-        records: &[crate::dns::ServerRecord],
+        records: &[ServerRecord],
+        wire: Option<WireProtocol>,
         random: &mut Random,
         asker: &mut Asker<'_>,
     ) {
@@ -645,13 +647,9 @@ impl Remote {
             self.refused = Some("its SRV record says that the service is not available".to_owned());
             return;
         }
-        let wire = match self.owner().split('.').nth(1) {
-            Some(label) if label.eq_ignore_ascii_case("_udp") => WireProtocol::Udp,
-            _ => WireProtocol::Tcp,
-        };
         let candidates = asker.config.candidates.iter().enumerate();
         let candidates = candidates
-            .filter(|(_, candidate)| candidate.wire == wire)
+            .filter(|(_, candidate)| Some(candidate.wire) == wire)
             .map(|(index, _)| index)
             .collect();
         self.bindings =

@@ -377,7 +377,7 @@ fn local(text: &str) -> LocalEndpoint {
         let (key, value) = word.split_once('=').unwrap();
         local = match key {
             "address" => {
-                let port = local.port_number();
+                let port = local.resolved_port();
                 let local = LocalEndpoint::address(value.parse::<IpAddr>().unwrap());
                 port.map_or(local.clone(), |port| local.port(port))
             }
