@@ -10,7 +10,7 @@ use portway_core::message::Message;
 use portway_core::plan::{Action, Plan};
 use portway_core::race::{Event, RaceConfig};
 use portway_transport::context::Context;
-use portway_transport::driver::{Record, run_race};
+use portway_transport::driver::{RaceRequest, Record, run_race};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Initiate {
         self
     }
 
-    /// Keeps everything that went into the race and came out, for [`Connection::recording`].
+    /// Keeps everything that went into the race and came out, for [`Connection::take_recording`].
     pub fn record(mut self) -> Self {
         self.record = Record::Yes;
         self
@@ -84,6 +84,11 @@ impl Initiate {
             .plan_in(&context, Action::Initiate)
             .map_err(EstablishmentError::Plan)?;
         let config = race_config(&context, &plan, self.timeout);
+        let request = RaceRequest {
+            config,
+            record: self.record,
+            choose_paths: Box::new(move |paths| plan.choose_paths(paths)),
+        };
         let connection = Connection::establishing_with(&context, &self.preconnection);
         if let Some(message) = self.first_message {
             connection
@@ -93,9 +98,8 @@ impl Initiate {
         Ok(Prepared {
             context,
             preconnection: Arc::new(self.preconnection),
-            config,
+            request,
             connection,
-            record: self.record,
             on_event: self.on_event,
         })
     }
@@ -118,9 +122,8 @@ impl IntoFuture for Initiate {
 struct Prepared {
     context: Context,
     preconnection: Arc<Preconnection>,
-    config: RaceConfig,
+    request: RaceRequest,
     connection: Connection,
-    record: Record,
     on_event: Option<EventSink>,
 }
 
@@ -130,22 +133,12 @@ impl Prepared {
         let Prepared {
             context,
             preconnection,
-            config,
+            request,
             connection,
-            record,
             on_event,
         } = self;
         drop(connection);
-        match race(
-            &context,
-            preconnection,
-            config,
-            record,
-            on_event,
-            &establishing,
-        )
-        .await
-        {
+        match race(&context, preconnection, request, on_event, &establishing).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 establishing.fail(error.failure(), error.report().cloned().map(Box::new));
@@ -166,8 +159,7 @@ impl Prepared {
 async fn race(
     context: &Context,
     preconnection: Arc<Preconnection>,
-    config: RaceConfig,
-    record: Record,
+    request: RaceRequest,
     mut on_event: Option<EventSink>,
     establishing: &Establishing,
 ) -> Result<(), EstablishmentError> {
@@ -181,7 +173,7 @@ async fn race(
         }
         establishing.tell(ConnectionEvent::Race(event.clone()));
     };
-    let outcome = run_race::<Opened, _, _>(context.environment(), config, record, dial, tell).await;
+    let outcome = run_race::<Opened, _, _>(context.environment(), request, dial, tell).await;
     match outcome {
         Ok(winner) => {
             context.learn(winner.learned);

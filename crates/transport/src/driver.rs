@@ -70,6 +70,16 @@ pub enum Record {
     Yes,
 }
 
+/// A race to be run.
+pub struct RaceRequest {
+    /// What the race is given.
+    pub config: RaceConfig,
+    /// Whether it is recorded.
+    pub record: Record,
+    /// Chooses the paths that may be used among those that there are after a change.
+    pub choose_paths: Box<dyn Fn(Vec<Path>) -> Vec<Path> + Send>,
+}
+
 /// Runs a race to its decision. `dial` starts the attempt for a leaf; `on_event` sees every
 /// decision as it is made.
 ///
@@ -79,16 +89,15 @@ pub enum Record {
 /// [`Lost`] when no leaf could be established.
 pub async fn run_race<T, D, E>(
     environment: &Arc<dyn Environment>,
-    config: RaceConfig,
-    record: Record,
+    request: RaceRequest,
     dial: D,
     on_event: E,
-) -> Result<Winner<T>, Lost>
+) -> Result<Winner<T>, Box<Lost>>
 where
     D: Fn(Leaf, ProgressSink) -> BoxFuture<Result<T, Failure>>,
     E: FnMut(&Event),
 {
-    let mut runner = Runner::new(environment.clone(), config, record, dial, on_event);
+    let mut runner = Runner::new(environment.clone(), request, dial, on_event);
     let outcome = poll_fn(|context| runner.poll_decided(context)).await;
     runner.conclude(outcome)
 }
@@ -145,6 +154,7 @@ struct Runner<T, D, E> {
     progressed: Arc<Mutex<Vec<(AttemptId, Progress)>>>,
     timer: Box<dyn Timer>,
     known_paths: Vec<Path>,
+    choose_paths: Box<dyn Fn(Vec<Path>) -> Vec<Path> + Send>,
     paths: Option<BoxFuture<Vec<Path>>>,
 }
 
@@ -165,15 +175,14 @@ where
     D: Fn(Leaf, ProgressSink) -> BoxFuture<Result<T, Failure>>,
     E: FnMut(&Event),
 {
-    fn new(
-        environment: Arc<dyn Environment>,
-        config: RaceConfig,
-        record: Record,
-        dial: D,
-        on_event: E,
-    ) -> Self {
+    fn new(environment: Arc<dyn Environment>, request: RaceRequest, dial: D, on_event: E) -> Self {
+        let RaceRequest {
+            config,
+            record,
+            choose_paths,
+        } = request;
         let timer = environment.timer();
-        let known_paths = config.paths.clone();
+        let known_paths = environment.paths();
         let race = match record {
             Record::Yes => Machine::Recorded(Box::new(Recorder::new(environment.now(), config))),
             Record::No => Machine::Plain(Box::new(Race::new(environment.now(), config))),
@@ -187,6 +196,7 @@ where
             progressed: Arc::default(),
             timer,
             known_paths,
+            choose_paths,
             paths: None,
             environment,
         }
@@ -339,7 +349,8 @@ where
             Poll::Ready(paths) => {
                 self.paths = None;
                 self.known_paths.clone_from(&paths);
-                self.input(Input::PathsChanged(paths));
+                let chosen = (self.choose_paths)(paths);
+                self.input(Input::PathsChanged(chosen));
                 true
             }
         }
@@ -356,7 +367,7 @@ where
         }
     }
 
-    fn conclude(mut self, outcome: Outcome<T>) -> Result<Winner<T>, Lost> {
+    fn conclude(mut self, outcome: Outcome<T>) -> Result<Winner<T>, Box<Lost>> {
         let report = Box::new(self.race.race().report());
         let learned = self.race.race().learned().clone();
         if matches!(outcome, Outcome::Won(..)) {
@@ -374,12 +385,12 @@ where
                 recording,
                 learned,
             }),
-            Outcome::Lost(failure) => Err(Lost {
+            Outcome::Lost(failure) => Err(Box::new(Lost {
                 failure,
                 report,
                 recording,
                 learned,
-            }),
+            })),
         }
     }
 
