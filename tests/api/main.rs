@@ -2,4 +2,6 @@
 
 mod support;
 
+mod datagrams;
 mod echo;
+mod properties;

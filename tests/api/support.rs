@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Security parameters of a server and of a client that trusts it, for `localhost`.
-pub fn tls_pair() -> (Security, Security) {
+pub(crate) fn tls_pair() -> (Security, Security) {
     let identity = self_signed(&["localhost".to_owned()]).expect("an identity");
     let roots = vec![identity.chain[0].clone()];
     let server = Security::tls().with_identity(Arc::new(identity));
@@ -20,17 +20,17 @@ pub fn tls_pair() -> (Security, Security) {
     (server, client)
 }
 
-pub fn loopback() -> IpAddr {
+pub(crate) fn loopback() -> IpAddr {
     Ipv4Addr::LOCALHOST.into()
 }
 
 /// Length-prefixed messages over a byte stream.
-pub fn framed(security: Security) -> Preconnection {
+pub(crate) fn framed(security: Security) -> Preconnection {
     Preconnection::new(security).framer(LengthPrefixed::u32())
 }
 
 /// Messages that UDP may carry.
-pub fn datagrams() -> Preconnection {
+pub(crate) fn datagrams() -> Preconnection {
     Preconnection::new(Security::disabled())
         .properties(
             TransportProperties::unreliable_datagram().prohibit(SelectionProperty::Reliability),
@@ -38,7 +38,7 @@ pub fn datagrams() -> Preconnection {
         .message_defaults(MessageProperties::new().with_safely_replayable(true))
 }
 
-pub async fn listen(preconnection: &Preconnection) -> (Listener, SocketAddr) {
+pub(crate) async fn listen(preconnection: &Preconnection) -> (Listener, SocketAddr) {
     let local = LocalEndpoint::address(loopback());
     let listener = preconnection
         .clone()
@@ -51,7 +51,10 @@ pub async fn listen(preconnection: &Preconnection) -> (Listener, SocketAddr) {
 }
 
 /// A connected pair: the client's side first.
-pub async fn pair(server: &Preconnection, client: &Preconnection) -> (Connection, Connection) {
+pub(crate) async fn pair(
+    server: &Preconnection,
+    client: &Preconnection,
+) -> (Connection, Connection) {
     let (mut listener, address) = listen(server).await;
     let client = client.clone().remote(RemoteEndpoint::from(address));
     let (initiated, accepted) = tokio::join!(client.initiate().into_future(), listener.accept());

@@ -49,6 +49,7 @@ pub(crate) struct Group {
 
 /// What is seldom needed.
 pub(super) struct Details {
+    pub(super) action: Action,
     pub(super) selection: TransportProperties,
     pub(super) properties: ConnectionProperties,
     pub(super) message_defaults: Option<MessageProperties>,
@@ -94,12 +95,12 @@ pub(super) enum Writer {
 }
 
 impl Group {
-    pub(super) fn new(preconnection: &Preconnection) -> Self {
+    pub(super) fn new(preconnection: &Preconnection, action: Action) -> Self {
         let limits = preconnection.limits.clone();
         let queue = QueueLimits::new(limits.send_queue_bytes, limits.send_queue_messages);
-        let defaults = preconnection.message_defaults.or(&preconnection
-            .properties
-            .message_properties(Action::Initiate));
+        let defaults = preconnection
+            .message_defaults
+            .or(&preconnection.properties.message_properties(action));
         Group {
             state: ConnectionState::Establishing,
             link: None,
@@ -116,6 +117,7 @@ impl Group {
             events: EventHub::default(),
             ending: None,
             details: Box::new(Details {
+                action,
                 selection: preconnection.properties.clone(),
                 properties: preconnection.properties.connection_properties(),
                 message_defaults: (defaults != MessageProperties::new()).then_some(defaults),

@@ -33,7 +33,7 @@ pub(crate) use shared::Establishing;
 
 use crate::event::Events;
 use crate::preconnection::Preconnection;
-use portway_core::property::ConnectionState;
+use portway_core::property::{Action, ConnectionState};
 use portway_transport::context::Context;
 use shared::Shared;
 use std::fmt;
@@ -62,7 +62,7 @@ impl Drop for Handle {
 
 impl Connection {
     pub(crate) fn establishing_with(context: &Context, preconnection: &Preconnection) -> Self {
-        Connection::of(Shared::new(context, preconnection))
+        Connection::of(Shared::new(context, preconnection, Action::Initiate))
     }
 
     pub(crate) fn accepted(
@@ -70,7 +70,7 @@ impl Connection {
         preconnection: &Preconnection,
         link: LinkStart,
     ) -> Self {
-        let shared = Shared::new(context, preconnection);
+        let shared = Shared::new(context, preconnection, Action::Listen);
         shared.install(link, None, None);
         Connection::of(shared)
     }

@@ -8,35 +8,49 @@ use super::link::Link;
 use crate::error::SendError;
 use crate::options::tcp_options;
 use portway_core::message::Message;
+use portway_core::path::Path;
 use portway_core::property::{
-    ConnectionProperties, Effect, Property, PropertyError, PropertyValue, SelectionProperty,
+    Effect, Property, PropertyClass, PropertyError, PropertyValue, SpecialValue,
 };
+use portway_core::stack::{InUse, Moment};
+use portway_transport::environment::TcpOptions;
 use std::time::Duration;
 
 impl Connection {
-    /// The value of a connection property, or of a selection property as it was asked for.
+    /// The value of a property. A connection property gives what was set or its default; a
+    /// selection property gives what was asked for before there is a stack, and then, as a
+    /// boolean, whether the stack and path in use really provide it (RFC 9622 §8).
     ///
     /// # Errors
     /// There is no such property.
     pub fn get(&self, name: &str) -> Result<Option<PropertyValue>, PropertyError> {
-        let group = self.shared().lock();
-        match group.details.properties.get(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(_) => group.details.selection.get(name),
+        let property: Property = name.parse()?;
+        let shared = self.shared();
+        let group = shared.lock();
+        if property.class() != PropertyClass::Selection {
+            return match group.details.properties.get(property) {
+                Ok(value) => Ok(Some(value)),
+                Err(_) => group.details.selection.get(property),
+            };
         }
-    }
-
-    /// Whether the stack in use really provides a selection property (RFC 9622 §8); `None`
-    /// before there is a stack.
-    pub fn provides(&self, property: SelectionProperty) -> Option<bool> {
-        let group = self.shared().lock();
-        let stack = group.details.stack.as_ref()?;
-        let descriptor = self.shared().context.stack(stack)?;
-        let wish = group
+        let stack = group
             .details
-            .selection
-            .preference(property, portway_core::property::Action::Initiate);
-        Some(descriptor.provides(property).is_provided_at(wish))
+            .stack
+            .as_ref()
+            .and_then(|stack| shared.context.stack(stack));
+        let Some(stack) = stack else {
+            return group.details.selection.get(property);
+        };
+        let local = group.link.as_ref().map(|link| link.local_address().ip());
+        let paths = shared.context.environment().paths();
+        let has_local = |path: &&Path| path.addresses.iter().any(|a| Some(a.address) == local);
+        let in_use = InUse {
+            stack,
+            path: paths.iter().find(has_local),
+            local,
+            has_framer: !group.pipeline.is_empty(),
+        };
+        Ok(in_use.selected(property, &group.details.selection, group.details.action))
     }
 
     /// Changes a connection property and says what that did. A property that cannot be set on
@@ -50,115 +64,56 @@ impl Connection {
         name: &str,
         value: impl Into<PropertyValue>,
     ) -> Result<Effect, PropertyError> {
-        let mut group = self.shared().lock();
+        let shared = self.shared();
+        let mut group = shared.lock();
         let property = group.details.properties.set(name, value)?;
-        Ok(apply(&mut group, property))
+        let value = group.details.properties.get(property)?;
+        let stack = group
+            .details
+            .stack
+            .as_ref()
+            .and_then(|stack| shared.context.stack(stack));
+        let Some(stack) = stack else {
+            return Ok(Effect::emulated(
+                "it takes effect when the connection is established",
+            ));
+        };
+        let effect = stack.effect_of(property, &value, Moment::Established);
+        match effect.is_effective() {
+            true => Ok(carry_out(&mut group, property, &value).unwrap_or(effect)),
+            false => Ok(effect),
+        }
     }
 }
 
-/// Carries a changed property out.
-fn apply(group: &mut Group, property: Property) -> Effect {
+/// Does on the socket what a changed property asks for; `Some` when that is not what the stack's
+/// descriptor says.
+fn carry_out(group: &mut Group, property: Property, value: &PropertyValue) -> Option<Effect> {
+    let Some(Link::Bytes(link)) = &group.link else {
+        return None;
+    };
     let properties = &group.details.properties;
+    let all = tcp_options(properties);
+    let mut changed = TcpOptions::default();
     match property {
-        Property::ConnTimeout => conn_timeout(group),
-        Property::KeepAliveTimeout => keep_alive(group),
-        Property::ConnCapacityProfile => socket_options(group, properties.clone()),
-        Property::ConnPriority => Effect::ignored(
-            "this connection shares its transport with no other, so nothing competes with it",
-        ),
-        Property::TcpUserTimeoutValue | Property::TcpUserTimeoutEnabled => user_timeout(group),
-        Property::TcpUserTimeoutChangeable => {
-            Effect::ignored("the system does not take the peer's user timeout option into account")
+        Property::ConnTimeout => {
+            changed.user_timeout = Some(all.user_timeout.flatten());
+            // What the time-out is decides whether keep-alives make sense.
+            changed.keep_alive = Some(all.keep_alive.flatten());
         }
-        Property::ConnScheduler => {
-            Effect::ignored("a group of one connection has nothing to schedule")
+        Property::KeepAliveTimeout => changed.keep_alive = Some(all.keep_alive.flatten()),
+        Property::ConnCapacityProfile => {
+            changed.no_delay = all.no_delay;
+            changed.dscp = Some(all.dscp.unwrap_or(0));
         }
-        Property::IsolateSession => {
-            Effect::ignored("isolation is decided before establishment, by the context")
-        }
-        _ => Effect::ignored("no stack of this version acts on it"),
+        _ => return None,
     }
-}
-
-fn conn_timeout(group: &mut Group) -> Effect {
-    match &group.link {
-        Some(Link::Bytes(link)) => {
-            let mut options = portway_transport::environment::TcpOptions::default();
-            options.user_timeout = Some(group.details.properties.conn_timeout());
-            applied(link.socket.set_options(&options))
-        }
-        Some(Link::Datagrams(_)) => Effect::ignored("UDP acknowledges nothing"),
-        None => Effect::emulated("taken into account when the connection is established"),
+    if let Err(error) = link.socket.set_options(&changed) {
+        return Some(Effect::ignored(format!("the system refused it: {error}")));
     }
-}
-
-fn keep_alive(group: &mut Group) -> Effect {
-    let properties = &group.details.properties;
-    let interval = properties.keep_alive_timeout();
-    // RFC 9622 §8.1.4: probes that come later than the abort are of no use.
-    let is_useless = matches!(
-        (interval, properties.conn_timeout()),
-        (Some(interval), Some(timeout)) if interval > timeout
-    );
-    match &group.link {
-        Some(Link::Bytes(link)) => {
-            let mut options = portway_transport::environment::TcpOptions::default();
-            options.keep_alive = Some(interval.filter(|_| !is_useless));
-            let effect = applied(link.socket.set_options(&options));
-            match (is_useless, effect) {
-                (true, Effect::Applied) => {
-                    Effect::emulated("keep-alives are off, as connTimeout ends sooner")
-                }
-                (_, effect) => effect,
-            }
-        }
-        Some(Link::Datagrams(_)) => Effect::ignored("UDP has no keep-alives"),
-        None => Effect::emulated("taken into account when the connection is established"),
-    }
-}
-
-fn user_timeout(group: &mut Group) -> Effect {
-    let properties = &group.details.properties;
-    let value = properties
-        .tcp_user_timeout_value()
-        .filter(|_| properties.tcp_user_timeout_enabled());
-    match &group.link {
-        Some(Link::Bytes(link)) => {
-            let mut options = portway_transport::environment::TcpOptions::default();
-            options.user_timeout = Some(value.or(properties.conn_timeout()));
-            match applied(link.socket.set_options(&options)) {
-                Effect::Applied => Effect::emulated(
-                    "the timeout holds here; this system does not advertise it to the peer",
-                ),
-                other => other,
-            }
-        }
-        Some(Link::Datagrams(_)) => Effect::ignored("the stack is not TCP"),
-        None => Effect::emulated("taken into account when the connection is established"),
-    }
-}
-
-fn socket_options(group: &mut Group, properties: ConnectionProperties) -> Effect {
-    match &group.link {
-        Some(Link::Bytes(link)) => {
-            let mut options = tcp_options(&properties);
-            options.keep_alive = None;
-            options.user_timeout = None;
-            options.dscp.get_or_insert(0);
-            applied(link.socket.set_options(&options))
-        }
-        Some(Link::Datagrams(_)) => {
-            Effect::ignored("the code point of a UDP socket is set when it is opened")
-        }
-        None => Effect::emulated("taken into account when the connection is established"),
-    }
-}
-
-fn applied(result: std::io::Result<()>) -> Effect {
-    match result {
-        Ok(()) => Effect::Applied,
-        Err(error) => Effect::ignored(format!("the system refused it: {error}")),
-    }
+    let is_wanted = *value != PropertyValue::Special(SpecialValue::Disabled);
+    (property == Property::KeepAliveTimeout && is_wanted && all.keep_alive.is_none())
+        .then(|| Effect::emulated("keep-alives are off, as connTimeout ends the wait sooner"))
 }
 
 /// Refuses a message whose properties contradict the connection (RFC 9622 §9.1.3).

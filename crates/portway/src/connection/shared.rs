@@ -5,7 +5,7 @@ use super::link::LinkStart;
 use super::writer;
 use crate::event::ConnectionEvent;
 use crate::preconnection::Preconnection;
-use portway_core::property::ConnectionState;
+use portway_core::property::{Action, ConnectionState};
 use portway_core::race::{Recording, Report};
 use portway_core::{Failure, FailureKind, Origin, Time};
 use portway_transport::context::Context;
@@ -24,10 +24,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(context: &Context, preconnection: &Preconnection) -> Arc<Self> {
+    pub(super) fn new(
+        context: &Context,
+        preconnection: &Preconnection,
+        action: Action,
+    ) -> Arc<Self> {
         Arc::new(Shared {
             context: context.clone(),
-            group: Mutex::new(Group::new(preconnection)),
+            group: Mutex::new(Group::new(preconnection, action)),
             receive_turn: Semaphore::new(1),
             abandoned: watch::Sender::new(()),
         })
