@@ -158,6 +158,10 @@ impl EventHub {
         Events { queue }
     }
 
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.queues.iter().any(|queue| queue.strong_count() > 0)
+    }
+
     pub(crate) fn emit(&mut self, event: ConnectionEvent) {
         if self.last.is_some() {
             return;

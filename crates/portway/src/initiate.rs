@@ -2,7 +2,6 @@
 
 use crate::connection::{Connection, Establishing};
 use crate::error::EstablishmentError;
-use crate::event::ConnectionEvent;
 use crate::open::{Opened, open};
 use crate::preconnection::Preconnection;
 use portway_core::RemoteEndpoint;
@@ -171,7 +170,7 @@ async fn race(
         if let Some(sink) = &mut on_event {
             sink(event);
         }
-        establishing.tell(ConnectionEvent::Race(event.clone()));
+        establishing.tell(event);
     };
     let outcome = run_race::<Opened, _, _>(context.environment(), request, dial, tell).await;
     match outcome {

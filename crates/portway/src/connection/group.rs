@@ -138,6 +138,10 @@ impl Group {
         self.events.subscribe()
     }
 
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.events.has_listeners()
+    }
+
     pub(crate) fn emit(&mut self, event: ConnectionEvent) {
         self.events.emit(event);
     }

@@ -6,7 +6,7 @@ use super::writer;
 use crate::event::ConnectionEvent;
 use crate::preconnection::Preconnection;
 use portway_core::property::{Action, ConnectionState};
-use portway_core::race::{Recording, Report};
+use portway_core::race::{Event, EventKind, Recording, Report};
 use portway_core::{Failure, FailureKind, Origin, Time};
 use portway_transport::context::Context;
 use std::future::poll_fn;
@@ -120,10 +120,19 @@ impl Establishing {
         while abandoned.changed().await.is_ok() {}
     }
 
-    pub(crate) fn tell(&self, event: ConnectionEvent) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.lock().emit(event);
+    /// Passes a decision of the race on to whoever listens.
+    pub(crate) fn tell(&self, event: &Event) {
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        let mut group = shared.lock();
+        if !group.has_listeners() {
+            return;
         }
+        if let EventKind::Waiting { reason } = &event.kind {
+            group.emit(ConnectionEvent::Waiting(reason.clone()));
+        }
+        group.emit(ConnectionEvent::Race(event.clone()));
     }
 
     pub(crate) fn finish(
