@@ -4,4 +4,5 @@ mod support;
 
 mod datagrams;
 mod echo;
+mod names;
 mod properties;

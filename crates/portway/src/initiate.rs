@@ -216,6 +216,7 @@ pub(crate) fn race_config(context: &Context, plan: &Plan, timeout: Option<Durati
         history: context.history().clone(),
         seed: u64::from_le_bytes(seed),
         may_mix_security: plan.may_mix_security(),
+        families: context.families(),
         ..RaceConfig::default()
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::environment::Environment;
 use crate::tls::TlsEngine;
-use portway_core::race::{History, Limits, Timing};
+use portway_core::race::{FamilyPolicy, History, Limits, Timing};
 use portway_core::stack::{StackDescriptor, StackId};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,7 @@ struct Shared {
     stacks: Vec<StackDescriptor>,
     timing: Timing,
     limits: Limits,
+    families: FamilyPolicy,
     history: Mutex<History>,
 }
 
@@ -37,6 +38,7 @@ impl Context {
             stacks: StackDescriptor::builtin(),
             timing: Timing::default(),
             limits: Limits::default(),
+            families: FamilyPolicy::default(),
         }
     }
 
@@ -71,6 +73,11 @@ impl Context {
     /// The bounds of candidate trees.
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// For which address families names are resolved.
+    pub fn families(&self) -> FamilyPolicy {
+        self.shared.families
     }
 
     /// What earlier races learned of addresses.
@@ -115,6 +122,7 @@ pub struct ContextBuilder {
     stacks: Vec<StackDescriptor>,
     timing: Timing,
     limits: Limits,
+    families: FamilyPolicy,
 }
 
 impl ContextBuilder {
@@ -139,6 +147,13 @@ impl ContextBuilder {
         self
     }
 
+    /// Sets for which address families names are resolved.
+    #[must_use]
+    pub fn families(mut self, families: FamilyPolicy) -> Self {
+        self.families = families;
+        self
+    }
+
     /// The context.
     pub fn build(self) -> Context {
         Context {
@@ -148,6 +163,7 @@ impl ContextBuilder {
                 stacks: self.stacks,
                 timing: self.timing,
                 limits: self.limits,
+                families: self.families,
                 history: Mutex::new(History::default()),
             }),
         }

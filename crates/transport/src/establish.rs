@@ -15,7 +15,7 @@ use portway_core::stack::WireProtocol;
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters};
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::Poll;
 
 /// Connects, protects and hands over one leaf.
@@ -64,7 +64,7 @@ async fn tcp(
     progress: Option<&ProgressSink>,
 ) -> Result<Established, Failure> {
     let mut request = TcpConnect::to(leaf.remote);
-    request.local = leaf.local.map(|address| SocketAddr::new(address, 0));
+    request.local = local_of(&leaf);
     request.path = leaf.path;
     request.options = options.clone();
     let socket = context
@@ -101,8 +101,8 @@ async fn tcp(
 
 fn udp(context: &Context, leaf: Leaf, options: &TcpOptions) -> Result<Established, Failure> {
     let mut request = UdpBind::to(leaf.remote);
-    if let Some(address) = leaf.local {
-        request.local.set_ip(address);
+    if let Some(local) = local_of(&leaf) {
+        request.local = local;
     }
     request.path = leaf.path;
     request.dscp = options.dscp;
@@ -118,6 +118,21 @@ fn udp(context: &Context, leaf: Leaf, options: &TcpOptions) -> Result<Establishe
         protection: None,
         leaf,
     })
+}
+
+/// The address and port to bind, when either was fixed.
+fn local_of(leaf: &Leaf) -> Option<SocketAddr> {
+    if leaf.local.is_none() && leaf.local_port.is_none() {
+        return None;
+    }
+    let any = match leaf.remote.ip() {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    Some(SocketAddr::new(
+        leaf.local.unwrap_or(any),
+        leaf.local_port.unwrap_or(0),
+    ))
 }
 
 /// Drives a layer's handshake over a socket until it is ready and its last flight is written.
