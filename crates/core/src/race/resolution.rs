@@ -276,18 +276,20 @@ impl Resolution {
         {
             names.push(state.alias_tail().unwrap_or(host));
         }
-        let has_preferred = services.iter().any(|service| {
-            names.contains(&service.target.as_str())
-                && service
-                    .addresses
-                    .iter()
-                    .any(|address| address.is_ipv4() == families.prefers_ipv4)
-        });
+        let mut first = services
+            .iter()
+            .filter(|service| names.contains(&service.target.as_str()))
+            .flat_map(|service| &service.addresses)
+            .peekable();
+        let has_first = first.peek().is_some();
+        let has_preferred = first.any(|address| address.is_ipv4() == families.prefers_ipv4);
+        let awaits = |kind| names.iter().any(|name| self.awaits(name, kind));
+        // Addresses of the authority alone do not start it before the services' own are known.
+        let awaits_first = !has_first && (awaits(RecordKind::Aaaa) || awaits(RecordKind::A));
         Readiness {
             is_literal: matches!(state.source, Source::Literal(_)),
             has_addresses: services.iter().any(|service| !service.addresses.is_empty()),
-            has_preferred_answer: has_preferred
-                || !names.iter().any(|name| self.awaits(name, kind)),
+            has_preferred_answer: has_preferred || !(awaits(kind) || awaits_first),
             has_service_information: state.is_service_known,
         }
     }

@@ -1,0 +1,7 @@
+//! The whole stack on the simulated network: virtual time, scripted names, seeds that are printed.
+//!
+//! `PORTWAY_SEED=n` runs the randomised tests with this seed only, `PORTWAY_LONG=1` with many
+//! more seeds.
+
+mod race;
+mod support;
