@@ -163,10 +163,14 @@ fn service_record_sets_target_port_and_alpn() {
     let mut record = binding(1, "other.example");
     record.port = Some(8443);
     record.alpn = vec![b"h2".to_vec()];
-    record.no_default_alpn = true;
-    dns.answer(NAME, RecordKind::Https, ms(5), vec![record]);
+    let mut foreign = binding(1, "foreign.example");
+    foreign.alpn = vec![b"unheard-of".to_vec()];
+    foreign.no_default_alpn = true;
+    record.priority = 2;
+    dns.answer(NAME, RecordKind::Https, ms(5), vec![foreign, record]);
+    dns.zone("foreign.example", &[V6]);
     dns.zone("other.example", &[V4]);
-    let server = Preconnection::new(server_tls().with_alpn(["http/1.1", "h2"]))
+    let server = Preconnection::new(server_tls().with_alpn(["h2", "http/1.1"]))
         .context(&net.at_server)
         .local(LocalEndpoint::any().port(8443));
     let _listener = net.listen_with(&server);
@@ -174,7 +178,11 @@ fn service_record_sets_target_port_and_alpn() {
         .context(&net.at_client)
         .remote(RemoteEndpoint::host_name(NAME).service("https"));
     let raced = net.race(&to);
-    assert_eq!(raced.story(), ["10 tls 198.18.0.2:8443 won"]);
+    assert_eq!(
+        raced.story(),
+        ["10 tls 198.18.0.2:8443 won"],
+        "neither the name's own addresses nor the record of a protocol that we lack come first"
+    );
     let protection = raced.connection().info().protection.expect("protected");
     assert_eq!(protection.alpn.as_deref(), Some(&b"h2"[..]));
     assert_eq!(
