@@ -1,7 +1,10 @@
 //! Messages there and back over each stack.
 
 use crate::support::{framed, pair, tls_pair};
-use portway::{Completion, ReceiveError, Security, StackId};
+use portway::{
+    Completion, MessageContext, Preconnection, ReceiveError, RemoteEndpoint, Security, StackId,
+};
+use std::time::Duration;
 
 #[tokio::test]
 async fn framed_messages_keep_their_boundaries_over_tcp() {
@@ -39,4 +42,19 @@ async fn a_mebibyte_crosses_tls_both_ways() {
     client.close().await.expect("acknowledged");
     assert_eq!(server.receive().await, Err(ReceiveError::Finished));
     server.close().await.expect("acknowledged");
+}
+
+#[tokio::test]
+async fn a_message_expires_while_the_connection_is_being_established() {
+    let (listener, address) = crate::support::listen(&framed(Security::disabled())).await;
+    let remote = RemoteEndpoint::from(address);
+    // A listener that does not speak TLS keeps the handshake waiting.
+    let connection = Preconnection::new(Security::tls())
+        .remote(remote)
+        .background()
+        .expect("a plan");
+    let context = MessageContext::new().with_lifetime(Duration::from_millis(1));
+    let receipt = connection.send(("late", context)).await.expect("accepted");
+    assert_eq!(receipt.await, Completion::Expired);
+    drop(listener);
 }

@@ -33,8 +33,7 @@ pub(crate) struct Group {
     pub(super) outbound: Outbound,
     pub(super) sending: Sending,
     pub(super) writer: Writer,
-    /// The writer's task exists, whatever it does.
-    pub(super) has_writer_task: bool,
+    pub(super) writer_task: WriterTask,
     /// Nobody holds a handle any more.
     is_orphaned: bool,
     /// Everything but the last words was acknowledged when they were said.
@@ -84,14 +83,31 @@ pub(super) enum Sending {
     Shut,
 }
 
-/// The task that writes when the carrier was full.
+/// Who may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writer {
-    /// It is not there, or about to park.
-    Resting,
-    /// It has nothing to do and waits to be woken.
-    Parked(Waker),
-    /// It holds the writer token: nobody else writes.
-    Working,
+    /// Whoever has something to write.
+    Anybody,
+    /// The writer's task holds the token.
+    Task,
+}
+
+/// What the group knows of its writer's task.
+#[derive(Default)]
+pub(super) struct WriterTask {
+    pub(super) exists: bool,
+    /// Wakes it when it has work, an earlier message to expire, or nothing more to wait for.
+    pub(super) waker: Option<Waker>,
+    /// When it wakes by itself.
+    pub(super) armed_for: Option<Time>,
+}
+
+impl WriterTask {
+    pub(super) fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
 }
 
 impl Group {
@@ -108,8 +124,8 @@ impl Group {
             inbound: Inbound::unconnected(),
             outbound: Outbound::new(queue),
             sending: Sending::Open,
-            writer: Writer::Resting,
-            has_writer_task: false,
+            writer: Writer::Anybody,
+            writer_task: WriterTask::default(),
             is_orphaned: false,
             is_delivered: false,
             has_closer: false,
@@ -287,13 +303,12 @@ impl Group {
 
     /// Whether the caller may write: the writer token is free and nothing holds writes back.
     fn may_write(&self) -> bool {
-        matches!(self.writer, Writer::Resting | Writer::Parked(_))
-            && matches!(self.sending, Sending::Open)
+        self.writer == Writer::Anybody && self.sending == Sending::Open
     }
 
     /// Writes what can be written, unless the writer's task does.
     pub(super) fn pump(&mut self, now: Time) {
-        if !matches!(self.writer, Writer::Working) {
+        if self.writer == Writer::Anybody {
             self.write(now);
         }
     }
@@ -340,18 +355,23 @@ impl Group {
         Ok(flushed)
     }
 
+    /// Expires what is due, whoever may write.
+    pub(super) fn expire(&mut self, now: Time) {
+        self.outbound.queue.expire(now);
+        if self.outbound.complete() {
+            self.wake_waiters();
+        }
+    }
+
     /// Hands the writer token to the task, which whoever holds the `Shared` starts.
     fn is_blocked(&mut self) {
-        if let Writer::Parked(waker) = std::mem::replace(&mut self.writer, Writer::Working) {
-            waker.wake();
-        }
+        self.writer = Writer::Task;
+        self.writer_task.wake();
     }
 
     /// The writer's task has nothing left to do.
     pub(super) fn rest_writer(&mut self) {
-        if matches!(self.writer, Writer::Working) {
-            self.writer = Writer::Resting;
-        }
+        self.writer = Writer::Anybody;
     }
 
     pub(super) fn is_flushed(&self) -> bool {
@@ -450,9 +470,8 @@ impl Group {
         });
         self.ending = Some(Box::new(ending));
         self.link = None;
-        if let Writer::Parked(waker) = std::mem::replace(&mut self.writer, Writer::Resting) {
-            waker.wake();
-        }
+        self.writer = Writer::Anybody;
+        self.writer_task.wake();
         self.wake_waiters();
     }
 
@@ -539,9 +558,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Writer::Parked(waker) = std::mem::replace(&mut self.writer, Writer::Resting) {
-            waker.wake();
-        }
+        self.writer_task.wake();
     }
 }
 

@@ -1,4 +1,5 @@
-//! The task of a group that writes when the carrier was full, the only one that waits for it.
+//! The task of a group that writes when the carrier was full, the only one that waits for it,
+//! and that tells of messages whose lifetime ends while they wait.
 //!
 //! Invariant: the task keeps the connection alive only while something accepted is not written,
 //! so nothing accepted is lost and nothing idle is held.
@@ -11,39 +12,70 @@ use portway_core::property::ConnectionState;
 use portway_transport::environment::Timer;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-/// Starts the task if the carrier blocks and there is none.
+/// Starts the task, or wakes it, if the carrier blocks or a queued message can expire.
 pub(super) fn start_if_needed(shared: &Arc<Shared>, group: &mut Group) {
-    if !matches!(group.writer, Writer::Working) || group.has_writer_task {
+    let next_expiry = group.outbound.queue.next_expiry();
+    if group.writer == Writer::Anybody && next_expiry.is_none() {
         return;
     }
-    group.has_writer_task = true;
+    if group.writer_task.exists {
+        let armed_for = group.writer_task.armed_for;
+        if next_expiry.is_some_and(|next| armed_for.is_none_or(|armed| next < armed)) {
+            group.writer_task.wake();
+        }
+        return;
+    }
+    group.writer_task.exists = true;
     let weak = Arc::downgrade(shared);
     let environment = shared.context.environment();
     environment.spawn(Box::pin(run(weak, environment.timer())));
 }
 
 async fn run(weak: Weak<Shared>, mut timer: Box<dyn Timer>) {
-    while let Some(shared) = poll_fn(|context| poll_parked(&weak, context)).await {
+    while let Some(shared) = poll_fn(|context| poll_parked(&weak, &mut *timer, context)).await {
         poll_fn(|context| poll_writing(&shared, &mut *timer, context)).await;
     }
 }
 
 /// Waits for work; `None` when the connection is gone or at its end.
-fn poll_parked(weak: &Weak<Shared>, context: &mut Context<'_>) -> Poll<Option<Arc<Shared>>> {
-    let Some(shared) = weak.upgrade() else {
-        return Poll::Ready(None);
-    };
-    let mut group = shared.lock();
-    if group.state() == ConnectionState::Closed {
-        return Poll::Ready(None);
+fn poll_parked(
+    weak: &Weak<Shared>,
+    timer: &mut dyn Timer,
+    context: &mut Context<'_>,
+) -> Poll<Option<Arc<Shared>>> {
+    loop {
+        let Some(shared) = weak.upgrade() else {
+            return Poll::Ready(None);
+        };
+        let mut group = shared.lock();
+        if group.state() == ConnectionState::Closed {
+            return Poll::Ready(None);
+        }
+        if group.writer == Writer::Task {
+            drop(group);
+            return Poll::Ready(Some(shared));
+        }
+        ready!(poll_expiry(&shared, &mut group, timer, context));
     }
-    if matches!(group.writer, Writer::Working) {
-        drop(group);
-        return Poll::Ready(Some(shared));
+}
+
+/// Expires what is due; ready when something was, and else waits for the next.
+fn poll_expiry(
+    shared: &Shared,
+    group: &mut Group,
+    timer: &mut dyn Timer,
+    context: &mut Context<'_>,
+) -> Poll<()> {
+    let next_expiry = group.outbound.queue.next_expiry();
+    timer.reset(next_expiry);
+    if timer.poll_expired(context).is_ready() {
+        group.expire(shared.now());
+        return Poll::Ready(());
     }
-    group.writer = Writer::Parked(context.waker().clone());
+    group.writer_task.armed_for = next_expiry;
+    group.writer_task.waker = Some(context.waker().clone());
     Poll::Pending
 }
 
@@ -56,8 +88,7 @@ fn poll_writing(
     let mut group = shared.lock();
     loop {
         let now = shared.now();
-        let flush = group.write(now);
-        if flush == Flush::Done {
+        if group.write(now) == Flush::Done {
             if group.is_orphaned() && !group.has_closer && group.is_flushed() {
                 group.finish_sending();
                 if group.write(now) == Flush::Blocked {
@@ -68,23 +99,13 @@ fn poll_writing(
             group.rest_writer();
             return Poll::Ready(());
         }
-        timer.reset(group.outbound.queue.next_expiry());
-        let is_expired = timer.poll_expired(context).is_ready();
         let writable = match &group.link {
             Some(Link::Bytes(link)) => link.socket.poll_writable(context),
             Some(Link::Datagrams(link)) => link.socket.poll_writable(context),
             None => Poll::Ready(Ok(())),
         };
-        if writable.is_pending() && !is_expired {
-            return Poll::Pending;
-        }
-        if is_expired {
-            group.outbound.queue.expire(now);
-            group.outbound.complete();
-            group.wake_waiters();
-            if writable.is_pending() {
-                continue;
-            }
+        if writable.is_pending() {
+            ready!(poll_expiry(shared, &mut group, timer, context));
         }
     }
 }
