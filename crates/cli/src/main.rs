@@ -1,2 +1,59 @@
-//! The portway command.
-fn main() {}
+//! The portway command: `connect` and `listen` over the whole engine.
+//!
+//! Invariant: every way out goes through [`main`], which alone decides the exit code.
+
+mod arguments;
+mod client;
+mod connect;
+mod echo;
+mod error;
+mod listen;
+mod message_mode;
+mod output;
+mod session;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use error::CommandError;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to standard output, which may be closed: not our failure.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE));
+        }
+    };
+    match run(arguments.command) {
+        Ok(()) | Err(CommandError::OutputClosed) => ExitCode::SUCCESS,
+        Err(error @ CommandError::Usage(_)) => {
+            error.print();
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(error) => {
+            error.print();
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::failed(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Connect(arguments) => connect::run(arguments).await,
+            Command::Listen(arguments) => listen::run(arguments).await,
+        }
+    });
+    // A read of standard input cannot be taken back, so nobody waits for it.
+    runtime.shutdown_background();
+    outcome
+}
+
+const EXIT_FAILURE: u8 = 1;
+const EXIT_USAGE: u8 = 2;

@@ -1,0 +1,50 @@
+//! What can be said on the command line.
+//!
+//! Invariant: everything that one argument alone can get wrong is refused here, with exit code 2;
+//! what several contradict in is refused where they are used, likewise.
+
+mod connect;
+mod listen;
+mod security;
+mod values;
+
+pub(crate) use connect::{ConnectArguments, NetworkArguments};
+pub(crate) use listen::{ListenArguments, ListenLevel, ListenSecurity, Protocol};
+pub(crate) use security::{SecurityArguments, SecurityLevel};
+pub(crate) use values::{Framing, PropertyArgument};
+
+use clap::{Parser, Subcommand};
+
+/// Say what a connection needs; portway finds the protocol and the path.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portway",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Exit codes: 0 it worked, 1 it did not, 2 the arguments are wrong.
+Each command has examples: portway help COMMAND"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Connect, and join the connection to standard input and output
+    Connect(ConnectArguments),
+    /// Accept connections: one for standard input and output, or any number to echo
+    Listen(ListenArguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,98 @@
+//! Values of arguments that are more than text or a number.
+
+use clap::ValueEnum;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How the byte stream is cut into messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Framing {
+    /// Bytes as they come
+    #[default]
+    None,
+    /// A message is a line
+    Line,
+    /// A message is a line of input, sent behind its length in 32 bits
+    Length32,
+}
+
+/// `name=value`: a transport property of RFC 9622.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PropertyArgument {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl FromStr for PropertyArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or("it is of the form name=value, such as keepAlive=require")?;
+        // Whether name and value exist is the table's to say, and it says it here already.
+        let mut properties = portway::TransportProperties::new();
+        properties
+            .set(name, value)
+            .map_err(|error| error.to_string())?;
+        Ok(PropertyArgument {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
+    }
+}
+
+/// Reads a length of time: `2.5`, `2.5s`, `300ms`, `1m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, seconds) = match text {
+        _ if text.ends_with("ms") => (&text[..text.len() - 2], 1e-3),
+        _ if text.ends_with('s') => (&text[..text.len() - 1], 1.0),
+        _ if text.ends_with('m') => (&text[..text.len() - 1], 60.0),
+        _ => (text, 1.0),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "it is a number of seconds, or one with ms, s or m behind it")?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+/// Reads a length of time that is not zero.
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be above zero".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PropertyArgument, duration, positive_duration};
+    use std::time::Duration;
+
+    #[test]
+    fn lengths_of_time_have_units() {
+        let rows = [
+            ("2", 2000),
+            ("2.5", 2500),
+            ("2.5s", 2500),
+            ("300ms", 300),
+            ("1m", 60_000),
+        ];
+        for (text, milliseconds) in rows {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)));
+        }
+        for text in ["", "s", "-1", "x", "1h", "nan", "inf", "1e300"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(positive_duration("0").is_err());
+    }
+
+    #[test]
+    fn properties_must_exist_and_take_their_value() {
+        let property: PropertyArgument = "keepAlive=require".parse().unwrap();
+        assert_eq!(property.name, "keepAlive");
+        for text in ["keepAlive", "noSuch=1", "keepAlive=perhaps"] {
+            assert!(text.parse::<PropertyArgument>().is_err(), "{text}");
+        }
+    }
+}

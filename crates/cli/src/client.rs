@@ -1,0 +1,60 @@
+//! From arguments to the Preconnection of a client.
+
+use crate::arguments::{NetworkArguments, PropertyArgument, SecurityArguments, SecurityLevel};
+use crate::error::CommandError;
+use portway::security::Trust;
+use portway::{Context, RealConfig, RealEnvironment, Security, TransportProperties};
+use portway_transport::real::DnsConfig;
+use portway_transport::tls::{load_certificates, load_identity};
+use std::sync::Arc;
+
+/// What connections of this command share.
+pub(crate) fn context(network: &NetworkArguments) -> Context {
+    let config = match network.resolver {
+        Some(server) => RealConfig::default().with_dns(DnsConfig::servers([server])),
+        None => RealConfig::default(),
+    };
+    Context::new(Arc::new(RealEnvironment::new(config)))
+}
+
+/// The protection that was asked for.
+pub(crate) fn security(arguments: &SecurityArguments) -> Result<Security, CommandError> {
+    let mut security = match arguments.security {
+        SecurityLevel::Tls => Security::tls(),
+        SecurityLevel::Opportunistic => Security::opportunistic(),
+        SecurityLevel::None => {
+            return match arguments.tls_only_argument() {
+                None => Ok(Security::disabled()),
+                Some(name) => Err(CommandError::usage(format!(
+                    "{name} has no meaning with --security none"
+                ))),
+            };
+        }
+    };
+    if let Some(file) = &arguments.ca {
+        security = security.with_roots(load_certificates(file)?);
+    }
+    if arguments.insecure {
+        security = security.with_trust(Trust::DangerousAnyone);
+    }
+    if let (Some(cert), Some(key)) = (&arguments.cert, &arguments.key) {
+        security = security.with_identity(load_identity(cert, key)?);
+    }
+    if let Some(name) = &arguments.server_name {
+        security = security.with_server_name(name);
+    }
+    Ok(security.with_alpn(arguments.alpn.iter().map(String::as_str)))
+}
+
+/// Sets what was asked for by name.
+pub(crate) fn set_properties(
+    mut properties: TransportProperties,
+    arguments: &[PropertyArgument],
+) -> Result<TransportProperties, CommandError> {
+    for argument in arguments {
+        properties
+            .set(argument.name.as_str(), argument.value.as_str())
+            .map_err(|error| CommandError::usage(error.to_string()))?;
+    }
+    Ok(properties)
+}
