@@ -21,6 +21,7 @@
 //! # Ok(()) }
 //! ```
 
+mod candidates;
 mod connection;
 mod error;
 mod event;

@@ -3,6 +3,7 @@
 //! Invariant: a value type. An action takes a snapshot, so one Preconnection serves many actions
 //! and later changes do not reach back.
 
+use crate::candidates;
 use crate::connection::Connection;
 use crate::error::EstablishmentError;
 use crate::initiate::Initiate;
@@ -11,6 +12,7 @@ use crate::resolve::{self, Resolved};
 use portway_core::framer::{FramerFactory, Framers};
 use portway_core::plan::{Action, Plan, PlanError, PlanRequest};
 use portway_core::property::{MessageProperties, TransportProperties};
+use portway_core::race::Report;
 use portway_core::{LocalEndpoint, RemoteEndpoint, SecurityParameters};
 use portway_transport::context::Context;
 
@@ -145,6 +147,18 @@ impl Preconnection {
     pub fn plan(&self, action: Action) -> Result<Plan, PlanError> {
         let context = self.context_or_default();
         self.plan_in(&context, action)
+    }
+
+    /// Resolves the remote endpoints and gives the candidate tree that a race would start from,
+    /// without an attempt. The tree is that of the moment: a race starts before all answers are
+    /// there.
+    ///
+    /// Cancel safety: dropping the future abandons the queries.
+    ///
+    /// # Errors
+    /// The request cannot be planned. Names that cannot be resolved are part of the report.
+    pub async fn candidate_tree(&self) -> Result<Report, EstablishmentError> {
+        candidates::candidate_tree(&self.context_or_default(), self).await
     }
 
     pub(crate) fn plan_in(&self, context: &Context, action: Action) -> Result<Plan, PlanError> {
