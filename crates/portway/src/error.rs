@@ -2,7 +2,7 @@
 //!
 //! Each has `kind()` and `is_retryable()` from the failure below it, and that failure as source.
 
-use portway_core::race::Report;
+use portway_core::race::{Recording, Report};
 use portway_core::{Advice, Failure, FailureKind, Origin};
 use std::fmt;
 
@@ -18,6 +18,8 @@ pub enum EstablishmentError {
         failure: Failure,
         /// Every query and attempt.
         report: Box<Report>,
+        /// Everything that went in and came out, if the race was recorded.
+        recording: Option<Box<Recording>>,
     },
     /// Something other than a race failed: a local socket, a framer, a time limit.
     Failed(Failure),
@@ -28,6 +30,14 @@ impl EstablishmentError {
     pub fn report(&self) -> Option<&Report> {
         match self {
             EstablishmentError::Race { report, .. } => Some(report),
+            _ => None,
+        }
+    }
+
+    /// What replays the race, when there was one and it was recorded.
+    pub fn recording(&self) -> Option<&Recording> {
+        match self {
+            EstablishmentError::Race { recording, .. } => recording.as_deref(),
             _ => None,
         }
     }

@@ -184,6 +184,7 @@ async fn race(
             Err(EstablishmentError::Race {
                 failure: lost.failure,
                 report: lost.report,
+                recording: lost.recording,
             })
         }
     }
