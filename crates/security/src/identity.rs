@@ -65,7 +65,8 @@ pub fn identity(chain: &[u8], key: &[u8]) -> Result<Identity, IdentityError> {
 
 /// DER starts with a SEQUENCE of a long form length; PEM is text.
 fn is_der(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x30, length, ..] if *length >= 0x80 || usize::from(*length) + 2 == bytes.len())
+    let is_whole = |length: u8| length >= 0x80 || usize::from(length) + 2 == bytes.len();
+    matches!(bytes, [0x30, length, ..] if is_whole(*length))
 }
 
 #[cfg(test)]

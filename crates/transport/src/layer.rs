@@ -14,7 +14,8 @@ use portway_core::security::Protection;
 /// buffer that is passed along. A layer never blocks and knows no time.
 pub trait ByteLayer: Send {
     /// Consumes what it can of `wire` and leaves the rest for the next call, which must find it
-    /// there unchanged, with more at its end. Anything that must be answered (handshake, key update, alert) is appended to `out`, alerts even on failure.
+    /// there unchanged, with more at its end. Anything that must be answered (handshake, key
+    /// update, alert) is appended to `out`, alerts even on failure.
     ///
     /// # Errors
     /// The peer broke the layer's rules or was not acceptable. The layer is then dead.

@@ -278,7 +278,7 @@ impl Acceptor {
                     FailureKind::TimedOut,
                     format!("{peer} did not complete its handshake in time"),
                 )),
-                handshaken = server_handshake(&context, socket, tls.as_ref(), &options) => handshaken,
+                shaken = server_handshake(&context, socket, tls.as_ref(), &options) => shaken,
             };
             let incoming = match handshaken {
                 Ok((carrier, protection)) => Incoming::Accepted(Box::new(Accepted {
@@ -286,9 +286,14 @@ impl Acceptor {
                     carrier: Carrier::Bytes(carrier),
                     protection,
                     peer,
-                    pending: Pending { _permit: Some(permit) },
+                    pending: Pending {
+                        _permit: Some(permit),
+                    },
                 })),
-                Err(failure) => Incoming::Failed { peer: Some(peer), failure },
+                Err(failure) => Incoming::Failed {
+                    peer: Some(peer),
+                    failure,
+                },
             };
             // An error means that the listener was stopped meanwhile.
             let _ = sender.send(incoming).await;

@@ -154,7 +154,8 @@ properties! {
         PREFERENCE, is(Preference::NoPreference);
     /// Interfaces and types of interfaces.
     Interface = "interface" Selection ("6.2.11")
-        PropertyType::Interfaces, DefaultValue::Is(PropertyValue::Interfaces(PathPreferences::new()));
+        PropertyType::Interfaces,
+        DefaultValue::Is(PropertyValue::Interfaces(PathPreferences::new()));
     /// Provisioning domains and types of them.
     Pvd = "pvd" Selection ("6.2.12")
         PropertyType::Pvds, DefaultValue::Is(PropertyValue::Pvds(PathPreferences::new()));
@@ -179,7 +180,8 @@ properties! {
         PropertyType::Boolean, boolean(false);
     /// The way that data flows.
     Direction = "direction" Selection ("6.2.16")
-        PropertyType::Direction, DefaultValue::Is(PropertyValue::Direction(Direction::Bidirectional));
+        PropertyType::Direction,
+        DefaultValue::Is(PropertyValue::Direction(Direction::Bidirectional));
     /// ICMP errors that end nothing are told.
     SoftErrorNotify = "softErrorNotify" Selection ("6.2.17")
         PREFERENCE, is(Preference::NoPreference);

@@ -7,7 +7,9 @@
 //! ```
 //! use portway_core::Time;
 //! use portway_core::framer::{LengthPrefixed, Pipeline};
-//! use portway_core::send_queue::{ConnectionId, Outcome, Policy, QueueLimits, SendQueue, WireBuffer};
+//! use portway_core::send_queue::{
+//!     ConnectionId, Outcome, Policy, QueueLimits, SendQueue, WireBuffer,
+//! };
 //!
 //! let connection = ConnectionId(1);
 //! let mut queue = SendQueue::new(Policy::FirstComeFirstServed, QueueLimits::default());

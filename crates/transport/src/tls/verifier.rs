@@ -1,6 +1,7 @@
 //! rustls's verifiers, backed by the chain policy of `portway-security`.
 //!
-//! Invariant: even when anybody is trusted, the peer must prove that it holds its certificate's key.
+//! Invariant: even when anybody is trusted, the peer must prove that it holds the key of its
+//! certificate.
 
 use super::observed::Observed;
 use portway_security::chain::Presented;
@@ -47,7 +48,7 @@ impl PolicyVerifier {
             .take(AUTHORITIES_MAX + 1)
             .map(DistinguishedName::in_sequence)
             .collect();
-        // RFC 8446 §4.2.4: the list is a hint; a platform's whole store would only bloat the flight.
+        // RFC 8446 §4.2.4: the list is a hint; a platform's whole store would bloat the flight.
         let authorities = if names.len() > AUTHORITIES_MAX {
             Vec::new()
         } else {
