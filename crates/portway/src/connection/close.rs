@@ -84,6 +84,9 @@ impl Connection {
     /// sees a reset.
     pub fn abort(&self) {
         let mut group = self.shared().lock();
+        if group.state() == ConnectionState::Establishing {
+            self.shared().abandon();
+        }
         group.reset();
         group.end(Ending::Failed(Failure::new(
             Origin::Local,
@@ -103,6 +106,7 @@ fn start_closing(shared: &Arc<Shared>) {
                 FailureKind::Cancelled,
                 "the connection was closed before it was established",
             )));
+            shared.abandon();
             return;
         }
         ConnectionState::Established | ConnectionState::Closing => {}

@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     group: Mutex<Group>,
     /// Receives are served in the order of their calls (RFC 9622 §9.3.1).
     pub(super) receive_turn: Semaphore,
-    /// Dropped with the connection, which ends a race that nobody waits for any more.
+    /// Changed or dropped when nobody waits for the race any more, which ends it.
     abandoned: watch::Sender<()>,
 }
 
@@ -75,6 +75,11 @@ impl Shared {
         .await
     }
 
+    /// Ends the race of a connection that will not be established.
+    pub(super) fn abandon(&self) {
+        self.abandoned.send_replace(());
+    }
+
     /// The last handle is gone. What was accepted is still sent, by the writer's task.
     pub(super) fn orphan(self: &Arc<Self>) {
         let mut group = self.lock();
@@ -114,10 +119,10 @@ impl Establishing {
         }
     }
 
-    /// Resolves when nobody holds the connection any more.
+    /// Resolves when nobody holds the connection any more, or it was ended.
     pub(crate) async fn abandoned(&self) {
-        let mut abandoned = self.abandoned.clone();
-        while abandoned.changed().await.is_ok() {}
+        // An error means that the connection is gone.
+        let _ = self.abandoned.clone().changed().await;
     }
 
     /// Passes a decision of the race on to whoever listens.
