@@ -475,6 +475,9 @@ impl Group {
         self.wake_waiters();
     }
 
+        // Whoever called holds the connection, so this is not the last reference.
+        self.orphan = None;
+        self.inbound.wake_reader();
     pub(super) fn ending(&self) -> Option<Ending> {
         self.ending.as_deref().cloned()
     }
@@ -528,6 +531,7 @@ impl Group {
             }
         }
     }
+                        self.inbound.keep_reader(context.waker());
 
     /// Sends what the layer wants to say in answer to what it read.
     fn answer(&mut self, now: Time) {

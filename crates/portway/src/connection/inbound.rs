@@ -15,6 +15,7 @@ use portway_transport::layer::LayerStatus;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::task::Waker;
 
 pub(super) struct Inbound {
     /// Bytes that the layer has not consumed.
@@ -24,6 +25,8 @@ pub(super) struct Inbound {
     /// Bytes, messages and their end.
     buffer: ReceiveBuffer,
     has_ended: bool,
+    /// Who waits for the carrier, which tells nobody that it is closed here.
+    reader: Option<Waker>,
 }
 
 /// What came of asking the carrier for more.
@@ -47,6 +50,7 @@ impl Inbound {
             wire,
             buffer,
             has_ended: false,
+            reader: None,
         }
     }
 
@@ -93,6 +97,21 @@ impl Inbound {
     pub(super) fn fail(&mut self, failure: Failure) {
         self.has_ended = true;
         self.buffer.on_failure(failure);
+    }
+
+    /// Remembers who waits for the carrier.
+    pub(super) fn keep_reader(&mut self, waker: &Waker) {
+        match &mut self.reader {
+            Some(kept) => kept.clone_from(waker),
+            None => self.reader = Some(waker.clone()),
+        }
+    }
+
+    /// Wakes who waits for the carrier: the connection has ended.
+    pub(super) fn wake_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
     }
 
     fn end(&mut self, ended: Result<(), Failure>) {
