@@ -10,6 +10,7 @@
 use super::inbound::{Fill, Inbound};
 use super::link::{Link, LinkStart};
 use super::outbound::{Flush, Outbound, SendFailure};
+use super::shared::Shared;
 use crate::error::{ReceiveError, SendError};
 use crate::event::{ConnectionEvent, EventHub, Events};
 use crate::preconnection::{ConnectionLimits, Preconnection};
@@ -23,6 +24,7 @@ use portway_core::race::{Recording, Report};
 use portway_core::security::Protection;
 use portway_core::send_queue::QueueLimits;
 use portway_core::{Failure, FailureKind, Origin, StackId, Time};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub(crate) struct Group {
@@ -34,8 +36,9 @@ pub(crate) struct Group {
     pub(super) sending: Sending,
     pub(super) writer: Writer,
     pub(super) writer_task: WriterTask,
-    /// Nobody holds a handle any more.
-    is_orphaned: bool,
+    /// Nobody holds a handle any more; what is left to be sent holds the connection until the
+    /// end.
+    orphan: Option<Arc<Shared>>,
     /// Everything but the last words was acknowledged when they were said.
     is_delivered: bool,
     /// A closing task runs.
@@ -126,7 +129,7 @@ impl Group {
             sending: Sending::Open,
             writer: Writer::Anybody,
             writer_task: WriterTask::default(),
-            is_orphaned: false,
+            orphan: None,
             is_delivered: false,
             has_closer: false,
             waiters: Vec::new(),
@@ -435,12 +438,15 @@ impl Group {
         }
     }
 
-    pub(super) fn orphan(&mut self) {
-        self.is_orphaned = true;
+    /// Nobody holds a handle any more, and the connection is not at its end.
+    pub(super) fn orphan(&mut self, shared: Arc<Shared>) {
+        if self.state != ConnectionState::Closed {
+            self.orphan = Some(shared);
+        }
     }
 
     pub(super) fn is_orphaned(&self) -> bool {
-        self.is_orphaned
+        self.orphan.is_some()
     }
 
     /// The carrier failed. A peer that has everything may well be gone when the last words come.
@@ -470,14 +476,14 @@ impl Group {
         });
         self.ending = Some(Box::new(ending));
         self.link = None;
+        // Whoever called holds the connection, so this is not the last reference.
+        self.orphan = None;
+        self.inbound.wake_reader();
         self.writer = Writer::Anybody;
         self.writer_task.wake();
         self.wake_waiters();
     }
 
-        // Whoever called holds the connection, so this is not the last reference.
-        self.orphan = None;
-        self.inbound.wake_reader();
     pub(super) fn ending(&self) -> Option<Ending> {
         self.ending.as_deref().cloned()
     }
@@ -525,13 +531,13 @@ impl Group {
                         Link::Datagrams(link) => link.socket.poll_readable(context),
                     };
                     if ready.is_pending() {
+                        self.inbound.keep_reader(context.waker());
                         return Poll::Pending;
                     }
                 }
             }
         }
     }
-                        self.inbound.keep_reader(context.waker());
 
     /// Sends what the layer wants to say in answer to what it read.
     fn answer(&mut self, now: Time) {

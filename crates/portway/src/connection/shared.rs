@@ -90,16 +90,17 @@ impl Shared {
                 group.pump(now);
                 if group.is_flushed() {
                     group.finish_sending();
+                    group.pump(now);
                 }
-                if group.is_sent_to_the_end() {
+                if group.is_flushed() && group.is_sent_to_the_end() {
                     group.end(Ending::Closed);
                 } else {
-                    group.orphan();
+                    group.orphan(self.clone());
                     writer::start_if_needed(self, &mut group);
                 }
             }
             ConnectionState::Establishing => group.end(Ending::Failed(abandoned())),
-            ConnectionState::Closing => group.orphan(),
+            ConnectionState::Closing => group.orphan(self.clone()),
             ConnectionState::Closed => {}
         }
     }
