@@ -17,12 +17,14 @@ use portway::{
 use portway_core::race::AttemptOutcome;
 use portway_core::send_queue::WireBuffer;
 use portway_sim::{SimEnvironment, Simulation};
+use portway_transport::environment::Environment;
 use portway_transport::tls::self_signed;
 use std::future::{Future, IntoFuture, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// The name of the server, in DNS and in its certificate.
 pub(crate) const NAME: &str = "server.example";
@@ -140,6 +142,18 @@ impl Net {
         let outcome = self.sim.block_on(initiate.into_future());
         let events = std::mem::take(&mut *events.lock().unwrap());
         Raced { outcome, events }
+    }
+
+    /// Runs `future` in a task of its own, so that nothing but its own wakers wakes it.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.client.spawn(Box::pin(async move {
+            let _ = sender.send(future.await);
+        }));
+        receiver
     }
 
     /// A connected pair, the client's side first.
