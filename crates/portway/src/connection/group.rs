@@ -368,8 +368,11 @@ impl Group {
 
     /// Hands the writer token to the task, which whoever holds the `Shared` starts.
     fn is_blocked(&mut self) {
-        self.writer = Writer::Task;
-        self.writer_task.wake();
+        // A task that writes and blocks again waits for the carrier, not for itself.
+        if self.writer == Writer::Anybody {
+            self.writer = Writer::Task;
+            self.writer_task.wake();
+        }
     }
 
     /// The writer's task has nothing left to do.
