@@ -2,7 +2,9 @@
 
 mod support;
 
+mod bridges;
 mod datagrams;
 mod echo;
+mod listening;
 mod names;
 mod properties;

@@ -46,7 +46,7 @@ pub use receipt::{Completion, Receipt};
 pub use resolve::Resolved;
 
 pub use portway_core::framer::{self, LengthPrefixed};
-pub use portway_core::message::{Chunks, Message, MessageContext, ReceivedMessage};
+pub use portway_core::message::{self, Chunks, Message, MessageContext, ReceivedMessage};
 pub use portway_core::plan::{Action, Plan, PlanError};
 pub use portway_core::property::{
     self, ConnectionProperties, ConnectionState, Effect, MessageProperties, Preference,

@@ -174,21 +174,32 @@ async fn deliver_all(
     sender: mpsc::Sender<Delivery>,
     control: Arc<Control>,
 ) {
+    let mut is_stopping = false;
     loop {
-        tokio::select! {
-            biased;
-            () = sender.closed() => return,
-            () = stopped(&control) => return,
-            () = allowed(&control, &listening) => {}
+        if !is_stopping {
+            tokio::select! {
+                biased;
+                () = sender.closed() => return,
+                () = stopped(&control) => {}
+                () = allowed(&control, &listening) => {}
+            }
         }
         let incoming = tokio::select! {
             () = sender.closed() => return,
-            () = stopped(&control) => return,
+            () = stopped(&control), if !is_stopping => {
+                // What is ready by now is still delivered.
+                is_stopping = true;
+                listening.stop();
+                continue;
+            }
             incoming = listening.next() => incoming,
         };
         match incoming {
             None => return,
-            Some(Incoming::Failed { failure, .. }) => {
+            Some(Incoming::Failed { peer, mut failure }) => {
+                if let Some(peer) = peer {
+                    failure.detail = format!("{peer}: {}", failure.detail);
+                }
                 // Failures must not push connections out: a full queue drops them.
                 let _ = sender.try_send(Err(failure));
             }
@@ -244,9 +255,10 @@ async fn take_delivery(sender: &mpsc::Sender<Delivery>, control: &Control) -> bo
     loop {
         let changed = control.changed.notified();
         {
-            let mut state = control.lock();
+            let state = &mut *control.lock();
             match &mut state.limit {
                 None => return true,
+                Some(0) if state.is_stopped => return false,
                 Some(0) => {}
                 Some(left) => {
                     *left -= 1;

@@ -197,6 +197,11 @@ impl Listening {
         self.incoming.recv().await
     }
 
+    /// Closes the sockets and ends unfinished handshakes; what is ready can still be taken.
+    pub fn stop(&mut self) {
+        self.incoming.close();
+    }
+
     /// The address of each stack, with the port that the system chose.
     pub fn addresses(&self) -> &[(StackId, SocketAddr)] {
         &self.addresses

@@ -1,0 +1,93 @@
+//! Listeners: limits, stopping, several stacks on one port, constrained remotes.
+
+use crate::support::{framed, listen, loopback};
+use portway::{
+    LocalEndpoint, MessageProperties, Preconnection, RemoteEndpoint, Security, StackId,
+    TransportProperties,
+};
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::task::Poll;
+
+#[tokio::test]
+async fn the_limit_counts_down_pauses_at_zero_and_resumes() {
+    let preconnection = framed(Security::disabled());
+    let (mut listener, address) = listen(&preconnection).await;
+    listener.set_connection_limit(Some(1));
+    let client = preconnection.clone().remote(RemoteEndpoint::from(address));
+    let first = client.initiate().await.expect("a connection");
+    let second = client.initiate().await.expect("the system takes it");
+    assert!(listener.accept().await.is_some());
+    assert_eq!(listener.connection_limit(), Some(0));
+    // Nothing is delivered now, however often the listener is asked.
+    for _ in 0..16 {
+        let mut accept = pin!(listener.accept());
+        let is_pending = poll_fn(|context| Poll::Ready(accept.as_mut().poll(context).is_pending()));
+        assert!(is_pending.await, "the listener is paused");
+        tokio::task::yield_now().await;
+    }
+    listener.set_connection_limit(None);
+    assert!(listener.accept().await.is_some(), "resumed");
+    drop((first, second));
+}
+
+#[tokio::test]
+async fn a_stopped_listener_ends_and_refuses_who_comes_later() {
+    let preconnection = framed(Security::disabled());
+    let (mut listener, address) = listen(&preconnection).await;
+    listener.stop();
+    assert!(listener.accept().await.is_none());
+    let client = preconnection.clone().remote(RemoteEndpoint::from(address));
+    let refused = client.initiate().await.expect_err("nobody listens");
+    let report = refused.report().expect("a race");
+    assert!(refused.to_string().contains("refused"), "{refused}");
+    assert_eq!(report.attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn tcp_and_udp_share_one_port() {
+    let preconnection = Preconnection::new(Security::disabled())
+        .properties(TransportProperties::new())
+        .message_defaults(MessageProperties::new().with_safely_replayable(true));
+    let properties = TransportProperties::new()
+        .no_preference(portway::SelectionProperty::Reliability)
+        .no_preference(portway::SelectionProperty::PreserveOrder)
+        .no_preference(portway::SelectionProperty::CongestionControl);
+    let server = preconnection.clone().properties(properties);
+    let listener = server
+        .local(LocalEndpoint::address(loopback()))
+        .listen()
+        .await
+        .expect("a listener");
+    let addresses = listener.local_addresses();
+    let stacks: Vec<_> = addresses.iter().map(|(stack, _)| stack.clone()).collect();
+    assert!(
+        stacks.contains(&StackId::TCP) && stacks.contains(&StackId::UDP),
+        "{stacks:?}"
+    );
+    assert!(
+        addresses
+            .iter()
+            .all(|(_, address)| address.port() == listener.port())
+    );
+}
+
+#[tokio::test]
+async fn a_listener_with_remotes_admits_only_those() {
+    let preconnection = framed(Security::disabled());
+    let other = IpAddr::from(Ipv4Addr::new(127, 0, 0, 2));
+    let server = preconnection.clone().remote(RemoteEndpoint::address(other));
+    let (mut listener, address) = listen(&server).await;
+    let strange = preconnection.clone().remote(RemoteEndpoint::from(address));
+    let strange = strange.initiate().await.expect("TCP alone cannot tell");
+    assert!(strange.receive().await.is_err(), "not admitted");
+    let known = preconnection.local(LocalEndpoint::address(other));
+    let known = known.remote(RemoteEndpoint::from(SocketAddr::new(
+        loopback(),
+        address.port(),
+    )));
+    let known = known.initiate().await.expect("a connection");
+    let accepted = listener.accept().await.expect("admitted");
+    assert_eq!(accepted.info().remote, known.info().local);
+}
