@@ -20,8 +20,9 @@ use std::task::Waker;
 pub(super) struct Inbound {
     /// Bytes that the layer has not consumed.
     wire: BytesMut,
-    /// Whether `wire` holds something that the layer has not seen.
-    is_wire_fresh: bool,
+    /// Whether the layer is to be asked before the carrier: `wire` holds something that it has
+    /// not seen, or it may have decrypted something during its handshake.
+    is_layer_due: bool,
     /// Bytes, messages and their end.
     buffer: ReceiveBuffer,
     has_ended: bool,
@@ -46,7 +47,7 @@ impl Inbound {
 
     fn new(buffer: ReceiveBuffer, wire: BytesMut) -> Self {
         Inbound {
-            is_wire_fresh: !wire.is_empty(),
+            is_layer_due: false,
             wire,
             buffer,
             has_ended: false,
@@ -68,7 +69,9 @@ impl Inbound {
         if !plain.is_empty() {
             *buffer.input_mut() = plain;
         }
-        Inbound::new(buffer, wire)
+        let mut inbound = Inbound::new(buffer, wire);
+        inbound.is_layer_due = matches!(link, Link::Bytes(link) if link.layer.is_some());
+        inbound
     }
 
     pub(super) fn set_message_bytes_max(&mut self, whole_max: usize) {
@@ -85,7 +88,7 @@ impl Inbound {
 
     /// Bytes that a new layer has not consumed.
     pub(super) fn put_wire(&mut self, wire: BytesMut) {
-        self.is_wire_fresh = !wire.is_empty();
+        self.is_layer_due = true;
         self.wire = wire;
     }
 
@@ -149,7 +152,7 @@ impl Inbound {
     }
 
     fn fill_bytes(&mut self, link: &mut ByteLink, answers: &mut BytesMut) -> Fill {
-        if !self.is_wire_fresh {
+        if !self.is_layer_due {
             let buffer = match &link.layer {
                 None => self.buffer.prepare_read(),
                 Some(_) => {
@@ -176,7 +179,7 @@ impl Inbound {
                 }
             }
         }
-        self.is_wire_fresh = false;
+        self.is_layer_due = false;
         let Some(layer) = &mut link.layer else {
             return Fill::More;
         };
