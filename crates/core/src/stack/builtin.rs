@@ -143,7 +143,10 @@ const UDP: &[Offer] = &[
     ),
     never(P::KeepAlive, "UDP has no keep-alive packets"),
     optional(P::UseTemporaryLocalAddress, ANY_ADDRESS),
-    never(P::SoftErrorNotify, NO_SOFT_ERRORS),
+    always(
+        P::SoftErrorNotify,
+        "ICMP errors about datagrams are told as soft errors",
+    ),
     never(
         P::ActiveReadBeforeSend,
         "the peer learns of the connection by the first datagram",

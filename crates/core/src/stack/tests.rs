@@ -64,7 +64,10 @@ fn provisions_are_those_of_the_protocols() {
             [Optional, Optional, Never, Optional, Optional],
         ),
         (SelectionProperty::UseTemporaryLocalAddress, [Optional; 5]),
-        (SelectionProperty::SoftErrorNotify, [Never; 5]),
+        (
+            SelectionProperty::SoftErrorNotify,
+            [Never, Never, Always, Never, Never],
+        ),
         (
             SelectionProperty::ActiveReadBeforeSend,
             [Optional, Optional, Never, Never, Optional],

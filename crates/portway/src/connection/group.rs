@@ -220,6 +220,7 @@ impl Group {
         {
             match self.outbound.send_directly(taken, link, &mut self.pipeline) {
                 Ok(result) => {
+                    self.tell_soft_error();
                     self.outbound.has_final |= is_final && result.is_ok();
                     return Some(self.after_direct_send(now, result));
                 }
@@ -342,6 +343,12 @@ impl Group {
     }
 
     fn flush(&mut self, now: Time) -> Result<Flush, Failure> {
+        let flushed = self.flush_link(now);
+        self.tell_soft_error();
+        flushed
+    }
+
+    fn flush_link(&mut self, now: Time) -> Result<Flush, Failure> {
         let Some(link) = &mut self.link else {
             return Ok(Flush::Done);
         };
@@ -356,6 +363,16 @@ impl Group {
             return self.outbound.pump(now, link, &mut self.pipeline);
         }
         Ok(flushed)
+    }
+
+    /// Tells an error that did not end the connection, if one was met.
+    fn tell_soft_error(&mut self) {
+        let Some(Link::Datagrams(link)) = &self.link else {
+            return;
+        };
+        if let Some(failure) = link.soft_error.take() {
+            self.emit(ConnectionEvent::SoftError(*failure));
+        }
     }
 
     /// Expires what is due, whoever may write.
@@ -527,7 +544,10 @@ impl Group {
                 return Poll::Ready(Err(ReceiveError::Closed(self.ending_failure())));
             };
             match self.inbound.fill(link, &mut self.outbound.sealed) {
-                Fill::More => self.answer(now),
+                Fill::More => {
+                    self.tell_soft_error();
+                    self.answer(now);
+                }
                 Fill::WouldBlock => {
                     let ready = match link {
                         Link::Bytes(link) => link.socket.poll_readable(context),

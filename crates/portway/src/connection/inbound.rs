@@ -6,9 +6,9 @@
 use super::link::{ByteLink, DatagramLink, Link};
 use crate::error::ReceiveError;
 use bytes::{Bytes, BytesMut};
+use portway_core::Failure;
 use portway_core::framer::{Demand, Pipeline, Receive, ReceiveBuffer, ReceiveLimits};
 use portway_core::message::{ContextEndpoints, Ecn, ReceivedMessage};
-use portway_core::{Failure, FailureKind};
 use portway_transport::environment::TcpStream;
 use portway_transport::failure_map::failure_from_io;
 use portway_transport::layer::LayerStatus;
@@ -212,15 +212,10 @@ impl Inbound {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Fill::WouldBlock,
             Err(error) if error.kind() == ErrorKind::Interrupted => Fill::More,
             Err(error) => {
-                let failure = failure_from_io(&error, "cannot receive");
-                // RFC 9622 §8.3.1: an ICMP message about an earlier datagram is a soft error;
-                // the next datagram may arrive.
-                let is_soft = matches!(
-                    failure.kind,
-                    FailureKind::Refused | FailureKind::Unreachable
-                );
+                let failure = failure_from_io(&error, "an earlier datagram was not delivered");
+                let is_soft = link.note_if_soft(failure).is_ok();
                 if !is_soft && error.kind() != ErrorKind::InvalidData {
-                    self.end(Err(failure));
+                    self.end(Err(failure_from_io(&error, "cannot receive")));
                 }
                 Fill::More
             }

@@ -3,12 +3,13 @@
 use super::inbound::Inbound;
 use crate::open::{Framing, Opened};
 use bytes::BytesMut;
-use portway_core::StackId;
 use portway_core::framer::Pipeline;
 use portway_core::security::Protection;
+use portway_core::{Failure, FailureKind, StackId};
 use portway_transport::environment::{TcpStream, UdpSocket};
 use portway_transport::established::Carrier;
 use portway_transport::layer::ByteLayer;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -28,6 +29,24 @@ pub(super) struct ByteLink {
 pub(super) struct DatagramLink {
     pub(super) socket: Arc<dyn UdpSocket>,
     pub(super) peer: SocketAddr,
+    /// The latest error that did not end the connection, until it is told as an event.
+    pub(super) soft_error: Cell<Option<Box<Failure>>>,
+}
+
+impl DatagramLink {
+    /// Notes the failure if it is a soft one, or gives it back.
+    ///
+    /// RFC 9622 §8.3.1: an ICMP message about an earlier datagram ends nothing; the next one may
+    /// arrive.
+    pub(super) fn note_if_soft(&self, failure: Failure) -> Result<(), Failure> {
+        match failure.kind {
+            FailureKind::Refused | FailureKind::Unreachable => {
+                self.soft_error.set(Some(Box::new(failure)));
+                Ok(())
+            }
+            _ => Err(failure),
+        }
+    }
 }
 
 impl Link {
@@ -70,6 +89,7 @@ impl From<Opened> for LinkStart {
                 Link::Datagrams(DatagramLink {
                     socket: carrier.socket,
                     peer: carrier.peer,
+                    soft_error: Cell::new(None),
                 }),
                 BytesMut::new(),
             ),

@@ -323,7 +323,7 @@ impl Outbound {
             Ok(sent) => sent,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) if error.kind() == ErrorKind::Interrupted => 0,
-            Err(error) => match after_error(&error) {
+            Err(error) => match after_error(link, &error) {
                 Aftermath::Soft => 0,
                 // What is too large for the path is lost like any datagram; its size was checked
                 // against the limit that was known.
@@ -407,7 +407,7 @@ fn send_datagram(link: &DatagramLink, datagram: &[u8]) -> Result<bool, Failure> 
             Ok(()) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => match after_error(&error) {
+            Err(error) => match after_error(link, &error) {
                 Aftermath::Soft => {}
                 Aftermath::TooLarge => return Err(failure_from_io(&error, "cannot send")),
                 Aftermath::Fatal(failure) => return Err(failure),
@@ -418,7 +418,7 @@ fn send_datagram(link: &DatagramLink, datagram: &[u8]) -> Result<bool, Failure> 
 }
 
 enum Aftermath {
-    /// An ICMP message about an earlier datagram (RFC 9622 §8.3.1); this one was not sent.
+    /// An error about an earlier datagram; this one was not sent.
     Soft,
     /// The datagram does not fit.
     TooLarge,
@@ -426,12 +426,12 @@ enum Aftermath {
     Fatal(Failure),
 }
 
-fn after_error(error: &std::io::Error) -> Aftermath {
-    let failure = failure_from_io(error, "cannot send");
-    match failure.kind {
-        FailureKind::Refused | FailureKind::Unreachable => Aftermath::Soft,
-        FailureKind::LimitReached => Aftermath::TooLarge,
-        _ => Aftermath::Fatal(failure),
+fn after_error(link: &DatagramLink, error: &std::io::Error) -> Aftermath {
+    let failure = failure_from_io(error, "an earlier datagram was not delivered");
+    match link.note_if_soft(failure) {
+        Ok(()) => Aftermath::Soft,
+        Err(failure) if failure.kind == FailureKind::LimitReached => Aftermath::TooLarge,
+        Err(_) => Aftermath::Fatal(failure_from_io(error, "cannot send")),
     }
 }
 

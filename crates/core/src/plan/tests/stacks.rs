@@ -18,7 +18,7 @@ const PROVIDED: &[(SelectionProperty, &str)] = &[
     (SelectionProperty::FullChecksumRecv, "aaaaa"),
     (SelectionProperty::CongestionControl, "aanaa"),
     (SelectionProperty::KeepAlive, "oonoo"),
-    (SelectionProperty::SoftErrorNotify, "nnnnn"),
+    (SelectionProperty::SoftErrorNotify, "nnann"),
     (SelectionProperty::ActiveReadBeforeSend, "oonno"),
 ];
 
