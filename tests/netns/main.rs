@@ -1,0 +1,17 @@
+//! Faults of real networks, made in network namespaces of the tests' own.
+//!
+//! Invariant: nothing leaves the namespaces, and they are gone when their test is. A test that
+//! may not make one says that it was skipped, and why.
+
+mod capture;
+mod close;
+mod equal_security;
+mod families;
+mod log;
+mod names;
+mod namespace;
+mod resolution;
+mod soft_error;
+mod unreachable;
+mod waiting;
+mod world;
