@@ -640,7 +640,12 @@ impl Race {
     fn deadline_failure(&self) -> Failure {
         let detail = match (&self.waiting, self.running_count()) {
             (Some(reason), _) => format!("the deadline passed while waiting: {reason}"),
-            (None, 0) => "the deadline passed before any attempt".to_owned(),
+            (None, 0) => match self.resolution.outstanding() {
+                Some(question) => {
+                    format!("the deadline passed before the resolver answered {question}")
+                }
+                None => "the deadline passed before any attempt".to_owned(),
+            },
             (None, count) => format!("the deadline passed with {count} attempts running"),
         };
         Failure::new(Origin::Local, FailureKind::TimedOut, detail)

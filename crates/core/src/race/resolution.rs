@@ -258,6 +258,12 @@ impl Resolution {
         self.queries.iter().any(|query| query.ended.is_none())
     }
 
+    /// The first question that has no answer yet.
+    pub(super) fn outstanding(&self) -> Option<&Question> {
+        let query = self.queries.iter().find(|query| query.ended.is_none());
+        query.map(|query| &query.question)
+    }
+
     pub(super) fn readiness(&self, remote: usize, families: Families) -> Readiness {
         let state = &self.remotes[remote];
         let services = self.services(remote);
