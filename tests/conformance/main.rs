@@ -4,7 +4,9 @@
 //! more seeds.
 
 mod close;
+mod faults;
 mod identities;
+mod listening;
 mod race;
 mod security;
 mod support;
