@@ -7,10 +7,12 @@ mod client;
 mod connect;
 mod echo;
 mod error;
+mod explain;
 mod listen;
 mod message_mode;
 mod output;
 mod session;
+mod waterfall;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -46,6 +48,7 @@ fn run(command: Command) -> Result<(), CommandError> {
         .map_err(|error| CommandError::failed(format!("cannot start: {error}")))?;
     let outcome = runtime.block_on(async {
         match command {
+            Command::Explain(arguments) => explain::run(arguments).await,
             Command::Connect(arguments) => connect::run(arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,
         }

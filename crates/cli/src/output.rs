@@ -5,6 +5,19 @@
 
 use crate::error::CommandError;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
+
+/// Prints lines on standard output.
+///
+/// # Errors
+/// The reader is gone, or the output cannot be written.
+pub(crate) fn print(text: &str) -> Result<(), CommandError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush())
+        .map_err(|error| cannot_write(&error))
+}
 
 /// Tells something on standard error. If nobody listens there is nobody to tell so.
 pub(crate) fn tell(text: &str) {
@@ -19,6 +32,15 @@ pub(crate) fn cannot_write(error: &io::Error) -> CommandError {
     }
 }
 
+/// Writes a file that was asked for.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn write_file(file: &Path, text: &str) -> Result<(), CommandError> {
+    std::fs::write(file, text)
+        .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", file.display())))
+}
+
 /// How text for one stream is set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {
@@ -26,6 +48,16 @@ pub(crate) struct Style {
 }
 
 impl Style {
+    /// No colours, for comparisons.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Style { is_coloured: false }
+    }
+
+    pub(crate) fn of_stdout() -> Self {
+        Style::of(io::stdout().is_terminal())
+    }
+
     pub(crate) fn of_stderr() -> Self {
         Style::of(io::stderr().is_terminal())
     }
@@ -40,6 +72,22 @@ impl Style {
 
     pub(crate) fn dim(self, text: &str) -> String {
         self.set("2", text)
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.set("1", text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.set("31", text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.set("32", text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.set("33", text)
     }
 
     fn set(self, code: &str, text: &str) -> String {

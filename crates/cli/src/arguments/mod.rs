@@ -4,11 +4,13 @@
 //! what several contradict in is refused where they are used, likewise.
 
 mod connect;
+mod explain;
 mod listen;
 mod security;
 mod values;
 
 pub(crate) use connect::{ConnectArguments, NetworkArguments};
+pub(crate) use explain::ExplainArguments;
 pub(crate) use listen::{ListenArguments, ListenLevel, ListenSecurity, Protocol};
 pub(crate) use security::{SecurityArguments, SecurityLevel};
 pub(crate) use values::{Framing, PropertyArgument};
@@ -32,6 +34,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Tell what would be tried and why, then try it and tell how it went
+    Explain(ExplainArguments),
     /// Connect, and join the connection to standard input and output
     Connect(ConnectArguments),
     /// Accept connections: one for standard input and output, or any number to echo
