@@ -1,10 +1,11 @@
-//! The portway command: `connect` and `listen` over the whole engine.
+//! The portway command: `explain`, `connect`, `listen` and `demo`.
 //!
 //! Invariant: every way out goes through [`main`], which alone decides the exit code.
 
 mod arguments;
 mod client;
 mod connect;
+mod demo;
 mod echo;
 mod error;
 mod explain;
@@ -51,6 +52,7 @@ fn run(command: Command) -> Result<(), CommandError> {
             Command::Explain(arguments) => explain::run(arguments).await,
             Command::Connect(arguments) => connect::run(arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,
+            Command::Demo(arguments) => demo::run(arguments).await,
         }
     });
     // A read of standard input cannot be taken back, so nobody waits for it.

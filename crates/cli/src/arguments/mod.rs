@@ -4,12 +4,14 @@
 //! what several contradict in is refused where they are used, likewise.
 
 mod connect;
+mod demo;
 mod explain;
 mod listen;
 mod security;
 mod values;
 
 pub(crate) use connect::{ConnectArguments, NetworkArguments};
+pub(crate) use demo::DemoArguments;
 pub(crate) use explain::ExplainArguments;
 pub(crate) use listen::{ListenArguments, ListenLevel, ListenSecurity, Protocol};
 pub(crate) use security::{SecurityArguments, SecurityLevel};
@@ -40,6 +42,8 @@ pub(crate) enum Command {
     Connect(ConnectArguments),
     /// Accept connections: one for standard input and output, or any number to echo
     Listen(ListenArguments),
+    /// Show all of it on this machine: names, a dead address family, a race, a file
+    Demo(DemoArguments),
 }
 
 #[cfg(test)]

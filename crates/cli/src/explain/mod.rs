@@ -7,6 +7,8 @@ mod recording;
 mod shown;
 mod tree;
 
+pub(crate) use tree::text as tree_text;
+
 use crate::arguments::ExplainArguments;
 use crate::client;
 use crate::connect::summary;

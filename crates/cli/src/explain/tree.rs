@@ -3,7 +3,8 @@
 use crate::output::Style;
 use portway::race::{AttemptOutcome, AttemptReport, EndpointNode, PathNode, Report};
 
-pub(super) fn text(report: &Report, style: Style) -> String {
+/// The tree of a report, a line for each node.
+pub(crate) fn text(report: &Report, style: Style) -> String {
     let mut lines = String::new();
     if report.tree.is_empty() {
         lines.push_str("└─ empty: no candidate has an address\n");
