@@ -43,10 +43,10 @@ impl Authority {
         params.extended_key_usages = vec![purpose];
         change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Arc::new(Identity {
-            chain: vec![certificate.der().clone()],
-            key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-        })
+        Arc::new(Identity::new(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        ))
     }
 
     /// What a client demands that believes this authority only.

@@ -104,6 +104,7 @@ fn config() -> RaceConfig {
                 identity: None,
                 peer_name: Some("example.com".to_owned()),
                 ech_required: false,
+                algorithms: None,
             },
             alpn: Vec::new(),
         }],

@@ -3,14 +3,24 @@
 //! Invariant: two leaves race only when their [`SecurityClass`] values are equal (RFC 9621 §3.3),
 //! unless the application asked for opportunistic security. The class itself is in `class.rs`.
 
+mod algorithm;
+mod callback;
+mod check;
 mod class;
+mod identity;
 
+pub use algorithm::{Algorithms, CipherSuite, Group, SignatureAlgorithm, UnknownAlgorithm};
+pub use callback::{
+    ChallengeCallback, IdentityChallenge, TrustCallback, TrustDecision, TrustQuestion,
+};
 pub use class::SecurityClass;
+pub use identity::{Identity, IdentityKey, PreSharedKey, SigningKey};
 
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a connection demands of its protection. There is no insecure default.
 #[derive(Clone, Debug)]
@@ -122,6 +132,18 @@ impl SecurityParameters {
         self.with_tls(|tls| tls.with_identity(identity))
     }
 
+    /// See [`TlsParameters::with_trust_callback`].
+    #[must_use]
+    pub fn with_trust_callback(self, callback: TrustCallback) -> Self {
+        self.with_tls(|tls| tls.with_trust_callback(callback))
+    }
+
+    /// See [`TlsParameters::with_challenge_callback`].
+    #[must_use]
+    pub fn with_challenge_callback(self, callback: ChallengeCallback) -> Self {
+        self.with_tls(|tls| tls.with_challenge_callback(callback))
+    }
+
     /// See [`TlsParameters::with_server_name`].
     #[must_use]
     pub fn with_server_name(self, name: impl Into<String>) -> Self {
@@ -139,8 +161,16 @@ pub struct TlsParameters {
     pub max_version: TlsVersion,
     /// Who is believed to vouch for the peer.
     pub trust: Trust,
-    /// Certificate chain and key for this side; a server needs one.
+    /// What the application makes of the peer's certificates, after the chain was judged.
+    pub trust_callback: Option<TrustCallback>,
+    /// Certificate chain and key for this side; a server needs one or a challenge callback.
     pub identity: Option<Arc<Identity>>,
+    /// Chooses an identity when the peer asks for one.
+    pub challenge_callback: Option<ChallengeCallback>,
+    /// A key from outside. It is not supported: see [`TlsParameters::check`].
+    pub pre_shared_key: Option<PreSharedKey>,
+    /// Groups, cipher suites and signature algorithms that may be used.
+    pub algorithms: Algorithms,
     /// Application protocols in order of preference; empty sends no ALPN.
     pub alpn: Vec<Vec<u8>>,
     /// The name to send and check instead of the remote endpoint's host name.
@@ -159,7 +189,11 @@ impl Default for TlsParameters {
             min_version: TlsVersion::Tls12,
             max_version: TlsVersion::Tls13,
             trust: Trust::Platform,
+            trust_callback: None,
             identity: None,
+            challenge_callback: None,
+            pre_shared_key: None,
+            algorithms: Algorithms::default(),
             alpn: Vec::new(),
             server_name: None,
             client_authentication: ClientAuthentication::None,
@@ -218,6 +252,52 @@ impl TlsParameters {
     #[must_use]
     pub fn with_identity(mut self, identity: impl Into<Arc<Identity>>) -> Self {
         self.identity = Some(identity.into());
+        self
+    }
+
+    /// Asks the application about every peer that shows certificates.
+    #[must_use]
+    pub fn with_trust_callback(mut self, callback: TrustCallback) -> Self {
+        self.trust_callback = Some(callback);
+        self
+    }
+
+    /// Asks the application for an identity when the peer asks for one.
+    #[must_use]
+    pub fn with_challenge_callback(mut self, callback: ChallengeCallback) -> Self {
+        self.challenge_callback = Some(callback);
+        self
+    }
+
+    /// Demands a key from outside, which fails: see [`TlsParameters::check`].
+    #[must_use]
+    pub fn with_pre_shared_key(mut self, key: PreSharedKey) -> Self {
+        self.pre_shared_key = Some(key);
+        self
+    }
+
+    /// Allows only these groups, the preferred one first.
+    #[must_use]
+    pub fn with_groups(mut self, groups: impl IntoIterator<Item = Group>) -> Self {
+        self.algorithms.groups = groups.into_iter().collect();
+        self
+    }
+
+    /// Allows only these cipher suites, the preferred one first.
+    #[must_use]
+    pub fn with_cipher_suites(mut self, suites: impl IntoIterator<Item = CipherSuite>) -> Self {
+        self.algorithms.cipher_suites = suites.into_iter().collect();
+        self
+    }
+
+    /// Allows only these signature algorithms, the preferred one first: for the handshake's
+    /// signatures of both sides and for those in the peer's certificates (RFC 8446 §4.2.3).
+    #[must_use]
+    pub fn with_signature_algorithms(
+        mut self,
+        algorithms: impl IntoIterator<Item = SignatureAlgorithm>,
+    ) -> Self {
+        self.algorithms.signature_algorithms = algorithms.into_iter().collect();
         self
     }
 
@@ -299,20 +379,6 @@ impl fmt::Debug for Trust {
     }
 }
 
-/// A certificate chain with its private key.
-pub struct Identity {
-    /// End entity first, then intermediates.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The key of the end entity.
-    pub key: PrivateKeyDer<'static>,
-}
-
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({} certificates)", self.chain.len())
-    }
-}
-
 /// What a server asks of its clients.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -327,14 +393,48 @@ pub enum ClientAuthentication {
 
 /// Session resumption (RFC 9622 §6.3.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Resumption {
     /// Sessions kept for each context; zero switches resumption off.
     pub sessions_max: usize,
+    /// How long after its handshake a session may be resumed; `None` leaves that to the server
+    /// and, on a server, to the twelve hours that its ticket keys last.
+    ///
+    /// This is a bound, and others hold as well: a server's own lifetime, those twelve hours, and
+    /// the seven days of RFC 8446 §4.6.1. Each resumption makes a session of its own.
+    pub lifetime: Option<Duration>,
+}
+
+impl Resumption {
+    /// No session is resumed.
+    pub fn disabled() -> Self {
+        Resumption {
+            sessions_max: 0,
+            lifetime: None,
+        }
+    }
+
+    /// Keeps so many sessions.
+    #[must_use]
+    pub fn with_sessions_max(mut self, sessions_max: usize) -> Self {
+        self.sessions_max = sessions_max;
+        self
+    }
+
+    /// Resumes no session that is older.
+    #[must_use]
+    pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
 }
 
 impl Default for Resumption {
     fn default() -> Self {
-        Resumption { sessions_max: 256 }
+        Resumption {
+            sessions_max: 256,
+            lifetime: None,
+        }
     }
 }
 

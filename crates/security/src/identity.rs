@@ -57,10 +57,7 @@ pub fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, IdentityError
 /// # Errors
 /// As [`certificates`] and [`private_key`].
 pub fn identity(chain: &[u8], key: &[u8]) -> Result<Identity, IdentityError> {
-    Ok(Identity {
-        chain: certificates(chain)?,
-        key: private_key(key)?,
-    })
+    Ok(Identity::new(certificates(chain)?, private_key(key)?))
 }
 
 /// DER starts with a SEQUENCE of a long form length; PEM is text.

@@ -132,7 +132,7 @@ fn a_ticket_in_many_records_does_not_stop_writing() {
         .with_no_client_auth()
         .with_single_cert(
             issued.identity.chain.clone(),
-            issued.identity.key.clone_key(),
+            tls_support::key_of(&issued.identity),
         )
         .unwrap();
     config.max_fragment_size = Some(32);

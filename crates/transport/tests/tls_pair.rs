@@ -166,8 +166,8 @@ fn a_second_connection_resumes_unless_switched_off() {
         for (sessions_max, is_expected) in [(16, true), (0, false)] {
             let (mut client, mut server) = parameters(&authority);
             only(&mut client, version);
-            client.resumption = Resumption { sessions_max };
-            server.resumption = Resumption { sessions_max };
+            client.resumption = Resumption::default().with_sessions_max(sessions_max);
+            server.resumption = Resumption::default().with_sessions_max(sessions_max);
             let engine = TlsEngine::new();
             for is_second in [false, true] {
                 let mut pair = Pair::of(&engine, &client, &server, &[], &[]);

@@ -252,8 +252,8 @@ fn anyone_still_has_to_hold_the_key() {
 
     // A chain with another key cannot even be configured.
     let chain = authority.server().identity.chain.clone();
-    let key = authority.server().identity.key.clone_key();
-    server.identity = Some(Arc::new(Identity { chain, key }));
+    let key = tls_support::key_of(&authority.server().identity);
+    server.identity = Some(Arc::new(Identity::new(chain, key)));
     let failure = TlsEngine::new().server(&server, &[]).err().unwrap();
     assert_eq!(failure.kind, FailureKind::InvalidRequest);
     assert!(failure.detail.contains("does not belong"), "{failure}");

@@ -64,7 +64,7 @@ fn sessions_are_kept_for_as_many_servers_as_allowed() {
     let (mut client, server) = parameters(&authority);
     client.trust = Trust::DangerousAnyone;
     // rustls keeps up to eight tickets a server and divides the number by that.
-    client.resumption = Resumption { sessions_max: 8 };
+    client.resumption = Resumption::default().with_sessions_max(8);
     let engine = TlsEngine::new();
     assert!(!is_resumed(&engine, &client, &server, "a.example"));
     assert!(is_resumed(&engine, &client, &server, "a.example"));

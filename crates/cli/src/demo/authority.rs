@@ -36,10 +36,10 @@ impl Authority {
         let certificate = params.signed_by(&key, &issuer)?;
         Ok(Authority {
             root,
-            identity: Identity {
-                chain: vec![certificate.der().clone()],
-                key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-            },
+            identity: Identity::new(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            ),
         })
     }
 }

@@ -78,6 +78,14 @@ pub(super) fn contradictions(request: &PlanRequest) -> Result<(), PlanError> {
     family_contradiction(request)
 }
 
+/// RFC 9622 §6.3: security parameters that cannot act are refused, whatever the stacks are.
+pub(super) fn security(request: &PlanRequest) -> Result<(), PlanError> {
+    match request.security.tls_parameters() {
+        Some(tls) => tls.check().map_err(PlanError::Security),
+        None => Ok(()),
+    }
+}
+
 /// A path has one interface of one type, so two of either kind cannot both be required.
 fn interface_contradiction(request: &PlanRequest) -> Result<(), PlanError> {
     let interfaces = request.properties.interfaces();

@@ -37,6 +37,8 @@ pub enum PlanError {
         /// The other one.
         second: String,
     },
+    /// The security parameters cannot be used.
+    Security(Failure),
     /// No stack satisfies the request.
     NoStack {
         /// Why, stack by stack.
@@ -68,6 +70,7 @@ impl PlanError {
                 source: EndpointError::Multicast { .. },
                 ..
             } => FailureKind::Unsupported,
+            PlanError::Security(failure) => failure.kind,
             _ => FailureKind::InvalidRequest,
         }
     }
@@ -83,6 +86,7 @@ impl std::error::Error for PlanError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             PlanError::InvalidEndpoint { source, .. } => Some(source),
+            PlanError::Security(failure) => Some(failure),
             _ => None,
         }
     }
@@ -103,6 +107,7 @@ impl fmt::Display for PlanError {
             PlanError::Contradiction { first, second } => {
                 write!(f, "{first} contradicts {second}")
             }
+            PlanError::Security(failure) => failure.fmt(f),
             PlanError::NoStack { verdicts } => {
                 f.write_str("no protocol stack satisfies the request")?;
                 let out = verdicts.iter().map(|v| (v.stack.as_str(), &v.exclusions));

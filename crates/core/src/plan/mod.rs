@@ -72,6 +72,7 @@ impl Plan {
     pub fn new(request: PlanRequest) -> Result<Plan, PlanError> {
         check::endpoints(&request)?;
         check::contradictions(&request)?;
+        check::security(&request)?;
         // RFC 9622 §6.2: paths are decided before protocols.
         let path_rules = PathRules::of(&request);
         let path_verdicts = path_rules.judge(&request.paths);

@@ -38,6 +38,8 @@ pub enum Reason {
         /// The highest version that is offered.
         max: TlsVersion,
     },
+    /// The algorithms that are allowed are of no version that the stack speaks.
+    TlsAlgorithms,
     /// A protected stack listens with a certificate, and there is none.
     NoIdentity,
     /// Every endpoint of that side is for other stacks.
@@ -100,6 +102,10 @@ impl fmt::Display for Reason {
             Reason::TlsVersion { min, max } => {
                 write!(f, "it speaks no version from {min} to {max}")
             }
+            Reason::TlsAlgorithms => f.write_str(
+                "the groups, cipher suites or signature algorithms that are allowed are of no \
+                 TLS version that it speaks",
+            ),
             Reason::NoIdentity => {
                 f.write_str("a listener with TLS needs a certificate, and none is given")
             }

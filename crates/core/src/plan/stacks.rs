@@ -152,8 +152,15 @@ fn tls_exclusion(action: Action, tls: &TlsParameters, stack: &StackDescriptor) -
             max: tls.max_version,
         });
     }
-    let is_server = action == Action::Listen;
-    (is_server && tls.identity.is_none()).then_some(Reason::NoIdentity)
+    // RFC 9622 §6.3: the choice of algorithms may rule protocols out.
+    if !tls
+        .usable_versions()
+        .any(|v| stack.tls_versions.contains(&v))
+    {
+        return Some(Reason::TlsAlgorithms);
+    }
+    let is_nameless = tls.identity.is_none() && tls.challenge_callback.is_none();
+    (action == Action::Listen && is_nameless).then_some(Reason::NoIdentity)
 }
 
 fn endpoint_exclusions(

@@ -44,10 +44,8 @@ fn initiate(security: SecurityParameters) -> PlanRequest {
 
 /// A request to listen everywhere with a certificate over the built-in stacks, without wishes.
 fn listen(security: SecurityParameters) -> PlanRequest {
-    let identity = Identity {
-        chain: vec![CertificateDer::from(vec![1])],
-        key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(vec![2])),
-    };
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(vec![2]));
+    let identity = Identity::new(vec![CertificateDer::from(vec![1])], key);
     let mut request = PlanRequest::new(Action::Listen, security.with_identity(identity));
     request.locals = vec![local("*:443")];
     request.properties = neutral();

@@ -3,7 +3,10 @@
 //! Trust and identity are compared by fingerprints of their certificates; private keys never
 //! take part.
 
-use super::{ClientAuthentication, Identity, SecurityParameters, TlsParameters, TlsVersion, Trust};
+use super::{
+    Algorithms, ClientAuthentication, Identity, SecurityParameters, TlsParameters, TlsVersion,
+    Trust,
+};
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -31,6 +34,9 @@ pub enum SecurityClass {
         peer_name: Option<String>,
         /// Whether the client hello must be encrypted.
         ech_required: bool,
+        /// The algorithms that are allowed, if they are restricted.
+        #[serde(default)]
+        algorithms: Option<Box<Algorithms>>,
     },
 }
 
@@ -43,7 +49,8 @@ impl SecurityClass {
             return SecurityClass::Cleartext;
         };
         // A pinned certificate and belief in anybody leave no name to be compared with.
-        let is_name_checked = matches!(tls.trust, Trust::Platform | Trust::Roots(_));
+        let is_name_checked =
+            matches!(tls.trust, Trust::Platform | Trust::Roots(_)) || tls.trust_callback.is_some();
         let peer_name = tls.server_name.as_deref().or(peer_name);
         SecurityClass::protected(
             tls,
@@ -70,12 +77,24 @@ impl SecurityClass {
     }
 
     fn protected(tls: &TlsParameters, trust: String, peer_name: Option<&str>) -> Self {
+        let trust = match &tls.trust_callback {
+            Some(callback) => format!("{trust}, {callback}"),
+            None => trust,
+        };
+        let own = tls.identity.as_deref().map(fingerprint);
+        let identity = match (&tls.challenge_callback, own) {
+            (Some(callback), Some(own)) => Some(format!("the choice of {callback}, else {own}")),
+            (Some(callback), None) => Some(format!("the choice of {callback}")),
+            (None, own) => own,
+        };
+        let algorithms = &tls.algorithms;
         SecurityClass::Protected {
             floor: tls.min_version,
             trust,
-            identity: tls.identity.as_deref().map(fingerprint),
+            identity,
             peer_name: peer_name.map(|name| name.to_ascii_lowercase()),
             ech_required: false,
+            algorithms: (!algorithms.is_automatic()).then(|| Box::new(algorithms.clone())),
         }
     }
 
@@ -95,6 +114,7 @@ impl fmt::Display for SecurityClass {
                 identity,
                 peer_name,
                 ech_required,
+                algorithms,
             } => {
                 write!(f, "{floor} or later, {trust}")?;
                 if let Some(identity) = identity {
@@ -105,6 +125,9 @@ impl fmt::Display for SecurityClass {
                 }
                 if *ech_required {
                     f.write_str(", encrypted client hello")?;
+                }
+                if let Some(algorithms) = algorithms {
+                    write!(f, ", only {algorithms}")?;
                 }
                 Ok(())
             }
@@ -143,6 +166,9 @@ fn fingerprint(identity: &Identity) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::{
+        ChallengeCallback, CipherSuite, Group, SignatureAlgorithm, TrustCallback, TrustDecision,
+    };
     use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
     fn certificate(byte: u8) -> CertificateDer<'static> {
@@ -155,10 +181,8 @@ mod tests {
     }
 
     fn identity(byte: u8) -> Identity {
-        Identity {
-            chain: vec![certificate(byte)],
-            key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(vec![0; 3])),
-        }
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(vec![0; 3]));
+        Identity::new(vec![certificate(byte)], key)
     }
 
     fn class(parameters: &SecurityParameters) -> SecurityClass {
@@ -177,6 +201,9 @@ mod tests {
     #[test]
     fn whatever_changes_the_strength_changes_the_class() {
         let tls = SecurityParameters::tls;
+        let trust_callback = || TrustCallback::new(|_| TrustDecision::AsChain);
+        let challenge_callback = || ChallengeCallback::new(|_| None);
+        let signature = SignatureAlgorithm::EcdsaSecp256r1Sha256;
         let classes = [
             class(&SecurityParameters::disabled()),
             class(&tls()),
@@ -186,6 +213,14 @@ mod tests {
             class(&tls().with_tls(|tls| tls.with_identity(identity(1)))),
             class(&tls().with_tls(|tls| tls.with_identity(identity(2)))),
             class(&tls().with_tls(|tls| tls.with_server_name("other.example"))),
+            class(&tls().with_trust_callback(trust_callback())),
+            class(&tls().with_trust_callback(trust_callback())),
+            class(&tls().with_challenge_callback(challenge_callback())),
+            class(&tls().with_challenge_callback(challenge_callback())),
+            class(&tls().with_tls(|tls| tls.with_groups([Group::X25519]))),
+            class(&tls().with_tls(|tls| tls.with_groups([Group::Secp256r1]))),
+            class(&tls().with_tls(|tls| tls.with_cipher_suites([CipherSuite::Aes128GcmSha256]))),
+            class(&tls().with_tls(|tls| tls.with_signature_algorithms([signature]))),
             class(&roots(&[1])),
             class(&roots(&[1, 2])),
             SecurityClass::of(&tls(), None),
@@ -219,6 +254,8 @@ mod tests {
         assert!(text(roots(&[1, 2])).contains("2 own roots #"));
         let shown = SecurityParameters::tls().with_tls(|tls| tls.with_identity(identity(1)));
         assert!(text(shown).contains(", shows certificate #"));
+        let narrowed = SecurityParameters::tls().with_tls(|tls| tls.with_groups([Group::X25519]));
+        assert!(text(narrowed).ends_with(", peer peer.example, only groups x25519"));
     }
 
     #[test]

@@ -345,6 +345,7 @@ pub(crate) fn protected() -> SecurityClass {
         identity: None,
         peer_name: Some("example.com".to_owned()),
         ech_required: false,
+        algorithms: None,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::observed::Observed;
 use portway_core::{Advice, Failure, FailureKind, Origin};
+use portway_security::ChainError;
 use rustls::{AlertDescription, Error, PeerIncompatible, PeerMisbehaved};
 
 /// Which side of TLS a layer is.
@@ -35,9 +36,10 @@ pub(super) fn connection(
     match error {
         Error::AlertReceived(alert) => received(*alert, role, observed),
         Error::InvalidCertificate(reason) => {
-            let detail = match &observed.chain_error {
-                Some(error) => error.to_string(),
-                None => format!("the peer's certificate is not acceptable: {reason}"),
+            let detail = match (&observed.distrust, &observed.chain_error) {
+                (Some(why), _) => format!("the application does not trust the peer: {why}"),
+                (None, Some(error)) => error.to_string(),
+                (None, None) => format!("the peer's certificate is not acceptable: {reason}"),
             };
             tls(FailureKind::CertificateRejected, detail)
                 .with_code(code(AlertDescription::from(reason.clone())))
@@ -48,7 +50,6 @@ pub(super) fn connection(
         )
         .with_code(code(AlertDescription::CertificateRequired))
         .with_advice(Advice::Fatal),
-        _ if observed.is_alpn_missing => alpn_missing(role),
         Error::NoApplicationProtocol => alpn("no application protocol of the peer is ours"),
         Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol) => {
             alpn("the peer chose an application protocol that was not offered")
@@ -71,6 +72,11 @@ pub(super) fn connection(
             format!("the peer broke the rules of TLS: {other}"),
         ),
     }
+}
+
+/// The peer's certificates are not acceptable; `alert` is what it is told.
+pub(super) fn chain(error: &ChainError, alert: AlertDescription) -> Failure {
+    tls(FailureKind::CertificateRejected, error.to_string()).with_code(code(alert))
 }
 
 /// The peer took no part in ALPN though this side demands it (RFC 7301 §3.2 leaves the reaction
@@ -184,6 +190,10 @@ fn incompatible(reason: &PeerIncompatible) -> Failure {
         ),
         P::NoKxGroupsInCommon => (
             "the peer and this side have no key exchange group in common".to_owned(),
+            AlertDescription::HandshakeFailure,
+        ),
+        P::NoSignatureSchemesInCommon | P::NoCertificateRequestSignatureSchemesInCommon => (
+            "the peer and this side have no signature algorithm in common".to_owned(),
             AlertDescription::HandshakeFailure,
         ),
         other => (

@@ -3,39 +3,42 @@
 //! Invariant: one configuration serves every connection with the same parameters, so nothing in it
 //! may depend on a single connection.
 
+use super::algorithm::Allowed;
 use super::classify;
 use super::engine::Clock;
-use super::observed::Observed;
+use super::resolver::Resolver;
+use super::session::{AgedTickets, ClientSessions};
 use super::verifier::PolicyVerifier;
-use portway_core::security::{ClientAuthentication, Identity, TlsParameters, TlsVersion, Trust};
+use portway_core::security::{ClientAuthentication, TlsParameters, TlsVersion, Trust};
 use portway_core::{Failure, FailureKind, Origin};
 use portway_security::ChainPolicy;
-use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{
-    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
-};
-use rustls::sign::CertifiedKey;
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, KeyLogFile, ServerConfig, SignatureScheme, SupportedProtocolVersion};
+use rustls::{ClientConfig, KeyLogFile, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::UnixTime;
 use std::sync::{Arc, LazyLock};
 
 /// A configuration for clients. ALPN is added for each connection.
 pub(super) fn client(p: &TlsParameters, clock: &Clock) -> Result<ClientConfig, Failure> {
-    let provider = Arc::clone(&PROVIDER);
-    let verifier = PolicyVerifier::of_servers(policy(&p.trust)?, &provider);
-    let resolver = ClientResolver(certified_key(p.identity.as_deref())?);
-    let mut config = ClientConfig::builder_with_details(Arc::clone(&provider), time(clock))
-        .with_protocol_versions(versions(p)?)
+    p.check()?;
+    let allowed = Allowed::of(&p.algorithms);
+    let provider = Arc::clone(&allowed.provider);
+    let callback = p.trust_callback.clone();
+    let verifier = PolicyVerifier::of_servers(policy(&p.trust)?, callback, allowed.clone());
+    let resolver = Resolver::new(p, allowed, false)?;
+    let time = time(clock);
+    let mut config = ClientConfig::builder_with_details(provider, Arc::clone(&time))
+        .with_protocol_versions(&versions(p))
         .map_err(|error| classify::configuration(&error))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::new(resolver));
     config.resumption = match p.resumption.sessions_max {
         0 => Resumption::disabled(),
-        sessions_max => Resumption::in_memory_sessions(sessions_max),
+        _ => Resumption::store(Arc::new(ClientSessions::new(&p.resumption, &time))),
     };
     if p.key_log {
         config.key_log = Arc::new(KeyLogFile::new());
@@ -49,10 +52,15 @@ pub(super) fn server(
     alpn: &[Vec<u8>],
     clock: &Clock,
 ) -> Result<ServerConfig, Failure> {
-    let provider = Arc::clone(&PROVIDER);
-    let Some(key) = certified_key(p.identity.as_deref())? else {
-        return Err(invalid("a TLS server needs a certificate and its key"));
-    };
+    p.check()?;
+    let allowed = Allowed::of(&p.algorithms);
+    let provider = Arc::clone(&allowed.provider);
+    let resolver = Resolver::new(p, allowed.clone(), !alpn.is_empty())?;
+    if !resolver.has_choice() {
+        return Err(invalid(
+            "a TLS server needs a certificate and its key, or a callback that chooses them",
+        ));
+    }
     let verifier = match &p.client_authentication {
         ClientAuthentication::Optional(trust) => Some((trust, false)),
         ClientAuthentication::Required(trust) => Some((trust, true)),
@@ -62,16 +70,14 @@ pub(super) fn server(
         None => WebPkiClientVerifier::no_client_auth(),
         Some((trust, is_mandatory)) => Arc::new(PolicyVerifier::of_clients(
             policy(trust)?,
-            &provider,
+            p.trust_callback.clone(),
+            allowed,
             is_mandatory,
         )),
     };
-    let resolver = ServerResolver {
-        key,
-        is_alpn_demanded: !alpn.is_empty(),
-    };
-    let mut config = ServerConfig::builder_with_details(provider, time(clock))
-        .with_protocol_versions(versions(p)?)
+    let time = time(clock);
+    let mut config = ServerConfig::builder_with_details(provider, Arc::clone(&time))
+        .with_protocol_versions(&versions(p))
         .map_err(|error| classify::configuration(&error))?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(resolver));
@@ -81,8 +87,12 @@ pub(super) fn server(
     if p.resumption.sessions_max == 0 {
         config.send_tls13_tickets = 0;
     } else {
-        config.ticketer =
+        let tickets =
             aws_lc_rs::Ticketer::new().map_err(|error| classify::configuration(&error))?;
+        config.ticketer = match p.resumption.lifetime {
+            None => tickets,
+            Some(lifetime) => Arc::new(AgedTickets::new(tickets, lifetime, &time)),
+        };
     }
     if p.key_log {
         config.key_log = Arc::new(KeyLogFile::new());
@@ -90,18 +100,16 @@ pub(super) fn server(
     Ok(config)
 }
 
-fn versions(p: &TlsParameters) -> Result<&'static [&'static SupportedProtocolVersion], Failure> {
-    static ONLY_TLS12: &[&SupportedProtocolVersion] = &[&TLS12];
-    static ONLY_TLS13: &[&SupportedProtocolVersion] = &[&TLS13];
-    static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-    match (p.min_version, p.max_version) {
-        (TlsVersion::Tls12, TlsVersion::Tls12) => Ok(ONLY_TLS12),
-        (TlsVersion::Tls12, TlsVersion::Tls13) => Ok(BOTH),
-        (TlsVersion::Tls13, TlsVersion::Tls13) => Ok(ONLY_TLS13),
-        (min, max) => Err(invalid(format!(
-            "no TLS version lies between {min:?} and {max:?}"
-        ))),
-    }
+/// The usable versions, the newest first.
+fn versions(p: &TlsParameters) -> Vec<&'static SupportedProtocolVersion> {
+    p.usable_versions()
+        .rev()
+        .filter_map(|version| match version {
+            TlsVersion::Tls12 => Some(&TLS12),
+            TlsVersion::Tls13 => Some(&TLS13),
+            _ => None,
+        })
+        .collect()
 }
 
 fn policy(trust: &Trust) -> Result<ChainPolicy, Failure> {
@@ -117,16 +125,6 @@ fn policy(trust: &Trust) -> Result<ChainPolicy, Failure> {
         Trust::DangerousAnyone => Ok(ChainPolicy::DangerousAnyone),
         other => Err(invalid(format!("trust of this kind is unknown: {other:?}"))),
     }
-}
-
-fn certified_key(identity: Option<&Identity>) -> Result<Option<Arc<CertifiedKey>>, Failure> {
-    identity
-        .map(|identity| {
-            CertifiedKey::from_der(identity.chain.clone(), identity.key.clone_key(), &PROVIDER)
-                .map(Arc::new)
-                .map_err(|error| classify::configuration(&error))
-        })
-        .transpose()
 }
 
 fn invalid(detail: impl Into<String>) -> Failure {
@@ -153,46 +151,6 @@ impl TimeProvider for GivenTime {
         Some((self.0)())
     }
 }
-
-/// Gives the client's certificate, if there is one, and notes that it was asked for.
-#[derive(Debug)]
-struct ClientResolver(Option<Arc<CertifiedKey>>);
-
-impl ResolvesClientCert for ClientResolver {
-    fn resolve(
-        &self,
-        _root_hint_subjects: &[&[u8]],
-        _schemes: &[SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
-        Observed::note(|observed| observed.is_certificate_requested = true);
-        self.0.clone()
-    }
-
-    fn has_certs(&self) -> bool {
-        self.0.is_some()
-    }
-}
-
-/// Gives the server's certificate and notes what the client hello says.
-#[derive(Debug)]
-struct ServerResolver {
-    key: Arc<CertifiedKey>,
-    is_alpn_demanded: bool,
-}
-
-impl ResolvesServerCert for ServerResolver {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let is_alpn_missing = self.is_alpn_demanded && hello.alpn().is_none();
-        Observed::note(|observed| {
-            observed.server_name = hello.server_name().map(str::to_owned);
-            observed.is_alpn_missing = is_alpn_missing;
-        });
-        (!is_alpn_missing).then(|| Arc::clone(&self.key))
-    }
-}
-
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
 /// The platform's anchors, read once a process.
 static PLATFORM: LazyLock<Result<ChainPolicy, String>> = LazyLock::new(|| {

@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Makes TLS layers for one context.
 ///
 /// Configurations are kept by parameters; parameters are equal when their certificates are, but
-/// cloned parameters (which share them) are compared faster. Each configuration keeps at most
+/// cloned parameters (which share them) are compared faster; callbacks and keys in modules are equal
+/// only to their clones. Each configuration keeps at most
 /// `Resumption::sessions_max` sessions as a client, rounded up to a multiple of the eight that a
 /// server may have; as a server it keeps none, since its tickets carry the sessions.
 pub struct TlsEngine {
@@ -188,6 +189,10 @@ fn is_same(a: &TlsParameters, b: &TlsParameters) -> bool {
         && a.key_log == b.key_log
         && a.resumption == b.resumption
         && is_same_trust(&a.trust, &b.trust)
+        && a.algorithms == b.algorithms
+        && a.trust_callback == b.trust_callback
+        && a.challenge_callback == b.challenge_callback
+        && a.pre_shared_key == b.pre_shared_key
         && is_same_identity(a.identity.as_ref(), b.identity.as_ref())
         && match (&a.client_authentication, &b.client_authentication) {
             (ClientAuthentication::None, ClientAuthentication::None) => true,
@@ -221,7 +226,7 @@ fn are_same_certificates(
 fn is_same_identity(a: Option<&Arc<Identity>>, b: Option<&Arc<Identity>>) -> bool {
     match (a, b) {
         (None, None) => true,
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b) || (a.chain == b.chain && a.key == b.key),
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b) || (a.chain == b.chain && a.key.is_same(&b.key)),
         _ => false,
     }
 }

@@ -13,10 +13,9 @@ use std::path::Path;
 /// # Errors
 /// A file cannot be read, or does not hold what it should.
 pub fn load_identity(chain: &Path, key: &Path) -> Result<Identity, Failure> {
-    Ok(Identity {
-        chain: load_certificates(chain)?,
-        key: parse::private_key(&read(key)?).map_err(|error| bad(key, &error))?,
-    })
+    let chain = load_certificates(chain)?;
+    let key = parse::private_key(&read(key)?).map_err(|error| bad(key, &error))?;
+    Ok(Identity::new(chain, key))
 }
 
 /// Reads certificates from a file, PEM (any number) or DER (one).
@@ -40,10 +39,8 @@ pub fn self_signed(names: &[String]) -> Result<Identity, Failure> {
         )
     })?;
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-    Ok(Identity {
-        chain: vec![certified.cert.der().clone()],
-        key: PrivateKeyDer::Pkcs8(key),
-    })
+    let chain = vec![certified.cert.der().clone()];
+    Ok(Identity::new(chain, PrivateKeyDer::Pkcs8(key)))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

@@ -11,12 +11,12 @@
 
 use super::classify::{self, Role};
 use super::engine::TlsLimits;
-use super::observed::Observed;
+use super::observed::{Observed, Refusal};
 use super::record;
 use super::step::{self, Next, Task};
 use crate::layer::{ByteLayer, LayerStatus};
 use bytes::{Buf, Bytes, BytesMut};
-use portway_core::security::{Protection, TlsVersion};
+use portway_core::security::{Group, Protection, TlsVersion};
 use portway_core::{Failure, FailureKind, Origin};
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
@@ -156,17 +156,14 @@ impl TlsLayer {
         let mut observed = std::mem::take(&mut handshake.observed);
         let start = out.len();
         let result = observed.during(|| self.drive(wire, out));
+        if let Some(refusal) = observed.refusal.take() {
+            return Err(self.refuse(refusal, start, out));
+        }
         match result {
             Ok(consumed) => handshake.consumed_bytes += consumed,
             Err(error) => {
                 self.flush_alert(wire, out);
-                if observed.is_alpn_missing {
-                    // rustls says access_denied when no certificate is chosen; RFC 7301 §3.2 has
-                    // an alert that says what is wrong. Nothing is encrypted yet.
-                    out.truncate(start);
-                    let alert = AlertDescription::NoApplicationProtocol;
-                    out.extend_from_slice(&record::plain_alert(alert));
-                } else if handshake.consumed_bytes == 0 && out.len() == start {
+                if handshake.consumed_bytes == 0 && out.len() == start {
                     // RFC 8446 §6.2: rustls fails silently at a first message that is too long.
                     if !matches!(error, Error::AlertReceived(_)) {
                         let alert = AlertDescription::DecodeError;
@@ -187,6 +184,19 @@ impl TlsLayer {
             return Ok(());
         }
         self.on_handshake_complete(observed, out)
+    }
+
+    /// Ends the handshake for a reason of our own. What rustls has appended since `start` is not
+    /// sent: it speaks of another reason or of none.
+    fn refuse(&mut self, refusal: Refusal, start: usize, out: &mut BytesMut) -> Failure {
+        out.truncate(start);
+        // A server chooses and signs before its first flight, and TLS 1.2 encrypts only what comes
+        // last. A client of TLS 1.3 could say nothing that is not encrypted.
+        let is_tls12 = self.common().protocol_version() == Some(ProtocolVersion::TLSv1_2);
+        if self.role() == Role::Server || is_tls12 {
+            out.extend_from_slice(&record::plain_alert(refusal.alert));
+        }
+        self.fail(refusal.failure)
     }
 
     fn on_handshake_complete(
@@ -425,22 +435,18 @@ impl ByteLayer for TlsLayer {
         // rustls marks the suites of TLS 1.3 by a name of its own.
         let suite = format!("{suite:?}").replace("TLS13_", "TLS_");
         let mut protection = Protection::new(version, suite);
-        protection.group = common
-            .negotiated_key_exchange_group()
-            .map(|group| group_name(&format!("{:?}", group.name())));
+        protection.group =
+            common.negotiated_key_exchange_group().map(|group| {
+                match Group::from_code(group.name().into()) {
+                    Some(known) => known.to_string(),
+                    None => format!("{:?}", group.name()),
+                }
+            });
         protection.alpn = common.alpn_protocol().map(<[u8]>::to_vec);
         protection.peer_certificates = common.peer_certificates().unwrap_or_default().to_vec();
         protection.server_name = self.server_name.as_deref().map(str::to_owned);
         protection.is_resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
         Some(protection)
-    }
-}
-
-/// The registry writes the Montgomery curves alone in lower case.
-fn group_name(name: &str) -> String {
-    match name {
-        "X25519" | "X448" => name.to_ascii_lowercase(),
-        other => other.to_owned(),
     }
 }
 

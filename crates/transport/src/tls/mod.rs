@@ -3,13 +3,17 @@
 //! Invariant: this is the only place that builds rustls configurations; certificates are judged by
 //! `portway-security`. Start at [`TlsEngine`]; docs/decisions/ has the reasons.
 
+mod algorithm;
 mod classify;
 mod configuration;
 mod engine;
 mod identity;
+mod key;
 mod layer;
 mod observed;
 mod record;
+mod resolver;
+mod session;
 mod step;
 mod verifier;
 

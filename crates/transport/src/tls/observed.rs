@@ -3,7 +3,9 @@
 //! Invariant: a handshake runs only inside [`Observed::during`], on one thread and without a yield,
 //! so the callbacks of a shared configuration find the connection that they are called for.
 
+use portway_core::Failure;
 use portway_security::ChainError;
+use rustls::AlertDescription;
 use std::cell::RefCell;
 
 /// Facts that rustls tells its callbacks and nobody else.
@@ -11,20 +13,30 @@ use std::cell::RefCell;
 pub(super) struct Observed {
     /// The server name in the client hello (server only).
     pub(super) server_name: Option<String>,
-    /// The client offered no application protocol though one is demanded (server only).
-    pub(super) is_alpn_missing: bool,
     /// The server asked for a certificate (client only).
     pub(super) is_certificate_requested: bool,
     /// Why the peer's chain was refused.
     pub(super) chain_error: Option<ChainError>,
+    /// Why the application does not trust the peer.
+    pub(super) distrust: Option<String>,
+    /// Why this side ends the handshake.
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// An end that rustls has no words for.
+pub(super) struct Refusal {
+    pub(super) failure: Failure,
+    /// What the peer is told where an alert can be sent.
+    pub(super) alert: AlertDescription,
 }
 
 impl Observed {
     /// Runs `work` with `self` within reach of [`Observed::note`].
     pub(super) fn during<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        CURRENT.with_borrow_mut(|current| *current = Some(std::mem::take(self)));
+        // A callback of the application's may run a handshake of its own.
+        let outer = CURRENT.replace(Some(std::mem::take(self)));
         let result = work();
-        *self = CURRENT.with_borrow_mut(Option::take).unwrap_or_default();
+        *self = CURRENT.replace(outer).unwrap_or_default();
         result
     }
 

@@ -3,35 +3,43 @@
 //! Invariant: even when anybody is trusted, the peer must prove that it holds the key of its
 //! certificate.
 
+use super::algorithm::Allowed;
+use super::classify;
 use super::observed::Observed;
+use portway_core::security::{TrustCallback, TrustDecision, TrustQuestion};
 use portway_security::chain::Presented;
 use portway_security::{ChainError, ChainPolicy, Purpose};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+    AlertDescription, CertificateError, DigitallySignedStruct, DistinguishedName, Error,
+    OtherError, PeerMisbehaved, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::Arc;
 
-/// Judges the chain of the peer in either role.
+/// Judges the chain of the peer in either role, then lets the application judge.
 #[derive(Debug)]
 pub(super) struct PolicyVerifier {
     policy: ChainPolicy,
-    algorithms: WebPkiSupportedAlgorithms,
+    callback: Option<TrustCallback>,
+    allowed: Allowed,
     is_mandatory: bool,
     authorities: Vec<DistinguishedName>,
 }
 
 impl PolicyVerifier {
     /// A verifier of servers.
-    pub(super) fn of_servers(policy: ChainPolicy, provider: &CryptoProvider) -> Self {
+    pub(super) fn of_servers(
+        policy: ChainPolicy,
+        callback: Option<TrustCallback>,
+        allowed: Allowed,
+    ) -> Self {
         PolicyVerifier {
             policy,
-            algorithms: provider.signature_verification_algorithms,
+            callback,
+            allowed,
             is_mandatory: true,
             authorities: Vec::new(),
         }
@@ -40,7 +48,8 @@ impl PolicyVerifier {
     /// A verifier of clients, which are told the names of at most [`AUTHORITIES_MAX`] authorities.
     pub(super) fn of_clients(
         policy: ChainPolicy,
-        provider: &CryptoProvider,
+        callback: Option<TrustCallback>,
+        allowed: Allowed,
         is_mandatory: bool,
     ) -> Self {
         let names: Vec<_> = policy
@@ -56,7 +65,8 @@ impl PolicyVerifier {
         };
         PolicyVerifier {
             policy,
-            algorithms: provider.signature_verification_algorithms,
+            callback,
+            allowed,
             is_mandatory,
             authorities,
         }
@@ -67,15 +77,69 @@ impl PolicyVerifier {
         presented: Presented<'_>,
         purpose: Purpose,
         name: Option<&ServerName<'_>>,
+        stapled_ocsp: &[u8],
         now: UnixTime,
     ) -> Result<(), Error> {
-        self.policy
-            .verify(presented, purpose, name, now, self.algorithms.all)
-            .map_err(|reason| {
-                let error = Error::InvalidCertificate(for_alert(&reason));
-                Observed::note(|observed| observed.chain_error = Some(reason));
-                error
-            })
+        let algorithms = &self.allowed.in_chains;
+        let result = self
+            .policy
+            .verify(presented, purpose, name, now, algorithms);
+        if let Some(callback) = &self.callback {
+            let failure = result
+                .as_ref()
+                .err()
+                .map(|reason| classify::chain(reason, AlertDescription::from(for_alert(reason))));
+            let chain_result = failure.as_ref().map_or(Ok(()), Err);
+            let name = name.map(ServerName::to_str);
+            let mut question = TrustQuestion::new(presented.end_entity, chain_result);
+            question.intermediates = presented.intermediates;
+            question.server_name = name.as_deref();
+            question.stapled_ocsp = (!stapled_ocsp.is_empty()).then_some(stapled_ocsp);
+            match callback.ask(&question) {
+                TrustDecision::Accept => return Ok(()),
+                TrustDecision::Reject(why) => {
+                    Observed::note(|observed| observed.distrust = Some(why));
+                    return Err(CertificateError::ApplicationVerificationFailure.into());
+                }
+                // The chain's result stands.
+                _ => {}
+            }
+        }
+        result.map_err(|reason| {
+            let error = Error::InvalidCertificate(for_alert(&reason));
+            Observed::note(|observed| observed.chain_error = Some(reason));
+            error
+        })
+    }
+
+    /// RFC 8446 §4.4.3: a signature is of an algorithm that was offered.
+    fn is_offered(&self, signature: &DigitallySignedStruct) -> Result<(), Error> {
+        if self.allowed.schemes.contains(&signature.scheme) {
+            return Ok(());
+        }
+        Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into())
+    }
+
+    fn check_tls12(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.is_offered(signature)?;
+        let algorithms = &self.allowed.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn check_tls13(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.is_offered(signature)?;
+        let algorithms = &self.allowed.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 }
 
@@ -85,7 +149,7 @@ impl ServerCertVerifier for PolicyVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        stapled_ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let presented = Presented {
@@ -96,6 +160,7 @@ impl ServerCertVerifier for PolicyVerifier {
             presented,
             Purpose::ServerAuthentication,
             Some(server_name),
+            stapled_ocsp,
             now,
         )?;
         Ok(ServerCertVerified::assertion())
@@ -107,7 +172,7 @@ impl ServerCertVerifier for PolicyVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+        self.check_tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -116,11 +181,11 @@ impl ServerCertVerifier for PolicyVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        self.check_tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.allowed.schemes.to_vec()
     }
 }
 
@@ -143,7 +208,7 @@ impl ClientCertVerifier for PolicyVerifier {
             end_entity,
             intermediates,
         };
-        self.check(presented, Purpose::ClientAuthentication, None, now)?;
+        self.check(presented, Purpose::ClientAuthentication, None, &[], now)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -153,7 +218,7 @@ impl ClientCertVerifier for PolicyVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+        self.check_tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -162,11 +227,11 @@ impl ClientCertVerifier for PolicyVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        self.check_tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.allowed.schemes.to_vec()
     }
 }
 

@@ -9,7 +9,7 @@
 
 use bytes::BytesMut;
 use portway_core::Failure;
-use portway_core::security::{Identity, TlsParameters, TlsVersion, Trust};
+use portway_core::security::{Identity, IdentityKey, TlsParameters, TlsVersion, Trust};
 use portway_transport::layer::{ByteLayer, LayerStatus};
 use portway_transport::tls::{TlsEngine, TlsLayer};
 use rcgen::{
@@ -62,10 +62,10 @@ impl Authority {
         Issued {
             certificate_pem: certificate.pem(),
             key_pem: key.serialize_pem(),
-            identity: Arc::new(Identity {
-                chain: vec![certificate.der().clone()],
-                key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-            }),
+            identity: Arc::new(Identity::new(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            )),
         }
     }
 
@@ -95,6 +95,14 @@ pub(crate) struct Issued {
     pub(crate) identity: Arc<Identity>,
     pub(crate) certificate_pem: String,
     pub(crate) key_pem: String,
+}
+
+/// The key of an identity that has it here.
+pub(crate) fn key_of(identity: &Identity) -> PrivateKeyDer<'static> {
+    match &identity.key {
+        IdentityKey::Der(key) => key.clone_key(),
+        other => panic!("the key is elsewhere: {other:?}"),
+    }
 }
 
 /// Parameters of both sides that fit each other.

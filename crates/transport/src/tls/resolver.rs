@@ -1,0 +1,123 @@
+//! Which identity a handshake shows, and what was learnt when it was asked for one.
+//!
+//! Invariant: the challenge callback comes before the identity among the parameters, and whatever
+//! goes wrong here ends the handshake with its own reason.
+
+use super::algorithm::{Allowed, named};
+use super::classify::{self, Role};
+use super::key::{self, KeyCache};
+use super::observed::{Observed, Refusal};
+use portway_core::security::{ChallengeCallback, IdentityChallenge, TlsParameters};
+use portway_core::{Failure, FailureKind, Origin};
+use rustls::client::ResolvesClientCert;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, SignatureScheme};
+use std::sync::Arc;
+
+/// Chooses for either role.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    own: Option<Arc<CertifiedKey>>,
+    callback: Option<ChallengeCallback>,
+    chosen: KeyCache,
+    allowed: Allowed,
+    is_alpn_demanded: bool,
+}
+
+impl Resolver {
+    pub(super) fn new(
+        p: &TlsParameters,
+        allowed: Allowed,
+        is_alpn_demanded: bool,
+    ) -> Result<Resolver, Failure> {
+        let own = match &p.identity {
+            Some(identity) => Some(Arc::new(key::certified(identity, &allowed)?)),
+            None => None,
+        };
+        Ok(Resolver {
+            own,
+            callback: p.challenge_callback.clone(),
+            chosen: KeyCache::default(),
+            allowed,
+            is_alpn_demanded,
+        })
+    }
+
+    /// Whether there is anything to choose from.
+    pub(super) fn has_choice(&self) -> bool {
+        self.own.is_some() || self.callback.is_some()
+    }
+
+    fn choose(&self, challenge: &IdentityChallenge<'_>) -> Option<Arc<CertifiedKey>> {
+        let chosen = self.callback.as_ref().and_then(|it| it.ask(challenge));
+        let Some(identity) = chosen else {
+            return self.own.clone();
+        };
+        match self.chosen.certified(&identity, &self.allowed) {
+            Ok(key) => Some(key),
+            Err(failure) => {
+                refuse(failure, AlertDescription::InternalError);
+                None
+            }
+        }
+    }
+}
+
+impl ResolvesClientCert for Resolver {
+    fn resolve(
+        &self,
+        authorities: &[&[u8]],
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        Observed::note(|observed| observed.is_certificate_requested = true);
+        self.choose(&IdentityChallenge::ByServer {
+            authorities,
+            signature_algorithms: &named(schemes),
+        })
+    }
+
+    fn has_certs(&self) -> bool {
+        self.has_choice()
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let server_name = hello.server_name();
+        Observed::note(|observed| observed.server_name = server_name.map(str::to_owned));
+        if self.is_alpn_demanded && hello.alpn().is_none() {
+            // RFC 7301 §3.2 has an alert that says what is wrong; rustls would deny access.
+            refuse(
+                classify::alpn_missing(Role::Server),
+                AlertDescription::NoApplicationProtocol,
+            );
+            return None;
+        }
+        let alpn: Vec<&[u8]> = match (&self.callback, hello.alpn()) {
+            (Some(_), Some(protocols)) => protocols.collect(),
+            _ => Vec::new(),
+        };
+        let key = self.choose(&IdentityChallenge::ByClient {
+            server_name,
+            alpn: &alpn,
+            signature_algorithms: &named(hello.signature_schemes()),
+        });
+        if key.is_none() {
+            let detail = match server_name {
+                Some(name) => format!("there is no identity for the server name {name}"),
+                None => "there is no identity for a client that names no server".to_owned(),
+            };
+            let failure = Failure::new(Origin::Local, FailureKind::Refused, detail);
+            refuse(failure, AlertDescription::UnrecognisedName);
+        }
+        key
+    }
+}
+
+/// Ends the handshake; the first reason counts.
+fn refuse(failure: Failure, alert: AlertDescription) {
+    Observed::note(|observed| {
+        observed.refusal.get_or_insert(Refusal { failure, alert });
+    });
+}
