@@ -99,6 +99,8 @@ impl SendPermit {
             group.outbound.queue.release(reservation);
         }
         let result = group.send(shared.now(), &mut message);
+        // A shorter message leaves room for others.
+        group.wake_waiters();
         writer::start_if_needed(shared, &mut group);
         result.ok_or(None)?.map_err(Some)
     }
