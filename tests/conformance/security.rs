@@ -146,7 +146,7 @@ fn datagrams_in_cleartext_do_not_join_a_protected_race() {
         .context(&net.at_server)
         .local(LocalEndpoint::any().port(PORT))
         .properties(properties.clone())
-        .message_defaults(replayable.clone());
+        .message_defaults(replayable);
     let _udp = net.listen_with(&udp);
     let to = unframed(&net, client_tls())
         .properties(properties)

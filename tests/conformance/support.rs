@@ -144,6 +144,18 @@ impl Net {
         Raced { outcome, events }
     }
 
+    /// Polls `future` at most `polls` times within two seconds, then drops it.
+    pub(crate) fn cut<F: Future>(&self, polls: usize, future: F) -> Option<F::Output> {
+        let span = portway_transport::listen::sleep(&self.at_client, ms(2000));
+        self.sim.block_on(async {
+            tokio::select! {
+                biased;
+                output = polled(polls, future) => output,
+                () = span => None,
+            }
+        })
+    }
+
     /// Runs `future` in a task of its own, so that nothing but its own wakers wakes it.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
