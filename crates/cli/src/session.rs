@@ -50,6 +50,8 @@ impl Session {
                 if self.replies.is_none() {
                     // What is there already is still sent; an input that pauses is not waited for.
                     activity.until_quiet(self.linger, sending).await.transpose()?;
+                } else if !self.is_datagram {
+                    let _ = timeout(self.linger, see_out(connection)).await;
                 }
             }
             sent = &mut sending => {
@@ -188,6 +190,13 @@ impl Activity {
                 Err(_) => {}
             }
         }
+    }
+}
+
+/// Lets the peer say its last words, so that leaving does not look like a reset to it.
+async fn see_out(connection: &Connection) {
+    if connection.end_sending().await.is_ok() {
+        while connection.receive_partial(1, READ_BYTES).await.is_ok() {}
     }
 }
 

@@ -36,7 +36,7 @@ impl Waterfall {
     fn bar(&self, row: &Row, style: Style) -> String {
         let cell = |at: Duration| {
             let share = at.as_secs_f64() / self.total.as_secs_f64();
-            (share * BAR_CELLS as f64) as usize
+            (share * BAR_CELLS as f64).round() as usize
         };
         let start = cell(row.start).min(BAR_CELLS - 1);
         let end = cell(row.end).clamp(start + 1, BAR_CELLS);
