@@ -1,0 +1,18 @@
+//! Compares portway with what one would write otherwise: tokio, tokio-util's codec, tokio-rustls.
+//!
+//! Invariant: both sides of a comparison run in the same process, alternately, over the same kind
+//! of carrier, with the same cryptography and the same socket options. The binary `report`
+//! starts itself once for each of them and writes docs/performance.md.
+
+pub mod carrier;
+pub mod clock;
+pub mod command;
+pub mod counting;
+pub mod heap;
+pub mod page;
+pub mod pairs;
+pub mod portway_side;
+pub mod race_work;
+pub mod tokio_side;
+pub mod tools;
+pub mod workload;

@@ -1,0 +1,232 @@
+//! docs/performance.md, written from what was measured.
+//!
+//! Invariant: every number on the page comes from this run, and a gate says "met" only when the
+//! upper end of its interval meets it.
+
+use crate::pairs::Comparison;
+use std::fmt::Write;
+
+/// Where the measurements were made, and of what.
+pub struct Setting {
+    /// Lines of name and value.
+    pub lines: Vec<(String, String)>,
+}
+
+/// A number with a bound.
+pub struct Gate {
+    /// What is bounded.
+    pub name: String,
+    /// The number.
+    pub value: String,
+    /// The bound.
+    pub bound: String,
+    /// Whether it holds.
+    pub is_met: bool,
+}
+
+/// What an instruction count was and is.
+pub struct Count {
+    /// The work.
+    pub name: String,
+    /// The recorded instructions, if there are any.
+    pub recorded: Option<u64>,
+    /// The instructions of this run.
+    pub now: u64,
+}
+
+impl Count {
+    /// The change against the record, where it is worth a word.
+    pub fn change(&self) -> Option<f64> {
+        let change = self.now as f64 / self.recorded? as f64 - 1.0;
+        (change.abs() > CHANGE_MIN).then_some(change)
+    }
+}
+
+/// Everything that was measured.
+pub struct Page {
+    /// Where and of what.
+    pub setting: Setting,
+    /// Messages, against the codec.
+    pub messages: Vec<Comparison>,
+    /// Connects with one candidate.
+    pub connects: Vec<Comparison>,
+    /// Numbers without intervals.
+    pub gates: Vec<Gate>,
+    /// Instructions.
+    pub counts: Vec<Count>,
+    /// What could not be measured, and why.
+    pub missing: Vec<String>,
+}
+
+impl Page {
+    /// The page as Markdown.
+    pub fn text(&self) -> String {
+        let mut out = String::from(HEAD);
+        out.push_str("## Where\n\n| what | which |\n|---|---|\n");
+        for (name, value) in &self.setting.lines {
+            row(&mut out, &[name, value]);
+        }
+        out.push_str("\n## Messages\n\n");
+        out.push_str(MESSAGES);
+        comparisons(&mut out, &self.messages);
+        out.push_str("\n## Connects\n\n");
+        out.push_str(CONNECTS);
+        comparisons(&mut out, &self.connects);
+        out.push_str("\n## System calls and memory\n\n");
+        out.push_str("| what | measured | gate | verdict |\n|---|---|---|---|\n");
+        for gate in &self.gates {
+            let verdict = verdict(gate.is_met);
+            row(&mut out, &[&gate.name, &gate.value, &gate.bound, verdict]);
+        }
+        out.push_str("\n## Instructions\n\n");
+        out.push_str(COUNTS);
+        self.counts_table(&mut out);
+        if !self.missing.is_empty() {
+            out.push_str("\n## Not measured\n\n");
+            for line in &self.missing {
+                let _ = writeln!(out, "- {line}");
+            }
+        }
+        out
+    }
+
+    fn counts_table(&self, out: &mut String) {
+        out.push_str("| work | instructions | recorded | change |\n|---|---:|---:|---|\n");
+        for count in &self.counts {
+            let recorded = count.recorded.map_or("–".to_owned(), |r| r.to_string());
+            let change = match (count.change(), count.recorded) {
+                (Some(change), _) => format!("**{:+.1} %**", change * 100.0),
+                (None, Some(_)) => "within 5 %".to_owned(),
+                (None, None) => "new".to_owned(),
+            };
+            let now = count.now.to_string();
+            row(out, &[&count.name, &now, &recorded, &change]);
+        }
+    }
+
+    /// The gates that do not hold, by name.
+    pub fn unmet(&self) -> Vec<String> {
+        let comparisons = self.messages.iter().chain(&self.connects);
+        let ratios = comparisons
+            .filter(|comparison| comparison.high > RATIO_MAX)
+            .map(|comparison| {
+                format!(
+                    "{} ({}): up to {:.3}",
+                    comparison.name, comparison.unit, comparison.high
+                )
+            });
+        let gates = self.gates.iter().filter(|gate| !gate.is_met);
+        ratios
+            .chain(gates.map(|gate| format!("{}: {}", gate.name, gate.value)))
+            .collect()
+    }
+}
+
+fn comparisons(out: &mut String, comparisons: &[Comparison]) {
+    out.push_str("| what | unit | portway | tokio | ratio | 95 % interval | verdict |\n");
+    out.push_str("|---|---|---:|---:|---:|---|---|\n");
+    for c in comparisons {
+        row(
+            out,
+            &[
+                &c.name,
+                &c.unit,
+                &format!("{:.1}", c.portway),
+                &format!("{:.1}", c.other),
+                &format!("{:.3}", c.ratio),
+                &format!("{:.3} to {:.3}, {} pairs", c.low, c.high, c.pairs),
+                verdict(c.high <= RATIO_MAX),
+            ],
+        );
+    }
+}
+
+fn row(out: &mut String, cells: &[&str]) {
+    let _ = writeln!(out, "| {} |", cells.join(" | "));
+}
+
+fn verdict(is_met: bool) -> &'static str {
+    match is_met {
+        true => "met",
+        false => "**not met**",
+    }
+}
+
+const HEAD: &str = "# Performance
+
+Written by `cargo xtask bench`; do not edit. portway is compared with what one would write
+otherwise, in the same process, over loopback, in alternating pairs: tokio with tokio-util's
+`LengthDelimitedCodec`, over TCP and over tokio-rustls with the same provider, version and suites.
+Client and server have a thread, a current-thread runtime and a processor each. A ratio is portway
+divided by tokio; its interval is that of the median of the paired ratios, by the sign test. A gate
+is met when the upper end of the interval is.
+
+";
+
+const MESSAGES: &str = "Lengths in four bytes (`LengthPrefixed::u32()` against the codec's \
+default), one call of send for each
+message, processor time of both threads. Gate: at most 1.05.
+
+";
+
+const CONNECTS: &str = "To an address, so that there is one candidate; on TLS with the whole \
+handshake, without resumption.
+Both connect to the same server. Processor time is that of the client. Gate: at most 1.05.
+
+";
+
+const COUNTS: &str = "User instructions by callgrind, both ends and everything below them \
+included, as the difference
+between a long and a short run. Plan, tree, race and report are for a name with eight addresses;
+`memory` is a message of 64 bytes framed and found again without sockets; `messages` are sent and
+received over loopback, sixteen of them or one of 64 KiB at a time; `connect` includes the server's
+part. The record is `bench/baseline.toml`.
+
+";
+
+/// Ratios above this fail.
+pub const RATIO_MAX: f64 = 1.05;
+/// Changes of instruction counts below this are not worth a word.
+const CHANGE_MIN: f64 = 0.05;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_is_met_by_the_upper_end_of_its_interval_only() {
+        let comparison = |high| Comparison {
+            name: "x".to_owned(),
+            unit: "ns".to_owned(),
+            portway: 1.0,
+            other: 1.0,
+            ratio: 1.0,
+            low: 0.9,
+            high,
+            pairs: 41,
+        };
+        let page = |high| Page {
+            setting: Setting { lines: Vec::new() },
+            messages: vec![comparison(high)],
+            connects: Vec::new(),
+            gates: Vec::new(),
+            counts: Vec::new(),
+            missing: Vec::new(),
+        };
+        assert!(page(1.05).unmet().is_empty());
+        assert_eq!(page(1.06).unmet().len(), 1);
+        assert!(page(1.06).text().contains("**not met**"));
+    }
+
+    #[test]
+    fn small_changes_of_counts_are_not_told() {
+        let count = |now| Count {
+            name: "race".to_owned(),
+            recorded: Some(1000),
+            now,
+        };
+        assert_eq!(count(1040).change(), None);
+        assert!(count(1100).change().is_some_and(|change| change > 0.09));
+        assert!(count(900).change().is_some_and(|change| change < -0.09));
+    }
+}
