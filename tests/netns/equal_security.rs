@@ -37,7 +37,7 @@ fn nothing_readable_is_on_the_wire_although_cleartext_answers_first() {
             sender.send(listener.port()).expect("the test waits");
             let connection = listener.accept().await.expect("a connection");
             let question = connection.receive_partial(QUESTION.len(), 1024).await;
-            let _ = connection.send(ANSWER).await.expect("accepted");
+            drop(connection.send(ANSWER).await.expect("accepted"));
             connection.close().await.expect("acknowledged");
             question.expect("a question").data
         })

@@ -4,6 +4,9 @@ use portway::race::{Event, EventKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
+/// A description of an event that must come, and its name for people.
+pub(crate) type Wanted<'a> = (&'a str, &'a dyn Fn(&EventKind) -> bool);
+
 /// Collects the events of one race.
 #[derive(Clone, Default)]
 pub(crate) struct Log {
@@ -37,7 +40,7 @@ impl Log {
     }
 
     /// Fails unless events as `wanted` describes them came in this order, others between them.
-    pub(crate) fn assert_order(&self, wanted: &[(&str, &dyn Fn(&EventKind) -> bool)]) {
+    pub(crate) fn assert_order(&self, wanted: &[Wanted<'_>]) {
         let events = self.lock();
         let mut rest = events.iter();
         for (name, is_wanted) in wanted {

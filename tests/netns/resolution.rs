@@ -68,9 +68,10 @@ fn is_started(is_ipv4: bool) -> impl Fn(&EventKind) -> bool {
 
 /// Delays that end only by the event that they wait for.
 fn patient() -> Timing {
-    let mut timing = Timing::default();
-    timing.resolution_delay = Duration::from_secs(3600);
-    timing
+    Timing {
+        resolution_delay: Duration::from_secs(3600),
+        ..Timing::default()
+    }
 }
 
 #[test]

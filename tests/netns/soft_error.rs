@@ -30,7 +30,7 @@ fn port_unreachable_is_told_and_the_connection_goes_on() {
             let connection = connection.clone();
             tokio::spawn(async move { connection.receive().await })
         };
-        let _ = connection.send("to nobody").await.expect("accepted");
+        drop(connection.send("to nobody").await.expect("accepted"));
         let event = events.next().await.expect("an event");
         assert!(
             matches!(&event, ConnectionEvent::SoftError(failure)
@@ -40,7 +40,7 @@ fn port_unreachable_is_told_and_the_connection_goes_on() {
         assert_eq!(connection.state(), ConnectionState::Established);
 
         let peer = world.far_udp(address);
-        let _ = connection.send("to somebody").await.expect("accepted");
+        drop(connection.send("to somebody").await.expect("accepted"));
         let mut buffer = [0; 64];
         let (len, from) = peer.recv_from(&mut buffer).expect("a datagram");
         assert_eq!(&buffer[..len], b"to somebody");

@@ -19,9 +19,11 @@ async fn second_attempt_follows_at_once(world: &World, expected: FailureKind) {
     let port = listener.local_addr().expect("bound").port();
     let addresses: [IpAddr; 2] = [DEAD.into(), FAR_V4.into()];
     let names = Names::start(world, &addresses, None);
-    let mut timing = Timing::default();
-    timing.attempt_delay = Duration::from_secs(3600);
-    timing.attempt_delay_max = Duration::from_secs(3600);
+    let timing = Timing {
+        attempt_delay: Duration::from_secs(3600),
+        attempt_delay_max: Duration::from_secs(3600),
+        ..Timing::default()
+    };
     let context = Context::builder(environment(DnsConfig::servers([names.address])))
         .timing(timing)
         .build();

@@ -1,0 +1,9 @@
+//! The engine and its command with peers that we did not write: openssl, nc, socat, PostgreSQL.
+//!
+//! Invariant: a peer that is not on this machine is named with the test that it skips; peers end
+//! with their test.
+
+mod authority;
+mod command;
+mod library;
+mod peer;

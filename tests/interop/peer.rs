@@ -1,0 +1,165 @@
+//! A process on the other side.
+//!
+//! Invariant: waiting is for output of the process, never for time; a limit ends a test that
+//! waits for what does not come.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+
+/// A running program.
+pub(crate) struct Peer {
+    name: String,
+    child: Child,
+    input: Option<ChildStdin>,
+    chunks: mpsc::UnboundedReceiver<Vec<u8>>,
+    /// Everything that it has written on either stream.
+    output: String,
+    /// What of `output` was looked at.
+    seen: usize,
+}
+
+impl Peer {
+    /// Starts a program, or says that the test is skipped because it is not there.
+    pub(crate) fn start(test: &str, program: &str, arguments: &[&str]) -> Option<Peer> {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Peer::spawn(test, command)
+    }
+
+    pub(crate) fn spawn(test: &str, mut command: Command) -> Option<Peer> {
+        let name = command
+            .as_std()
+            .get_program()
+            .to_string_lossy()
+            .into_owned();
+        let spawned = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                eprintln!("skipped: {test}: {name}: {error}");
+                return None;
+            }
+        };
+        let (sender, chunks) = mpsc::unbounded_channel();
+        collect(child.stdout.take().expect("piped"), sender.clone());
+        collect(child.stderr.take().expect("piped"), sender);
+        Some(Peer {
+            name,
+            input: child.stdin.take(),
+            child,
+            chunks,
+            output: String::new(),
+            seen: 0,
+        })
+    }
+
+    /// Writes to its standard input.
+    pub(crate) async fn say(&mut self, text: &str) {
+        let input = self.input.as_mut().expect("its input is open");
+        input.write_all(text.as_bytes()).await.expect("it reads");
+        input.flush().await.expect("it reads");
+    }
+
+    /// Ends its standard input.
+    pub(crate) fn end_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Waits for `text` after what was waited for before, and gives the rest of its line.
+    pub(crate) async fn after(&mut self, text: &str) -> String {
+        loop {
+            let fresh = &self.output[self.seen..];
+            if let Some(at) = fresh.find(text) {
+                let rest = &fresh[at + text.len()..];
+                if let Some(end) = rest.find('\n') {
+                    let line = rest[..end].trim_end().to_owned();
+                    self.seen += at + text.len() + end;
+                    return line;
+                }
+            }
+            match self.chunks.recv().await {
+                Some(chunk) => self.output.push_str(&String::from_utf8_lossy(&chunk)),
+                None => panic!("{} ended without {text:?}:\n{}", self.name, self.output),
+            }
+        }
+    }
+
+    /// Waits for `text` anywhere, also in a line that has no end yet.
+    pub(crate) async fn wait_for(&mut self, text: &str) {
+        if let Err(output) = self.after_any(&[text]).await {
+            panic!("{} ended without {text:?}:\n{output}", self.name);
+        }
+    }
+
+    /// Waits for one of these texts and says which, or what came instead before the end.
+    pub(crate) async fn after_any<'a>(&mut self, texts: &[&'a str]) -> Result<&'a str, String> {
+        loop {
+            if let Some(found) = texts.iter().find(|text| self.output.contains(**text)) {
+                return Ok(found);
+            }
+            match self.chunks.recv().await {
+                Some(chunk) => self.output.push_str(&String::from_utf8_lossy(&chunk)),
+                None => return Err(self.output.clone()),
+            }
+        }
+    }
+
+    /// The address after `text`, of a server that tells where it listens.
+    pub(crate) async fn address_after(&mut self, text: &str) -> SocketAddr {
+        let line = self.after(text).await;
+        line.parse()
+            .unwrap_or_else(|_| panic!("no address: {line:?}"))
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(&mut self) -> ExitStatus {
+        self.input = None;
+        let status = self.child.wait().await.expect("a child");
+        while let Some(chunk) = self.chunks.recv().await {
+            self.output.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        status
+    }
+
+    /// Everything that it wrote so far.
+    pub(crate) fn output(&self) -> &str {
+        &self.output
+    }
+}
+
+/// Runs a test to its end, within a limit.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let ended = runtime.block_on(async { tokio::time::timeout(TEST_MAX, test).await });
+    ended.expect("the test ends in time");
+}
+
+fn collect(
+    mut stream: impl AsyncRead + Unpin + Send + 'static,
+    to: mpsc::UnboundedSender<Vec<u8>>,
+) {
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 4096];
+        while let Ok(len @ 1..) = stream.read(&mut buffer).await {
+            if to.send(buffer[..len].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// Peers start in a moment; only building the command takes longer, and is not within it.
+const TEST_MAX: Duration = Duration::from_secs(60);
