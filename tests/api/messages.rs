@@ -1,0 +1,128 @@
+//! Messages: parts, contexts, defaults, the final one.
+
+use crate::support::{framed, pair, tls_pair};
+use portway::framer::{LengthPrefixed, TLV_TYPE, Tlv};
+use portway::{
+    Completion, Message, MessageContext, MessageProperties, Preconnection, ReceiveError, Security,
+    SendError,
+};
+
+#[tokio::test]
+async fn a_message_sent_in_parts_arrives_whole() {
+    let (server, client) = tls_pair();
+    let (client, server) = pair(&framed(server), &framed(client)).await;
+    let mut partial = client.begin(MessageContext::new(), None);
+    let first = partial.send("one ").await.expect("accepted");
+    let second = partial.send("two ").await.expect("accepted");
+    let last = partial.finish("three").await.expect("accepted");
+    let message = server.receive().await.expect("a message");
+    assert_eq!(&message[..], b"one two three");
+    for receipt in [first, second, last] {
+        assert_eq!(receipt.await, Completion::Sent);
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_partial_send_never_looks_like_the_end_of_a_message() {
+    let open = Preconnection::new(Security::disabled());
+    let (client, server) = pair(&open, &open).await;
+    let mut partial = client.begin(MessageContext::new(), None);
+    partial.send("half").await.expect("accepted").await;
+    let part = server.receive_partial(1, 64).await.expect("a part");
+    assert!(!part.is_end);
+    drop(partial);
+    let error = server.receive_partial(1, 64).await.expect_err("a reset");
+    assert!(matches!(error, ReceiveError::Failed(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_long_message_comes_in_parts_of_one_context() {
+    let preconnection = framed(Security::disabled());
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    client.send(vec![9u8; 100]).await.expect("accepted");
+    client.send("next").await.expect("accepted");
+    let mut received = 0;
+    let mut id = None;
+    loop {
+        let part = server.receive_partial(1, 40).await.expect("a part");
+        assert!(part.len() <= 40);
+        assert_eq!(*id.get_or_insert(part.id()), part.id());
+        received += part.len();
+        if part.is_end {
+            break;
+        }
+    }
+    assert_eq!(received, 100);
+    let next = server.receive().await.expect("a message");
+    assert_eq!(&next[..], b"next");
+    assert_ne!(Some(next.id()), id);
+}
+
+#[tokio::test]
+async fn a_context_tells_both_endpoints_and_a_framers_metadata() {
+    let preconnection =
+        Preconnection::new(Security::disabled()).framer(Tlv::u8(LengthPrefixed::u16()));
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    let context = MessageContext::new().with_metadata(TLV_TYPE, 7u64);
+    client
+        .send(Message::new("typed").with_context(context))
+        .await
+        .expect("accepted");
+    let message = server.receive().await.expect("a message");
+    assert_eq!(
+        message
+            .context
+            .metadata(TLV_TYPE)
+            .and_then(portway::message::MetadataValue::as_number),
+        Some(7)
+    );
+    assert_eq!(message.context.local_endpoint(), server.info().local);
+    assert_eq!(message.context.remote_endpoint(), client.info().local);
+    let reply = Message::new("same type").with_context(message.context.for_reply());
+    server.send(reply).await.expect("accepted");
+    let answer = client.receive().await.expect("a message");
+    assert_eq!(
+        answer
+            .context
+            .metadata(TLV_TYPE)
+            .and_then(portway::message::MetadataValue::as_number),
+        Some(7)
+    );
+}
+
+#[tokio::test]
+async fn a_final_message_ends_the_direction_and_the_other_one_goes_on() {
+    let preconnection = framed(Security::disabled());
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    let context = MessageContext::new().with_final();
+    client
+        .send(Message::new("last").with_context(context))
+        .await
+        .expect("accepted");
+    let refused = client.send("too late").await;
+    assert!(matches!(refused, Err(SendError::Closed(_))), "{refused:?}");
+    assert!(!client.info().can_send);
+    assert_eq!(&server.receive().await.expect("a message")[..], b"last");
+    assert_eq!(server.receive().await, Err(ReceiveError::Finished));
+    server.send("still here").await.expect("accepted");
+    assert_eq!(
+        &client.receive().await.expect("a message")[..],
+        b"still here"
+    );
+}
+
+#[tokio::test]
+async fn inconsistent_properties_are_an_error_of_the_send_alone() {
+    let preconnection = framed(Security::disabled());
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    let unreliable = MessageProperties::new().with_reliable(false);
+    let mut context = MessageContext::new();
+    *context.properties_mut() = unreliable;
+    let refused = client.send(Message::new("no").with_context(context)).await;
+    assert!(
+        matches!(refused, Err(SendError::InconsistentProperties(_))),
+        "{refused:?}"
+    );
+    client.send("yes").await.expect("accepted");
+    assert_eq!(&server.receive().await.expect("a message")[..], b"yes");
+}

@@ -1,0 +1,160 @@
+//! What a Preconnection asks for, and what comes of it.
+
+use crate::support::{framed, listen, loopback, tls_pair};
+use portway::{
+    Action, EstablishmentError, FailureKind, LengthPrefixed, Preconnection, RemoteEndpoint,
+    Security, SelectionProperty, StackId, TransportProperties,
+};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// An address of this host where nothing listens.
+fn refused() -> SocketAddr {
+    let socket = std::net::TcpListener::bind((loopback(), 0)).expect("a port");
+    socket.local_addr().expect("an address")
+}
+
+#[tokio::test]
+async fn one_preconnection_serves_many_actions_and_later_changes_do_not_reach_back() {
+    let preconnection = framed(Security::disabled());
+    let (mut listener, address) = listen(&preconnection).await;
+    let client = preconnection.remote(RemoteEndpoint::from(address));
+    let action = client.initiate();
+    let _changed = client.clone().remote(RemoteEndpoint::from(refused()));
+    for connection in [action.await, client.initiate().await] {
+        connection
+            .expect("a connection")
+            .send("hello")
+            .await
+            .expect("accepted");
+        let server = listener.accept().await.expect("a peer");
+        assert_eq!(&server.receive().await.expect("a message")[..], b"hello");
+    }
+}
+
+#[tokio::test]
+async fn a_contradiction_is_told_before_any_packet() {
+    let (_listener, address) = listen(&framed(Security::disabled())).await;
+    let properties = TransportProperties::new()
+        .require(SelectionProperty::Reliability)
+        .require(SelectionProperty::Multistreaming);
+    let preconnection = Preconnection::new(Security::tls())
+        .remote(RemoteEndpoint::from(address))
+        .properties(properties);
+    let planned = preconnection
+        .plan(Action::Initiate)
+        .expect_err("no stack has both");
+    assert!(planned.to_string().contains("multistreaming"), "{planned}");
+    let error = preconnection
+        .initiate()
+        .await
+        .expect_err("nothing was tried");
+    assert!(matches!(error, EstablishmentError::Plan(_)), "{error}");
+    assert!(error.report().is_none(), "there was no race");
+    let nowhere = Preconnection::new(Security::tls()).initiate().await;
+    assert!(matches!(nowhere, Err(EstablishmentError::Plan(_))));
+}
+
+#[tokio::test]
+async fn a_refused_remote_leaves_the_race_to_the_next_one() {
+    let preconnection = framed(Security::disabled());
+    let (_listener, address) = listen(&preconnection).await;
+    let client = preconnection
+        .remote(RemoteEndpoint::from(refused()))
+        .remote(RemoteEndpoint::from(address));
+    let connection = client.initiate().await.expect("the second remote answers");
+    assert_eq!(connection.info().remote, Some(address));
+    assert_eq!(connection.report().expect("a race").attempts.len(), 2);
+}
+
+#[tokio::test]
+async fn an_error_lists_every_attempt_with_its_cause() {
+    let client = framed(Security::disabled())
+        .remote(RemoteEndpoint::from(refused()))
+        .remote(RemoteEndpoint::from(refused()));
+    let error = client.initiate().await.expect_err("nobody listens");
+    assert_eq!(error.kind(), FailureKind::Refused);
+    assert!(error.is_retryable());
+    let report = error.report().expect("a race");
+    assert_eq!(report.attempts.len(), 2);
+    assert!(report.to_string().contains("refused"), "{report}");
+}
+
+#[tokio::test]
+async fn an_endpoint_for_one_stack_is_used_by_that_stack_only() {
+    let preconnection = framed(Security::disabled());
+    let (_listener, address) = listen(&preconnection).await;
+    let client = preconnection
+        .remote(RemoteEndpoint::from(refused()).for_stack(StackId::UDP))
+        .remote(RemoteEndpoint::from(address).for_stack(StackId::TCP));
+    let connection = client.initiate().await.expect("a connection");
+    assert_eq!(connection.info().stack, Some(StackId::TCP));
+    assert_eq!(connection.report().expect("a race").attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_time_limit_ends_the_race_with_its_attempts() {
+    let (listener, address) = listen(&framed(Security::disabled())).await;
+    // The listener speaks no TLS and stays silent, so only the limit ends the handshake.
+    let client = Preconnection::new(Security::tls()).remote(RemoteEndpoint::from(address));
+    let attempt = client.initiate().timeout(Duration::from_millis(50)).await;
+    let error = attempt.expect_err("nobody answers");
+    assert_eq!(error.kind(), FailureKind::TimedOut, "{error}");
+    assert_eq!(error.report().expect("a race").attempts.len(), 1);
+    drop(listener);
+}
+
+#[tokio::test]
+async fn a_first_message_and_those_sent_meanwhile_leave_when_ready() {
+    let (server, client) = tls_pair();
+    let (mut listener, address) = listen(&framed(server)).await;
+    let client = framed(client).remote(RemoteEndpoint::from(address));
+    let connection = client
+        .initiate()
+        .first_message("first")
+        .background()
+        .expect("a plan");
+    connection
+        .send("second")
+        .await
+        .expect("accepted while establishing");
+    connection.ready().await.expect("ready");
+    let server = listener.accept().await.expect("a peer");
+    for expected in ["first", "second"] {
+        let message = server.receive().await.expect("a message");
+        assert_eq!(&message[..], expected.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_recorded_race_replays_to_the_same_decisions() {
+    let preconnection = framed(Security::disabled());
+    let (_listener, address) = listen(&preconnection).await;
+    let client = preconnection
+        .remote(RemoteEndpoint::from(refused()))
+        .remote(RemoteEndpoint::from(address));
+    let connection = client.initiate().record().await.expect("a connection");
+    let recording = connection.take_recording().expect("it was asked for");
+    let replayed = recording.replay().expect("the same decisions");
+    assert_eq!(Some(replayed), connection.report());
+}
+
+#[tokio::test]
+async fn a_wrong_authority_is_a_certificate_failure_and_nothing_weaker_is_tried() {
+    let (server, _) = tls_pair();
+    let (_, stranger) = tls_pair();
+    let (mut listener, address) = listen(&framed(server)).await;
+    let client = Preconnection::new(stranger)
+        .framer(LengthPrefixed::u32())
+        .remote(RemoteEndpoint::from(address));
+    let (error, _) = tokio::join!(async { client.initiate().await }, async {
+        tokio::select! {
+            biased;
+            _ = listener.accept() => panic!("no connection is ready"),
+            () = tokio::task::yield_now() => {}
+        }
+    });
+    let error = error.expect_err("another authority");
+    assert_eq!(error.kind(), FailureKind::CertificateRejected, "{error}");
+    assert!(!error.is_retryable());
+}
