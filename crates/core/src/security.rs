@@ -277,6 +277,9 @@ impl TlsParameters {
     }
 
     /// Allows only these groups, the preferred one first.
+    ///
+    /// In TLS 1.2 a client thereby also says of which curves it takes ECDSA certificates (RFC 8422
+    /// §5.1.1), and some servers heed that.
     #[must_use]
     pub fn with_groups(mut self, groups: impl IntoIterator<Item = Group>) -> Self {
         self.algorithms.groups = groups.into_iter().collect();

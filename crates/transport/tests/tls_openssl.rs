@@ -6,7 +6,10 @@
 mod tls_support;
 
 use bytes::BytesMut;
-use portway_core::security::{ClientAuthentication, TlsParameters, TlsVersion};
+use portway_core::security::{
+    ChallengeCallback, CipherSuite, ClientAuthentication, Group, SignatureAlgorithm, TlsParameters,
+    TlsVersion, TrustCallback, TrustDecision,
+};
 use portway_core::{Failure, FailureKind};
 use portway_transport::layer::{ByteLayer, LayerStatus};
 use portway_transport::tls::{TlsEngine, TlsLayer, load_certificates, load_identity};
@@ -15,8 +18,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tls_support::{Authority, Issued, NAME, VERSIONS, only, parameters, read_all};
+use tls_support::{Authority, Issued, Module, NAME, VERSIONS, only, parameters, read_all};
 
 /// A layer over a blocking socket.
 struct Connected {
@@ -303,6 +307,164 @@ fn our_client_resumes_with_s_server() {
         let mut second = Connected::new(layer, socket);
         second.handshake().unwrap();
         assert!(second.layer.protection().unwrap().is_resumed);
+    }
+}
+
+#[test]
+fn s_server_sees_only_the_algorithms_that_are_allowed() {
+    if !is_there() {
+        return;
+    }
+    let authority = Authority::new("Root");
+    let files = Files::new("algorithms");
+    let (certificate, key) = files.add_identity("server", &authority.server());
+    // RFC 8422 §5.1.1: in TLS 1.2 the certificate is of one of the groups as well.
+    for (suite, name, group) in [
+        (
+            CipherSuite::Chacha20Poly1305Sha256,
+            "TLS_CHACHA20_POLY1305_SHA256",
+            Group::Secp384r1,
+        ),
+        (
+            CipherSuite::EcdheEcdsaAes128GcmSha256,
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+            Group::Secp256r1,
+        ),
+    ] {
+        let (client, _) = parameters(&authority);
+        let client = client
+            .with_groups([group])
+            .with_cipher_suites([suite])
+            .with_signature_algorithms([SignatureAlgorithm::EcdsaSecp256r1Sha256]);
+        let arguments = ["-cert", &certificate, "-key", &key];
+        let (mut server, mut connected) = connect_to_server(&arguments, &client, &TlsEngine::new());
+        connected.handshake().unwrap();
+        let protection = connected.layer.protection().unwrap();
+        assert_eq!(protection.version, suite.version());
+        assert_eq!(protection.cipher_suite, suite.as_str());
+        assert_eq!(protection.group.as_deref(), Some(group.as_str()));
+        assert_eq!(
+            server.line_with("Signature Algorithms: "),
+            "Signature Algorithms: ECDSA+SHA256"
+        );
+        assert_eq!(
+            server.line_with("Supported groups: "),
+            format!("Supported groups: {group}")
+        );
+        assert_eq!(server.line_with("CIPHER is "), format!("CIPHER is {name}"));
+    }
+}
+
+#[test]
+fn s_server_without_our_group_or_suite_is_refused() {
+    if !is_there() {
+        return;
+    }
+    let authority = Authority::new("Root");
+    let files = Files::new("no-algorithms");
+    let (certificate, key) = files.add_identity("server", &authority.server());
+    let (client, _) = parameters(&authority);
+    let client = client
+        .with_groups([Group::X25519])
+        .with_cipher_suites([CipherSuite::Aes128GcmSha256]);
+    for narrow in [
+        ["-groups", "P-384"],
+        ["-ciphersuites", "TLS_AES_256_GCM_SHA384"],
+    ] {
+        let arguments = [&["-cert", &certificate, "-key", &key], &narrow[..]].concat();
+        let (_server, mut connected) = connect_to_server(&arguments, &client, &TlsEngine::new());
+        let failure = connected.handshake().unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Unsupported, "{failure}");
+    }
+}
+
+#[test]
+fn s_server_accepts_what_our_module_signs() {
+    if !is_there() {
+        return;
+    }
+    let authority = Authority::new("Root");
+    let files = Files::new("module");
+    let (certificate, key) = files.add_identity("server", &authority.server());
+    let root = files.add("root.crt", &authority.pem);
+    for version in VERSIONS {
+        let (module, identity) = Module::take_in(&authority.client());
+        let (client, _) = parameters(&authority);
+        let callback = ChallengeCallback::new(move |_| Some(Arc::clone(&identity)));
+        let client = client.with_challenge_callback(callback);
+        let arguments = ["-cert", &certificate, "-key", &key, "-CAfile", &root];
+        let demand = [
+            flag(version),
+            "-rev",
+            "-verify_return_error",
+            "-Verify",
+            "1",
+        ];
+        let arguments = [&arguments[..], &demand].concat();
+        let (_server, mut connected) = connect_to_server(&arguments, &client, &TlsEngine::new());
+        connected.handshake().unwrap();
+        connected.say(b"abc\n");
+        assert_eq!(connected.receive_until(b"\n").unwrap(), b"cba\n");
+        assert_eq!(module.signatures.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+fn a_pin_and_the_trust_callback_decide_about_s_server() {
+    if !is_there() {
+        return;
+    }
+    let authority = Authority::new("Root");
+    let files = Files::new("pinned");
+    let issued = authority.server();
+    let (certificate, key) = files.add_identity("server", &issued);
+    let arguments = ["-cert", &certificate, "-key", &key];
+    let right = issued.identity.chain[0].clone();
+    let wrong = authority.certificate.clone();
+    let accept = TrustCallback::new(|question| match question.chain_result {
+        Ok(()) => TrustDecision::Reject("it was thought to be wrong".to_owned()),
+        Err(_) => TrustDecision::Accept,
+    });
+    for (pin, callback, is_expected) in [
+        (&right, None, true),
+        (&wrong, None, false),
+        (&wrong, Some(&accept), true),
+        (&right, Some(&accept), false),
+    ] {
+        let mut client = TlsParameters::default().with_pinned([pin.clone()]);
+        client.trust_callback = callback.cloned();
+        let (_server, mut connected) = connect_to_server(&arguments, &client, &TlsEngine::new());
+        assert_eq!(connected.handshake().is_ok(), is_expected);
+    }
+}
+
+#[test]
+fn the_trust_callback_sees_what_s_server_staples() {
+    if !is_there() {
+        return;
+    }
+    let authority = Authority::new("Root");
+    let files = Files::new("stapled");
+    let (certificate, key) = files.add_identity("server", &authority.server());
+    // RFC 6960 §4.2.1: a response that says no more than that the request was not authorised.
+    let response = "\x30\x03\x0a\x01\x06";
+    let path = files.add("ocsp.der", response);
+    for version in VERSIONS {
+        let (client, _) = parameters(&authority);
+        let callback = TrustCallback::new(move |question| {
+            let stapled = question.stapled_ocsp.expect("a stapled response");
+            TrustDecision::Reject(format!("stapled {}", stapled.escape_ascii()))
+        });
+        let client = client.with_trust_callback(callback);
+        let arguments = ["-cert", &certificate, "-key", &key, "-status_file", &path];
+        let arguments = [&arguments[..], &[flag(version)]].concat();
+        let (_server, mut connected) = connect_to_server(&arguments, &client, &TlsEngine::new());
+        let failure = connected.handshake().unwrap_err();
+        let shown = response.as_bytes().escape_ascii();
+        assert!(
+            failure.detail.ends_with(&format!("stapled {shown}")),
+            "{failure}"
+        );
     }
 }
 

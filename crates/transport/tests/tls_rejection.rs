@@ -3,7 +3,10 @@
 mod tls_support;
 
 use bytes::BytesMut;
-use portway_core::security::{ClientAuthentication, Identity, TlsParameters, TlsVersion, Trust};
+use portway_core::security::{
+    ClientAuthentication, Group, Identity, PreSharedKey, SignatureAlgorithm, TlsParameters,
+    TlsVersion, Trust,
+};
 use portway_core::{Advice, Failure, FailureKind, Origin};
 use portway_transport::layer::{ByteLayer, LayerStatus};
 use portway_transport::tls::{Clock, TlsEngine, self_signed};
@@ -347,6 +350,39 @@ fn parameters_that_cannot_be_met_say_why() {
     );
     refused(&|p| p.trust = Trust::Pinned(Arc::from([])), "pinned");
     refused(&|p| p.server_name = Some("no name".into()), "no name");
+
+    refused(
+        &|p| {
+            p.algorithms.groups = vec![Group::MlKem768];
+            p.max_version = TlsVersion::Tls12;
+        },
+        "no TLS version from TLS 1.2 to TLS 1.2 works with the groups that are allowed",
+    );
+    refused(
+        &|p| {
+            p.identity = Some(Arc::new(Identity::new(
+                Vec::new(),
+                tls_support::key_of(server.identity.as_ref().unwrap()),
+            )))
+        },
+        "no certificate",
+    );
+    refused(
+        &|p| {
+            p.identity.clone_from(&server.identity);
+            p.algorithms.signature_algorithms = vec![SignatureAlgorithm::Ed25519];
+        },
+        "can sign with none",
+    );
+    let shared = client
+        .clone()
+        .with_pre_shared_key(PreSharedKey::new("me", "hush"));
+    let failure = engine
+        .client(&shared, Some(NAME), LOOPBACK, &[])
+        .err()
+        .unwrap();
+    assert_eq!(failure.kind, FailureKind::Unsupported);
+    assert!(failure.detail.contains("pre-shared key me"), "{failure}");
 
     let mut nameless = server;
     nameless.identity = None;

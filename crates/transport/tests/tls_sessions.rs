@@ -6,10 +6,14 @@ use bytes::BytesMut;
 use portway_core::FailureKind;
 use portway_core::security::{Resumption, TlsParameters, Trust};
 use portway_transport::layer::ByteLayer;
-use portway_transport::tls::{TlsEngine, TlsLimits};
+use portway_transport::tls::{Clock, TlsEngine, TlsLimits};
+use rustls_pki_types::UnixTime;
 use std::path::Path;
 use std::process::Command;
-use tls_support::{Authority, LOOPBACK, Pair, parameters};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tls_support::{Authority, LOOPBACK, Pair, VERSIONS, only, parameters};
 
 /// Connects, takes the tickets and says whether an earlier session was resumed.
 fn is_resumed(
@@ -70,6 +74,54 @@ fn sessions_are_kept_for_as_many_servers_as_allowed() {
     assert!(is_resumed(&engine, &client, &server, "a.example"));
     assert!(!is_resumed(&engine, &client, &server, "b.example"));
     assert!(!is_resumed(&engine, &client, &server, "a.example"));
+}
+
+#[test]
+fn a_session_is_resumed_until_its_lifetime_has_passed_on_either_side() {
+    let authority = Authority::new("Root");
+    let name = tls_support::NAME;
+    let limited = || Resumption::default().with_lifetime(Duration::from_secs(100));
+    for version in VERSIONS {
+        for is_client_limited in [true, false] {
+            for (age_s, is_expected) in [(99, true), (100, false), (1_000_000, false)] {
+                let (mut client, mut server) = parameters(&authority);
+                only(&mut client, version);
+                if is_client_limited {
+                    client.resumption = limited();
+                } else {
+                    server.resumption = limited();
+                }
+                let now_s = Arc::new(AtomicU64::new(1_900_000_000));
+                let clock = Arc::clone(&now_s);
+                let clock = move || {
+                    UnixTime::since_unix_epoch(Duration::from_secs(clock.load(Ordering::Relaxed)))
+                };
+                let engine = TlsEngine::new().with_clock(Clock::Given(Arc::new(clock)));
+                assert!(!is_resumed(&engine, &client, &server, name));
+                now_s.fetch_add(age_s, Ordering::Relaxed);
+                assert_eq!(
+                    is_resumed(&engine, &client, &server, name),
+                    is_expected,
+                    "{version} after {age_s} s, client: {is_client_limited}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_ticket_from_the_future_is_not_accepted() {
+    let authority = Authority::new("Root");
+    let (client, mut server) = parameters(&authority);
+    server.resumption = Resumption::default().with_lifetime(Duration::from_secs(100));
+    let now_s = Arc::new(AtomicU64::new(1_900_000_000));
+    let clock = Arc::clone(&now_s);
+    let clock =
+        move || UnixTime::since_unix_epoch(Duration::from_secs(clock.load(Ordering::Relaxed)));
+    let engine = TlsEngine::new().with_clock(Clock::Given(Arc::new(clock)));
+    assert!(!is_resumed(&engine, &client, &server, tls_support::NAME));
+    now_s.fetch_sub(1, Ordering::Relaxed);
+    assert!(!is_resumed(&engine, &client, &server, tls_support::NAME));
 }
 
 #[test]

@@ -9,7 +9,9 @@
 
 use bytes::BytesMut;
 use portway_core::Failure;
-use portway_core::security::{Identity, IdentityKey, TlsParameters, TlsVersion, Trust};
+use portway_core::security::{
+    Identity, IdentityKey, SignatureAlgorithm, SigningKey, TlsParameters, TlsVersion, Trust,
+};
 use portway_transport::layer::{ByteLayer, LayerStatus};
 use portway_transport::tls::{TlsEngine, TlsLayer};
 use rcgen::{
@@ -18,6 +20,7 @@ use rcgen::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const NAME: &str = "server.example";
@@ -31,7 +34,10 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Authority {
-        let key = KeyPair::generate().unwrap();
+        Authority::with_key(name, KeyPair::generate().unwrap())
+    }
+
+    pub(crate) fn with_key(name: &str, key: KeyPair) -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -50,8 +56,18 @@ impl Authority {
         purpose: ExtendedKeyUsagePurpose,
         change: impl FnOnce(&mut CertificateParams),
     ) -> Issued {
+        self.identity_of(KeyPair::generate().unwrap(), names, purpose, change)
+    }
+
+    /// An identity with this key.
+    pub(crate) fn identity_of(
+        &self,
+        key: KeyPair,
+        names: &[&str],
+        purpose: ExtendedKeyUsagePurpose,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![purpose];
         params
@@ -95,6 +111,36 @@ pub(crate) struct Issued {
     pub(crate) identity: Arc<Identity>,
     pub(crate) certificate_pem: String,
     pub(crate) key_pem: String,
+}
+
+/// A P-256 key in a module: it signs, and nobody sees it.
+pub(crate) struct Module {
+    pair: KeyPair,
+    pub(crate) signatures: AtomicUsize,
+}
+
+impl Module {
+    /// The same identity with its key in a module.
+    pub(crate) fn take_in(issued: &Issued) -> (Arc<Module>, Arc<Identity>) {
+        let module = Arc::new(Module {
+            pair: KeyPair::from_pem(&issued.key_pem).unwrap(),
+            signatures: AtomicUsize::new(0),
+        });
+        let identity = Identity::new(issued.identity.chain.clone(), Arc::clone(&module));
+        (module, Arc::new(identity))
+    }
+}
+
+impl SigningKey for Module {
+    fn algorithms(&self) -> &[SignatureAlgorithm] {
+        &[SignatureAlgorithm::EcdsaSecp256r1Sha256]
+    }
+
+    fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, Failure> {
+        assert_eq!(algorithm, SignatureAlgorithm::EcdsaSecp256r1Sha256);
+        self.signatures.fetch_add(1, Ordering::Relaxed);
+        Ok(rcgen::SigningKey::sign(&self.pair, message).unwrap())
+    }
 }
 
 /// The key of an identity that has it here.

@@ -96,6 +96,11 @@ fn every_reason_reads_as_a_clause() {
             "security is disabled, but it is always encrypted",
         ),
         (
+            Reason::TlsAlgorithms,
+            "the groups, cipher suites or signature algorithms that are allowed are of no TLS \
+             version that it speaks",
+        ),
+        (
             Reason::NoIdentity,
             "a listener with TLS needs a certificate, and none is given",
         ),

@@ -1,8 +1,11 @@
 //! Which stacks are in or out for which reason, and their order.
 
 use super::*;
+use crate::failure::FailureKind;
 use crate::property::{MessageProperties, Multipath};
-use crate::security::{SecurityClass, TlsVersion, Trust};
+use crate::security::{
+    ChallengeCallback, CipherSuite, PreSharedKey, SecurityClass, TlsVersion, Trust,
+};
 use crate::stack::{CarrierKind, Provision, StackId, WireProtocol};
 
 /// What tcp, tls, udp, quic and quic-datagram provide: always, optionally, never. Written out
@@ -530,4 +533,46 @@ fn without_a_stack_the_error_names_the_property_and_every_stacks_reason() {
     ] {
         assert!(text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn a_pre_shared_key_cannot_be_planned() {
+    let key = PreSharedKey::new("device 7", "hush");
+    for security in [
+        SecurityParameters::tls(),
+        SecurityParameters::opportunistic(),
+    ] {
+        let security = security.with_tls(|tls| tls.with_pre_shared_key(key.clone()));
+        let error = Plan::new(initiate(security)).unwrap_err();
+        assert_eq!(error.kind(), FailureKind::Unsupported);
+        assert!(
+            error.to_string().contains("pre-shared key device 7"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn algorithms_rule_out_the_stacks_that_do_not_have_them() {
+    let suite = CipherSuite::EcdheRsaAes128GcmSha256;
+    let of_tls12 = SecurityParameters::tls().with_tls(|tls| tls.with_cipher_suites([suite]));
+    assert_eq!(exclusions_of(initiate(of_tls12.clone()), "tls"), []);
+    assert_eq!(
+        exclusions_of(initiate(of_tls12.clone()), "quic"),
+        [Reason::TlsAlgorithms]
+    );
+    let impossible = of_tls12.with_min_version(TlsVersion::Tls13);
+    let error = Plan::new(initiate(impossible)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no TLS version from TLS 1.3 to TLS 1.3 works with the cipher suites that are allowed"
+    );
+}
+
+#[test]
+fn a_listener_may_leave_the_choice_of_its_certificate_to_a_callback() {
+    let mut request = listen(SecurityParameters::tls());
+    request.security =
+        SecurityParameters::tls().with_challenge_callback(ChallengeCallback::new(|_| None));
+    assert_eq!(names(&Plan::new(request).unwrap()), ["tls"]);
 }
