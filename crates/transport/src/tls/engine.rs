@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Makes TLS layers for one context.
 ///
 /// Configurations are kept by parameters; parameters are equal when their certificates are, but
-/// cloned parameters (which share them) are compared faster; callbacks and keys in modules are equal
-/// only to their clones. Each configuration keeps at most
-/// `Resumption::sessions_max` sessions as a client, rounded up to a multiple of the eight that a
-/// server may have; as a server it keeps none, since its tickets carry the sessions.
+/// cloned parameters (which share them) are compared faster. Callbacks and keys in modules are
+/// equal only to their clones. Each configuration keeps at most `Resumption::sessions_max` sessions
+/// as a client, rounded up to a multiple of the eight that a server may have; as a server it keeps
+/// none, since its tickets carry the sessions.
 pub struct TlsEngine {
     limits: TlsLimits,
     clock: Clock,
