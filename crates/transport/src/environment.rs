@@ -55,7 +55,8 @@ pub trait Environment: Send + Sync + 'static {
     /// of id zero stands for the choice of its routing; binding to that one has no effect.
     fn paths(&self) -> Vec<Path>;
 
-    /// Resolves when the paths differ from `known`, at once if they already do.
+    /// Resolves when the paths differ from `known`, at once if they already do, or when a route
+    /// was added meanwhile that paths do not tell of: a host beyond it may be reachable now.
     fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>>;
 }
 

@@ -89,22 +89,37 @@ pub(super) fn parse(bytes: &[u8], sequence: Option<u32>) -> Vec<Message> {
     messages
 }
 
-/// Whether a notification may change paths. Routes that are no default routes do not; a router
-/// sees thousands of them.
-pub(super) fn may_change_paths(bytes: &[u8]) -> bool {
-    let mut rest = bytes;
-    while let Some((header, body, next)) = split_message(rest) {
-        let is_route = matches!(header.kind, libc::RTM_NEWROUTE | libc::RTM_DELROUTE);
-        if !is_route
-            || body
-                .get(1)
-                .is_none_or(|destination_len| *destination_len == 0)
-        {
-            return true;
+/// What notifications may have changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// Something that paths tell.
+    pub(super) paths: bool,
+    /// A route was added that is no default route. Paths do not tell these; a router sees
+    /// thousands of them.
+    pub(super) routes: bool,
+}
+
+impl News {
+    /// Notifications were lost.
+    pub(super) const ANYTHING: News = News {
+        paths: true,
+        routes: true,
+    };
+
+    /// Adds what is in the notifications of one datagram.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some((header, body, next)) = split_message(rest) {
+            let is_route = matches!(header.kind, libc::RTM_NEWROUTE | libc::RTM_DELROUTE);
+            match (body.get(1), body.get(7)) {
+                (Some(1..), Some(kind)) if is_route => {
+                    self.routes |= header.kind == libc::RTM_NEWROUTE && *kind == libc::RTN_UNICAST;
+                }
+                _ => self.paths = true,
+            }
+            rest = next;
         }
-        rest = next;
     }
-    false
 }
 
 struct Header {
@@ -347,13 +362,20 @@ mod tests {
             body.extend([0; 4]);
             body.extend(attribute(libc::RTA_OIF, &2u32.to_ne_bytes()));
             let bytes = message(libc::RTM_NEWROUTE, 0, &body);
-            assert_eq!(may_change_paths(&bytes), destination_len == 0);
+            let mut news = News::default();
+            news.add(&bytes);
+            assert_eq!(news.paths, destination_len == 0);
+            assert_eq!(
+                news.routes,
+                destination_len > 0 && kind == libc::RTN_UNICAST
+            );
             parse(&bytes, None)
         };
         let expected = Message::DefaultRoute(Family::V4, 2);
         assert_eq!(route(0, libc::RTN_UNICAST), [expected]);
         assert_eq!(route(24, libc::RTN_UNICAST), [Message::Other]);
         assert_eq!(route(0, libc::RTN_UNREACHABLE), [Message::Other]);
+        assert_eq!(route(24, libc::RTN_UNREACHABLE), [Message::Other]);
     }
 
     #[test]

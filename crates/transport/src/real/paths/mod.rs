@@ -13,9 +13,11 @@ mod netlink;
 mod netlink;
 
 use crate::failure_map::failure_from_io;
+#[cfg(target_os = "linux")]
+use message::News;
 use portway_core::Failure;
 use portway_core::path::{InterfaceKind, Path, PathId};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 #[cfg(target_os = "linux")]
 use tokio::io::unix::AsyncFd;
@@ -30,6 +32,8 @@ pub(super) struct Paths {
 #[derive(Debug)]
 struct Shared {
     snapshot: watch::Sender<Vec<Path>>,
+    /// Counts news of routes that paths do not tell.
+    routes: AtomicU64,
     is_monitored: AtomicBool,
     unavailable: Mutex<Option<Failure>>,
     /// Its other end is the monitor's sign that the environment is gone.
@@ -41,6 +45,7 @@ impl Paths {
         Paths {
             shared: Arc::new(Shared {
                 snapshot: watch::Sender::new(Vec::new()),
+                routes: AtomicU64::new(0),
                 is_monitored: AtomicBool::new(false),
                 unavailable: Mutex::new(None),
                 _alive: watch::Sender::new(()),
@@ -56,12 +61,13 @@ impl Paths {
         self.shared.snapshot.borrow().clone()
     }
 
-    /// Resolves when the paths differ from `known`.
+    /// Resolves when the paths differ from `known`, or when another route was added.
     pub(super) async fn changed(self, known: Vec<Path>) -> Vec<Path> {
         let mut snapshot = self.shared.snapshot.subscribe();
+        let routes = self.shared.routes.load(Ordering::Acquire);
         loop {
             let paths = self.now();
-            if paths != known {
+            if paths != known || self.shared.routes.load(Ordering::Acquire) != routes {
                 return paths;
             }
             // The sender is in `self`, so that the channel cannot close.
@@ -167,14 +173,18 @@ async fn monitor(
             },
             _ = environment.changed() => return,
         };
-        let mut may_have_changed = false;
-        let drained =
-            ready.try_io(|socket| netlink::drain(socket.get_ref(), &mut may_have_changed));
+        let mut news = News::default();
+        let drained = ready.try_io(|socket| netlink::drain(socket.get_ref(), &mut news));
         let Some(shared) = running.0.upgrade() else {
             return;
         };
-        if may_have_changed {
+        if news.paths {
             shared.refresh();
+        }
+        if news.routes {
+            shared.routes.fetch_add(1, Ordering::AcqRel);
+            // Wakes who waits, although the paths are the same.
+            shared.snapshot.send_modify(|_| {});
         }
         if let Ok(Err(error)) = drained {
             return shared.failed(&error);

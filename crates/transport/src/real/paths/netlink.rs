@@ -2,7 +2,7 @@
 //!
 //! Invariant: a set of paths comes from complete dumps; one that was interrupted is an error.
 
-use super::message::{self, Dump, Family, Link, Message};
+use super::message::{self, Dump, Family, Link, Message, News};
 use portway_core::path::{InterfaceKind, LocalAddress, Path, PathId};
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 use std::collections::BTreeMap;
@@ -71,15 +71,15 @@ pub(super) fn subscribe() -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Takes the waiting notifications and says whether one may have changed a path. What it was
-/// does not matter: the next dump has it.
-pub(super) fn drain(mut socket: &Socket, may_have_changed: &mut bool) -> io::Result<()> {
+/// Takes the waiting notifications and adds up what they may have changed. What it was does not
+/// matter: the next dump, or the next attempt, has it.
+pub(super) fn drain(mut socket: &Socket, news: &mut News) -> io::Result<()> {
     let mut buffer = [0; 8192];
     for _ in 0..NOTIFICATIONS_MAX {
         match socket.read(&mut buffer) {
-            Ok(len) => *may_have_changed |= message::may_change_paths(&buffer[..len]),
+            Ok(len) => news.add(&buffer[..len]),
             // The queue overflowed, so that something unknown changed.
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => *may_have_changed = true,
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => *news = News::ANYTHING,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
