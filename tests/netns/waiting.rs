@@ -67,6 +67,29 @@ fn a_connection_comes_up_when_the_default_route_is_added() {
 }
 
 #[test]
+fn a_connection_comes_up_when_a_route_to_its_network_is_added() {
+    let Some(world) =
+        World::unconnected("a_connection_comes_up_when_a_route_to_its_network_is_added")
+    else {
+        return;
+    };
+    world.far.command("ip addr add 198.51.100.1/32 dev lo");
+    world.near.command("ip addr add 192.0.2.1/24 dev near");
+    world.run(|| async {
+        let listener = world.far_listener(BEYOND);
+        let address = listener.local_addr().expect("bound");
+        let log = Log::default();
+        let (connection, _, reason) = waiting(&plain(address), &log).await;
+        assert!(reason.contains("no route to 198.51.100.1"), "{reason}");
+        world
+            .near
+            .command("ip route add 198.51.100.0/24 via 192.0.2.2");
+        connection.ready().await.expect("a route is there");
+        assert_woken(&log);
+    });
+}
+
+#[test]
 fn a_connection_comes_up_when_an_address_is_added() {
     let Some(world) = World::unconnected("a_connection_comes_up_when_an_address_is_added") else {
         return;
