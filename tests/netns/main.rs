@@ -6,6 +6,7 @@
 mod capture;
 mod close;
 mod equal_security;
+mod explain;
 mod families;
 mod log;
 mod names;

@@ -6,44 +6,10 @@ mod connect;
 mod listen;
 
 use crate::peer::Peer;
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::OnceLock;
-
-/// The command, or why there is none.
-fn path() -> Result<PathBuf, String> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BUILT.get_or_init(build).clone()
-}
-
-/// Beside the directory of this test, which is where cargo puts it with the same profile.
-fn build() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let profile = own
-        .ancestors()
-        .nth(2)
-        .ok_or("this test is in no target directory")?;
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "portway-cli"]);
-    cargo
-        .arg("--manifest-path")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
-    cargo
-        .arg("--target-dir")
-        .arg(profile.parent().ok_or("no target directory")?);
-    if profile.file_name().is_some_and(|name| name == "release") {
-        cargo.arg("--release");
-    }
-    let output = cargo.output().map_err(|error| error.to_string())?;
-    match output.status.success() {
-        true => Ok(profile.join("portway")),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
-}
 
 /// Starts the command; `None`, after saying why, where it cannot be built.
 fn portway(test: &str, arguments: &[&str]) -> Option<Peer> {
-    match path() {
+    match portway_tests::command() {
         Ok(path) => Peer::start(test, path.to_str()?, arguments),
         Err(reason) => {
             eprintln!("skipped: {test}: the command cannot be built: {reason}");
