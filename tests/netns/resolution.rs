@@ -63,7 +63,10 @@ fn is_ready(why: ReadyReason) -> impl Fn(&EventKind) -> bool {
 }
 
 fn is_started(is_ipv4: bool) -> impl Fn(&EventKind) -> bool {
-    move |event| matches!(event, EventKind::AttemptStarted { leaf, .. } if leaf.remote.is_ipv4() == is_ipv4)
+    move |event| match event {
+        EventKind::AttemptStarted { leaf, .. } => leaf.remote.is_ipv4() == is_ipv4,
+        _ => false,
+    }
 }
 
 /// Delays that end only by the event that they wait for.
