@@ -5,7 +5,7 @@ use super::{
 };
 use crate::authority::Authority;
 use crate::peer::{Peer, run};
-use portway::{EstablishmentError, FailureKind, StackId};
+use portway::{EstablishmentError, FailureKind, Origin, StackId};
 use std::net::SocketAddr;
 
 /// An `openssl s_server` and where it listens.
@@ -188,6 +188,34 @@ fn client_talks_to_socat_with_certificates_on_both_sides() {
             server.end_input();
             assert!(is_finished(&connection).await, "its close_notify is an end");
             connection.close().await.expect("acknowledged");
+        }
+    });
+}
+
+#[test]
+fn an_end_without_close_notify_is_a_failure() {
+    run(async {
+        let test = "an_end_without_close_notify_is_a_failure";
+        let authority = Authority::new();
+        for version in VERSIONS {
+            let Some((mut server, address)) =
+                s_server(test, &authority, &[flag(version), "-rev"]).await
+            else {
+                return;
+            };
+            let connection = connect(
+                &preconnection(client_security(&authority, version)),
+                address,
+            )
+            .await;
+            say(&connection, "abc\n").await;
+            assert_eq!(read_until(&connection, "\n").await.as_deref(), Ok("cba\n"));
+            server.kill().await;
+            let error = read_until(&connection, "\n")
+                .await
+                .expect_err("data may be missing");
+            assert_eq!(error.kind(), FailureKind::Reset, "{error}");
+            assert_eq!(error.failure().origin, Origin::Tls, "{error}");
         }
     });
 }

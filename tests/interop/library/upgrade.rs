@@ -1,10 +1,13 @@
-//! A live connection that turns to TLS, in the shapes of mail and of PostgreSQL, with openssl as
-//! the client.
+//! A live connection that turns to TLS, in the shapes of mail, directory, chat and database
+//! protocols, with openssl as the client; and what is injected before.
 
 use super::{flag, listen, preconnection, read_until, say, server_security};
 use crate::authority::{Authority, NAME};
 use crate::peer::{Peer, run};
-use portway::{Connection, Security, TlsRole, TlsVersion};
+use portway::framer::Delimited;
+use portway::{
+    Connection, ConnectionState, FailureKind, Security, TlsRole, TlsVersion, UpgradeError,
+};
 
 /// Turns an accepted connection to TLS and exchanges a line each way.
 async fn protect_and_exchange(
@@ -66,6 +69,61 @@ fn server_upgrades_as_a_mail_server_does() {
 }
 
 #[test]
+fn server_upgrades_as_a_directory_server_does() {
+    run(async {
+        let test = "server_upgrades_as_a_directory_server_does";
+        let authority = Authority::new();
+        for version in super::VERSIONS {
+            let Some((connection, mut client)) = starttls(test, &authority, "ldap", version).await
+            else {
+                return;
+            };
+            let request = connection.receive_partial(31, 31).await.expect("a request");
+            let is_named = request.ends_with(b"1.3.6.1.4.1.1466.20037");
+            assert!(is_named, "{:?}", &request[..]);
+            // Message 1, an extended response: success, no name, no words.
+            let response = b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00";
+            let receipt = connection.send(&response[..]).await.expect("accepted");
+            receipt.await.into_result().expect("sent");
+            protect_and_exchange(&connection, &authority, &mut client, version).await;
+        }
+    });
+}
+
+#[test]
+fn server_upgrades_as_a_chat_server_does() {
+    run(async {
+        let test = "server_upgrades_as_a_chat_server_does";
+        let authority = Authority::new();
+        for version in super::VERSIONS {
+            let Some((connection, mut client)) = starttls(test, &authority, "xmpp", version).await
+            else {
+                return;
+            };
+            let opening = read_until(&connection, "version='1.0'>").await;
+            assert!(opening.expect("a stream").starts_with("<stream:stream "));
+            say(
+                &connection,
+                "<stream:stream version='1.0'><stream:features>\
+                 <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>",
+            )
+            .await;
+            let request = read_until(&connection, "/>").await.expect("a request");
+            assert_eq!(
+                request,
+                "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+            );
+            say(
+                &connection,
+                "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+            )
+            .await;
+            protect_and_exchange(&connection, &authority, &mut client, version).await;
+        }
+    });
+}
+
+#[test]
 fn server_upgrades_as_postgresql_does() {
     run(async {
         let test = "server_upgrades_as_postgresql_does";
@@ -81,5 +139,54 @@ fn server_upgrades_as_postgresql_does() {
             say(&connection, "S").await;
             protect_and_exchange(&connection, &authority, &mut client, version).await;
         }
+    });
+}
+
+/// Upgrades after a command that somebody has put more behind.
+async fn upgrade_of_injected(test: &str, sent: &str, is_framed: bool) -> Option<UpgradeError> {
+    let authority = Authority::new();
+    let plain = preconnection(Security::disabled());
+    let framed = plain.clone().framer(Delimited::crlf());
+    let (mut listener, _) = listen(if is_framed { &framed } else { &plain }).await;
+    let port = listener.port().to_string();
+    let mut client = Peer::start(test, "nc", &["-n", "127.0.0.1", &port])?;
+    let connection = listener.accept().await.expect("a connection");
+    client.say(sent).await;
+    let command = match is_framed {
+        true => connection.receive().await.expect("a command"),
+        false => connection.receive_partial(8, 8).await.expect("a command"),
+    };
+    assert_eq!(&command[..], b"STARTTLS");
+    let security = server_security(&authority);
+    let parameters = security.tls_parameters().expect("TLS");
+    let upgrade = connection.upgrade_tls(parameters, TlsRole::Server, None);
+    let error = upgrade.await.expect_err("somebody speaks in cleartext");
+    assert_eq!(connection.state(), ConnectionState::Closed);
+    assert!(
+        connection.receive().await.is_err(),
+        "nothing of it is delivered"
+    );
+    Some(error)
+}
+
+#[test]
+fn plaintext_behind_the_command_is_refused() {
+    run(async {
+        let test = "plaintext_behind_the_command_is_refused";
+        let Some(error) = upgrade_of_injected(test, "STARTTLS\r\nEVIL\r\n", true).await else {
+            return;
+        };
+        assert_eq!(error, UpgradeError::BufferedPlaintext { bytes: 6 });
+    });
+}
+
+#[test]
+fn plaintext_instead_of_a_handshake_is_refused() {
+    run(async {
+        let test = "plaintext_instead_of_a_handshake_is_refused";
+        let Some(error) = upgrade_of_injected(test, "STARTTLSEVIL\n", false).await else {
+            return;
+        };
+        assert_eq!(error.kind(), FailureKind::ProtocolViolation, "{error}");
     });
 }
