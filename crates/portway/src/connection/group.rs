@@ -73,6 +73,18 @@ pub(crate) enum Ending {
     Failed(Failure),
 }
 
+impl Ending {
+    /// Whether it was asked for here.
+    fn is_ours(&self) -> bool {
+        match self {
+            Ending::Closed | Ending::CloseTimedOut { .. } => true,
+            Ending::Failed(failure) => {
+                failure.origin == Origin::Local && failure.kind == FailureKind::Cancelled
+            }
+        }
+    }
+}
+
 /// Where the sending direction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sending {
@@ -447,6 +459,13 @@ impl Group {
         is_open
     }
 
+    /// Drops what was received and not delivered, before the end.
+    pub(super) fn forget_received(&mut self) {
+        self.inbound.forget();
+        // The framers may be in the middle of what is gone.
+        self.pipeline = Pipeline::empty();
+    }
+
     pub(super) fn is_sent_to_the_end(&self) -> bool {
         self.sending == Sending::Shut || matches!(self.link, Some(Link::Datagrams(_)))
     }
@@ -505,6 +524,11 @@ impl Group {
     }
 
     pub(super) fn ending(&self) -> Option<Ending> {
+        // RFC 9622 §11: nothing follows an end that was asked for here. What came before a failure
+        // is still there to be received.
+        if ending.is_ours() {
+            self.forget_received();
+        }
         self.ending.as_deref().cloned()
     }
 
@@ -579,10 +603,9 @@ impl Group {
             ReceiveError::Framer(failure) if is_stream => {
                 self.end(Ending::Failed(failure.clone()));
             }
-            ReceiveError::Failed(failure) => match self.ending() {
-                Some(Ending::Failed(_)) | None => {}
-                Some(_) => return ReceiveError::Closed(failure.clone()),
-            },
+            ReceiveError::Failed(failure) if self.ending().is_some_and(|end| end.is_ours()) => {
+                return ReceiveError::Closed(failure.clone());
+            }
             _ => {}
         }
         error

@@ -97,6 +97,13 @@ impl Inbound {
         self.has_ended
     }
 
+    /// Drops what was received and not delivered.
+    pub(super) fn forget(&mut self) {
+        self.wire = BytesMut::new();
+        self.is_layer_due = false;
+        self.buffer = ReceiveBuffer::stream();
+    }
+
     pub(super) fn fail(&mut self, failure: Failure) {
         self.has_ended = true;
         self.buffer.on_failure(failure);

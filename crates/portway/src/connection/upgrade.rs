@@ -4,7 +4,6 @@
 
 use super::Connection;
 use super::group::{Ending, Group, Sending};
-use super::inbound::Inbound;
 use super::link::Link;
 use super::writer;
 use crate::error::UpgradeError;
@@ -125,7 +124,7 @@ fn begin(group: &mut Group) -> Result<Arc<dyn TcpStream>, UpgradeError> {
     if unread > 0 {
         let error = UpgradeError::BufferedPlaintext { bytes: unread };
         // Nothing that came this way may be taken for an answer of the protected peer.
-        group.inbound = Inbound::unconnected();
+        group.forget_received();
         group.reset();
         group.end(Ending::Failed(error.failure()));
         return Err(error);
