@@ -334,10 +334,14 @@ impl Group {
         if self.sending == Sending::Held {
             return Flush::Done;
         }
+        let before = self.progress();
         match self.flush(now) {
             Ok(Flush::Done) => {
                 self.shut_when_flushed();
-                self.wake_waiters();
+                // Waiters write too, so waking them for nothing would never end.
+                if self.progress() != before {
+                    self.wake_waiters();
+                }
                 Flush::Done
             }
             Ok(Flush::Blocked) => {
@@ -385,6 +389,18 @@ impl Group {
         if let Some(failure) = link.soft_error.take() {
             self.emit(ConnectionEvent::SoftError(*failure));
         }
+    }
+
+    /// What waiters wait for: room in the queue, everything written, the end of the direction.
+    fn progress(&self) -> (usize, usize, bool, Sending) {
+        let queue = &self.outbound.queue;
+        let is_flushed = self.outbound.is_flushed();
+        (
+            queue.queued_sends(),
+            queue.queued_bytes(),
+            is_flushed,
+            self.sending,
+        )
     }
 
     /// Expires what is due, whoever may write.
@@ -443,6 +459,13 @@ impl Group {
         }
     }
 
+    /// Drops what was received and not delivered, before the end.
+    pub(super) fn forget_received(&mut self) {
+        self.inbound.forget();
+        // The framers may be in the middle of what is gone.
+        self.pipeline = Pipeline::empty();
+    }
+
     /// Ends both directions of the carrier at once.
     pub(super) fn reset(&mut self) {
         if let Some(Link::Bytes(link)) = &self.link {
@@ -457,13 +480,6 @@ impl Group {
             self.sending = Sending::Held;
         }
         is_open
-    }
-
-    /// Drops what was received and not delivered, before the end.
-    pub(super) fn forget_received(&mut self) {
-        self.inbound.forget();
-        // The framers may be in the middle of what is gone.
-        self.pipeline = Pipeline::empty();
     }
 
     pub(super) fn is_sent_to_the_end(&self) -> bool {
@@ -508,6 +524,11 @@ impl Group {
             other => closed(other),
         };
         self.outbound.fail(&failure);
+        // RFC 9622 §11: nothing follows an end that was asked for here. What came before a failure
+        // is still there to be received.
+        if ending.is_ours() {
+            self.forget_received();
+        }
         self.inbound.fail(failure.clone());
         self.emit(match &ending {
             Ending::Closed => ConnectionEvent::Closed,
@@ -524,11 +545,6 @@ impl Group {
     }
 
     pub(super) fn ending(&self) -> Option<Ending> {
-        // RFC 9622 §11: nothing follows an end that was asked for here. What came before a failure
-        // is still there to be received.
-        if ending.is_ours() {
-            self.forget_received();
-        }
         self.ending.as_deref().cloned()
     }
 

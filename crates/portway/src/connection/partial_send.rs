@@ -66,14 +66,23 @@ impl PartialSend {
         let mut part = Some(part);
         poll_fn(|context| {
             let mut group = shared.lock();
-            let polled = match self.try_add(&mut group, shared.now(), &mut part, end) {
-                Some(result) => Poll::Ready(result),
+            let now = shared.now();
+            let mut added = self.try_add(&mut group, now, &mut part, end);
+            if added.is_none() {
+                // What a batch holds back may make room.
+                group.pump(now);
+                added = self.try_add(&mut group, now, &mut part, end);
+            }
+            let polled = match added {
+                Some(result) => {
+                    group.pump(now);
+                    Poll::Ready(result)
+                }
                 None => {
                     group.wait(context.waker());
                     Poll::Pending
                 }
             };
-            group.pump(shared.now());
             writer::start_if_needed(shared, &mut group);
             polled
         })
