@@ -1,7 +1,7 @@
 //! Partial sends (RFC 9622 §9.2.3): a message whose bytes come one part after the other.
 
 use super::Connection;
-use super::group::{Ending, Group};
+use super::group::{Ending, Group, Sending};
 use super::outbound::{ONLY, refused};
 use super::writer;
 use crate::error::SendError;
@@ -129,7 +129,11 @@ impl PartialSend {
         };
         match accepted {
             Ok(open) => {
+                let is_begun = self.open.is_none();
                 self.open = open.filter(|_| end == EndOfMessage::No);
+                if is_begun && self.is_final() {
+                    group.outbound.has_final = true;
+                }
                 Some(Ok(receipt))
             }
             Err(QueueError::Full { .. }) => {
@@ -144,6 +148,12 @@ impl PartialSend {
     }
 }
 
+impl PartialSend {
+    fn is_final(&self) -> bool {
+        self.context.as_ref().is_some_and(MessageContext::is_final)
+    }
+}
+
 impl Drop for PartialSend {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
@@ -154,6 +164,10 @@ impl Drop for PartialSend {
             group.reset();
             group.end(Ending::Failed(failure));
         } else {
+            // A final message that is taken back does not end the direction.
+            if self.is_final() && group.sending == Sending::Open {
+                group.outbound.has_final = false;
+            }
             group.outbound.complete();
             group.wake_waiters();
         }
