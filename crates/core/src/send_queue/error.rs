@@ -32,6 +32,14 @@ pub enum QueueError {
         /// The queue's bound.
         limit: usize,
     },
+    /// A message that must wait until it is complete has more parts than the queue may hold.
+    #[error("a message of {parts} parts cannot wait to be complete: the queue holds {limit} sends")]
+    TooManyPartsToAssemble {
+        /// The message's parts, with the refused one.
+        parts: usize,
+        /// The queue's bound.
+        limit: usize,
+    },
     /// The parts do not add up to the length with which the message was begun.
     #[error("{given} bytes given where {announced} of the announced length are left")]
     LengthMismatch {

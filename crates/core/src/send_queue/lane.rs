@@ -137,6 +137,14 @@ impl<R> Lane<R> {
         load
     }
 
+    /// How many parts of a message are queued.
+    pub(super) fn queued_parts(&self, message: OpenMessage) -> usize {
+        self.entries
+            .iter()
+            .filter(|entry| entry.message == message)
+            .count()
+    }
+
     /// The bytes of `message` that wait here.
     pub(super) fn queued_bytes(&self, message: OpenMessage) -> usize {
         let parts = self.entries.iter().filter(|e| e.message == message);
@@ -152,7 +160,11 @@ impl<R> Lane<R> {
         // Nothing overtakes an unfinished message: neither one on the wire nor one that waits.
         let may_go = match self.on_wire {
             Some(on_wire) => on_wire == head.message,
-            None => self.partial_sends == PartialSends::Stream || self.is_length_known(head),
+            None => match self.partial_sends {
+                PartialSends::Stream => true,
+                PartialSends::Assemble => self.is_length_known(head),
+                PartialSends::Whole => self.first_length().is_some(),
+            },
         };
         may_go.then_some(head)
     }

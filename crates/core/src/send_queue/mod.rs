@@ -74,6 +74,8 @@ pub enum PartialSends {
     /// Parts wait until the message is complete or its length is known, for framers that need
     /// the length first.
     Assemble,
+    /// Parts wait until the message is complete, for wires that carry whole messages only.
+    Whole,
 }
 
 /// What became of the message that was withdrawn with [`SendQueue::abort`].

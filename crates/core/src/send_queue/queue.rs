@@ -274,10 +274,11 @@ impl<R> SendQueue<R> {
         if self.lanes[index].is_broken {
             return Err(QueueError::StreamBroken);
         }
-        let waiting = self.lanes[index].queued_bytes(message) + here;
         let is_waiting = self.lanes[index].on_wire != Some(message);
-        if is_waiting && !is_length_known {
+        if is_waiting && self.waits_for_end(index, is_length_known) {
+            let waiting = self.lanes[index].queued_bytes(message) + here;
             self.check_assembly(index, None, waiting)?;
+            self.check_parts(index, message)?;
         }
         if !self.has_room_for_part(message, here) {
             return Err(self.full());
@@ -550,11 +551,32 @@ impl<R> SendQueue<R> {
         length: Option<u64>,
         bytes: usize,
     ) -> Result<(), QueueError> {
-        let assembles = self.lanes[index].partial_sends == PartialSends::Assemble;
-        if assembles && length.is_none() && bytes > self.limits.bytes_max {
+        if self.waits_for_end(index, length.is_some()) && bytes > self.limits.bytes_max {
             return Err(QueueError::TooLongToAssemble {
                 bytes,
                 limit: self.limits.bytes_max,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the first part of a message waits for the last one.
+    fn waits_for_end(&self, index: usize, is_length_known: bool) -> bool {
+        match self.lanes[index].partial_sends {
+            PartialSends::Stream => false,
+            PartialSends::Assemble => !is_length_known,
+            PartialSends::Whole => true,
+        }
+    }
+
+    /// A message that waits for its last part must leave room for it.
+    fn check_parts(&self, index: usize, message: OpenMessage) -> Result<(), QueueError> {
+        let lane = &self.lanes[index];
+        let parts = lane.queued_parts(message) + 1;
+        if parts > self.limits.sends_max.max(1) {
+            return Err(QueueError::TooManyPartsToAssemble {
+                parts,
+                limit: self.limits.sends_max,
             });
         }
         Ok(())
