@@ -28,9 +28,15 @@ pub(super) struct Outbound {
     sealed_sends: VecDeque<(u64, usize)>,
     sealed_taken: u64,
     /// Framed datagrams that the socket has not taken.
-    datagrams: VecDeque<Bytes>,
+    datagrams: VecDeque<Datagram>,
     /// A final message was accepted: the direction ends with it.
     pub(super) has_final: bool,
+}
+
+/// A framed message, with the number of sends that it was made of.
+struct Datagram {
+    bytes: Bytes,
+    sends: usize,
 }
 
 /// How far a flush came.
@@ -59,11 +65,10 @@ impl Outbound {
 
     /// The framers are known, and with them how partial sends go.
     pub(super) fn set_pipeline(&mut self, pipeline: &Pipeline, link: &Link) {
-        let assembles = pipeline.needs_length() || matches!(link, Link::Datagrams(_));
-        let partial = if assembles {
-            PartialSends::Assemble
-        } else {
-            PartialSends::Stream
+        let partial = match link {
+            Link::Datagrams(_) => PartialSends::Whole,
+            Link::Bytes(_) if pipeline.needs_length() => PartialSends::Assemble,
+            Link::Bytes(_) => PartialSends::Stream,
         };
         self.queue
             .set_partial_sends(ONLY, partial)
@@ -111,7 +116,10 @@ impl Outbound {
                 match send_datagram(link, &datagram) {
                     Ok(true) => Ok(Flush::Done),
                     Ok(false) => {
-                        self.datagrams.push_back(datagram);
+                        self.datagrams.push_back(Datagram {
+                            bytes: datagram,
+                            sends: 1,
+                        });
                         Ok(Flush::Blocked)
                     }
                     Err(failure) if failure.kind == FailureKind::LimitReached => {
@@ -280,11 +288,17 @@ impl Outbound {
         pipeline: &mut Pipeline,
     ) -> Result<Flush, Failure> {
         loop {
+            let mut sends = 0;
             while self.datagrams.len() < DATAGRAMS_MAX {
                 let Some(mut next) = self.queue.pop(now) else {
                     break;
                 };
+                sends += 1;
                 let framed = pipeline.frame_part(next.part(), &mut self.wire);
+                // The parts of a message come in a row, and leave as one datagram.
+                if framed.is_ok() && !next.is_end {
+                    continue;
+                }
                 let datagram = self.take_datagram();
                 let max = link.socket.payload_max(link.peer, true);
                 let failure = match framed {
@@ -298,9 +312,17 @@ impl Outbound {
                     ),
                     Ok(()) => None,
                 };
+                let sends = std::mem::take(&mut sends);
                 match failure {
-                    Some(failure) => self.queue.refuse(&next, &failure, false),
-                    None => self.datagrams.push_back(datagram),
+                    Some(failure) => {
+                        for _ in 0..sends {
+                            self.queue.refuse(&next, &failure, false);
+                        }
+                    }
+                    None => self.datagrams.push_back(Datagram {
+                        bytes: datagram,
+                        sends,
+                    }),
                 }
             }
             if self.datagrams.is_empty() {
@@ -317,7 +339,7 @@ impl Outbound {
         let batch: Vec<&[u8]> = self
             .datagrams
             .iter()
-            .map(|datagram| &datagram[..])
+            .map(|datagram| &datagram.bytes[..])
             .collect();
         let sent = match link.socket.try_send_batch(&batch, None) {
             Ok(sent) => sent,
@@ -331,8 +353,8 @@ impl Outbound {
                 Aftermath::Fatal(failure) => return Err(failure),
             },
         };
-        self.datagrams.drain(..sent);
-        self.queue.on_sent(ONLY, sent);
+        let sends = self.datagrams.drain(..sent).map(|datagram| datagram.sends);
+        self.queue.on_sent(ONLY, sends.sum());
         Ok(true)
     }
 
