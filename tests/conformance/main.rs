@@ -5,6 +5,7 @@
 
 mod cancel;
 mod close;
+mod delivery;
 mod faults;
 mod identities;
 mod listening;
