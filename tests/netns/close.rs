@@ -1,15 +1,19 @@
 //! `close` is Ok only when the peer has acknowledged everything (RFC 9622 §10).
 
 use crate::capture::{ACK, Capture};
-use crate::world::{FAR_V4, World, plain};
+use crate::names::NAME;
+use crate::world::{FAR_V4, World, block_on, environment, plain};
 use portway::property::ConnectionProperties;
 use portway::{
-    CloseError, Completion, Connection, ConnectionEvent, ConnectionState, FailureKind,
-    TransportProperties,
+    CloseError, Completion, Connection, ConnectionEvent, ConnectionState, Context, FailureKind,
+    LocalEndpoint, Preconnection, Security, TransportProperties,
 };
+use portway_transport::real::DnsConfig;
+use portway_transport::tls::self_signed;
 use std::future::IntoFuture;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -107,4 +111,46 @@ fn close_is_pending_until_acknowledgements_flow_again() {
             assert_eq!(peer.join().expect("the peer ends"), b"farewell");
         }
     });
+}
+
+#[test]
+fn close_over_tls_without_acknowledgements_ends_in_a_timeout() {
+    let Some(world) = World::new("close_over_tls_without_acknowledgements_ends_in_a_timeout")
+    else {
+        return;
+    };
+    let identity = self_signed(&[NAME.to_owned()]).expect("an identity");
+    let roots = [identity.chain[0].clone()];
+    let (sender, bound) = mpsc::channel();
+    let peer = world.far.spawn(move || {
+        block_on(async move {
+            let mut listener = Preconnection::new(Security::tls().with_identity(identity))
+                .local(LocalEndpoint::address(FAR_V4))
+                .listen()
+                .await
+                .expect("a listener");
+            sender.send(listener.port()).expect("the test waits");
+            let connection = listener.accept().await.expect("a connection");
+            connection.receive().await.expect("the farewell").data
+        })
+    });
+    let address = SocketAddr::new(FAR_V4.into(), bound.recv().expect("a port"));
+    world.run(|| async {
+        let limits = ConnectionProperties::new().with_conn_timeout(Some(Duration::from_secs(1)));
+        let properties = TransportProperties::reliable_inorder_stream();
+        let security = Security::tls().with_roots(roots).with_server_name(NAME);
+        let connection = Preconnection::new(security)
+            .context(&Context::new(environment(DnsConfig::default())))
+            .remote(address)
+            .properties(properties.with_connection_properties(&limits))
+            .initiate()
+            .into_future()
+            .await
+            .expect("a connection");
+        drop_acknowledgements(&world, address);
+        drop(connection.send("farewell").await.expect("accepted"));
+        let error = connection.close().await.expect_err("no acknowledgement");
+        assert_eq!(error.kind(), FailureKind::TimedOut, "{error}");
+    });
+    assert_eq!(peer.join().expect("the peer ends"), &b"farewell"[..]);
 }
