@@ -31,6 +31,13 @@ struct Survivor {
     reason: String,
 }
 
+/// More arguments for cargo-mutants in a full run, such as `--shard 0/8` where a whole run, which
+/// takes hours, has no time.
+pub(crate) fn arguments_from_environment() -> Vec<String> {
+    let arguments = std::env::var("PORTWAY_MUTANTS").unwrap_or_default();
+    arguments.split_whitespace().map(str::to_owned).collect()
+}
+
 /// Whether cargo-mutants can be started.
 pub(crate) fn is_installed() -> bool {
     Command::new("cargo")
@@ -54,7 +61,13 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Outcome {
     let mut command = Command::new("cargo");
     command
         .args(["mutants", "--package", PACKAGE, "--output", OUTPUT])
-        .args(["--no-shuffle", "--colors=never"]);
+        .args(["--no-shuffle", "--colors=never"])
+        .args([
+            "--cargo-test-arg=--lib",
+            "--cargo-test-arg=--test=race_scenarios",
+        ])
+        // Nobody debugs a mutant, and a thousand of them are linked.
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
     for module in MODULES {
         for pattern in ["{}/**", "{}.rs"] {
             let pattern = pattern.replace("{}", module);

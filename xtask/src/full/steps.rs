@@ -97,13 +97,24 @@ pub(super) fn all(repository: &Repository) -> Vec<Step> {
             .unless([missing_cargo_tool("deny")]),
         Step::command("advisories", "cargo deny check advisories")
             .unless([missing_cargo_tool("deny"), no_internet()]),
-        Step::gate("mutants", |repository| mutants::run(repository, &[]))
-            .unless([missing_cargo_tool("mutants")]),
+        Step::gate(&mutants_name(), |repository| {
+            mutants::run(repository, &mutants::arguments_from_environment())
+        })
+        .unless([missing_cargo_tool("mutants")]),
     ];
     steps.extend(fuzz(repository));
     let no_bench = (!bench::is_present(repository)).then(|| "bench/ is absent".to_owned());
     steps.push(Step::gate("bench", |repository| bench::run(repository, &[])).unless([no_bench]));
     steps
+}
+
+/// What is left out by `PORTWAY_MUTANTS` is part of the step's name.
+fn mutants_name() -> String {
+    let arguments = mutants::arguments_from_environment();
+    match arguments.is_empty() {
+        true => "mutants".to_owned(),
+        false => format!("mutants with {}", arguments.join(" ")),
+    }
 }
 
 /// One step for each fuzz target.
@@ -117,14 +128,15 @@ fn fuzz(repository: &Repository) -> Vec<Step> {
     if obstacle.is_some() {
         return vec![Step::command("fuzz", "cargo fuzz").unless([obstacle])];
     }
+    let seconds = std::env::var("PORTWAY_FUZZ_SECONDS").unwrap_or_else(|_| "300".to_owned());
     let targets = repository.files().iter().filter_map(|file| {
         let name = file.strip_prefix("fuzz/fuzz_targets/")?;
         name.strip_suffix(".rs")
     });
     targets
         .map(|target| {
-            let line = format!("cargo +nightly fuzz run {target} -- -max_total_time=300");
-            Step::command(&format!("fuzz {target}"), &line)
+            let line = format!("cargo +nightly fuzz run {target} -- -max_total_time={seconds}");
+            Step::command(&format!("fuzz {target} for {seconds} s"), &line)
         })
         .collect()
 }
