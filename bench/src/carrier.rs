@@ -114,7 +114,7 @@ impl Credentials {
             Carrier::Tls => Security::tls()
                 .with_roots([self.certificate.clone()])
                 .with_server_name(HOST)
-                .with_tls(|tls| tls.with_resumption(Resumption { sessions_max: 0 })),
+                .with_tls(|tls| tls.with_resumption(Resumption::disabled())),
         }
     }
 
@@ -123,11 +123,11 @@ impl Credentials {
         match carrier {
             Carrier::Tcp => Security::disabled(),
             Carrier::Tls => Security::tls()
-                .with_identity(Identity {
-                    chain: vec![self.certificate.clone()],
-                    key: self.private_key(),
-                })
-                .with_tls(|tls| tls.with_resumption(Resumption { sessions_max: 0 })),
+                .with_identity(Identity::new(
+                    vec![self.certificate.clone()],
+                    self.private_key(),
+                ))
+                .with_tls(|tls| tls.with_resumption(Resumption::disabled())),
         }
     }
 }

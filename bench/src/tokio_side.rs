@@ -23,8 +23,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Messenger for Codec<S> {
     }
 
     async fn receive(&mut self) -> Option<Bytes> {
-        let message = StreamExt::next(self).await?;
-        Some(message.expect("the peer frames well").freeze())
+        // A client that is dropped says no goodbye; that is its end all the same.
+        let message = StreamExt::next(self).await?.ok()?;
+        Some(message.freeze())
     }
 }
 

@@ -244,15 +244,12 @@ fn counts(options: &Options, missing: &mut Vec<String>) -> Vec<Count> {
     };
     let mut counts = Vec::new();
     for name in instructions::WORK {
-        let (few, many) = repetitions(name);
-        let count = |times: u64| {
-            let times = times.to_string();
-            tools::instructions(&program, &["measure", "instructions", name, &times])
-        };
-        match count(few).and_then(|short| Ok((short, count(many)?))) {
-            Ok((short, long)) => counts.push(Count {
+        let times = repetitions(name);
+        let arguments = ["measure", "instructions", name, &times.to_string()];
+        match tools::instructions(&program, &arguments) {
+            Ok(count) => counts.push(Count {
                 recorded: recorded.get(name).copied(),
-                now: long.saturating_sub(short) / (many - few),
+                now: count / times,
                 name: name.to_owned(),
             }),
             Err(why) => missing.push(why),
@@ -261,14 +258,13 @@ fn counts(options: &Options, missing: &mut Vec<String>) -> Vec<Count> {
     counts
 }
 
-/// How often work is done in the short and in the long run.
-fn repetitions(name: &str) -> (u64, u64) {
+/// How often work is done, so that single events such as a grown buffer hardly count.
+fn repetitions(name: &str) -> u64 {
     match name.split('-').next() {
-        Some("connect") => (20, 60),
-        Some("messages") if name.contains("65536") => (20, 60),
-        Some("messages") => (320, 960),
-        Some("memory") => (1000, 3000),
-        _ => (20, 60),
+        Some("messages") if name.contains("65536") => 100,
+        Some("messages") => 1600,
+        Some("memory") => 10_000,
+        _ => 100,
     }
 }
 
