@@ -57,7 +57,7 @@ impl Batch {
         poll_fn(|context| {
             let mut group = shared.lock();
             let is_held = group.hold();
-            let sent = group.send(shared.now(), &mut message);
+            let sent = group.send(|| shared.now(), &mut message);
             if is_held {
                 group.sending = Sending::Open;
             }
@@ -66,7 +66,7 @@ impl Batch {
                 None => {
                     group.pump(shared.now());
                     writer::start_if_needed(shared, &mut group);
-                    match group.send(shared.now(), &mut message) {
+                    match group.send(|| shared.now(), &mut message) {
                         Some(result) => Poll::Ready(result),
                         None => {
                             group.wait(context.waker());

@@ -16,9 +16,9 @@ use crate::event::{ConnectionEvent, EventHub, Events};
 use crate::preconnection::{ConnectionLimits, Preconnection};
 use crate::receipt::Receipt;
 use portway_core::framer::{Demand, Pipeline};
-use portway_core::message::{Message, ReceivedMessage};
+use portway_core::message::{Message, MessageContext, ReceivedMessage};
 use portway_core::property::{
-    Action, ConnectionProperties, ConnectionState, MessageProperties, TransportProperties,
+    Action, ConnectionProperties, ConnectionState, Direction, MessageProperties, TransportProperties,
 };
 use portway_core::race::{Recording, Report};
 use portway_core::security::Protection;
@@ -54,7 +54,10 @@ pub(super) struct Details {
     pub(super) action: Action,
     pub(super) selection: TransportProperties,
     pub(super) properties: ConnectionProperties,
-    pub(super) message_defaults: Option<MessageProperties>,
+    /// `direction` among `selection`, which every send and receive asks for.
+    pub(super) direction: Direction,
+    /// The context of a message that states nothing itself.
+    pub(super) message_defaults: MessageContext,
     pub(super) limits: ConnectionLimits,
     pub(super) stack: Option<StackId>,
     pub(super) protection: Option<Protection>,
@@ -129,9 +132,13 @@ impl Group {
     pub(super) fn new(preconnection: &Preconnection, action: Action) -> Self {
         let limits = preconnection.limits.clone();
         let queue = QueueLimits::new(limits.send_queue_bytes, limits.send_queue_messages);
+        let mut message_defaults = MessageContext::new();
         let defaults = preconnection
             .message_defaults
             .or(&preconnection.properties.message_properties(action));
+        if defaults != MessageProperties::new() {
+            *message_defaults.properties_mut() = defaults;
+        }
         Group {
             state: ConnectionState::Establishing,
             link: None,
@@ -151,7 +158,8 @@ impl Group {
                 action,
                 selection: preconnection.properties.clone(),
                 properties: preconnection.properties.connection_properties(),
-                message_defaults: (defaults != MessageProperties::new()).then_some(defaults),
+                direction: preconnection.properties.direction(),
+                message_defaults,
                 limits,
                 stack: None,
                 protection: None,
@@ -219,31 +227,28 @@ impl Group {
     /// Accepts a message; `None` when there is no room, and then `message` is still there.
     pub(super) fn send(
         &mut self,
-        now: Time,
+        now: impl Fn() -> Time,
         message: &mut Option<Message>,
     ) -> Option<Result<Receipt, SendError>> {
         if let Err(error) = self.check_open().and_then(|()| self.check(message)) {
             return Some(Err(error));
         }
-        let mut taken = message.take()?;
-        let is_final = taken.context.is_final();
+        let is_final = message.as_ref()?.context.is_final();
         if self.may_write()
             && let Some(link) = &mut self.link
+            && let Some(result) = self
+                .outbound
+                .send_directly(message, link, &mut self.pipeline)
         {
-            match self.outbound.send_directly(taken, link, &mut self.pipeline) {
-                Ok(result) => {
-                    self.tell_soft_error();
-                    self.outbound.has_final |= is_final && result.is_ok();
-                    return Some(self.after_direct_send(now, result));
-                }
-                Err(back) => taken = back,
-            }
+            self.tell_soft_error();
+            self.outbound.has_final |= is_final && result.is_ok();
+            return Some(self.after_direct_send(now, result));
         }
-        if !self.outbound.queue.has_room(taken.data.len()) {
-            *message = Some(taken);
+        if !self.outbound.queue.has_room(message.as_ref()?.data.len()) {
             return None;
         }
-        match self.outbound.enqueue(now, taken) {
+        let now = now();
+        match self.outbound.enqueue(now, message.take()?) {
             Ok(receipt) => {
                 self.outbound.has_final |= is_final;
                 self.pump(now);
@@ -255,13 +260,13 @@ impl Group {
 
     fn after_direct_send(
         &mut self,
-        now: Time,
+        now: impl Fn() -> Time,
         result: Result<(Receipt, Flush), SendFailure>,
     ) -> Result<Receipt, SendError> {
         match result {
             Ok((receipt, Flush::Done)) => {
                 if self.outbound.has_final {
-                    self.pump(now);
+                    self.pump(now());
                 }
                 Ok(receipt)
             }
@@ -292,7 +297,7 @@ impl Group {
                 "the sending direction has ended",
             )));
         }
-        match self.details.selection.direction().can_send() {
+        match self.details.direction.can_send() {
             true => Ok(()),
             false => Err(SendError::InconsistentProperties(
                 "the direction of this connection is to receive only".to_owned(),
@@ -563,7 +568,7 @@ impl Group {
     /// The next message or part, or registers `context` for when there may be one.
     pub(super) fn poll_receive(
         &mut self,
-        now: Time,
+        now: impl Fn() -> Time,
         demand: Demand,
         context: &mut Context<'_>,
     ) -> Poll<Result<ReceivedMessage, ReceiveError>> {
@@ -571,7 +576,7 @@ impl Group {
             self.wait(context.waker());
             return Poll::Pending;
         }
-        if !self.details.selection.direction().can_receive() {
+        if !self.details.direction.can_receive() {
             return Poll::Ready(Err(ReceiveError::Finished));
         }
         loop {
@@ -586,7 +591,7 @@ impl Group {
             match self.inbound.fill(link, &mut self.outbound.sealed) {
                 Fill::More => {
                     self.tell_soft_error();
-                    self.answer(now);
+                    self.answer(&now);
                 }
                 Fill::WouldBlock => {
                     let ready = match link {
@@ -603,9 +608,9 @@ impl Group {
     }
 
     /// Sends what the layer wants to say in answer to what it read.
-    fn answer(&mut self, now: Time) {
+    fn answer(&mut self, now: impl Fn() -> Time) {
         if !self.outbound.sealed.is_empty() {
-            self.pump(now);
+            self.pump(now());
         }
     }
 

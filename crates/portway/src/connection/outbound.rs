@@ -89,25 +89,28 @@ impl Outbound {
         Ok(receipt)
     }
 
-    /// Sends a message without queueing it when nothing is before it; `Err` gives it back.
+    /// Sends a message without queueing it when nothing is before it; otherwise `None`, and the
+    /// message is still there.
     pub(super) fn send_directly(
         &mut self,
-        message: Message,
+        message: &mut Option<Message>,
         link: &mut Link,
         pipeline: &mut Pipeline,
-    ) -> Result<Result<(Receipt, Flush), SendFailure>, Message> {
+    ) -> Option<Result<(Receipt, Flush), SendFailure>> {
         let may_send = self.wire.is_empty() && self.sealed.is_empty() && self.datagrams.is_empty();
-        match self.queue.may_send_directly(ONLY, &message.context) {
+        let context = &message.as_ref()?.context;
+        match self.queue.may_send_directly(ONLY, context) {
             Ok(true) if may_send => {}
-            Ok(_) => return Err(message),
-            Err(error) => return Ok(Err(SendFailure::Refused(refused(error)))),
+            Ok(_) => return None,
+            Err(error) => return Some(Err(SendFailure::Refused(refused(error)))),
         }
+        let message = message.take()?;
         let bytes = message.data.len();
         if let Err(error) = pipeline.frame(message, &mut self.wire) {
             if error.is_stream_broken {
-                return Ok(Err(SendFailure::Broken(error.failure)));
+                return Some(Err(SendFailure::Broken(error.failure)));
             }
-            return Ok(Err(SendFailure::Refused(SendError::Framer(error.failure))));
+            return Some(Err(SendFailure::Refused(SendError::Framer(error.failure))));
         }
         let flushed = match link {
             Link::Bytes(link) => self.flush_bytes(link),
@@ -128,13 +131,13 @@ impl Outbound {
                             size: datagram.len(),
                             max,
                         };
-                        return Ok(Err(SendFailure::Refused(error)));
+                        return Some(Err(SendFailure::Refused(error)));
                     }
                     Err(failure) => Err(failure),
                 }
             }
         };
-        Ok(match flushed {
+        Some(match flushed {
             Ok(Flush::Done) => Ok((Receipt::done(Completion::Sent), Flush::Done)),
             Ok(Flush::Blocked) => {
                 let (receipt, cell) = Receipt::waiting();
@@ -214,9 +217,15 @@ impl Outbound {
             return self.flush_sealed(link);
         }
         while !self.wire.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let count = self.wire.slices(&mut slices);
-            let Some(written) = write(link, &slices[..count])? else {
+            let first = self.wire.first_slice();
+            let written = if first.len() == self.wire.len() {
+                write(link, &[IoSlice::new(first)])?
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = self.wire.slices(&mut slices);
+                write(link, &slices[..count])?
+            };
+            let Some(written) = written else {
                 return Ok(Flush::Blocked);
             };
             let sends = self.wire.advance(written);

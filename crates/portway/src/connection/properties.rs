@@ -122,15 +122,11 @@ pub(super) fn check_message(
     details: &Details,
     is_datagram: bool,
 ) -> Result<(), SendError> {
-    let stated = message.context.properties().copied();
-    let properties = match (stated, &details.message_defaults) {
-        (None, None) => return Ok(()),
-        (Some(stated), None) => stated,
-        (stated, Some(defaults)) => {
-            let merged = stated.unwrap_or_default().or(defaults);
-            *message.context.properties_mut() = merged;
-            merged
-        }
+    let stated = message.context.properties();
+    let states_reliability = stated.is_some_and(|stated| stated.is_reliable().is_some());
+    message.context.apply_defaults(&details.message_defaults);
+    let Some(properties) = message.context.properties() else {
+        return Ok(());
     };
     if properties.lifetime() == Some(Duration::ZERO) {
         return Err(inconsistent(
@@ -140,7 +136,7 @@ pub(super) fn check_message(
     // RFC 9622 §9.1.3.7: reliability of single messages must have been negotiated.
     if properties.is_reliable() == Some(false)
         && !is_datagram
-        && stated.is_some_and(|stated| stated.is_reliable().is_some())
+        && states_reliability
     {
         return Err(inconsistent(
             "msgReliable cannot be given up on a reliable byte stream",

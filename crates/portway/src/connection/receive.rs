@@ -41,8 +41,15 @@ impl Connection {
     }
 
     async fn receive_turn(&self) -> tokio::sync::SemaphorePermit<'_> {
-        let turn = self.shared().receive_turn.acquire().await;
-        turn.expect("the semaphore is never closed")
+        let turns = &self.shared().receive_turn;
+        // Whoever waits is given the permit itself, so this overtakes nobody.
+        match turns.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => {
+                let turn = turns.acquire().await;
+                turn.expect("the semaphore is never closed")
+            }
+        }
     }
 
     async fn next(&self, demand: Demand) -> Result<ReceivedMessage, ReceiveError> {
@@ -50,7 +57,7 @@ impl Connection {
         poll_fn(|context| {
             let coop = std::task::ready!(tokio::task::coop::poll_proceed(context));
             let mut group = shared.lock();
-            let polled = group.poll_receive(shared.now(), demand, context);
+            let polled = group.poll_receive(|| shared.now(), demand, context);
             super::writer::start_if_needed(shared, &mut group);
             if polled.is_ready() {
                 coop.made_progress();

@@ -36,7 +36,7 @@ impl Connection {
         let mut message = Some(message.into());
         let shared = self.shared();
         let mut group = shared.lock();
-        let result = group.send(shared.now(), &mut message);
+        let result = group.send(|| shared.now(), &mut message);
         writer::start_if_needed(shared, &mut group);
         result.ok_or(None)?.map_err(Some)
     }
@@ -70,7 +70,7 @@ impl Connection {
     /// Accepts the first message of `InitiateWithSend` before the race starts.
     pub(crate) fn enqueue_first(&self, message: Message) -> Result<(), SendError> {
         let shared = self.shared();
-        match shared.lock().send(shared.now(), &mut Some(message)) {
+        match shared.lock().send(|| shared.now(), &mut Some(message)) {
             Some(result) => result.map(drop),
             None => unreachable!("an empty queue has room for one message"),
         }
@@ -98,7 +98,7 @@ impl SendPermit {
         if let Some(reservation) = self.reservation.take() {
             group.outbound.queue.release(reservation);
         }
-        let result = group.send(shared.now(), &mut message);
+        let result = group.send(|| shared.now(), &mut message);
         // A shorter message leaves room for others.
         group.wake_waiters();
         writer::start_if_needed(shared, &mut group);
@@ -131,7 +131,7 @@ fn poll_send_locked(
     message: &mut Option<Message>,
     context: &mut Context<'_>,
 ) -> Poll<Result<Receipt, SendError>> {
-    match group.send(shared.now(), message) {
+    match group.send(|| shared.now(), message) {
         Some(result) => {
             writer::start_if_needed(shared, group);
             Poll::Ready(result)
