@@ -21,6 +21,23 @@ pub trait ByteLayer: Send {
     /// The peer broke the layer's rules or was not acceptable. The layer is then dead.
     fn on_wire(&mut self, wire: &mut BytesMut, out: &mut BytesMut) -> Result<(), Failure>;
 
+    /// As [`ByteLayer::on_wire`], and appends what can be read then to `plaintext`.
+    ///
+    /// # Errors
+    /// As [`ByteLayer::on_wire`]; what was readable before is in `plaintext` all the same.
+    fn on_wire_into(
+        &mut self,
+        wire: &mut BytesMut,
+        plaintext: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<(), Failure> {
+        let outcome = self.on_wire(wire, out);
+        while let Some(bytes) = self.read(usize::MAX) {
+            plaintext.extend_from_slice(&bytes);
+        }
+        outcome
+    }
+
     /// Appends wire bytes that are due without input, such as the first flight.
     ///
     /// # Errors

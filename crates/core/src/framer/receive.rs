@@ -166,6 +166,17 @@ impl ReceiveBuffer {
         &mut self.input
     }
 
+    /// The stream's buffer for a layer that appends what it decrypts: with room for what the
+    /// pending receive lacks, in the same proportion.
+    pub fn prepare_append(&mut self) -> &mut BytesMut {
+        let spare = self.input.capacity() - self.input.len();
+        let missing = self.wanted.saturating_sub(self.input.len());
+        if spare < missing {
+            self.input.reserve(missing.min(3 * self.input.len()));
+        }
+        &mut self.input
+    }
+
     /// The stream's bytes that wait, for framers that are still shaking hands.
     pub fn input_mut(&mut self) -> &mut BytesMut {
         &mut self.input

@@ -18,7 +18,8 @@ use crate::receipt::Receipt;
 use portway_core::framer::{Demand, Pipeline};
 use portway_core::message::{Message, MessageContext, ReceivedMessage};
 use portway_core::property::{
-    Action, ConnectionProperties, ConnectionState, Direction, MessageProperties, TransportProperties,
+    Action, ConnectionProperties, ConnectionState, Direction, MessageProperties,
+    TransportProperties,
 };
 use portway_core::race::{Recording, Report};
 use portway_core::security::Protection;

@@ -11,7 +11,7 @@ use portway_core::framer::{Demand, Pipeline, Receive, ReceiveBuffer, ReceiveLimi
 use portway_core::message::{ContextEndpoints, Ecn, ReceivedMessage};
 use portway_transport::environment::TcpStream;
 use portway_transport::failure_map::failure_from_io;
-use portway_transport::layer::LayerStatus;
+use portway_transport::layer::{ByteLayer, LayerStatus};
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(super) struct Inbound {
     /// Bytes, messages and their end.
     buffer: ReceiveBuffer,
     has_ended: bool,
+    /// What the latest read brought: after much, more is expected.
+    last_read: usize,
     /// Who waits for the carrier, which tells nobody that it is closed here.
     reader: Option<Waker>,
 }
@@ -51,6 +53,7 @@ impl Inbound {
             wire,
             buffer,
             has_ended: false,
+            last_read: 0,
             reader: None,
         }
     }
@@ -140,7 +143,12 @@ impl Inbound {
         demand: Demand,
     ) -> Result<Option<ReceivedMessage>, ReceiveError> {
         match self.buffer.receive(pipeline, demand) {
-            Ok(Receive::Message(message)) => Ok(Some(message)),
+            Ok(Receive::Message(message)) => {
+                if self.last_read < BULK_BYTES_MIN {
+                    self.buffer.release_memory();
+                }
+                Ok(Some(message))
+            }
             Ok(Receive::NeedsMore(_)) => Ok(None),
             Ok(Receive::Ended) => Err(ReceiveError::Finished),
             Err(error) if error.failure.origin == portway_core::Origin::Framing => {
@@ -159,47 +167,90 @@ impl Inbound {
     }
 
     fn fill_bytes(&mut self, link: &mut ByteLink, answers: &mut BytesMut) -> Fill {
-        if !self.is_layer_due {
-            let buffer = match &link.layer {
-                None => self.buffer.prepare_read(),
-                Some(_) => {
-                    if self.wire.capacity() - self.wire.len() < WIRE_BYTES_MIN {
-                        self.wire.reserve(WIRE_BYTES);
-                    }
-                    &mut self.wire
-                }
-            };
-            match read(&*link.socket, buffer) {
-                Ok(Some(0)) => {
-                    let ended = link.layer.as_mut().map_or(Ok(()), |layer| layer.on_end());
-                    self.end(ended);
-                    return Fill::More;
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    self.release_memory();
-                    return Fill::WouldBlock;
-                }
-                Err(failure) => {
-                    self.end(Err(failure));
-                    return Fill::More;
-                }
+        match &mut link.layer {
+            None => self.fill_plain(&*link.socket),
+            Some(layer) => self.fill_layered(&*link.socket, &mut **layer, answers),
+        }
+    }
+
+    fn fill_plain(&mut self, socket: &dyn TcpStream) -> Fill {
+        let read = if self.last_read >= BULK_BYTES_MIN {
+            read(socket, self.buffer.prepare_read())
+        } else {
+            // Few bytes are copied into memory of their own size, so that neither the connection
+            // nor a short message keeps a large buffer alive.
+            let mut scratch = take_scratch();
+            let read = read(socket, &mut scratch);
+            self.buffer.input_mut().extend_from_slice(&scratch);
+            put_scratch(scratch);
+            read
+        };
+        self.after_read(read, || Ok(())).unwrap_or(Fill::More)
+    }
+
+    fn fill_layered(
+        &mut self,
+        socket: &dyn TcpStream,
+        layer: &mut dyn ByteLayer,
+        answers: &mut BytesMut,
+    ) -> Fill {
+        let is_own = !self.wire.is_empty();
+        let mut wire = match is_own {
+            true => std::mem::take(&mut self.wire),
+            false => take_scratch(),
+        };
+        if !std::mem::take(&mut self.is_layer_due) {
+            if wire.capacity() - wire.len() < WIRE_BYTES_MIN {
+                wire.reserve(SCRATCH_BYTES);
+            }
+            let read = read(socket, &mut wire);
+            if let Some(fill) = self.after_read(read, || layer.on_end()) {
+                self.keep_wire(wire, is_own);
+                return fill;
             }
         }
-        self.is_layer_due = false;
-        let Some(layer) = &mut link.layer else {
-            return Fill::More;
-        };
-        let outcome = layer.on_wire(&mut self.wire, answers);
-        while let Some(plaintext) = layer.read(usize::MAX) {
-            self.buffer.on_bytes(plaintext);
-        }
+        let outcome = layer.on_wire_into(&mut wire, self.buffer.prepare_append(), answers);
+        self.keep_wire(wire, is_own);
         match outcome {
             Err(failure) => self.end(Err(failure)),
             Ok(()) if layer.status() == LayerStatus::PeerClosed => self.end(Ok(())),
             Ok(()) => {}
         }
         Fill::More
+    }
+
+    /// What a read without bytes comes to; `None` when there are bytes.
+    fn after_read(
+        &mut self,
+        read: Result<Option<usize>, Failure>,
+        on_end: impl FnOnce() -> Result<(), Failure>,
+    ) -> Option<Fill> {
+        match read {
+            Ok(Some(0)) => self.end(on_end()),
+            Ok(Some(bytes)) => {
+                self.last_read = bytes;
+                return None;
+            }
+            Ok(None) => {
+                self.last_read = 0;
+                self.buffer.release_memory();
+                return Some(Fill::WouldBlock);
+            }
+            Err(failure) => self.end(Err(failure)),
+        }
+        Some(Fill::More)
+    }
+
+    /// Keeps what the layer has not consumed, in memory of its own.
+    fn keep_wire(&mut self, wire: BytesMut, is_own: bool) {
+        if wire.is_empty() {
+            put_scratch(wire);
+        } else if is_own {
+            self.wire = wire;
+        } else {
+            self.wire = BytesMut::from(&wire[..]);
+            put_scratch(wire);
+        }
     }
 
     fn fill_datagram(&mut self, link: &DatagramLink) -> Fill {
@@ -228,13 +279,6 @@ impl Inbound {
             }
         }
     }
-
-    fn release_memory(&mut self) {
-        self.buffer.release_memory();
-        if self.wire.is_empty() {
-            self.wire = BytesMut::new();
-        }
-    }
 }
 
 /// Reads once; `None` when nothing is there.
@@ -249,14 +293,31 @@ fn read(socket: &dyn TcpStream, buffer: &mut BytesMut) -> Result<Option<usize>, 
     }
 }
 
+/// An empty buffer with room for a read, lent by the thread.
+fn take_scratch() -> BytesMut {
+    let mut scratch = SCRATCH.take();
+    scratch.reserve(SCRATCH_BYTES);
+    scratch
+}
+
+fn put_scratch(mut scratch: BytesMut) {
+    scratch.clear();
+    SCRATCH.set(scratch);
+}
+
 thread_local! {
     /// Datagrams are copied out of here, so that a waiting connection holds no buffer.
     static DATAGRAM_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+
+    /// What streams are read into, so that a connection without unread bytes holds no buffer.
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
 /// The longest UDP payload over IPv6 without jumbograms.
 const DATAGRAM_BYTES_MAX: usize = 65_527;
-/// What a read of protected bytes asks for: two records.
-const WIRE_BYTES: usize = 32 * 1024;
+/// What a read asks for: two protected records.
+const SCRATCH_BYTES: usize = 32 * 1024;
+/// After a read of so many bytes the next one goes straight to where messages are taken from.
+const BULK_BYTES_MIN: usize = 8 * 1024;
 /// Below this a read is not worth its system call.
 const WIRE_BYTES_MIN: usize = 2 * 1024;

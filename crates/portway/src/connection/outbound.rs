@@ -269,11 +269,16 @@ impl Outbound {
         };
         let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
         let (mut count, mut bytes) = (0, 0);
+        // A short rest goes along: a record and a write of its own would cost more.
+        let bytes_max = match self.wire.len() {
+            all if all <= WIRE_BYTES + WIRE_REST_BYTES_MAX => all,
+            _ => WIRE_BYTES,
+        };
         for (slot, slice) in slices.iter_mut().zip(self.wire.iter()) {
-            *slot = &slice[..slice.len().min(WIRE_BYTES - bytes)];
+            *slot = &slice[..slice.len().min(bytes_max - bytes)];
             bytes += slot.len();
             count += 1;
-            if bytes == WIRE_BYTES {
+            if bytes == bytes_max {
                 break;
             }
         }
@@ -487,6 +492,8 @@ pub(super) const ONLY: ConnectionId = ConnectionId(0);
 const DEFAULT_PRIORITY: u32 = 100;
 /// Framed bytes beyond which messages stay in the queue, where they can still expire.
 const WIRE_BYTES: usize = 64 * 1024;
+/// What is sealed beyond that rather than on its own.
+const WIRE_REST_BYTES_MAX: usize = 4 * 1024;
 const SLICES_MAX: usize = 64;
 const DATAGRAMS_MAX: usize = 64;
 /// Pending ICMP errors that one send steps over.

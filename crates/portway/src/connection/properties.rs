@@ -134,10 +134,7 @@ pub(super) fn check_message(
         ));
     }
     // RFC 9622 §9.1.3.7: reliability of single messages must have been negotiated.
-    if properties.is_reliable() == Some(false)
-        && !is_datagram
-        && states_reliability
-    {
+    if properties.is_reliable() == Some(false) && !is_datagram && states_reliability {
         return Err(inconsistent(
             "msgReliable cannot be given up on a reliable byte stream",
         ));

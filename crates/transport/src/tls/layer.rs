@@ -306,11 +306,16 @@ impl TlsLayer {
         out: &mut BytesMut,
     ) -> Result<(), Failure> {
         let mut record = Vec::with_capacity(total.min(record::FRAGMENT_BYTES_MAX));
-        for slice in slices {
+        for (index, slice) in slices.iter().enumerate() {
             let mut rest = *slice;
+            let is_last = index + 1 == slices.len();
             while !rest.is_empty() {
-                if record.is_empty() && rest.len() >= record::FRAGMENT_BYTES_MAX {
-                    let whole = rest.len() - rest.len() % record::FRAGMENT_BYTES_MAX;
+                let may_go = is_last || rest.len() >= record::FRAGMENT_BYTES_MAX;
+                if record.is_empty() && may_go {
+                    let whole = match is_last {
+                        true => rest.len(),
+                        false => rest.len() - rest.len() % record::FRAGMENT_BYTES_MAX,
+                    };
                     self.encrypt(&rest[..whole], out)?;
                     rest = &rest[whole..];
                     continue;
@@ -358,6 +363,22 @@ impl ByteLayer for TlsLayer {
         }
         self.hold_partial_message(wire);
         Ok(())
+    }
+
+    fn on_wire_into(
+        &mut self,
+        wire: &mut BytesMut,
+        plaintext: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<(), Failure> {
+        if !self.plaintext.is_empty() {
+            plaintext.extend_from_slice(&self.plaintext);
+        }
+        // Records are decrypted straight behind what is there already.
+        self.plaintext = std::mem::take(plaintext);
+        let outcome = self.on_wire(wire, out);
+        *plaintext = std::mem::take(&mut self.plaintext);
+        outcome
     }
 
     fn start(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
