@@ -2,7 +2,8 @@
 
 use crate::support::{framed, pair, tls_pair};
 use portway::{
-    Completion, MessageContext, Preconnection, ReceiveError, RemoteEndpoint, Security, StackId,
+    Completion, ConnectionLimits, MessageContext, Preconnection, ReceiveError, RemoteEndpoint,
+    Security, StackId,
 };
 use std::time::Duration;
 
@@ -57,4 +58,26 @@ async fn a_message_expires_while_the_connection_is_being_established() {
     let receipt = connection.send(("late", context)).await.expect("accepted");
     assert_eq!(receipt.await, Completion::Expired);
     drop(listener);
+}
+
+#[tokio::test]
+async fn messages_behind_one_that_blocked_leave_without_another_send() {
+    let (tls_server, tls_client) = tls_pair();
+    let plain = (Security::disabled(), Security::disabled());
+    for (server, client) in [plain, (tls_server, tls_client)] {
+        let mut limits = ConnectionLimits::default();
+        limits.send_queue_bytes = 64 << 20;
+        let client = framed(client).limits(limits);
+        let (client, server) = pair(&framed(server), &client).await;
+        // More than the system takes, in messages that each fill the buffer behind the queue.
+        for number in 0..6 {
+            let receipt = client.send(vec![number; 3 << 20]).await.expect("accepted");
+            drop(receipt);
+        }
+        for number in 0..6 {
+            let message = server.receive().await.expect("a message");
+            assert_eq!((message.len(), message[0]), (3 << 20, number));
+        }
+        client.close().await.expect("acknowledged");
+    }
 }

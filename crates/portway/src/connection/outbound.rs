@@ -183,12 +183,13 @@ impl Outbound {
         pipeline: &mut Pipeline,
     ) -> Result<Flush, Failure> {
         loop {
-            let mut is_empty = true;
+            // A buffer that is full already says nothing about the queue.
+            let mut is_queue_drained = false;
             while self.wire.len() < WIRE_BYTES {
                 let Some(mut next) = self.queue.pop(now) else {
+                    is_queue_drained = true;
                     break;
                 };
-                is_empty = false;
                 match pipeline.frame_part(next.part(), &mut self.wire) {
                     Ok(()) => self.wire.mark(),
                     Err(error) => {
@@ -205,7 +206,7 @@ impl Outbound {
             if self.flush_bytes(link)? == Flush::Blocked {
                 return Ok(Flush::Blocked);
             }
-            if is_empty {
+            if is_queue_drained {
                 return Ok(Flush::Done);
             }
         }
