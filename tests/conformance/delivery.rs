@@ -307,9 +307,8 @@ struct Run {
     server: Log,
 }
 
-fn run(seed: u64, wire: WireProtocol, security: (Security, Security)) -> Run {
-    let mut dice = Dice(seed);
-    let net = Net::named(seed);
+/// Small buffers, delays and rates at random.
+fn narrow(net: &Net, dice: &mut Dice) {
     for host in [&net.client, &net.server] {
         if dice.one_in(2) {
             let bytes = 4096 << dice.below(5);
@@ -321,6 +320,13 @@ fn run(seed: u64, wire: WireProtocol, security: (Security, Security)) -> Run {
     if dice.one_in(3) {
         link.set_rate(50_000 + dice.below(1_000_000), 16 * 1024);
     }
+}
+
+fn run(seed: u64, wire: WireProtocol, security: (Security, Security)) -> Run {
+    let mut dice = Dice(seed);
+    let net = Net::named(seed);
+    narrow(&net, &mut dice);
+    let link = net.sim.link("client", "server");
     let is_datagram = wire == WireProtocol::Udp;
     let mut limits = ConnectionLimits::default();
     limits.send_queue_bytes = 2000 << dice.below(8);
