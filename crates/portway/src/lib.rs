@@ -87,3 +87,8 @@ fn default_context() -> Context {
     contexts.push((runtime, context.clone()));
     context
 }
+
+/// The README's example must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
