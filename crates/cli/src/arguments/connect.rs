@@ -18,7 +18,8 @@ Examples:
   portway connect mail.example:25 --security none -v
   echo hello | portway connect 127.0.0.1:7000 --udp --security none --replies 1")]
 pub(crate) struct ConnectArguments {
-    /// Where to: host:port, address:port, [address]:port; a service name may stand for the port
+    /// Where to: host:port or address:port, an IPv6 address in square brackets; a service name may
+    /// stand for the port
     #[arg(value_name = "HOST:PORT")]
     pub(crate) remote: RemoteEndpoint,
     /// How input becomes messages

@@ -18,7 +18,8 @@ Examples:
   portway listen '[::1]:0' --security none > received
   portway listen 127.0.0.1:7000 --security none --protocols tcp,udp --echo --count 10")]
 pub(crate) struct ListenArguments {
-    /// Where to: address:port or [address]:port; * is any address, port 0 any free port
+    /// Where to: address:port, an IPv6 address in square brackets; * is any address, port 0 any
+    /// free port
     #[arg(value_name = "ADDR:PORT")]
     pub(crate) local: LocalEndpoint,
     /// Which protocols to accept, all on the same port
