@@ -749,3 +749,30 @@ fn parts_of_a_datagram_leave_as_one() {
         assert_eq!(&server.receive().await.expect("a message")[..], b"next");
     });
 }
+
+#[test]
+fn message_behind_a_long_one_leaves_when_the_carrier_takes_all_at_once() {
+    let net = Net::named(6);
+    net.client.set_tcp_buffers(256 * 1024, 256 * 1024);
+    net.server.set_tcp_buffers(1024 * 1024, 1024 * 1024);
+    let mut listener = net.listen(Security::disabled());
+    let (client, server) = net.connect(&net.to_server(Security::disabled()), &mut listener);
+    let link = net.sim.link("client", "server");
+    link.black_hole(Direction::Backward);
+    client
+        .try_send(vec![1; 400 * 1024])
+        .expect("taken")
+        .completion();
+    let receipt = client.try_send("next").expect("taken");
+    net.sim.run_for(Duration::from_millis(100));
+    // One acknowledgement makes room for all that is left of the long one.
+    link.restore();
+    let reader = server.clone();
+    let mut all = net.spawn(async move {
+        let long = reader.receive().await.expect("a message").len();
+        (long, reader.receive().await.expect("a message").len())
+    });
+    net.sim.run_for(Duration::from_secs(60));
+    assert_eq!(all.try_recv(), Ok((400 * 1024, 4)));
+    assert_eq!(receipt.completion(), Some(Completion::Sent));
+}
