@@ -50,8 +50,6 @@ impl Session {
                 if self.replies.is_none() {
                     // What is there already is still sent; an input that pauses is not waited for.
                     activity.until_quiet(self.linger, sending).await.transpose()?;
-                } else if !self.is_datagram {
-                    let _ = timeout(self.linger, see_out(connection)).await;
                 }
             }
             sent = &mut sending => {
@@ -64,6 +62,9 @@ impl Session {
                 received.transpose()?;
                 sent?;
             }
+        }
+        if self.replies.is_some() && !self.is_datagram {
+            let _ = timeout(self.linger, see_out(connection)).await;
         }
         connection
             .close()
