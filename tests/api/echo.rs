@@ -1,10 +1,13 @@
 //! Messages there and back over each stack.
 
 use crate::support::{framed, pair, tls_pair};
+use portway::security::{ClientAuthentication, Trust};
 use portway::{
     Completion, ConnectionLimits, MessageContext, Preconnection, ReceiveError, RemoteEndpoint,
     Security, StackId,
 };
+use portway::{FailureKind, TlsVersion};
+use portway_transport::tls::self_signed;
 use std::time::Duration;
 
 #[tokio::test]
@@ -80,4 +83,25 @@ async fn messages_behind_one_that_blocked_leave_without_another_send() {
         }
         client.close().await.expect("acknowledged");
     }
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_although_sending_failed_first() {
+    let (server, client) = tls_pair();
+    let strangers = self_signed(&["client".to_owned()]).expect("an identity");
+    let roots = Trust::Roots(strangers.chain.into());
+    let demand = ClientAuthentication::Required(roots);
+    let server = server.with_tls(|tls| tls.with_client_authentication(demand));
+    let (_listener, address) = crate::support::listen(&framed(server)).await;
+    // With TLS 1.3 the client is ready before the server has judged it.
+    let client = framed(client.with_min_version(TlsVersion::Tls13))
+        .remote(RemoteEndpoint::from(address))
+        .initiate()
+        .await
+        .expect("a connection, as far as the client can tell");
+    while client.send("more").await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let error = client.receive().await.expect_err("a refusal");
+    assert_eq!(error.kind(), FailureKind::CredentialRequired, "{error}");
 }

@@ -15,6 +15,7 @@ use crate::error::{ReceiveError, SendError};
 use crate::event::{ConnectionEvent, EventHub, Events};
 use crate::preconnection::{ConnectionLimits, Preconnection};
 use crate::receipt::Receipt;
+use bytes::BytesMut;
 use portway_core::framer::{Demand, Pipeline};
 use portway_core::message::{Message, MessageContext, ReceivedMessage};
 use portway_core::property::{
@@ -277,6 +278,7 @@ impl Group {
             }
             Err(SendFailure::Refused(error)) => Err(error),
             Err(SendFailure::Broken(failure)) => {
+                self.hear_out();
                 self.end(Ending::Failed(failure.clone()));
                 Err(SendError::Failed(failure))
             }
@@ -512,11 +514,22 @@ impl Group {
 
     /// The carrier failed. A peer that has everything may well be gone when the last words come.
     pub(super) fn end_by(&mut self, failure: Failure) {
+        self.hear_out();
         let is_delivered = self.is_delivered && self.state == ConnectionState::Closing;
         self.end(match is_delivered {
             true => Ending::Closed,
             false => Ending::Failed(failure),
         });
+    }
+
+    /// Takes what the peer sent before the carrier failed: it is not lost with our own words, and
+    /// it may say why, such as a TLS alert. The system's buffer bounds it.
+    fn hear_out(&mut self) {
+        if let Some(link @ Link::Bytes(_)) = &mut self.link {
+            let mut answers = BytesMut::new();
+            while !self.inbound.has_ended() && self.inbound.fill(link, &mut answers) == Fill::More {
+            }
+        }
     }
 
     /// The end: everything open completes, and nothing follows.
