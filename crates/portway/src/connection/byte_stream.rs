@@ -28,8 +28,8 @@ impl Connection {
 type Receiving = Pin<Box<dyn Future<Output = Result<ReceivedMessage, ReceiveError>> + Send>>;
 type Closing = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-/// A connection that reads and writes bytes. Shutting it down closes the connection: it is
-/// complete when the peer has acknowledged everything.
+/// A connection that reads and writes bytes. Shutting it down ends the sending direction, as
+/// [`Connection::end_sending`] does; reading goes on. An empty message of a framer is no end.
 pub struct ByteStream {
     connection: Connection,
     unread: Bytes,
@@ -51,6 +51,9 @@ impl AsyncRead for ByteStream {
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if out.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         while self.unread.is_empty() {
             let connection = self.connection.clone();
             let next = self.next.get_or_insert_with(|| {
@@ -59,13 +62,7 @@ impl AsyncRead for ByteStream {
             let received = std::task::ready!(next.as_mut().poll(context));
             self.next = None;
             match received {
-                Ok(part) => {
-                    let is_stream_end = part.is_end && part.data.is_empty();
-                    self.unread = part.data;
-                    if is_stream_end {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
+                Ok(part) => self.unread = part.data,
                 Err(ReceiveError::Finished) => return Poll::Ready(Ok(())),
                 Err(error) => return Poll::Ready(Err(to_io(&error.failure(), error))),
             }
@@ -114,7 +111,10 @@ impl AsyncWrite for ByteStream {
         let closing = self.closing.get_or_insert_with(|| {
             Box::pin(async move { connection.end_sending().await.map_err(send_error) })
         });
-        closing.as_mut().poll(context)
+        let closed = std::task::ready!(closing.as_mut().poll(context));
+        // Asked once more, a finished future would panic; the direction tells its end again.
+        self.closing = None;
+        Poll::Ready(closed)
     }
 }
 

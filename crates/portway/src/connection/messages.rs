@@ -45,7 +45,26 @@ impl Messages {
     ///
     /// Cancel safety: nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Result<ReceivedMessage, ReceiveError>> {
-        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+        if self.is_ended {
+            return None;
+        }
+        // A wait that `poll_next` left behind would keep the turn from every other receive.
+        self.next = None;
+        let received = self.connection.receive().await;
+        self.after(received)
+    }
+}
+
+impl Messages {
+    fn after(
+        &mut self,
+        received: Result<ReceivedMessage, ReceiveError>,
+    ) -> Option<Result<ReceivedMessage, ReceiveError>> {
+        self.is_ended = received.is_err();
+        match received {
+            Err(ReceiveError::Finished) => None,
+            other => Some(other),
+        }
     }
 }
 
@@ -62,11 +81,7 @@ impl Stream for Messages {
             .get_or_insert_with(|| Box::pin(async move { connection.receive().await }));
         let received = std::task::ready!(next.as_mut().poll(context));
         self.next = None;
-        self.is_ended = received.is_err();
-        Poll::Ready(match received {
-            Err(ReceiveError::Finished) => None,
-            other => Some(other),
-        })
+        Poll::Ready(self.after(received))
     }
 }
 
@@ -133,6 +148,9 @@ impl Sink<Message> for MessageSink {
             }));
         }
         let closing = self.closing.as_mut().expect("set above");
-        closing.as_mut().poll(context)
+        let closed = std::task::ready!(closing.as_mut().poll(context));
+        // Asked once more, a finished future would panic; the connection tells its end again.
+        self.closing = None;
+        Poll::Ready(closed)
     }
 }
