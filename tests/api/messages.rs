@@ -126,3 +126,42 @@ async fn inconsistent_properties_are_an_error_of_the_send_alone() {
     client.send("yes").await.expect("accepted");
     assert_eq!(&server.receive().await.expect("a message")[..], b"yes");
 }
+
+#[tokio::test]
+async fn what_waits_behind_a_partial_send_leaves_when_that_is_dropped() {
+    let preconnection = framed(Security::disabled());
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    let mut partial = client.begin(MessageContext::new(), None);
+    partial.send("never complete").await.expect("accepted");
+    let behind = client.send("behind").await.expect("accepted");
+    drop(partial);
+    assert_eq!(behind.await, Completion::Sent);
+    assert_eq!(&server.receive().await.expect("a message")[..], b"behind");
+    client.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_final_message_sent_in_parts_ends_the_direction() {
+    let preconnection = framed(Security::disabled());
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    let mut partial = client.begin(MessageContext::new().with_final(), None);
+    partial.send("la").await.expect("accepted");
+    partial.finish("st").await.expect("accepted");
+    assert_eq!(&server.receive().await.expect("a message")[..], b"last");
+    assert_eq!(server.receive().await, Err(ReceiveError::Finished));
+    assert!(!client.info().can_send);
+}
+
+#[tokio::test]
+async fn a_partial_send_is_held_to_the_same_properties_as_a_whole_one() {
+    let preconnection = framed(Security::disabled());
+    let (client, _server) = pair(&preconnection, &preconnection).await;
+    let mut context = MessageContext::new();
+    *context.properties_mut() = MessageProperties::new().with_reliable(false);
+    let mut partial = client.begin(context, None);
+    let refused = partial.send("no").await;
+    assert!(
+        matches!(refused, Err(SendError::InconsistentProperties(_))),
+        "{refused:?}"
+    );
+}

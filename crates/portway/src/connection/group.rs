@@ -26,6 +26,7 @@ use portway_core::race::{Recording, Report};
 use portway_core::security::Protection;
 use portway_core::send_queue::QueueLimits;
 use portway_core::{Failure, FailureKind, Origin, StackId, Time};
+use portway_transport::failure_map::failure_from_io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -308,7 +309,7 @@ impl Group {
         }
     }
 
-    fn check(&self, message: &mut Option<Message>) -> Result<(), SendError> {
+    pub(super) fn check(&self, message: &mut Option<Message>) -> Result<(), SendError> {
         let Some(message) = message else {
             return Ok(());
         };
@@ -461,9 +462,7 @@ impl Group {
         if let Some(Link::Bytes(link)) = &self.link
             && let Err(error) = link.socket.shutdown_write()
         {
-            let failure =
-                portway_transport::failure_map::failure_from_io(&error, "cannot end the stream");
-            self.end_by(failure);
+            self.end_by(failure_from_io(&error, "cannot end the stream"));
         }
     }
 
@@ -612,9 +611,16 @@ impl Group {
                         Link::Bytes(link) => link.socket.poll_readable(context),
                         Link::Datagrams(link) => link.socket.poll_readable(context),
                     };
-                    if ready.is_pending() {
-                        self.inbound.keep_reader(context.waker());
-                        return Poll::Pending;
+                    match ready {
+                        Poll::Ready(Ok(())) => {}
+                        // Only a carrier whose runtime is gone fails here, and it never recovers.
+                        Poll::Ready(Err(error)) => {
+                            self.end(Ending::Failed(failure_from_io(&error, "cannot receive")));
+                        }
+                        Poll::Pending => {
+                            self.inbound.keep_reader(context.waker());
+                            return Poll::Pending;
+                        }
                     }
                 }
             }
@@ -651,6 +657,15 @@ impl Drop for Group {
     fn drop(&mut self) {
         self.writer_task.wake();
     }
+}
+
+/// The failure of a connection whose task was dropped before its work was done.
+pub(super) fn runtime_gone() -> Failure {
+    Failure::new(
+        Origin::Local,
+        FailureKind::Cancelled,
+        "the runtime of the connection was shut down",
+    )
 }
 
 fn closed(ending: &Ending) -> Failure {

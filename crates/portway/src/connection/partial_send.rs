@@ -112,7 +112,11 @@ impl PartialSend {
                 .map(|_| Some(open)),
             None => {
                 let context = self.context.clone().unwrap_or_default();
-                let message = Message::new(data.clone()).with_context(context);
+                let mut message = Some(Message::new(data.clone()).with_context(context));
+                if let Err(error) = group.check(&mut message) {
+                    return Some(Err(error));
+                }
+                let message = message?;
                 match end {
                     EndOfMessage::Yes => group
                         .outbound
@@ -168,8 +172,11 @@ impl Drop for PartialSend {
             if self.is_final() && group.sending == Sending::Open {
                 group.outbound.has_final = false;
             }
+            // What waited behind the message is next.
+            group.pump(shared.now());
             group.outbound.complete();
             group.wake_waiters();
+            writer::start_if_needed(shared, &mut group);
         }
     }
 }
