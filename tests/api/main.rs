@@ -11,3 +11,4 @@ mod messages;
 mod names;
 mod properties;
 mod requests;
+mod runtimes;

@@ -4,7 +4,7 @@
 //! accepted, the end of the stream included.
 
 use super::Connection;
-use super::group::{Ending, Sending};
+use super::group::{Ending, Sending, runtime_gone};
 use super::link::Link;
 use super::shared::Shared;
 use super::writer;
@@ -122,18 +122,28 @@ fn start_closing(shared: &Arc<Shared>) {
     shared
         .context
         .environment()
-        .spawn(Box::pin(run(shared.clone())));
+        .spawn(Box::pin(run(Closer(shared.clone()))));
 }
 
-async fn run(shared: Arc<Shared>) {
+/// Ends a connection whose closing task is dropped by its runtime.
+struct Closer(Arc<Shared>);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.0.lock().end(Ending::Failed(runtime_gone()));
+    }
+}
+
+async fn run(closer: Closer) {
+    let shared = &closer.0;
     let timeout = shared.lock().details.properties.conn_timeout();
-    let closing = deliver(&shared);
+    let closing = deliver(shared);
     let ending = match timeout {
         None => closing.await,
         Some(timeout) => tokio::select! {
             biased;
             ending = closing => ending,
-            () = sleep(&shared.context, timeout) => timed_out(&shared),
+            () = sleep(&shared.context, timeout) => timed_out(shared),
         },
     };
     let mut group = shared.lock();

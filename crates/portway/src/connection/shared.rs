@@ -161,6 +161,18 @@ impl Establishing {
     }
 }
 
+/// A race that is dropped by its runtime ends the connection that waits for it.
+impl Drop for Establishing {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            let mut group = shared.lock();
+            if group.state() == ConnectionState::Establishing {
+                group.end(Ending::Failed(abandoned()));
+            }
+        }
+    }
+}
+
 fn abandoned() -> Failure {
     Failure::new(
         Origin::Local,

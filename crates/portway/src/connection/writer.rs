@@ -4,12 +4,13 @@
 //! Invariant: the task keeps the connection alive only while something accepted is not written,
 //! so nothing accepted is lost and nothing idle is held.
 
-use super::group::{Ending, Group, Writer};
+use super::group::{Ending, Group, Writer, runtime_gone};
 use super::link::Link;
 use super::outbound::Flush;
 use super::shared::Shared;
 use portway_core::property::ConnectionState;
 use portway_transport::environment::Timer;
+use portway_transport::failure_map::failure_from_io;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
@@ -34,8 +35,26 @@ pub(super) fn start_if_needed(shared: &Arc<Shared>, group: &mut Group) {
 }
 
 async fn run(weak: Weak<Shared>, mut timer: Box<dyn Timer>) {
+    let _running = Running(weak.clone());
     while let Some(shared) = poll_fn(|context| poll_parked(&weak, &mut *timer, context)).await {
         poll_fn(|context| poll_writing(&shared, &mut *timer, context)).await;
+    }
+}
+
+/// Tells the group that its task is gone. Made by the task itself when it runs first: a task that
+/// a runtime refuses is dropped at once, by who holds the lock.
+struct Running(Weak<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(shared) = self.0.upgrade() else {
+            return;
+        };
+        let mut group = shared.lock();
+        group.writer_task.exists = false;
+        if group.writer == Writer::Task {
+            group.end(Ending::Failed(runtime_gone()));
+        }
     }
 }
 
@@ -104,8 +123,11 @@ fn poll_writing(
             Some(Link::Datagrams(link)) => link.socket.poll_writable(context),
             None => Poll::Ready(Ok(())),
         };
-        if writable.is_pending() {
-            ready!(poll_expiry(shared, &mut group, timer, context));
+        match writable {
+            Poll::Ready(Ok(())) => {}
+            // Only a carrier whose runtime is gone fails here, and it never recovers.
+            Poll::Ready(Err(error)) => group.end_by(failure_from_io(&error, "cannot send")),
+            Poll::Pending => ready!(poll_expiry(shared, &mut group, timer, context)),
         }
     }
 }
