@@ -70,8 +70,10 @@ impl Pipeline {
 
     /// A stack of framers, the one nearest to the wire first.
     pub fn new(framers: impl IntoIterator<Item = Box<dyn Framer>>) -> Self {
+        let mut stages: Vec<Stage> = framers.into_iter().map(Stage::new).collect();
+        stages.shrink_to_fit();
         Pipeline {
-            stages: framers.into_iter().map(Stage::new).collect(),
+            stages,
             ..Pipeline::empty()
         }
     }

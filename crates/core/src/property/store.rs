@@ -46,9 +46,13 @@ impl Store {
             .map(|(property, value)| (*property, value))
     }
 
-    pub(super) fn retain(mut self, keep: impl Fn(Property) -> bool) -> Self {
-        self.values.retain(|property, _| keep(*property));
-        self
+    /// A store of its own with the values that `keep` selects.
+    pub(super) fn filtered(&self, keep: impl Fn(Property) -> bool) -> Self {
+        // A map that is emptied keeps its memory; one that stays empty has none.
+        let kept = self.iter().filter(|(property, _)| keep(*property));
+        Store {
+            values: kept.map(|(p, value)| (p, value.clone())).collect(),
+        }
     }
 }
 

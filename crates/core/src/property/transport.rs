@@ -288,8 +288,7 @@ impl TransportProperties {
     pub fn connection_properties(&self) -> ConnectionProperties {
         ConnectionProperties::from_store(
             self.store
-                .clone()
-                .retain(|property| property.class() == PropertyClass::Connection),
+                .filtered(|property| property.class() == PropertyClass::Connection),
         )
     }
 

@@ -221,6 +221,14 @@ fn tree_of(race: &Race) -> Vec<PathNode> {
             attempt: attempt.map(|index| AttemptId(index as u32)),
         });
     }
+    // A connection keeps the report of its race for as long as it lives.
+    tree.shrink_to_fit();
+    for node in &mut tree {
+        node.protocols.shrink_to_fit();
+        for protocol in &mut node.protocols {
+            protocol.endpoints.shrink_to_fit();
+        }
+    }
     tree
 }
 

@@ -106,7 +106,11 @@ impl<R> SendQueue<R> {
     pub fn add_connection(&mut self, connection: ConnectionId, priority: u32) {
         match self.lane_mut(connection) {
             Ok(lane) => lane.priority = priority,
-            Err(_) => self.lanes.push(Lane::new(connection, priority)),
+            Err(_) => {
+                // Most groups have one connection and never grow.
+                self.lanes.reserve_exact(1);
+                self.lanes.push(Lane::new(connection, priority));
+            }
         }
     }
 

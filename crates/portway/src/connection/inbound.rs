@@ -50,7 +50,11 @@ impl Inbound {
     fn new(buffer: ReceiveBuffer, wire: BytesMut) -> Self {
         Inbound {
             is_layer_due: false,
-            wire,
+            // The handshake's buffer is not kept for nothing.
+            wire: match wire.is_empty() {
+                true => BytesMut::new(),
+                false => wire,
+            },
             buffer,
             has_ended: false,
             last_read: 0,
