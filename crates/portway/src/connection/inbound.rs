@@ -236,7 +236,6 @@ impl Inbound {
                 return None;
             }
             Ok(None) => {
-                self.last_read = 0;
                 self.buffer.release_memory();
                 return Some(Fill::WouldBlock);
             }
