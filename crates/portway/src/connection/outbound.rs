@@ -251,7 +251,11 @@ impl Outbound {
             let Some(written) = write(link, &[IoSlice::new(&self.sealed)])? else {
                 return Ok(Flush::Blocked);
             };
-            self.sealed.advance(written);
+            if written == self.sealed.len() {
+                self.sealed.clear();
+            } else {
+                self.sealed.advance(written);
+            }
             self.sealed_taken += written as u64;
             while let Some((end, sends)) = self.sealed_sends.front().copied() {
                 if end > self.sealed_taken {
@@ -268,13 +272,21 @@ impl Outbound {
         let Some(layer) = &mut link.layer else {
             return Ok(());
         };
-        let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
-        let (mut count, mut bytes) = (0, 0);
         // A short rest goes along: a record and a write of its own would cost more.
         let bytes_max = match self.wire.len() {
             all if all <= WIRE_BYTES + WIRE_REST_BYTES_MAX => all,
             _ => WIRE_BYTES,
         };
+        let first = self.wire.first_slice();
+        if first.len() == self.wire.len() && first.len() <= bytes_max {
+            layer.write(&[first], &mut self.sealed)?;
+            let bytes = first.len();
+            let sends = self.wire.advance(bytes);
+            self.mark_sealed(sends);
+            return Ok(());
+        }
+        let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
+        let (mut count, mut bytes) = (0, 0);
         for (slot, slice) in slices.iter_mut().zip(self.wire.iter()) {
             *slot = &slice[..slice.len().min(bytes_max - bytes)];
             bytes += slot.len();
@@ -285,11 +297,16 @@ impl Outbound {
         }
         layer.write(&slices[..count], &mut self.sealed)?;
         let sends = self.wire.advance(bytes);
+        self.mark_sealed(sends);
+        Ok(())
+    }
+
+    /// So many sends end with what is sealed.
+    fn mark_sealed(&mut self, sends: usize) {
         if sends > 0 {
             let end = self.sealed_taken + self.sealed.len() as u64;
             self.sealed_sends.push_back((end, sends));
         }
-        Ok(())
     }
 
     fn take_datagram(&mut self) -> Bytes {
