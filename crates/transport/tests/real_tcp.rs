@@ -301,3 +301,18 @@ async fn bulk_data_in_odd_sizes_arrives_complete_and_in_order() {
     assert_eq!(at, TOTAL);
     sender.await.unwrap();
 }
+
+#[tokio::test]
+async fn what_came_before_a_failed_write_can_still_be_read() {
+    let (stream, mut peer) = pair().await;
+    write_all(&*stream, b"unread").await.unwrap();
+    peer.write_all(b"why").unwrap();
+    // Closing with something unread resets the connection.
+    drop(peer);
+    let written = stream.try_write_vectored(&[IoSlice::new(b"more")]);
+    assert!(written.is_err(), "{written:?}");
+    // Nothing was awaited, so the reactor cannot have told of any of it.
+    let mut out = [0; 16];
+    assert_eq!(stream.try_read(&mut out).unwrap(), 3);
+    assert_eq!(&out[..3], b"why");
+}

@@ -72,6 +72,19 @@ impl RealTcpStream {
         }
     }
 
+    /// Reads if tokio believes that it can, or if the connection has ended: a write may learn of
+    /// that before the reactor does, and what arrived until then is still to be had.
+    fn try_to_read(
+        &self,
+        wanted: usize,
+        operation: impl FnOnce(SockRef<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if self.ended_by.load(Ordering::Relaxed) == 0 {
+            return self.try_io(Interest::READABLE, wanted, operation);
+        }
+        operation(SockRef::from(&self.stream)).map_err(|error| self.remember(error))
+    }
+
     /// Keeps an error that ended the connection.
     #[cold]
     fn remember(&self, error: io::Error) -> io::Error {
@@ -100,13 +113,13 @@ impl RealTcpStream {
 impl TcpStream for RealTcpStream {
     fn try_read(&self, out: &mut [u8]) -> io::Result<usize> {
         let wanted = out.len();
-        self.try_io(Interest::READABLE, wanted, |socket| (&*socket).read(out))
+        self.try_to_read(wanted, |socket| (&*socket).read(out))
     }
 
     fn try_read_buf(&self, out: &mut BytesMut) -> io::Result<usize> {
         let wanted = out.capacity() - out.len();
         let spare = out.spare_capacity_mut();
-        let read = self.try_io(Interest::READABLE, wanted, |socket| socket.recv(spare))?;
+        let read = self.try_to_read(wanted, |socket| socket.recv(spare))?;
         // SAFETY: `recv` has initialised the first `read` bytes of the spare capacity.
         unsafe { out.set_len(out.len() + read) };
         Ok(read)
