@@ -176,7 +176,15 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.hub.lock().remove(&self.peer);
+        let mut peers = self.hub.lock();
+        // Between the last handle's end and this, the peer may have come back with a new inbox.
+        if peers
+            .get(&self.peer)
+            .is_some_and(|inbox| inbox.strong_count() == 0)
+        {
+            peers.remove(&self.peer);
+        }
+        drop(peers);
         self.hub.peer_left.notify_one();
     }
 }
@@ -263,3 +271,46 @@ const DATAGRAM_BYTES_MAX: usize = 65_527;
 const DATAGRAM_OVERHEAD_BYTES: usize = 64;
 /// Datagrams read before others get their turn.
 const READS_PER_WAKE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::UdpBind;
+    use crate::real::{Config, RealEnvironment};
+    use std::net::Ipv4Addr;
+
+    #[tokio::test]
+    async fn a_peer_that_comes_back_while_its_old_inbox_ends_stays_known() {
+        let environment = RealEnvironment::new(Config::default());
+        let bound = environment.udp_bind(UdpBind::on((Ipv4Addr::LOCALHOST, 0).into()));
+        let hub = Arc::new(Hub {
+            socket: bound.expect("a socket"),
+            limits: DemuxLimits::default(),
+            peers: Mutex::default(),
+            writers: Arc::default(),
+            peer_left: Notify::new(),
+        });
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        let inbox = || {
+            Arc::new(Inbox {
+                hub: hub.clone(),
+                peer,
+                state: Mutex::default(),
+            })
+        };
+        let (old, new) = (inbox(), inbox());
+        let old_entry = Arc::downgrade(&old);
+        let mut peers = hub.lock();
+        peers.insert(peer, old_entry.clone());
+        // The old inbox ends while the hub holds the lock and hears from the peer again.
+        let ending = std::thread::spawn(move || drop(old));
+        while old_entry.strong_count() > 0 {
+            std::thread::yield_now();
+        }
+        peers.insert(peer, Arc::downgrade(&new));
+        drop(peers);
+        ending.join().expect("no panic");
+        let known = hub.lock().get(&peer).and_then(Weak::upgrade);
+        assert!(known.is_some_and(|known| Arc::ptr_eq(&known, &new)));
+    }
+}
