@@ -23,7 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenLimits {
-    /// Connections that are in their handshake or wait to be accepted. 1024.
+    /// Connections that are in their handshake or wait to be accepted, for each local address;
+    /// at least one. 1024.
     pub pending_max: usize,
     /// A handshake that takes longer is ended. 10 s.
     pub handshake_timeout: Duration,
@@ -128,7 +129,7 @@ impl Listening {
     pub fn open(context: &Context, request: &ListenRequest) -> Result<Listening, Failure> {
         let (sender, incoming) = mpsc::channel(INCOMING_QUEUE);
         let (paused, is_paused) = watch::channel(false);
-        let pending = Arc::new(Semaphore::new(request.limits.pending_max));
+        let pending = Arc::new(Semaphore::new(request.limits.pending_max.max(1)));
         let mut addresses: Vec<(StackId, SocketAddr)> = Vec::new();
         let mut starts: Vec<Box<dyn FnOnce()>> = Vec::new();
         for stack in &request.stacks {
@@ -306,7 +307,7 @@ impl Acceptor {
     }
 
     fn receive_peers(self, socket: Arc<dyn crate::environment::UdpSocket>) {
-        let (arrivals, mut arrived) = mpsc::channel(self.request.limits.pending_max);
+        let (arrivals, mut arrived) = mpsc::channel(self.request.limits.pending_max.max(1));
         let admitted = self.request.admitted.clone();
         let environment = self.context.environment().clone();
         demultiplex(
