@@ -3,14 +3,18 @@
 
 use crate::identities::Authority;
 use crate::support::*;
-use portway::framer::FramerFactory;
+use bytes::BytesMut;
+use portway::framer::{
+    Control, Deframed, Delimited, Demand, Framer, FramerFactory, Outgoing, Progress, from_fn,
+};
 use portway::{
-    Advice, Completion, Connection, ConnectionLimits, EstablishmentError, FailureKind,
+    Advice, Completion, Connection, ConnectionLimits, EstablishmentError, Failure, FailureKind,
     LengthPrefixed, LocalEndpoint, Origin, Preconnection, ReceiveError, RemoteEndpoint, Security,
     TlsRole, UpgradeError,
 };
 use portway_core::dns::{Answer, AnswerData, RecordKind, ServiceBinding};
 use portway_core::race::AttemptOutcome;
+use portway_core::send_queue::WireBuffer;
 use portway_sim::Direction;
 use std::future::IntoFuture;
 
@@ -30,6 +34,51 @@ fn framed_and_raw(net: &Net, framer: impl FramerFactory + 'static) -> (Connectio
 fn say(net: &Net, peer: &Connection, bytes: &[u8]) {
     let receipt = net.sim.block_on(peer.send(bytes)).expect("taken");
     assert_eq!(net.sim.block_on(receipt), Completion::Sent);
+}
+
+/// Waits for a greeting that never ends.
+struct Endless;
+
+impl Framer for Endless {
+    fn start(&mut self, _: &mut Control<'_>) -> Result<Progress, Failure> {
+        Ok(Progress::NeedsInput)
+    }
+
+    fn on_handshake(&mut self, _: &mut BytesMut, _: &mut Control<'_>) -> Result<Progress, Failure> {
+        Ok(Progress::NeedsInput)
+    }
+
+    fn frame(&mut self, _: Outgoing<'_>, _: &mut WireBuffer) -> Result<(), Failure> {
+        unreachable!("it never becomes ready")
+    }
+
+    fn deframe(&mut self, _: &mut BytesMut, _: Demand) -> Result<Deframed, Failure> {
+        unreachable!("it never becomes ready")
+    }
+}
+
+#[test]
+fn framers_handshake_that_brings_too_much_is_ended() {
+    let net = Net::new(12);
+    net.client.dns().zone(NAME, &[V4]);
+    let listen = Preconnection::new(Security::disabled())
+        .context(&net.at_server)
+        .local(LocalEndpoint::any().port(PORT));
+    let mut listener = net.listen_with(&listen);
+    let flood = net.spawn(async move {
+        let peer = listener.accept().await.expect("a connection");
+        while peer.send(vec![b'x'; 64 * 1024]).await.is_ok() {}
+    });
+    let to = Preconnection::new(Security::disabled())
+        .context(&net.at_client)
+        .remote(RemoteEndpoint::host_name(NAME).port(PORT))
+        .framer(from_fn(|| Endless));
+    let raced = net.race(&to);
+    assert_eq!(
+        attempt_failure(raced.error()).kind,
+        FailureKind::LimitReached
+    );
+    net.sim.block_on(flood).expect("the peer sees the end");
 }
 
 /// The failure of the only attempt of a race.
@@ -300,6 +349,43 @@ fn plaintext_injected_before_the_upgrade_is_refused_in_both_roles() {
 }
 
 #[test]
+fn plaintext_that_framers_hold_before_the_upgrade_is_refused() {
+    for is_stacked in [false, true] {
+        let net = Net::named(9);
+        let listen = Preconnection::new(Security::disabled())
+            .context(&net.at_server)
+            .local(LocalEndpoint::any().port(PORT));
+        let mut listener = net.listen_with(&listen);
+        let mut to = Preconnection::new(Security::disabled())
+            .context(&net.at_client)
+            .remote(RemoteEndpoint::host_name(NAME).port(PORT))
+            .framer(LengthPrefixed::u32());
+        if is_stacked {
+            to = to.framer(Delimited::lf());
+        }
+        let (client, peer) = net.connect(&to, &mut listener);
+        if is_stacked {
+            // One frame with two lines: the second waits between the framers.
+            say(&net, &peer, b"\0\0\0\x10STARTTLS\nINJECT\n");
+            let message = net.sim.block_on(client.receive()).expect("a command");
+            assert_eq!(&message[..], b"STARTTLS");
+        } else {
+            // The header of a message whose body would come protected.
+            say(&net, &peer, b"\0\0\0\x06");
+            assert!(net.cut(3, client.receive()).is_none());
+        }
+        let security = client_tls();
+        let tls = security.tls_parameters().expect("tls");
+        let upgrade = client.upgrade_tls(tls, TlsRole::Client, Some(NAME));
+        let refused = net.sim.block_on(polled(3, upgrade));
+        assert!(
+            matches!(refused, Some(Err(UpgradeError::BufferedPlaintext { .. }))),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn plaintext_that_waits_in_the_system_is_never_taken_for_protected_data() {
     for role in [TlsRole::Client, TlsRole::Server] {
         let net = Net::named(10);
@@ -546,4 +632,25 @@ fn peer_that_vanishes_is_found_by_conn_timeout() {
     let error = net.sim.block_on(client.receive()).expect_err("nobody");
     assert_eq!(error.kind(), FailureKind::TimedOut, "{error}");
     assert!(net.sim.now() - start <= ms(6000));
+}
+
+#[test]
+fn property_that_is_set_while_establishing_holds_once_established() {
+    let net = Net::named(21);
+    let mut listener = net.listen(server_tls());
+    let client = net.to_server(client_tls()).background().expect("planned");
+    client
+        .set("connTimeout", ms(5000))
+        .expect("a connection property");
+    let (ready, _server) = net
+        .sim
+        .block_on(async { tokio::join!(client.ready(), listener.accept()) });
+    ready.expect("established");
+    net.sim.link("client", "server").black_hole(Direction::Both);
+    let receipt = net.sim.block_on(client.send("anybody?")).expect("taken");
+    assert_eq!(receipt.completion(), Some(Completion::Sent));
+    net.sim.run_for(ms(6000));
+    let received = net.sim.block_on(polled(2, client.receive()));
+    let error = received.expect("the time-out holds").expect_err("nobody");
+    assert_eq!(error.kind(), FailureKind::TimedOut, "{error}");
 }

@@ -223,7 +223,7 @@ pub enum UpgradeError {
     /// Plaintext was waiting when the upgrade began; accepting it would let anybody on the way
     /// inject it into the protected stream.
     BufferedPlaintext {
-        /// How many bytes were waiting.
+        /// How many bytes were waiting; at least so many when framers had begun to read them.
         bytes: usize,
     },
     /// The connection cannot be upgraded: not a byte stream, already protected, or busy.

@@ -7,6 +7,7 @@ use crate::connection::{Connection, LinkStart};
 use crate::options::tcp_options;
 use crate::preconnection::Preconnection;
 use bytes::BytesMut;
+use portway_core::framer::ReceiveLimits;
 use portway_core::framer::{Pipeline, Progress};
 use portway_core::race::Leaf;
 use portway_core::security::Protection;
@@ -84,6 +85,8 @@ async fn bring_up(carrier: &mut Carrier, mut pipeline: Pipeline) -> Result<Frami
     let mut out = WireBuffer::new();
     let mut unread = BytesMut::new();
     let mut progress = pipeline.start(&mut out)?;
+    // What a peer can make us hold before its framers agree.
+    let unread_max = ReceiveLimits::default().read_ahead_max;
     match carrier {
         Carrier::Bytes(carrier) => {
             loop {
@@ -93,6 +96,9 @@ async fn bring_up(carrier: &mut Carrier, mut pipeline: Pipeline) -> Result<Frami
                 }
                 read_plaintext(carrier, &mut unread).await?;
                 progress = pipeline.on_handshake(&mut unread, &mut out)?;
+                if progress != Progress::Ready && unread.len() > unread_max {
+                    return Err(too_much(unread_max));
+                }
             }
             Ok(Framing { pipeline, unread })
         }
@@ -103,6 +109,14 @@ async fn bring_up(carrier: &mut Carrier, mut pipeline: Pipeline) -> Result<Frami
             "a framer with a handshake needs a byte stream below it",
         )),
     }
+}
+
+fn too_much(limit: usize) -> Failure {
+    Failure::new(
+        Origin::Framing,
+        FailureKind::LimitReached,
+        format!("the peer sent more than {limit} bytes before the framers were ready"),
+    )
 }
 
 async fn write_plaintext(carrier: &mut ByteCarrier, out: &mut WireBuffer) -> Result<(), Failure> {

@@ -246,6 +246,16 @@ impl Pipeline {
         self.stages.iter().all(|stage| stage.input.is_empty())
     }
 
+    /// Whether the framers hold nothing of a message that has begun to arrive. For a change of
+    /// what is below them, after which the rest would come from somebody else. Asking makes them
+    /// forget it.
+    pub fn is_between_messages(&mut self) -> bool {
+        let is_drained = self.is_drained();
+        let mut none = BytesMut::new();
+        let mut stages = self.stages.iter_mut().filter(|stage| !stage.is_aside());
+        is_drained && stages.all(|stage| matches!(stage.framer.end_of_input(&mut none), Ok(None)))
+    }
+
     /// Writes what the framers want to say before an orderly end, from the top downwards.
     ///
     /// # Errors

@@ -202,6 +202,7 @@ impl Group {
         self.inbound
             .set_message_bytes_max(self.details.limits.receive_message_bytes);
         self.outbound.set_pipeline(&self.pipeline, &start.link);
+        super::properties::carry_out_changes(&self.details, &start.link);
         self.link = Some(start.link);
         self.details.stack = Some(start.stack);
         self.details.protection = start.protection;

@@ -86,6 +86,22 @@ impl Connection {
     }
 }
 
+/// Does on a fresh socket what was changed since its race began.
+pub(super) fn carry_out_changes(details: &Details, link: &Link) {
+    let Link::Bytes(link) = link else { return };
+    let at_start = tcp_options(&details.selection.connection_properties());
+    let now = tcp_options(&details.properties);
+    if now != at_start {
+        let mut changed = now;
+        // What was asked for and no longer is goes back to the system's default.
+        changed.keep_alive = changed.keep_alive.or(Some(None));
+        changed.user_timeout = changed.user_timeout.or(Some(None));
+        changed.dscp = changed.dscp.or(Some(0));
+        // A property that the system refuses never ends a connection.
+        let _ = link.socket.set_options(&changed);
+    }
+}
+
 /// Does on the socket what a changed property asks for; `Some` when that is not what the stack's
 /// descriptor says.
 fn carry_out(group: &mut Group, property: Property, value: &PropertyValue) -> Option<Effect> {

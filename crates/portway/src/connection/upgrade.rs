@@ -114,13 +114,17 @@ fn begin(group: &mut Group) -> Result<Arc<dyn TcpStream>, UpgradeError> {
     if group.state() != ConnectionState::Established || group.sending != Sending::Open {
         return Err(not_possible("the connection is not established"));
     }
-    let unread = group.inbound.unread_bytes();
+    let mut unread = group.inbound.unread_bytes();
     let is_flushed = group.is_flushed();
     let socket = match &group.link {
         Some(Link::Bytes(link)) if link.layer.is_none() => link.socket.clone(),
         Some(Link::Bytes(_)) => return Err(not_possible("the connection is protected already")),
         _ => return Err(not_possible("only a byte stream can be upgraded")),
     };
+    if unread == 0 && !group.pipeline.is_between_messages() {
+        // The framers have taken it in already: a header at least.
+        unread = 1;
+    }
     if unread > 0 {
         let error = UpgradeError::BufferedPlaintext { bytes: unread };
         // Nothing that came this way may be taken for an answer of the protected peer.
