@@ -112,6 +112,22 @@ async fn a_final_message_ends_the_direction_and_the_other_one_goes_on() {
 }
 
 #[tokio::test]
+async fn a_final_message_that_is_refused_leaves_the_direction_open() {
+    let short = LengthPrefixed::u32().max_length(4);
+    let preconnection = Preconnection::new(Security::disabled()).framer(short);
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    let context = MessageContext::new().with_final();
+    let too_long = Message::new("too long").with_context(context);
+    let completion = client.send(too_long).await.expect("accepted").await;
+    assert!(
+        matches!(completion, Completion::Failed(_)),
+        "{completion:?}"
+    );
+    client.send("next").await.expect("the direction is open");
+    assert_eq!(&server.receive().await.expect("a message")[..], b"next");
+}
+
+#[tokio::test]
 async fn inconsistent_properties_are_an_error_of_the_send_alone() {
     let preconnection = framed(Security::disabled());
     let (client, server) = pair(&preconnection, &preconnection).await;

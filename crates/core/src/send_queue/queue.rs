@@ -335,23 +335,25 @@ impl<R> SendQueue<R> {
     }
 
     /// Whether a whole message may go to the wire without being queued, because nothing of its
-    /// connection is queued or in flight. If so it counts as accepted: the caller frames and
-    /// writes it at once, and calls [`SendQueue::track`] if not all of it could be written.
+    /// connection is queued or in flight and it is not the final one. If so it counts as accepted:
+    /// the caller frames and writes it at once, and calls [`SendQueue::track`] if not all of it
+    /// could be written.
     ///
     /// # Errors
     /// A message would be refused.
     pub fn may_send_directly(
-        &mut self,
+        &self,
         connection: ConnectionId,
         context: &MessageContext,
     ) -> Result<bool, QueueError> {
-        let index = self.check_open_lane(connection)?;
-        let is_idle = self.lanes[index].is_idle() && !self.lanes[index].is_blocked;
-        if is_idle && context.is_final() {
-            let id = self.next_id();
-            self.lanes[index].last = Some(OpenMessage(id));
-        }
-        Ok(is_idle)
+        let lane = &self.lanes[self.check_open_lane(connection)?];
+        Ok(lane.is_idle() && !lane.is_blocked && !context.is_final())
+    }
+
+    /// Whether a final message was accepted and neither refused, withdrawn nor expired.
+    pub fn has_final(&self, connection: ConnectionId) -> bool {
+        self.lane(connection)
+            .is_some_and(|lane| lane.last.is_some())
     }
 
     /// Counts a message that went to the wire directly, and not wholly, as in flight.

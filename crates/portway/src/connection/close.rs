@@ -62,7 +62,7 @@ impl Connection {
         let shared = self.shared();
         {
             let mut group = shared.lock();
-            group.outbound.has_final = true;
+            group.outbound.is_end_asked = true;
             group.pump(shared.now());
             writer::start_if_needed(shared, &mut group);
         }

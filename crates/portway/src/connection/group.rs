@@ -237,7 +237,6 @@ impl Group {
         if let Err(error) = self.check_open().and_then(|()| self.check(message)) {
             return Some(Err(error));
         }
-        let is_final = message.as_ref()?.context.is_final();
         if self.may_write()
             && let Some(link) = &mut self.link
             && let Some(result) = self
@@ -245,8 +244,7 @@ impl Group {
                 .send_directly(message, link, &mut self.pipeline)
         {
             self.tell_soft_error();
-            self.outbound.has_final |= is_final && result.is_ok();
-            return Some(self.after_direct_send(now, result));
+            return Some(self.after_direct_send(result));
         }
         if !self.outbound.queue.has_room(message.as_ref()?.data.len()) {
             return None;
@@ -254,7 +252,6 @@ impl Group {
         let now = now();
         match self.outbound.enqueue(now, message.take()?) {
             Ok(receipt) => {
-                self.outbound.has_final |= is_final;
                 self.pump(now);
                 Some(Ok(receipt))
             }
@@ -264,16 +261,10 @@ impl Group {
 
     fn after_direct_send(
         &mut self,
-        now: impl Fn() -> Time,
         result: Result<(Receipt, Flush), SendFailure>,
     ) -> Result<Receipt, SendError> {
         match result {
-            Ok((receipt, Flush::Done)) => {
-                if self.outbound.has_final {
-                    self.pump(now());
-                }
-                Ok(receipt)
-            }
+            Ok((receipt, Flush::Done)) => Ok(receipt),
             Ok((receipt, Flush::Blocked)) => {
                 self.is_blocked();
                 Ok(receipt)
@@ -295,7 +286,7 @@ impl Group {
                 return Err(SendError::Closed(self.ending_failure()));
             }
         }
-        if self.outbound.has_final {
+        if self.outbound.ends() {
             return Err(SendError::Closed(Failure::new(
                 Origin::Local,
                 FailureKind::Closed,
@@ -380,7 +371,7 @@ impl Group {
         };
         let flushed = self.outbound.pump(now, link, &mut self.pipeline)?;
         // RFC 9622 §9.1.3.5: a final message ends the sending direction.
-        let is_due = self.outbound.has_final && self.outbound.is_flushed();
+        let is_due = self.outbound.ends() && self.outbound.is_flushed();
         if flushed == Flush::Done && is_due && self.sending == Sending::Open {
             self.finish_sending();
             let Some(link) = &mut self.link else {

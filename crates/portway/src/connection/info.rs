@@ -95,7 +95,7 @@ impl ConnectionInfo {
                 group.state(),
                 ConnectionState::Establishing | ConnectionState::Established
             ) && matches!(group.sending, Sending::Open | Sending::Held)
-                && !group.outbound.has_final
+                && !group.outbound.ends()
                 && direction.can_send(),
             can_receive: group.state() != ConnectionState::Closed
                 && !group.inbound.has_ended()

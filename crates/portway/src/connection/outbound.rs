@@ -29,8 +29,8 @@ pub(super) struct Outbound {
     sealed_taken: u64,
     /// Framed datagrams that the socket has not taken.
     datagrams: VecDeque<Datagram>,
-    /// A final message was accepted: the direction ends with it.
-    pub(super) has_final: bool,
+    /// The application asked for the end of the direction after what it had sent.
+    pub(super) is_end_asked: bool,
 }
 
 /// A framed message, with the number of sends that it was made of.
@@ -59,7 +59,7 @@ impl Outbound {
             sealed_sends: VecDeque::new(),
             sealed_taken: 0,
             datagrams: VecDeque::new(),
-            has_final: false,
+            is_end_asked: false,
         }
     }
 
@@ -73,6 +73,11 @@ impl Outbound {
         self.queue
             .set_partial_sends(ONLY, partial)
             .expect("the queue's only connection");
+    }
+
+    /// Whether the sending direction ends with what was accepted so far.
+    pub(super) fn ends(&self) -> bool {
+        self.is_end_asked || self.queue.has_final(ONLY)
     }
 
     /// Whether everything accepted is with the system.

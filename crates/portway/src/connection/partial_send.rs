@@ -1,7 +1,7 @@
 //! Partial sends (RFC 9622 §9.2.3): a message whose bytes come one part after the other.
 
 use super::Connection;
-use super::group::{Ending, Group, Sending};
+use super::group::{Ending, Group};
 use super::outbound::{ONLY, refused};
 use super::writer;
 use crate::error::SendError;
@@ -29,7 +29,8 @@ impl Connection {
 /// A message that is being sent in parts.
 ///
 /// Dropping it before [`PartialSend::finish`] takes the message back if nothing of it was sent,
-/// and resets the connection otherwise: it never looks like the end of the message.
+/// and resets the connection otherwise: it never looks like the end of the message, unless all of
+/// an announced length was sent before.
 #[must_use = "a dropped partial send resets the connection"]
 pub struct PartialSend {
     connection: Connection,
@@ -133,11 +134,7 @@ impl PartialSend {
         };
         match accepted {
             Ok(open) => {
-                let is_begun = self.open.is_none();
                 self.open = open.filter(|_| end == EndOfMessage::No);
-                if is_begun && self.is_final() {
-                    group.outbound.has_final = true;
-                }
                 Some(Ok(receipt))
             }
             Err(QueueError::Full { .. }) => {
@@ -152,12 +149,6 @@ impl PartialSend {
     }
 }
 
-impl PartialSend {
-    fn is_final(&self) -> bool {
-        self.context.as_ref().is_some_and(MessageContext::is_final)
-    }
-}
-
 impl Drop for PartialSend {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
@@ -168,10 +159,6 @@ impl Drop for PartialSend {
             group.reset();
             group.end(Ending::Failed(failure));
         } else {
-            // A final message that is taken back does not end the direction.
-            if self.is_final() && group.sending == Sending::Open {
-                group.outbound.has_final = false;
-            }
             // What waited behind the message is next.
             group.pump(shared.now());
             group.outbound.complete();

@@ -565,9 +565,17 @@ fn a_direct_send_needs_an_idle_connection_and_counts_when_it_blocks() {
     queue
         .push(at(0), ONE, "c".into(), "c")
         .expect("the final one was not taken");
-    assert_eq!(queue.may_send_directly(TWO, &ends), Ok(true));
     assert_eq!(
-        queue.push(at(0), TWO, "d".into(), "d"),
+        queue.may_send_directly(TWO, &ends),
+        Ok(false),
+        "idle, but final"
+    );
+    assert!(!queue.has_final(TWO));
+    let last = Message::new("last").with_context(ends);
+    queue.push(at(0), TWO, last, "last").expect("room");
+    assert!(queue.has_final(TWO) && !queue.has_final(ONE));
+    assert_eq!(
+        queue.may_send_directly(TWO, &MessageContext::new()),
         Err(QueueError::AfterFinal)
     );
 }
