@@ -20,6 +20,32 @@
 //! connection.close().await?;
 //! # Ok(()) }
 //! ```
+//!
+//! The other side, with a certificate of its own making and a resolver of its choice:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use portway::{
+//!     Context, DnsConfig, LengthPrefixed, LocalEndpoint, Preconnection, RealConfig,
+//!     RealEnvironment, Security, self_signed,
+//! };
+//! use std::sync::Arc;
+//!
+//! let dns = DnsConfig::servers(["127.0.0.1:53".parse()?]);
+//! let environment = RealEnvironment::new(RealConfig::default().with_dns(dns));
+//! let identity = self_signed(&["localhost".to_owned()])?;
+//! let mut listener = Preconnection::new(Security::tls().with_identity(identity))
+//!     .context(&Context::new(Arc::new(environment)))
+//!     .local(LocalEndpoint::any().port(4433))
+//!     .framer(LengthPrefixed::u32())
+//!     .listen()
+//!     .await?;
+//! while let Some(connection) = listener.accept().await {
+//!     let message = connection.receive().await?;
+//!     connection.send(message.data).await?;
+//! }
+//! # Ok(()) }
+//! ```
 
 mod candidates;
 mod connection;
@@ -56,11 +82,15 @@ pub use portway_core::race;
 /// What a connection demands of its protection.
 pub use portway_core::security::SecurityParameters as Security;
 pub use portway_core::security::{self, Protection, TlsParameters, TlsVersion};
+pub use portway_core::stack;
 pub use portway_core::{
     Advice, Failure, FailureKind, LocalEndpoint, Origin, RemoteEndpoint, StackId, Time,
 };
 pub use portway_transport::context::{Context, ContextBuilder};
-pub use portway_transport::real::{Config as RealConfig, RealEnvironment};
+pub use portway_transport::environment::Environment;
+pub use portway_transport::listen::DemuxLimits;
+pub use portway_transport::real::{Config as RealConfig, DnsConfig, DnsSource, RealEnvironment};
+pub use portway_transport::tls::{load_certificates, load_identity, self_signed};
 
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::{Handle, Id};

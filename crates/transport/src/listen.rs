@@ -4,7 +4,8 @@
 //! silence delays another one.
 
 use crate::context::Context;
-use crate::demux::{DemuxLimits, demultiplex};
+pub use crate::demux::DemuxLimits;
+use crate::demux::demultiplex;
 use crate::environment::{ListenAddress, TcpListener, TcpOptions, TcpStream, UdpBind};
 use crate::establish::handshake;
 use crate::established::{ByteCarrier, Carrier, DatagramCarrier};
