@@ -34,7 +34,9 @@ impl ThreadClock {
 
 /// Binds the calling thread to one processor, where there are several.
 pub fn pin(processor: usize) {
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    // Not those that this thread may use: it may have inherited the place of another one.
+    // SAFETY: asks for a number only.
+    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }.max(1) as usize;
     // SAFETY: an all-zero set is a valid empty set, and it outlives the call.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
