@@ -633,24 +633,3 @@ fn peer_that_vanishes_is_found_by_conn_timeout() {
     assert_eq!(error.kind(), FailureKind::TimedOut, "{error}");
     assert!(net.sim.now() - start <= ms(6000));
 }
-
-#[test]
-fn property_that_is_set_while_establishing_holds_once_established() {
-    let net = Net::named(21);
-    let mut listener = net.listen(server_tls());
-    let client = net.to_server(client_tls()).background().expect("planned");
-    client
-        .set("connTimeout", ms(5000))
-        .expect("a connection property");
-    let (ready, _server) = net
-        .sim
-        .block_on(async { tokio::join!(client.ready(), listener.accept()) });
-    ready.expect("established");
-    net.sim.link("client", "server").black_hole(Direction::Both);
-    let receipt = net.sim.block_on(client.send("anybody?")).expect("taken");
-    assert_eq!(receipt.completion(), Some(Completion::Sent));
-    net.sim.run_for(ms(6000));
-    let received = net.sim.block_on(polled(2, client.receive()));
-    let error = received.expect("the time-out holds").expect_err("nobody");
-    assert_eq!(error.kind(), FailureKind::TimedOut, "{error}");
-}
