@@ -352,6 +352,19 @@ fn assembled_messages_wait_for_their_end_and_know_their_length() {
 }
 
 #[test]
+fn parts_of_an_announced_length_wait_for_room_instead_of_being_refused() {
+    let mut queue = queue(10, 100);
+    queue
+        .set_partial_sends(ONE, PartialSends::Assemble)
+        .expect("known");
+    let (open, _) = queue
+        .begin(at(0), ONE, "abcdefgh".into(), Some(12), "1")
+        .expect("room");
+    let full = queue.append(open, part("ijkl"), EndOfMessage::Yes, "2");
+    assert_eq!(full, Err(QueueError::Full { sends: 1, bytes: 8 }));
+}
+
+#[test]
 fn a_first_part_too_long_to_assemble_is_refused() {
     let mut queue = queue(3, 100);
     queue
