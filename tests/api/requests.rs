@@ -158,3 +158,24 @@ async fn a_wrong_authority_is_a_certificate_failure_and_nothing_weaker_is_tried(
     assert_eq!(error.kind(), FailureKind::CertificateRejected, "{error}");
     assert!(!error.is_retryable());
 }
+
+#[tokio::test]
+async fn a_context_remembers_its_latest_races_only() {
+    use portway::{Context, RealConfig, RealEnvironment};
+    let environment = std::sync::Arc::new(RealEnvironment::new(RealConfig::default()));
+    let context = Context::builder(environment).reports_max(1).build();
+    let preconnection = framed(Security::disabled());
+    let (_listener, address) = listen(&preconnection).await;
+    let client = preconnection
+        .context(&context)
+        .remote(RemoteEndpoint::from(address));
+    let first = client.initiate().await.expect("a connection");
+    assert!(first.report().is_some());
+    let second = client.initiate().await.expect("a connection");
+    assert!(first.report().is_none(), "forgotten");
+    assert!(
+        second
+            .report()
+            .is_some_and(|report| report.winner().is_some())
+    );
+}

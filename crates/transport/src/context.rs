@@ -4,8 +4,9 @@
 
 use crate::environment::Environment;
 use crate::tls::TlsEngine;
-use portway_core::race::{FamilyPolicy, History, Limits, Timing};
+use portway_core::race::{FamilyPolicy, History, Limits, Report, Timing};
 use portway_core::stack::{StackDescriptor, StackId};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,19 @@ struct Shared {
     limits: Limits,
     families: FamilyPolicy,
     history: Mutex<History>,
+    reports: Mutex<Reports>,
+}
+
+/// A race that a context remembers, or has forgotten since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaceId(u64);
+
+/// The reports of the latest races, oldest first.
+struct Reports {
+    latest: VecDeque<Box<Report>>,
+    /// The number of the first one in `latest`.
+    first: u64,
+    max: usize,
 }
 
 impl Context {
@@ -39,6 +53,7 @@ impl Context {
             timing: Timing::default(),
             limits: Limits::default(),
             families: FamilyPolicy::default(),
+            reports_max: REPORTS_MAX,
         }
     }
 
@@ -105,6 +120,37 @@ impl Context {
     }
 }
 
+impl Context {
+    /// Remembers the report of a race until enough others have followed.
+    pub fn remember(&self, report: Box<Report>) -> RaceId {
+        let mut reports = self.reports();
+        reports.latest.push_back(report);
+        let race = RaceId(reports.first + reports.latest.len() as u64 - 1);
+        while reports.latest.len() > reports.max {
+            reports.latest.pop_front();
+            reports.first += 1;
+        }
+        race
+    }
+
+    /// The report of a race, unless it was forgotten.
+    pub fn report(&self, race: RaceId) -> Option<Report> {
+        let reports = self.reports();
+        let index = usize::try_from(race.0.checked_sub(reports.first)?).ok()?;
+        reports.latest.get(index).map(|report| (**report).clone())
+    }
+
+    fn reports(&self) -> MutexGuard<'_, Reports> {
+        self.shared
+            .reports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reports that a context remembers.
+const REPORTS_MAX: usize = 256;
+
 /// Addresses of which a context remembers something.
 const HISTORY_ADDRESSES_MAX: usize = 1024;
 
@@ -123,6 +169,7 @@ pub struct ContextBuilder {
     timing: Timing,
     limits: Limits,
     families: FamilyPolicy,
+    reports_max: usize,
 }
 
 impl ContextBuilder {
@@ -154,6 +201,13 @@ impl ContextBuilder {
         self
     }
 
+    /// Sets how many races' reports are remembered, 256 unless said otherwise.
+    #[must_use]
+    pub fn reports_max(mut self, reports_max: usize) -> Self {
+        self.reports_max = reports_max;
+        self
+    }
+
     /// The context.
     pub fn build(self) -> Context {
         Context {
@@ -165,6 +219,11 @@ impl ContextBuilder {
                 limits: self.limits,
                 families: self.families,
                 history: Mutex::new(History::default()),
+                reports: Mutex::new(Reports {
+                    latest: VecDeque::new(),
+                    first: 0,
+                    max: self.reports_max,
+                }),
             }),
         }
     }

@@ -84,9 +84,7 @@ impl Connection {
     /// sees a reset.
     pub fn abort(&self) {
         let mut group = self.shared().lock();
-        if group.state() == ConnectionState::Establishing {
-            self.shared().abandon();
-        }
+        if group.state() == ConnectionState::Establishing {}
         group.reset();
         group.end(Ending::Failed(Failure::new(
             Origin::Local,
@@ -106,7 +104,6 @@ fn start_closing(shared: &Arc<Shared>) {
                 FailureKind::Cancelled,
                 "the connection was closed before it was established",
             )));
-            shared.abandon();
             return;
         }
         ConnectionState::Established | ConnectionState::Closing => {}

@@ -22,10 +22,11 @@ use portway_core::property::{
     Action, ConnectionProperties, ConnectionState, Direction, MessageProperties,
     TransportProperties,
 };
-use portway_core::race::{Recording, Report};
+use portway_core::race::Recording;
 use portway_core::security::Protection;
 use portway_core::send_queue::QueueLimits;
 use portway_core::{Failure, FailureKind, Origin, StackId, Time};
+use portway_transport::context::RaceId;
 use portway_transport::failure_map::failure_from_io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -64,7 +65,7 @@ pub(super) struct Details {
     pub(super) limits: ConnectionLimits,
     pub(super) stack: Option<StackId>,
     pub(super) protection: Option<Protection>,
-    pub(super) report: Option<Box<Report>>,
+    pub(super) race: Option<RaceId>,
     pub(super) recording: Option<Box<Recording>>,
 }
 
@@ -166,7 +167,7 @@ impl Group {
                 limits,
                 stack: None,
                 protection: None,
-                report: None,
+                race: None,
                 recording: None,
             }),
         }
@@ -191,7 +192,7 @@ impl Group {
     pub(super) fn install(
         &mut self,
         start: LinkStart,
-        report: Option<Box<Report>>,
+        race: Option<RaceId>,
         recording: Option<Box<Recording>>,
     ) {
         if self.state != ConnectionState::Establishing {
@@ -206,15 +207,15 @@ impl Group {
         self.link = Some(start.link);
         self.details.stack = Some(start.stack);
         self.details.protection = start.protection;
-        self.details.report = report;
+        self.details.race = race;
         self.details.recording = recording;
         self.state = ConnectionState::Established;
         self.emit(ConnectionEvent::Ready);
         self.wake_waiters();
     }
 
-    pub(super) fn keep_report(&mut self, report: Option<Box<Report>>) {
-        self.details.report = report;
+    pub(super) fn keep_race(&mut self, race: Option<RaceId>) {
+        self.details.race = race;
     }
 
     /// Wakes `waker` at the next change of state or room.
@@ -648,6 +649,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.writer_task.wake();
+        self.wake_waiters();
     }
 }
 

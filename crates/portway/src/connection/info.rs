@@ -48,9 +48,12 @@ impl Connection {
         ConnectionInfo::of(&self.shared().lock())
     }
 
-    /// How the race that led to this connection went; `None` for one that a peer opened.
+    /// How the race that led to this connection went; `None` for one that a peer opened. The
+    /// context remembers its latest races only (`ContextBuilder::reports_max`), so that idle
+    /// connections stay small.
     pub fn report(&self) -> Option<Report> {
-        self.shared().lock().details.report.as_deref().cloned()
+        let race = self.shared().lock().details.race?;
+        self.shared().context.report(race)
     }
 
     /// Everything that went into the race and came out, if it was recorded. The second call
@@ -62,11 +65,6 @@ impl Connection {
             .recording
             .take()
             .map(|recording| *recording)
-    }
-
-    /// Forgets the race's report, which otherwise lives as long as the connection.
-    pub fn forget_report(&self) {
-        self.shared().lock().details.report = None;
     }
 }
 

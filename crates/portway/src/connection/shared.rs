@@ -8,19 +8,17 @@ use crate::preconnection::Preconnection;
 use portway_core::property::{Action, ConnectionState};
 use portway_core::race::{Event, EventKind, Recording, Report};
 use portway_core::{Failure, FailureKind, Origin, Time};
-use portway_transport::context::Context;
+use portway_transport::context::{Context, RaceId};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 pub(crate) struct Shared {
     pub(super) context: Context,
     group: Mutex<Group>,
     /// Receives are served in the order of their calls (RFC 9622 §9.3.1).
     pub(super) receive_turn: Semaphore,
-    /// Changed or dropped when nobody waits for the race any more, which ends it.
-    abandoned: watch::Sender<()>,
 }
 
 impl Shared {
@@ -33,7 +31,6 @@ impl Shared {
             context: context.clone(),
             group: Mutex::new(Group::new(preconnection, action)),
             receive_turn: Semaphore::new(1),
-            abandoned: watch::Sender::new(()),
         })
     }
 
@@ -49,11 +46,11 @@ impl Shared {
     pub(super) fn install(
         self: &Arc<Self>,
         start: LinkStart,
-        report: Option<Box<Report>>,
+        race: Option<RaceId>,
         recording: Option<Box<Recording>>,
     ) {
         let mut group = self.lock();
-        group.install(start, report, recording);
+        group.install(start, race, recording);
         let now = self.now();
         group.pump(now);
         writer::start_if_needed(self, &mut group);
@@ -73,11 +70,6 @@ impl Shared {
             }
         })
         .await
-    }
-
-    /// Ends the race of a connection that will not be established.
-    pub(super) fn abandon(&self) {
-        self.abandoned.send_replace(());
     }
 
     /// The last handle is gone. What was accepted is still sent, by the writer's task.
@@ -109,21 +101,30 @@ impl Shared {
 /// Where the race of a connection reports to, without keeping the connection alive.
 pub(crate) struct Establishing {
     shared: Weak<Shared>,
-    abandoned: watch::Receiver<()>,
 }
 
 impl Establishing {
     pub(super) fn of(shared: &Arc<Shared>) -> Self {
         Establishing {
             shared: Arc::downgrade(shared),
-            abandoned: shared.abandoned.subscribe(),
         }
     }
 
-    /// Resolves when nobody holds the connection any more, or it was ended.
+    /// Resolves when nobody waits for the race any more: the connection is gone or at its end, or
+    /// it is established.
     pub(crate) async fn abandoned(&self) {
-        // An error means that the connection is gone.
-        let _ = self.abandoned.clone().changed().await;
+        poll_fn(|context| {
+            let Some(shared) = self.shared.upgrade() else {
+                return Poll::Ready(());
+            };
+            let mut group = shared.lock();
+            if group.state() != ConnectionState::Establishing {
+                return Poll::Ready(());
+            }
+            group.wait(context.waker());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Passes a decision of the race on to whoever listens.
@@ -148,14 +149,16 @@ impl Establishing {
         recording: Option<Box<Recording>>,
     ) {
         if let Some(shared) = self.shared.upgrade() {
-            shared.install(LinkStart::from(opened), Some(report), recording);
+            let race = shared.context.remember(report);
+            shared.install(LinkStart::from(opened), Some(race), recording);
         }
     }
 
     pub(crate) fn fail(&self, failure: Failure, report: Option<Box<Report>>) {
         if let Some(shared) = self.shared.upgrade() {
+            let race = report.map(|report| shared.context.remember(report));
             let mut group = shared.lock();
-            group.keep_report(report);
+            group.keep_race(race);
             group.end(Ending::Failed(failure));
         }
     }
