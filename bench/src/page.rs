@@ -175,7 +175,8 @@ Both connect to the same server. Processor time is that of the client. Gate: at 
 
 ";
 
-const COUNTS: &str = "User instructions by callgrind, both ends and everything below them included. Plan, tree, race and
+const COUNTS: &str = "\
+User instructions by callgrind, both ends and everything below them included. Plan, tree, race and
 report are for a name with eight addresses; `memory` is a message of 64 bytes framed and found again
 without sockets; `messages` are sent and received over loopback, sixteen of them or one of 64 KiB at
 a time; `connect` includes the server's part. The record is `bench/baseline.toml`.
