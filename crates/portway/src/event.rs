@@ -1,4 +1,4 @@
-//! Events that nobody asked for: waiting, ready, soft errors, path changes, the end.
+//! Events that nobody asked for: waiting, ready, soft errors, the end.
 //!
 //! An action's own completion is its future and never an event. Nothing follows `Closed` or
 //! `ConnectionError` (RFC 9622 §11).
@@ -6,7 +6,6 @@
 use futures_core::Stream;
 use portway_core::Failure;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -23,13 +22,6 @@ pub enum ConnectionEvent {
     Ready,
     /// An error that does not end the connection, such as an ICMP message (RFC 9622 §8.3.1).
     SoftError(Failure),
-    /// An address of the connection changed (RFC 9622 §8.3.2).
-    PathChange {
-        /// The local address now in use.
-        local: SocketAddr,
-        /// The peer's address now in use.
-        remote: SocketAddr,
-    },
     /// The connection ended in an orderly way. The last event.
     Closed,
     /// The connection failed. The last event.

@@ -301,40 +301,59 @@ fn open_sockets(
     plan: &Plan,
     context: &Context,
 ) -> Result<Vec<Listening>, Failure> {
+    let mut listenings = Vec::new();
+    for local in plan.locals() {
+        let port = local.resolved_port().unwrap_or(0);
+        let mut tries = 0;
+        let opened = loop {
+            tries += 1;
+            match open_endpoint(preconnection, plan, context, (local, port)) {
+                // The port that the system chose for one socket may be taken for the next.
+                Err(failure)
+                    if port == 0
+                        && failure.kind == FailureKind::AddressInUse
+                        && tries < PORT_TRIES => {}
+                opened => break opened?,
+            }
+        };
+        listenings.extend(opened);
+    }
+    Ok(listenings)
+}
+
+/// Opens the sockets of one local endpoint, all on one port (RFC 9622 §7.2).
+fn open_endpoint(
+    preconnection: &Preconnection,
+    plan: &Plan,
+    context: &Context,
+    (local, mut port): (&LocalEndpoint, u16),
+) -> Result<Vec<Listening>, Failure> {
     let stacks: Vec<StackId> = plan
         .candidates()
         .into_iter()
         .map(|candidate| candidate.stack)
+        .filter(|stack| local.stack().is_none_or(|only| only == stack))
         .collect();
     let mut listenings = Vec::new();
-    for local in plan.locals() {
-        let mut port = local.resolved_port().unwrap_or(0);
-        let addresses = listen_addresses(local, context)?;
-        for (index, address) in addresses.iter().enumerate() {
-            let wanted = |stack: &&StackId| local.stack().is_none_or(|only| only == *stack);
-            let stacks = stacks.iter().filter(wanted).cloned().collect();
-            let mut request = ListenRequest::new(stacks, SocketAddr::new(*address, port));
-            request.tls = preconnection.security.tls_parameters().cloned();
-            request.options = options_from(&preconnection.properties.connection_properties());
-            request.admitted = plan
-                .remotes()
-                .iter()
-                .filter_map(RemoteEndpoint::ip_address)
-                .collect();
-            request.limits = preconnection.listen_limits.clone();
-            match Listening::open(context, &request) {
-                Ok(listening) => {
-                    // RFC 9622 §7.2: one port for everything that this endpoint listens on.
-                    port = listening
-                        .addresses()
-                        .first()
-                        .map_or(port, |(_, bound)| bound.port());
-                    listenings.push(listening);
-                }
-                // A host without IPv6 still listens on IPv4 when no address was asked for.
-                Err(failure) if index > 0 && is_family_missing(&failure) => {}
-                Err(failure) => return Err(failure),
+    for (index, address) in listen_addresses(local, context)?.into_iter().enumerate() {
+        let mut request = ListenRequest::new(stacks.clone(), SocketAddr::new(address, port));
+        request.tls = preconnection.security.tls_parameters().cloned();
+        request.options = options_from(&preconnection.properties.connection_properties());
+        request.admitted = plan
+            .remotes()
+            .iter()
+            .filter_map(RemoteEndpoint::ip_address)
+            .collect();
+        request.limits = preconnection.listen_limits.clone();
+        match Listening::open(context, &request) {
+            Ok(listening) => {
+                let bound = listening.addresses().first();
+                port = bound.map_or(port, |(_, bound)| bound.port());
+                listenings.push(listening);
             }
+            // A host without IPv6 still listens on IPv4 when no address was asked for.
+            Err(failure) if index > 0 && is_family_missing(&failure) => {}
+            Err(failure) => return Err(failure),
         }
     }
     Ok(listenings)
@@ -377,5 +396,7 @@ mod libc_codes {
     pub(super) const EADDRNOTAVAIL: i64 = 99;
 }
 
+/// Ports that are tried for sockets that must share one.
+const PORT_TRIES: usize = 16;
 /// Failures that wait for [`Listener::take_failures`].
 const FAILURES_KEPT: usize = 64;

@@ -128,9 +128,11 @@ impl Listening {
     /// # Errors
     /// The first socket that cannot be opened; none stays open then.
     pub fn open(context: &Context, request: &ListenRequest) -> Result<Listening, Failure> {
-        let (sender, incoming) = mpsc::channel(INCOMING_QUEUE);
+        let pending_max = request.limits.pending_max.max(1);
+        // Whatever is ready fits, so that none of it waits in a task that a stop would end.
+        let (sender, incoming) = mpsc::channel(pending_max + FAILURES_QUEUE);
         let (paused, is_paused) = watch::channel(false);
-        let pending = Arc::new(Semaphore::new(request.limits.pending_max.max(1)));
+        let pending = Arc::new(Semaphore::new(pending_max));
         let mut addresses: Vec<(StackId, SocketAddr)> = Vec::new();
         let mut starts: Vec<Box<dyn FnOnce()>> = Vec::new();
         for stack in &request.stacks {
@@ -427,5 +429,5 @@ fn cannot_listen(error: &std::io::Error, stack: &StackId, local: SocketAddr) -> 
 
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// Ready connections between the acceptors and the application; more wait in their tasks.
-const INCOMING_QUEUE: usize = 16;
+/// Failures that may wait beside the connections that are ready.
+const FAILURES_QUEUE: usize = 16;

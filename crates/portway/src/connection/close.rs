@@ -84,7 +84,6 @@ impl Connection {
     /// sees a reset.
     pub fn abort(&self) {
         let mut group = self.shared().lock();
-        if group.state() == ConnectionState::Establishing {}
         group.reset();
         group.end(Ending::Failed(Failure::new(
             Origin::Local,

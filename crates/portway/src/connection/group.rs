@@ -585,7 +585,7 @@ impl Group {
         if !self.details.direction.can_receive() {
             return Poll::Ready(Err(ReceiveError::Finished));
         }
-        loop {
+        for _ in 0..FILLS_PER_POLL {
             match self.inbound.next(&mut self.pipeline, demand) {
                 Ok(Some(message)) => return Poll::Ready(Ok(message)),
                 Ok(None) => {}
@@ -618,6 +618,9 @@ impl Group {
                 }
             }
         }
+        // A peer that sends much and completes nothing must not keep the lock and the thread.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Sends what the layer wants to say in answer to what it read.
@@ -676,3 +679,6 @@ fn closed(ending: &Ending) -> Failure {
         ),
     }
 }
+
+/// Reads of one poll before others get their turn.
+const FILLS_PER_POLL: usize = 64;
