@@ -15,6 +15,7 @@ use portway_core::property::{MessageProperties, TransportProperties};
 use portway_core::race::Report;
 use portway_core::{LocalEndpoint, RemoteEndpoint, SecurityParameters};
 use portway_transport::context::Context;
+use std::sync::Arc;
 
 /// What a connection needs: endpoints, properties, security and framers.
 ///
@@ -37,7 +38,8 @@ pub struct Preconnection {
     pub(crate) context: Option<Context>,
     pub(crate) locals: Vec<LocalEndpoint>,
     pub(crate) remotes: Vec<RemoteEndpoint>,
-    pub(crate) properties: TransportProperties,
+    /// Shared with the connections that come of it.
+    pub(crate) properties: Arc<TransportProperties>,
     pub(crate) security: SecurityParameters,
     pub(crate) framers: Framers,
     pub(crate) message_defaults: MessageProperties,
@@ -74,7 +76,7 @@ impl Preconnection {
             context: None,
             locals: Vec::new(),
             remotes: Vec::new(),
-            properties: TransportProperties::default(),
+            properties: Arc::default(),
             security,
             framers: Framers::default(),
             message_defaults: MessageProperties::default(),
@@ -107,7 +109,7 @@ impl Preconnection {
     /// Replaces the transport properties.
     #[must_use]
     pub fn properties(mut self, properties: TransportProperties) -> Self {
-        self.properties = properties;
+        self.properties = Arc::new(properties);
         self
     }
 
@@ -165,7 +167,7 @@ impl Preconnection {
         let mut request = PlanRequest::new(action, self.security.clone());
         request.locals.clone_from(&self.locals);
         request.remotes.clone_from(&self.remotes);
-        request.properties = self.properties.clone();
+        request.properties = (*self.properties).clone();
         request.stacks = context.stacks().to_vec();
         request.paths = context.environment().paths();
         request.has_framer = !self.framers.is_empty();

@@ -56,7 +56,7 @@ pub(crate) struct Group {
 /// What is seldom needed.
 pub(super) struct Details {
     pub(super) action: Action,
-    pub(super) selection: TransportProperties,
+    pub(super) selection: Arc<TransportProperties>,
     pub(super) properties: ConnectionProperties,
     /// `direction` among `selection`, which every send and receive asks for.
     pub(super) direction: Direction,

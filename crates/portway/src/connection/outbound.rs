@@ -521,5 +521,6 @@ const SLICES_MAX: usize = 64;
 const DATAGRAMS_MAX: usize = 64;
 /// Pending ICMP errors that one send steps over.
 const SOFT_ERRORS_MAX: usize = 4;
-/// What an idle connection may keep for its next write.
-const IDLE_BYTES_MAX: usize = 1024;
+/// What an idle connection may keep for its next write: a record of one KiB and its overhead, so
+/// that a dialogue of small messages does not allocate each time.
+const IDLE_BYTES_MAX: usize = 1536;
