@@ -21,7 +21,7 @@ pub struct WireBuffer {
     /// The staged bytes behind the last piece.
     staged_last: usize,
     len: usize,
-    /// Bytes that have left since the beginning.
+    /// Bytes that have left, as far as marks need to know.
     taken: u64,
     /// The sends that end in this buffer, by the value of `taken` that completes them.
     marks: VecDeque<u64>,
@@ -169,7 +169,6 @@ impl WireBuffer {
             chunks.push(piece.bytes);
         }
         chunks.push(staged);
-        self.taken += self.len as u64;
         self.len = 0;
         self.staged_taken = 0;
         self.staged_last = 0;
@@ -178,7 +177,6 @@ impl WireBuffer {
 
     /// Drops all bytes and marks, and returns how many marks there were.
     pub fn clear(&mut self) -> usize {
-        self.taken += self.len as u64;
         self.len = 0;
         self.clear_bytes();
         let marks = self.marks.len();
