@@ -381,6 +381,31 @@ fn dropped_connection_still_delivers_and_ends_in_an_orderly_way() {
 }
 
 #[test]
+fn dropped_connection_to_a_peer_that_never_reads_is_given_up() {
+    for security in byte_streams() {
+        let net = Net::named(14);
+        let (client, server) = pair(&net, security);
+        let receipt = net
+            .sim
+            .block_on(client.send(vec![9; 3_000_000]))
+            .expect("taken");
+        drop(client);
+        net.sim.run_for(ms(59_000));
+        assert_eq!(receipt.completion(), None, "there is still time");
+        // The last of it that the system took may have counted as progress once.
+        net.sim.run_for(ms(80_000));
+        let completion = receipt.completion();
+        assert!(
+            matches!(completion, Some(Completion::Failed(_))),
+            "{completion:?}"
+        );
+        assert_eq!(net.client.tasks_alive(), 0);
+        assert_eq!(net.client.sockets_open(), 0);
+        drop(server);
+    }
+}
+
+#[test]
 fn dropped_idle_connection_ends_in_an_orderly_way() {
     for security in byte_streams() {
         let net = Net::named(13);

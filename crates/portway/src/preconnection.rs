@@ -16,6 +16,7 @@ use portway_core::race::Report;
 use portway_core::{LocalEndpoint, RemoteEndpoint, SecurityParameters};
 use portway_transport::context::Context;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a connection needs: endpoints, properties, security and framers.
 ///
@@ -57,6 +58,9 @@ pub struct ConnectionLimits {
     pub send_queue_messages: usize,
     /// The longest message that `receive` assembles. 16 MiB.
     pub receive_message_bytes: usize,
+    /// A connection that was dropped with messages left is given up when its peer takes none of
+    /// them for this time. 60 s.
+    pub linger: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -65,6 +69,7 @@ impl Default for ConnectionLimits {
             send_queue_bytes: 1024 * 1024,
             send_queue_messages: 1024,
             receive_message_bytes: 16 * 1024 * 1024,
+            linger: Duration::from_secs(60),
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Group {
     /// Nobody holds a handle any more; what is left to be sent holds the connection until the
     /// end.
     orphan: Option<Arc<Shared>>,
+    /// Until when an orphan waits for its peer to take something, and how much was left then.
+    lingering: Option<(Time, usize)>,
     /// Everything but the last words was acknowledged when they were said.
     is_delivered: bool,
     /// A closing task runs.
@@ -153,6 +155,7 @@ impl Group {
             writer: Writer::Anybody,
             writer_task: WriterTask::default(),
             orphan: None,
+            lingering: None,
             is_delivered: false,
             has_closer: false,
             waiters: Vec::new(),
@@ -497,11 +500,36 @@ impl Group {
     pub(super) fn orphan(&mut self, shared: Arc<Shared>) {
         if self.state != ConnectionState::Closed {
             self.orphan = Some(shared);
+            self.writer_task.wake();
         }
     }
 
     pub(super) fn is_orphaned(&self) -> bool {
         self.orphan.is_some()
+    }
+
+    /// When a connection that nobody holds is given up, unless its peer takes something before.
+    pub(super) fn linger_deadline(&mut self, now: Time) -> Option<Time> {
+        self.orphan.as_ref()?;
+        let left = self.outbound.left_bytes();
+        match self.lingering {
+            Some((deadline, before)) if left >= before => Some(deadline),
+            _ => {
+                let deadline = now + self.details.limits.linger;
+                self.lingering = Some((deadline, left));
+                Some(deadline)
+            }
+        }
+    }
+
+    /// Gives a connection up that nobody holds and whose peer takes nothing.
+    pub(super) fn give_up(&mut self) {
+        self.reset();
+        self.end(Ending::Failed(Failure::new(
+            Origin::Local,
+            FailureKind::TimedOut,
+            "the peer took nothing of what was left when the connection was dropped",
+        )));
     }
 
     /// The carrier failed. A peer that has everything may well be gone when the last words come.

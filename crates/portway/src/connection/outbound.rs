@@ -80,6 +80,11 @@ impl Outbound {
         self.is_end_asked || self.queue.has_final(ONLY)
     }
 
+    /// Bytes that the system has not taken, as far as a comparison with earlier needs to know.
+    pub(super) fn left_bytes(&self) -> usize {
+        self.queue.queued_bytes() + self.wire.len() + self.sealed.len()
+    }
+
     /// Whether everything accepted is with the system.
     pub(super) fn is_flushed(&self) -> bool {
         self.queue.is_idle()

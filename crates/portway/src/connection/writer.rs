@@ -87,10 +87,15 @@ fn poll_expiry(
     timer: &mut dyn Timer,
     context: &mut Context<'_>,
 ) -> Poll<()> {
+    let now = shared.now();
     let next_expiry = group.outbound.queue.next_expiry();
-    timer.reset(next_expiry);
+    let given_up = group.linger_deadline(now);
+    timer.reset(next_expiry.into_iter().chain(given_up).min());
     if timer.poll_expired(context).is_ready() {
-        group.expire(shared.now());
+        match given_up {
+            Some(deadline) if deadline <= now => group.give_up(),
+            _ => group.expire(now),
+        }
         return Poll::Ready(());
     }
     group.writer_task.armed_for = next_expiry;
