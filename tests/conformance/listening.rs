@@ -302,6 +302,38 @@ fn udp_peers_are_bounded_and_leave_room_when_they_go() {
 }
 
 #[test]
+fn udp_datagrams_that_nobody_takes_are_bounded_over_all_peers() {
+    let net = Net::named(13);
+    let mut limits = ListenLimits::default();
+    limits.datagrams.waiting_bytes_total_max = 2_500;
+    let server = datagrams(&net.at_server)
+        .local(LocalEndpoint::any().port(PORT))
+        .listen_limits(limits);
+    let mut listener = net.listen_with(&server);
+    let to = datagrams(&net.at_client).remote(RemoteEndpoint::host_name(NAME).port(PORT));
+    let clients: Vec<_> = (0..2).map(|_| net.race(&to)).collect();
+    let say = |index: usize, text: u8| {
+        let sent = net
+            .sim
+            .block_on(clients[index].connection().send(vec![text; 1000]));
+        sent.expect("taken").completion();
+        net.sim.run_for(ms(100));
+    };
+    say(0, 1);
+    say(1, 2);
+    say(0, 3);
+    let first = net.sim.block_on(listener.accept()).expect("a peer");
+    let second = net.sim.block_on(listener.accept()).expect("a peer");
+    for (peer, text) in [(&first, 1), (&second, 2)] {
+        let message = net.sim.block_on(peer.receive()).expect("a message");
+        assert_eq!(message[0], text);
+    }
+    say(0, 4);
+    let message = net.sim.block_on(first.receive()).expect("room again");
+    assert_eq!(message[0], 4, "the third datagram found no room");
+}
+
+#[test]
 fn udp_connection_outlives_its_listener() {
     let net = Net::named(11);
     let server = datagrams(&net.at_server).local(LocalEndpoint::any().port(PORT));

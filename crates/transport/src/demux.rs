@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use tokio::sync::{Notify, mpsc};
@@ -21,6 +22,8 @@ pub struct DemuxLimits {
     pub peers_max: usize,
     /// Bytes that wait for one peer's receiver. 256 KiB.
     pub waiting_bytes_max: usize,
+    /// Bytes that wait for all receivers together. 16 MiB.
+    pub waiting_bytes_total_max: usize,
 }
 
 impl Default for DemuxLimits {
@@ -28,6 +31,7 @@ impl Default for DemuxLimits {
         DemuxLimits {
             peers_max: 4096,
             waiting_bytes_max: 256 * 1024,
+            waiting_bytes_total_max: 16 * 1024 * 1024,
         }
     }
 }
@@ -47,6 +51,7 @@ pub(crate) fn demultiplex(
         peers: Mutex::default(),
         writers: Arc::default(),
         peer_left: Notify::new(),
+        waiting_bytes: AtomicUsize::new(0),
     });
     environment.spawn(Box::pin(async move {
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
@@ -68,6 +73,8 @@ struct Hub {
     peers: Mutex<BTreeMap<SocketAddr, Weak<Inbox>>>,
     writers: Arc<Writers>,
     peer_left: Notify,
+    /// What waits in all inboxes.
+    waiting_bytes: AtomicUsize,
 }
 
 impl Hub {
@@ -161,9 +168,15 @@ impl Inbox {
         let mut state = self.lock();
         // An empty datagram is charged as well, so that a flood of them is bounded too.
         let charge = data.len() + DATAGRAM_OVERHEAD_BYTES;
-        if state.waiting_bytes + charge > self.hub.limits.waiting_bytes_max {
+        let limits = &self.hub.limits;
+        // Only the hub's task adds, so what it reads here cannot grow behind its back.
+        let total = self.hub.waiting_bytes.load(Ordering::Relaxed);
+        if state.waiting_bytes + charge > limits.waiting_bytes_max
+            || total + charge > limits.waiting_bytes_total_max
+        {
             return;
         }
+        self.hub.waiting_bytes.fetch_add(charge, Ordering::Relaxed);
         state.waiting_bytes += charge;
         state.datagrams.push_back((received, data));
         let reader = state.reader.take();
@@ -176,6 +189,8 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
+        let left = self.lock().waiting_bytes;
+        self.hub.waiting_bytes.fetch_sub(left, Ordering::Relaxed);
         let mut peers = self.hub.lock();
         // Between the last handle's end and this, the peer may have come back with a new inbox.
         if peers
@@ -221,7 +236,12 @@ impl UdpSocket for PeerSocket {
         let Some((received, data)) = state.datagrams.pop_front() else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        state.waiting_bytes -= data.len() + DATAGRAM_OVERHEAD_BYTES;
+        let charge = data.len() + DATAGRAM_OVERHEAD_BYTES;
+        state.waiting_bytes -= charge;
+        self.inbox
+            .hub
+            .waiting_bytes
+            .fetch_sub(charge, Ordering::Relaxed);
         match out.get_mut(..data.len()) {
             Some(out) => out.copy_from_slice(&data),
             None => return Err(io::ErrorKind::InvalidData.into()),
@@ -289,6 +309,7 @@ mod tests {
             peers: Mutex::default(),
             writers: Arc::default(),
             peer_left: Notify::new(),
+            waiting_bytes: AtomicUsize::new(0),
         });
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
         let inbox = || {
