@@ -42,9 +42,7 @@ pub(crate) struct Group {
     pub(super) writer_task: WriterTask,
     /// Nobody holds a handle any more; what is left to be sent holds the connection until the
     /// end.
-    orphan: Option<Arc<Shared>>,
-    /// Until when an orphan waits for its peer to take something, and how much was left then.
-    lingering: Option<(Time, usize)>,
+    orphan: Option<Orphan>,
     /// Everything but the last words was acknowledged when they were said.
     is_delivered: bool,
     /// A closing task runs.
@@ -107,6 +105,13 @@ pub(super) enum Sending {
     Shut,
 }
 
+/// A connection that nobody holds, and that holds itself while something accepted is not sent.
+struct Orphan {
+    _shared: Arc<Shared>,
+    /// Until when it waits for its peer to take something, and how much was left then.
+    lingering: Option<(Time, usize)>,
+}
+
 /// Who may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writer {
@@ -155,7 +160,6 @@ impl Group {
             writer: Writer::Anybody,
             writer_task: WriterTask::default(),
             orphan: None,
-            lingering: None,
             is_delivered: false,
             has_closer: false,
             waiters: Vec::new(),
@@ -499,7 +503,10 @@ impl Group {
     /// Nobody holds a handle any more, and the connection is not at its end.
     pub(super) fn orphan(&mut self, shared: Arc<Shared>) {
         if self.state != ConnectionState::Closed {
-            self.orphan = Some(shared);
+            self.orphan = Some(Orphan {
+                _shared: shared,
+                lingering: None,
+            });
             self.writer_task.wake();
         }
     }
@@ -510,13 +517,13 @@ impl Group {
 
     /// When a connection that nobody holds is given up, unless its peer takes something before.
     pub(super) fn linger_deadline(&mut self, now: Time) -> Option<Time> {
-        self.orphan.as_ref()?;
+        let orphan = self.orphan.as_mut()?;
         let left = self.outbound.left_bytes();
-        match self.lingering {
+        match orphan.lingering {
             Some((deadline, before)) if left >= before => Some(deadline),
             _ => {
                 let deadline = now + self.details.limits.linger;
-                self.lingering = Some((deadline, left));
+                orphan.lingering = Some((deadline, left));
                 Some(deadline)
             }
         }
