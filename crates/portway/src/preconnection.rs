@@ -44,7 +44,7 @@ pub struct Preconnection {
     pub(crate) security: SecurityParameters,
     pub(crate) framers: Framers,
     pub(crate) message_defaults: MessageProperties,
-    pub(crate) limits: ConnectionLimits,
+    pub(crate) limits: Arc<ConnectionLimits>,
     pub(crate) listen_limits: ListenLimits,
 }
 
@@ -85,7 +85,7 @@ impl Preconnection {
             security,
             framers: Framers::default(),
             message_defaults: MessageProperties::default(),
-            limits: ConnectionLimits::default(),
+            limits: Arc::default(),
             listen_limits: ListenLimits::default(),
         }
     }
@@ -135,7 +135,7 @@ impl Preconnection {
     /// Sets the bounds of connections.
     #[must_use]
     pub fn limits(mut self, limits: ConnectionLimits) -> Self {
-        self.limits = limits;
+        self.limits = Arc::new(limits);
         self
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct Group {
     pub(super) writer_task: WriterTask,
     /// Nobody holds a handle any more; what is left to be sent holds the connection until the
     /// end.
-    orphan: Option<Orphan>,
+    orphan: Option<Box<Orphan>>,
     /// Everything but the last words was acknowledged when they were said.
     is_delivered: bool,
     /// A closing task runs.
@@ -62,7 +62,7 @@ pub(super) struct Details {
     pub(super) direction: Direction,
     /// The context of a message that states nothing itself.
     pub(super) message_defaults: MessageContext,
-    pub(super) limits: ConnectionLimits,
+    pub(super) limits: Arc<ConnectionLimits>,
     pub(super) stack: Option<StackId>,
     pub(super) protection: Option<Protection>,
     pub(super) race: Option<RaceId>,
@@ -503,10 +503,10 @@ impl Group {
     /// Nobody holds a handle any more, and the connection is not at its end.
     pub(super) fn orphan(&mut self, shared: Arc<Shared>) {
         if self.state != ConnectionState::Closed {
-            self.orphan = Some(Orphan {
+            self.orphan = Some(Box::new(Orphan {
                 _shared: shared,
                 lingering: None,
-            });
+            }));
             self.writer_task.wake();
         }
     }
