@@ -153,13 +153,8 @@ pub async fn handshake(
         if layer.status() != LayerStatus::Handshaking {
             return Ok(());
         }
-        if unread.is_empty() && !read_some(socket, unread).await? {
-            layer.on_end()?;
-            return Err(Failure::new(
-                Origin::Tls,
-                FailureKind::Reset,
-                "the peer closed the connection during the handshake",
-            ));
+        if unread.is_empty() {
+            read_more(socket, layer, unread).await?;
         }
         let before = unread.len();
         if let Err(failure) = layer.on_wire(unread, &mut out) {
@@ -168,18 +163,27 @@ pub async fn handshake(
             return Err(failure);
         }
         let is_stuck = unread.len() == before && out.is_empty();
-        if is_stuck
-            && layer.status() == LayerStatus::Handshaking
-            && !read_some(socket, unread).await?
-        {
-            layer.on_end()?;
-            return Err(Failure::new(
-                Origin::Tls,
-                FailureKind::Reset,
-                "the peer closed the connection during the handshake",
-            ));
+        if is_stuck && layer.status() == LayerStatus::Handshaking {
+            read_more(socket, layer, unread).await?;
         }
     }
+}
+
+/// Reads what a handshake still needs; the peer's end of stream is its failure.
+async fn read_more(
+    socket: &dyn TcpStream,
+    layer: &mut dyn ByteLayer,
+    unread: &mut BytesMut,
+) -> Result<(), Failure> {
+    if read_some(socket, unread).await? {
+        return Ok(());
+    }
+    layer.on_end()?;
+    Err(Failure::new(
+        Origin::Tls,
+        FailureKind::Reset,
+        "the peer closed the connection during the handshake",
+    ))
 }
 
 /// Writes all of `out`.
