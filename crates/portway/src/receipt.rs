@@ -63,6 +63,23 @@ impl Receipt {
         )
     }
 
+    /// Takes `last` out once its message is with the system; for writers that keep no other
+    /// receipts. An expired message is no error of theirs.
+    pub(crate) fn poll_last(
+        last: &mut Option<Receipt>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        let Some(receipt) = last else {
+            return Poll::Ready(Ok(()));
+        };
+        let completion = std::task::ready!(Pin::new(receipt).poll(context));
+        *last = None;
+        match completion.into_result() {
+            Ok(()) | Err(None) => Poll::Ready(Ok(())),
+            Err(Some(error)) => Poll::Ready(Err(error)),
+        }
+    }
+
     /// What became of the message, if that is known.
     pub fn completion(&self) -> Option<Completion> {
         match &self.state {

@@ -95,15 +95,7 @@ impl AsyncWrite for ByteStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(last) = &mut self.last else {
-            return Poll::Ready(Ok(()));
-        };
-        let completion = std::task::ready!(Pin::new(last).poll(context));
-        self.last = None;
-        match completion.into_result() {
-            Ok(()) | Err(None) => Poll::Ready(Ok(())),
-            Err(Some(error)) => Poll::Ready(Err(send_error(error))),
-        }
+        Receipt::poll_last(&mut self.last, context).map_err(send_error)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

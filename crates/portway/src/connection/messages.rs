@@ -2,6 +2,7 @@
 
 use super::Connection;
 use crate::error::{ReceiveError, SendError};
+use crate::receipt::Receipt;
 use futures_core::Stream;
 use futures_sink::Sink;
 use portway_core::message::{Message, ReceivedMessage};
@@ -91,7 +92,7 @@ type Closing = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
 pub struct MessageSink {
     connection: Connection,
     waiting: Option<Message>,
-    last: Option<crate::receipt::Receipt>,
+    last: Option<Receipt>,
     closing: Option<Closing>,
 }
 
@@ -122,15 +123,7 @@ impl Sink<Message> for MessageSink {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
         std::task::ready!(self.as_mut().poll_ready(context))?;
-        let Some(last) = &mut self.last else {
-            return Poll::Ready(Ok(()));
-        };
-        let completion = std::task::ready!(Pin::new(last).poll(context));
-        self.last = None;
-        match completion.into_result() {
-            Ok(()) | Err(None) => Poll::Ready(Ok(())),
-            Err(Some(error)) => Poll::Ready(Err(error)),
-        }
+        Receipt::poll_last(&mut self.last, context)
     }
 
     fn poll_close(
