@@ -14,6 +14,7 @@ enum Allowed {
 
 const ARROWS: &[(&str, Allowed)] = &[
     ("portway-core", Allowed::Only(&[])),
+    ("portway-h3", Allowed::Only(&[])),
     ("portway-security", Allowed::Only(&["portway-core"])),
     (
         "portway-transport",
@@ -38,7 +39,7 @@ const ARROWS: &[(&str, Allowed)] = &[
 ];
 
 /// Crates that take bytes, time and randomness as arguments.
-pub(super) const PURE: &[&str] = &["portway-core", "portway-security"];
+pub(super) const PURE: &[&str] = &["portway-core", "portway-h3", "portway-security"];
 
 /// What would give a pure crate a socket, a clock, a task or a random number.
 const BARRED_FROM_PURE: &[&str] = &[
