@@ -69,6 +69,31 @@ fn server_upgrades_as_a_mail_server_does() {
 }
 
 #[test]
+fn server_upgrades_as_a_mailbox_server_does() {
+    run(async {
+        let test = "server_upgrades_as_a_mailbox_server_does";
+        let authority = Authority::new();
+        for version in super::VERSIONS {
+            let Some((connection, mut client)) = starttls(test, &authority, "imap", version).await
+            else {
+                return;
+            };
+            say(&connection, "* OK localhost ready\r\n").await;
+            let question = read_until(&connection, "\r\n").await.expect("a command");
+            let (tag, command) = question.split_once(' ').expect("a tag");
+            assert_eq!(command, "CAPABILITY\r\n");
+            let capabilities = "* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED";
+            say(&connection, &format!("{capabilities}\r\n{tag} OK\r\n")).await;
+            let command = read_until(&connection, "\r\n").await.expect("a command");
+            let (tag, command) = command.split_once(' ').expect("a tag");
+            assert_eq!(command, "STARTTLS\r\n");
+            say(&connection, &format!("{tag} OK begin\r\n")).await;
+            protect_and_exchange(&connection, &authority, &mut client, version).await;
+        }
+    });
+}
+
+#[test]
 fn server_upgrades_as_a_directory_server_does() {
     run(async {
         let test = "server_upgrades_as_a_directory_server_does";
