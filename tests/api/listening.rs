@@ -91,3 +91,23 @@ async fn a_listener_with_remotes_admits_only_those() {
     let accepted = listener.accept().await.expect("admitted");
     assert_eq!(accepted.info().remote, known.info().local);
 }
+
+#[tokio::test]
+async fn a_change_after_listen_does_not_reach_the_listener() {
+    let preconnection = framed(Security::disabled());
+    let local = LocalEndpoint::address(loopback());
+    let mut server = preconnection.clone().local(local);
+    let mut listener = server.listen().await.expect("a listener");
+    // From now on it would admit nobody that this host has, and frame otherwise.
+    let stranger = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
+    server = server.remote(RemoteEndpoint::address(stranger));
+    server = server.framer(portway::LengthPrefixed::u8());
+    let address = SocketAddr::new(loopback(), listener.port());
+    let client = preconnection.remote(RemoteEndpoint::from(address));
+    let client = client.initiate().await.expect("a connection");
+    client.send("as before").await.expect("accepted");
+    let accepted = listener.accept().await.expect("admitted");
+    let message = accepted.receive().await.expect("a message");
+    assert_eq!(&message[..], b"as before");
+    drop(server);
+}

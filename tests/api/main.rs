@@ -2,9 +2,11 @@
 
 mod support;
 
+mod batches;
 mod bridges;
 mod datagrams;
 mod echo;
+mod ends;
 mod framers;
 mod listening;
 mod messages;
@@ -12,3 +14,4 @@ mod names;
 mod properties;
 mod requests;
 mod runtimes;
+mod selection;

@@ -1,6 +1,6 @@
 //! Properties of live connections: what a change does, and what is told of one without effect.
 
-use crate::support::{datagrams, framed, pair};
+use crate::support::{datagrams, framed, pair, tls_pair};
 use portway::property::{Effect, PropertyValue};
 use portway::{ConnectionState, Security};
 use std::time::Duration;
@@ -65,5 +65,57 @@ async fn a_property_without_effect_says_why_and_closes_nothing() {
     assert_eq!(
         &server.receive().await.expect("a message")[..],
         b"still here"
+    );
+}
+
+#[tokio::test]
+async fn selection_properties_read_back_as_what_each_stack_does() {
+    let (server, client) = tls_pair();
+    let (tls, _at_server) = pair(&framed(server), &framed(client)).await;
+    let (mut listener, address) = crate::support::listen(&datagrams()).await;
+    let udp = datagrams().remote(portway::RemoteEndpoint::from(address));
+    let udp = udp.initiate().await.expect("a connection");
+    udp.send("so that there is one").await.expect("accepted");
+    let accepted = listener.accept().await.expect("a peer");
+    let rows = [
+        ("reliability", true, false),
+        ("preserveMsgBoundaries", true, true),
+        ("preserveOrder", true, false),
+        ("congestionControl", true, false),
+        ("multistreaming", false, false),
+        ("zeroRttMsg", false, false),
+        ("fullChecksumSend", true, true),
+        ("softErrorNotify", false, true),
+        ("perMsgReliability", false, false),
+    ];
+    for (name, over_tls, over_udp) in rows {
+        assert_eq!(tls.get(name), Ok(Some(over_tls.into())), "{name} of TLS");
+        assert_eq!(udp.get(name), Ok(Some(over_udp.into())), "{name} of UDP");
+        assert_eq!(accepted.get(name), Ok(Some(over_udp.into())), "{name}");
+    }
+    assert!(tls.info().protection.is_some());
+    assert!(udp.info().protection.is_none());
+}
+
+#[tokio::test]
+async fn a_live_connection_refuses_to_change_what_selected_it() {
+    let preconnection = framed(Security::disabled());
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    for (name, value) in [
+        (
+            "reliability",
+            PropertyValue::from(portway::Preference::Prohibit),
+        ),
+        ("direction", PropertyValue::from("unidirectional send")),
+        ("connState", PropertyValue::from("closed")),
+    ] {
+        let refused = client.set(name, value).expect_err(name);
+        assert!(!refused.to_string().is_empty());
+    }
+    assert_eq!(client.get("reliability"), Ok(Some(true.into())));
+    client.send("as before").await.expect("accepted");
+    assert_eq!(
+        &server.receive().await.expect("a message")[..],
+        b"as before"
     );
 }

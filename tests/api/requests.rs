@@ -2,8 +2,8 @@
 
 use crate::support::{framed, listen, loopback, tls_pair};
 use portway::{
-    Action, EstablishmentError, FailureKind, LengthPrefixed, Preconnection, RemoteEndpoint,
-    Security, SelectionProperty, StackId, TransportProperties,
+    Action, Completion, ConnectionEvent, EstablishmentError, FailureKind, LengthPrefixed,
+    Preconnection, RemoteEndpoint, Security, SelectionProperty, StackId, TransportProperties,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -124,6 +124,62 @@ async fn a_first_message_and_those_sent_meanwhile_leave_when_ready() {
         let message = server.receive().await.expect("a message");
         assert_eq!(&message[..], expected.as_bytes());
     }
+}
+
+#[tokio::test]
+async fn a_first_message_is_lost_with_its_establishment_and_tells_nothing_more() {
+    let client = framed(Security::disabled()).remote(RemoteEndpoint::from(refused()));
+    let error = client.initiate().first_message("first").await;
+    let error = error.expect_err("nobody listens");
+    assert_eq!(error.kind(), FailureKind::Refused, "{error}");
+
+    let connection = client.initiate().first_message("first").background();
+    let connection = connection.expect("a plan");
+    let mut events = connection.events();
+    let second = connection.send("second").await.expect("accepted");
+    let failure = connection.ready().await.expect_err("nobody listens");
+    assert_eq!(failure.kind, FailureKind::Refused, "{failure}");
+    let completion = second.await;
+    assert!(
+        matches!(&completion, Completion::Failed(error) if error.kind() == FailureKind::Refused),
+        "{completion:?}"
+    );
+    let mut errors = 0;
+    while let Some(event) = events.next().await {
+        match event {
+            ConnectionEvent::Race(_) => {}
+            ConnectionEvent::ConnectionError(told) => {
+                assert_eq!(told, failure);
+                errors += 1;
+            }
+            other => panic!("{other:?} of an establishment that failed"),
+        }
+    }
+    assert_eq!(errors, 1);
+}
+
+#[tokio::test]
+async fn nothing_is_received_before_a_connection_is_ready() {
+    let (listener, address) = listen(&Preconnection::new(Security::disabled())).await;
+    let framed = Preconnection::new(Security::tls()).remote(RemoteEndpoint::from(address));
+    let connection = framed.background().expect("a plan");
+    // What a peer says in the handshake is no message.
+    let mut listener = listener;
+    let peer = listener.accept().await.expect("a connection");
+    let hello = peer.receive_partial(1, 5).await.expect("a client hello");
+    assert_eq!(hello[0], 22, "a handshake record");
+    let mut receive = std::pin::pin!(connection.receive());
+    for _ in 0..64 {
+        tokio::select! {
+            biased;
+            received = &mut receive => panic!("{received:?} before it is ready"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    peer.send("no handshake at all").await.expect("accepted");
+    let error = receive.await.expect_err("it never is");
+    assert_eq!(connection.state(), portway::ConnectionState::Closed);
+    assert_eq!(error.kind(), FailureKind::ProtocolViolation, "{error}");
 }
 
 #[tokio::test]
