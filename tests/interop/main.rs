@@ -1,4 +1,5 @@
-//! The engine and its command with peers that we did not write: openssl, nc, socat, PostgreSQL.
+//! The engine and its command with peers that we did not write: openssl, nc, socat, PostgreSQL,
+//! aioquic.
 //!
 //! Invariant: a peer that is not on this machine is named with the test that it skips; peers end
 //! with their test.
@@ -7,3 +8,4 @@ mod authority;
 mod command;
 mod library;
 mod peer;
+mod quic;

@@ -1,0 +1,110 @@
+//! The scripted peer (`peer.py`): aioquic behind lines of text.
+//!
+//! Invariant: what a test knows of the peer, the peer itself has said.
+
+use crate::authority::{Authority, NAME};
+use crate::peer::{Peer, run};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The Python that has aioquic, or why there is none. Made once, outside of any time limit.
+fn python() -> &'static Result<String, String> {
+    static PYTHON: OnceLock<Result<String, String>> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers/aioquic");
+        let made = Command::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/interop/quic/environment"
+        ))
+        .arg(directory)
+        .output()
+        .map_err(|error| error.to_string())?;
+        match made.status.success() {
+            true => Ok(String::from_utf8_lossy(&made.stdout).trim().to_owned()),
+            false => Err(String::from_utf8_lossy(&made.stderr).into_owned()),
+        }
+    })
+}
+
+/// Starts the script, or says why the test is skipped.
+fn start(test: &str, arguments: &[&str]) -> Option<Peer> {
+    let python = match python() {
+        Ok(python) => python,
+        Err(error) => {
+            let reason = error.trim().lines().last().unwrap_or("no reason given");
+            eprintln!("skipped: {test}: aioquic: {reason}");
+            return None;
+        }
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/quic/peer.py");
+    Peer::start(test, python, &[&[script], arguments].concat())
+}
+
+/// A server with the authority's certificate on a free port of loopback.
+pub(super) async fn server(
+    test: &str,
+    authority: &Authority,
+    arguments: &[&str],
+) -> Option<(Peer, SocketAddr)> {
+    let (cert, key) = (&authority.server.cert, &authority.server.key);
+    let fixed = ["server", "--cert", cert, "--key", key];
+    let mut peer = start(test, &[&fixed, arguments].concat())?;
+    let address = peer.address_after("LISTEN ").await;
+    Some((peer, address))
+}
+
+/// A client that believes the authority; it connects when it is told to.
+pub(super) fn client(
+    test: &str,
+    authority: &Authority,
+    server: SocketAddr,
+    arguments: &[&str],
+) -> Option<Peer> {
+    let (host, port) = (server.ip().to_string(), server.port().to_string());
+    let fixed = ["client", "--ca", &authority.root, "--name", NAME];
+    let at = ["--host", &host, "--port", &port];
+    start(test, &[&fixed[..], &at, arguments].concat())
+}
+
+/// The instrument itself: what the tests rely on works when the script talks to the script.
+#[test]
+fn the_script_at_both_ends_does_what_the_tests_rely_on() {
+    let test = "the_script_at_both_ends_does_what_the_tests_rely_on";
+    let authority = Authority::new();
+    let _ = python();
+    run(async {
+        let arguments = ["--mode", "echo", "--datagrams"];
+        let Some((mut server, address)) = server(test, &authority, &arguments).await else {
+            return;
+        };
+        let Some(mut client) = client(test, &authority, address, &["--datagrams"]) else {
+            return;
+        };
+        client.say("connect\n").await;
+        let agreed = "alpn=portway resumed=0 early=0";
+        assert_eq!(client.after("connected ").await, agreed);
+        client.after("ticket ").await;
+        client.say("open bidi\nwrite 0 hello\nfinish 0\n").await;
+        client.after("data 0 5 hello").await;
+        client.after("finished 0 5 ").await;
+        client.say("datagram hi\n").await;
+        client.after("datagram 2 hi").await;
+        client
+            .say("open bidi\nwrite 4 more\nreset 4 7\nstop 4 8\n")
+            .await;
+        server.after("reset 4 7").await;
+        server.after("stopped 4 8").await;
+        client.say("key-update\nping\n").await;
+        server.after("key-phase 1").await;
+        client.say("rebind\n").await;
+        server.after("path ").await;
+        client.say("close 9 bye\n").await;
+        server.after("terminated application 9 bye").await;
+        client.say("connect early\n").await;
+        let agreed = "alpn=portway resumed=1 early=1";
+        assert_eq!(client.after("connected ").await, agreed);
+        server.after("finished 0 5 ").await;
+    });
+}
