@@ -1,0 +1,389 @@
+//! The incremental frame decoder of one stream.
+//!
+//! Invariant: memory held is at most what arrived of one collected payload, which the caller's
+//! [`Treatment`] bounds; pieces of DATA are slices of what the transport gave.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{FrameType, wrong_layout};
+use crate::error::ConnectionError;
+use crate::varint::Reader;
+
+/// What to do with the payload of a frame, decided when its type and length are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Treatment {
+    /// Hand the payload through in pieces, without copying.
+    Stream,
+    /// Hand the payload over whole. The caller has checked its length against a limit.
+    Collect,
+    /// Drop the payload as it arrives.
+    Skip,
+}
+
+/// What the decoder found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// A piece of a payload that is handed through; never empty unless the whole payload is.
+    Piece {
+        /// The type of its frame.
+        ty: FrameType,
+        /// The bytes, a slice of the input.
+        bytes: Bytes,
+        /// Whether the frame ends with this piece.
+        is_last: bool,
+    },
+    /// A whole payload.
+    Whole {
+        /// The type of the frame.
+        ty: FrameType,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// A frame of this type begins and its payload is dropped.
+    Skipped {
+        /// The type of the frame.
+        ty: FrameType,
+    },
+}
+
+/// Splits the bytes of a stream into frames.
+///
+/// ```text
+/// type ──▶ length ──Stream──▶ streaming ──┐
+///            │ ├───Collect──▶ collecting ─┼──last byte──▶ type
+///            │ └───Skip─────▶ skipping ───┘
+///            └─ the treatment refuses: the error goes up
+/// ```
+#[derive(Debug, Default)]
+pub struct Decoder {
+    state: State,
+    integer: Reader,
+    collected: BytesMut,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Type,
+    Length(FrameType),
+    Streaming(FrameType, u64),
+    Collecting(FrameType, u64),
+    Skipping(u64),
+}
+
+impl Decoder {
+    /// Takes the next thing from `input`; `None` when `input` is used up.
+    ///
+    /// `treat` is asked once a frame, before its payload.
+    ///
+    /// # Errors
+    /// Whatever `treat` refuses with.
+    pub fn decode<E>(
+        &mut self,
+        input: &mut Bytes,
+        mut treat: impl FnMut(FrameType, u64) -> Result<Treatment, E>,
+    ) -> Result<Option<Decoded>, E> {
+        loop {
+            match self.state {
+                State::Type => match self.integer.read(input) {
+                    Some(ty) => self.state = State::Length(FrameType(ty)),
+                    None => return Ok(None),
+                },
+                State::Length(ty) => {
+                    let Some(len) = self.integer.read(input) else {
+                        return Ok(None);
+                    };
+                    if let Some(decoded) = self.begin(ty, len, treat(ty, len)?) {
+                        return Ok(Some(decoded));
+                    }
+                }
+                State::Streaming(ty, left) => {
+                    if input.is_empty() {
+                        return Ok(None);
+                    }
+                    let bytes = take_up_to(input, left);
+                    let left = left - bytes.len() as u64;
+                    self.state = match left {
+                        0 => State::Type,
+                        _ => State::Streaming(ty, left),
+                    };
+                    return Ok(Some(Decoded::Piece {
+                        ty,
+                        bytes,
+                        is_last: left == 0,
+                    }));
+                }
+                State::Collecting(ty, left) => {
+                    let Some(payload) = self.collect(input, left) else {
+                        return Ok(None);
+                    };
+                    debug_assert!(matches!(self.state, State::Type));
+                    return Ok(Some(Decoded::Whole { ty, payload }));
+                }
+                State::Skipping(left) => {
+                    let dropped = take_up_to(input, left).len() as u64;
+                    self.state = match left - dropped {
+                        0 => State::Type,
+                        left => State::Skipping(left),
+                    };
+                    if input.is_empty() {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the stream may end here.
+    ///
+    /// # Errors
+    /// H3_FRAME_ERROR inside of a frame.
+    // RFC 9114 §7.1: a stream that ends cleanly within a frame is a connection error.
+    pub fn finish(&self) -> Result<(), ConnectionError> {
+        if self.is_between_frames() {
+            Ok(())
+        } else {
+            Err(wrong_layout("the stream ends within a frame"))
+        }
+    }
+
+    /// Whether no frame has begun that is not complete.
+    pub fn is_between_frames(&self) -> bool {
+        self.state == State::Type && self.integer.is_empty()
+    }
+
+    /// How many bytes of an unfinished payload are held.
+    pub fn held_bytes(&self) -> usize {
+        self.collected.len()
+    }
+
+    /// Enters the payload; the frame itself if there is nothing to wait for.
+    fn begin(&mut self, ty: FrameType, len: u64, treatment: Treatment) -> Option<Decoded> {
+        self.state = match (treatment, len) {
+            (Treatment::Skip, 0) => State::Type,
+            (Treatment::Skip, _) => State::Skipping(len),
+            (Treatment::Stream, 0) => {
+                self.state = State::Type;
+                return Some(Decoded::Piece {
+                    ty,
+                    bytes: Bytes::new(),
+                    is_last: true,
+                });
+            }
+            (Treatment::Stream, _) => State::Streaming(ty, len),
+            // An empty payload needs no input, so that it comes out with the frame's last byte.
+            (Treatment::Collect, 0) => {
+                self.state = State::Type;
+                return Some(Decoded::Whole {
+                    ty,
+                    payload: Bytes::new(),
+                });
+            }
+            (Treatment::Collect, _) => State::Collecting(ty, len),
+        };
+        (treatment == Treatment::Skip).then_some(Decoded::Skipped { ty })
+    }
+
+    /// The whole payload: a slice when all of it is there, a copy when it came in pieces.
+    fn collect(&mut self, input: &mut Bytes, left: u64) -> Option<Bytes> {
+        let State::Collecting(ty, _) = self.state else {
+            return None;
+        };
+        let piece = take_up_to(input, left);
+        let left = left - piece.len() as u64;
+        if left > 0 {
+            self.collected.extend_from_slice(&piece);
+            self.state = State::Collecting(ty, left);
+            return None;
+        }
+        self.state = State::Type;
+        if self.collected.is_empty() {
+            return Some(piece);
+        }
+        self.collected.extend_from_slice(&piece);
+        Some(std::mem::take(&mut self.collected).freeze())
+    }
+}
+
+/// The front of `input`, at most `len` bytes of it.
+fn take_up_to(input: &mut Bytes, len: u64) -> Bytes {
+    let available = input.len() as u64;
+    if len >= available {
+        return std::mem::take(input);
+    }
+    let piece = input.slice(..len as usize);
+    input.advance(len as usize);
+    piece
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::varint;
+
+    fn treat(ty: FrameType, len: u64) -> Result<Treatment, &'static str> {
+        match ty {
+            FrameType::DATA => Ok(Treatment::Stream),
+            FrameType::HEADERS if len > 100 => Err("too long"),
+            FrameType::HEADERS => Ok(Treatment::Collect),
+            _ => Ok(Treatment::Skip),
+        }
+    }
+
+    fn frame(ty: u64, payload: &[u8]) -> Vec<u8> {
+        let mut wire = Vec::new();
+        encode(ty, payload.len(), &mut wire);
+        wire.extend_from_slice(payload);
+        wire
+    }
+
+    fn encode(ty: u64, len: usize, wire: &mut Vec<u8>) {
+        super::super::encode_header(FrameType(ty), len, wire);
+    }
+
+    /// Decodes `pieces` and joins pieces of one DATA frame.
+    fn decode_all(pieces: &[&[u8]]) -> Vec<(u64, Vec<u8>)> {
+        let mut decoder = Decoder::default();
+        let mut frames: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut in_data = false;
+        for piece in pieces {
+            let mut input = Bytes::copy_from_slice(piece);
+            while let Some(decoded) = decoder.decode(&mut input, treat).expect("allowed") {
+                match decoded {
+                    Decoded::Piece { ty, bytes, is_last } => {
+                        if !in_data {
+                            frames.push((ty.0, Vec::new()));
+                        }
+                        frames
+                            .last_mut()
+                            .expect("pushed")
+                            .1
+                            .extend_from_slice(&bytes);
+                        in_data = !is_last;
+                    }
+                    Decoded::Whole { ty, payload } => frames.push((ty.0, payload.to_vec())),
+                    Decoded::Skipped { ty } => frames.push((ty.0, b"skipped".to_vec())),
+                }
+            }
+            assert!(input.is_empty(), "everything is used up");
+        }
+        assert!(decoder.is_between_frames());
+        frames
+    }
+
+    fn sample() -> Vec<u8> {
+        [
+            frame(1, b"fields"),
+            frame(0, b"content"),
+            frame(0, b""),
+            frame(0x21, b"grease"),
+            frame(0x40, b""),
+            frame(1, b""),
+            frame(0, &[7; 300]),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn every_split_into_two_gives_the_same_frames() {
+        let wire = sample();
+        let whole = decode_all(&[&wire]);
+        assert_eq!(whole.len(), 7);
+        assert_eq!(whole[3], (0x21, b"skipped".to_vec()));
+        for cut in 0..=wire.len() {
+            assert_eq!(
+                decode_all(&[&wire[..cut], &wire[cut..]]),
+                whole,
+                "cut at {cut}"
+            );
+        }
+        let bytes: Vec<&[u8]> = wire.chunks(1).collect();
+        assert_eq!(decode_all(&bytes), whole);
+    }
+
+    #[test]
+    fn pieces_of_data_are_slices_of_the_input() {
+        let mut input = Bytes::from(frame(0, b"content"));
+        let range = input.as_ptr_range();
+        let mut decoder = Decoder::default();
+        let Ok(Some(Decoded::Piece {
+            bytes,
+            is_last: true,
+            ..
+        })) = decoder.decode(&mut input, treat)
+        else {
+            panic!("one piece");
+        };
+        assert!(range.contains(&bytes.as_ptr()));
+    }
+
+    #[test]
+    fn a_whole_payload_in_the_input_is_not_copied() {
+        let mut input = Bytes::from(frame(1, b"fields"));
+        let range = input.as_ptr_range();
+        let mut decoder = Decoder::default();
+        let Ok(Some(Decoded::Whole { payload, .. })) = decoder.decode(&mut input, treat) else {
+            panic!("one frame");
+        };
+        assert!(range.contains(&payload.as_ptr()));
+    }
+
+    #[test]
+    fn a_huge_unknown_frame_holds_nothing() {
+        let mut wire = Vec::new();
+        varint::encode(0x21, &mut wire);
+        varint::encode(1 << 40, &mut wire);
+        let mut decoder = Decoder::default();
+        let mut input = Bytes::from(wire);
+        assert_eq!(
+            decoder.decode(&mut input, treat),
+            Ok(Some(Decoded::Skipped {
+                ty: FrameType(0x21)
+            }))
+        );
+        let block = Bytes::from_static(&[0; 65_536]);
+        for _ in 0..1000 {
+            assert_eq!(decoder.decode(&mut block.clone(), treat), Ok(None));
+            assert_eq!(decoder.held_bytes(), 0);
+        }
+        assert!(decoder.finish().is_err());
+    }
+
+    #[test]
+    fn a_declared_length_is_not_allocated() {
+        let mut wire = Vec::new();
+        encode(1, 100, &mut wire);
+        wire.push(7);
+        let mut decoder = Decoder::default();
+        assert_eq!(decoder.decode(&mut Bytes::from(wire), treat), Ok(None));
+        assert_eq!(decoder.held_bytes(), 1);
+        assert!(decoder.collected.capacity() < 100);
+    }
+
+    #[test]
+    fn a_refused_frame_is_refused_before_its_payload() {
+        let mut wire = Vec::new();
+        encode(1, 101, &mut wire);
+        let refused = Decoder::default().decode(&mut Bytes::from(wire), treat);
+        assert_eq!(refused, Err("too long"));
+    }
+
+    #[test]
+    fn the_stream_may_end_only_between_frames() {
+        let wire = frame(1, b"fields");
+        for cut in 0..=wire.len() {
+            let mut decoder = Decoder::default();
+            let mut input = Bytes::copy_from_slice(&wire[..cut]);
+            while decoder
+                .decode(&mut input, treat)
+                .expect("allowed")
+                .is_some()
+            {}
+            assert_eq!(
+                decoder.finish().is_ok(),
+                cut == 0 || cut == wire.len(),
+                "cut at {cut}"
+            );
+        }
+    }
+}
