@@ -1,0 +1,261 @@
+//! Messages on their way out: checked, then walked field by field by the encoder.
+//!
+//! Invariant: nothing leaves that a strict peer would call malformed.
+
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+
+use super::cookie::Split;
+use super::section::{FIELD_OVERHEAD, is_connection_specific};
+use super::trailers::may_be_a_trailer;
+use super::{Expected, RequestHead, ResponseHead, host};
+use crate::field::FieldName;
+
+/// Why a message cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unsendable {
+    /// A field that HTTP/3 does not allow in this section.
+    Field(HeaderName),
+    /// The target or the status is not one that HTTP/3 can carry.
+    Line(&'static str),
+    /// The section is larger than the peer takes.
+    TooLarge {
+        /// Its size, as RFC 9114 §4.2.2 counts.
+        size: u64,
+        /// What the peer takes.
+        limit: u64,
+    },
+}
+
+impl std::fmt::Display for Unsendable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Field(name) => write!(f, "the field {name} has no place here in HTTP/3"),
+            Self::Line(reason) => f.write_str(reason),
+            Self::TooLarge { size, limit } => {
+                write!(f, "a field section of {size} bytes, the peer takes {limit}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Unsendable {}
+
+/// A field section to be encoded: its pseudo-header fields and its other fields.
+#[derive(Debug, Clone)]
+pub struct Outgoing<'a> {
+    pseudo: [Option<(FieldName, &'a [u8])>; 5],
+    headers: &'a HeaderMap,
+}
+
+impl<'a> Outgoing<'a> {
+    /// The header section of a request.
+    ///
+    /// # Errors
+    /// When HTTP/3 cannot carry it.
+    pub fn request(head: &'a RequestHead) -> Result<Self, Unsendable> {
+        check_fields(&head.headers, |name| {
+            *name != header::TE || is_te_trailers(&head.headers)
+        })?;
+        Expected::declared(&head.headers).map_err(Unsendable::Line)?;
+        let authority = head.uri.authority().map(|authority| authority.as_str());
+        if let (Some(authority), Some(host)) = (authority, head.headers.get(header::HOST))
+            && authority.as_bytes() != host.as_bytes()
+        {
+            return Err(Unsendable::Line("host differs from the target's authority"));
+        }
+        let method = Some((FieldName::Method, head.method.as_str().as_bytes()));
+        let authority = authority.map(|authority| (FieldName::Authority, authority.as_bytes()));
+        if head.method == Method::CONNECT && head.protocol.is_none() {
+            let target = authority.as_ref().map_or(&b""[..], |(_, target)| target);
+            host::check_connect(target).map_err(Unsendable::Line)?;
+            let pseudo = [method, authority, None, None, None];
+            return Ok(Self {
+                pseudo,
+                headers: &head.headers,
+            });
+        }
+        if head.method != Method::CONNECT && head.protocol.is_some() {
+            return Err(Unsendable::Line(
+                "a protocol is asked for with CONNECT only",
+            ));
+        }
+        let scheme = head.uri.scheme().or(head.scheme.as_ref());
+        let scheme = scheme.ok_or(Unsendable::Line("the target has no scheme"))?;
+        check_authority(
+            scheme,
+            authority.as_ref().map(|(_, value)| *value),
+            &head.headers,
+        )?;
+        let protocol = head.protocol.as_ref();
+        Ok(Self {
+            pseudo: [
+                method,
+                Some((FieldName::Scheme, scheme.as_str().as_bytes())),
+                authority,
+                Some((FieldName::Path, path_of(head).as_bytes())),
+                protocol.map(|protocol| (FieldName::Protocol, protocol.as_str().as_bytes())),
+            ],
+            headers: &head.headers,
+        })
+    }
+
+    /// The header section of a response, interim or final.
+    ///
+    /// # Errors
+    /// When HTTP/3 cannot carry it.
+    pub fn response(head: &'a ResponseHead) -> Result<Self, Unsendable> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Unsendable::Line("HTTP/3 has no 101"));
+        }
+        check_fields(&head.headers, |name| *name != header::TE)?;
+        Expected::declared(&head.headers).map_err(Unsendable::Line)?;
+        let status = Some((FieldName::Status, status_bytes(&head.status)));
+        Ok(Self {
+            pseudo: [status, None, None, None, None],
+            headers: &head.headers,
+        })
+    }
+
+    /// A trailer section.
+    ///
+    /// # Errors
+    /// When HTTP/3 cannot carry it.
+    pub fn trailers(trailers: &'a HeaderMap) -> Result<Self, Unsendable> {
+        check_fields(trailers, may_be_a_trailer)?;
+        Ok(Self {
+            pseudo: [None, None, None, None, None],
+            headers: trailers,
+        })
+    }
+
+    /// Checks the size against what the peer takes, if it said so.
+    ///
+    /// # Errors
+    /// When the section is larger.
+    // RFC 9114 §4.2.2: what exceeds the peer's limit should not be sent.
+    pub fn check_size(&self, limit: Option<u64>) -> Result<(), Unsendable> {
+        let Some(limit) = limit else { return Ok(()) };
+        let mut size = 0;
+        self.for_each(|name, value, _| {
+            size += (name.len() + value.len() + FIELD_OVERHEAD) as u64;
+        });
+        if size > limit {
+            Err(Unsendable::TooLarge { size, limit })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives every field in its order: name, value, and whether it must stay out of tables.
+    pub fn for_each(&self, mut visit: impl FnMut(&'a [u8], &'a [u8], bool)) {
+        for (name, value) in self.pseudo.iter().flatten() {
+            visit(pseudo_name(name), value, false);
+        }
+        for (name, value) in self.headers {
+            let bytes = trim(value.as_bytes());
+            if name == header::COOKIE {
+                Split::new(bytes)
+                    .for_each(|crumb| visit(b"cookie", trim(crumb), value.is_sensitive()));
+            } else {
+                visit(name.as_str().as_bytes(), bytes, value.is_sensitive());
+            }
+        }
+    }
+
+    /// The pseudo-header fields in their order.
+    pub fn pseudo(&self) -> impl Iterator<Item = (&FieldName, &'a [u8])> {
+        self.pseudo
+            .iter()
+            .flatten()
+            .map(|(name, value)| (name, *value))
+    }
+
+    /// The other fields.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+        self.headers.iter()
+    }
+}
+
+/// The size of a section as RFC 9114 §4.2.2 counts it, without pseudo-header fields.
+pub fn section_bytes(headers: &HeaderMap) -> usize {
+    let len = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().len() + value.len() + FIELD_OVERHEAD
+    };
+    headers.iter().map(len).sum()
+}
+
+fn check_fields(
+    headers: &HeaderMap,
+    is_allowed: impl Fn(&HeaderName) -> bool,
+) -> Result<(), Unsendable> {
+    // RFC 9114 §4.2: connection-specific fields are never generated.
+    match headers
+        .keys()
+        .find(|name| is_connection_specific(name) || !is_allowed(name))
+    {
+        Some(name) => Err(Unsendable::Field(name.clone())),
+        None => Ok(()),
+    }
+}
+
+fn is_te_trailers(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::TE).iter();
+    values.all(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"))
+}
+
+fn check_authority(
+    scheme: &Scheme,
+    authority: Option<&[u8]>,
+    headers: &HeaderMap,
+) -> Result<(), Unsendable> {
+    let is_web = *scheme == Scheme::HTTPS || *scheme == Scheme::HTTP;
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    match authority.or(host) {
+        _ if !is_web => Ok(()),
+        None | Some(b"") => Err(Unsendable::Line("the target has no authority")),
+        Some(authority) if authority.contains(&b'@') => {
+            Err(Unsendable::Line("the target has user information"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+// RFC 9114 §4.3.1: no path is "/", and for OPTIONS it is an asterisk.
+fn path_of(head: &RequestHead) -> &str {
+    match head.uri.path_and_query().map_or("", |path| path.as_str()) {
+        "" if head.method == Method::OPTIONS => "*",
+        "" => "/",
+        path => path,
+    }
+}
+
+// The status lives as long as the head, and its digits are static.
+fn status_bytes(status: &StatusCode) -> &[u8] {
+    status.as_str().as_bytes()
+}
+
+fn pseudo_name(name: &FieldName) -> &'static [u8] {
+    match name {
+        FieldName::Method => b":method",
+        FieldName::Scheme => b":scheme",
+        FieldName::Authority => b":authority",
+        FieldName::Path => b":path",
+        FieldName::Status => b":status",
+        _ => b":protocol",
+    }
+}
+
+// RFC 9110 §5.5: white space around a value is not part of it.
+fn trim(value: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let Some(first) = value.iter().position(|byte| !is_blank(byte)) else {
+        return b"";
+    };
+    let last = value
+        .iter()
+        .rposition(|byte| !is_blank(byte))
+        .unwrap_or(first);
+    &value[first..=last]
+}
