@@ -3,7 +3,9 @@
 //! Invariant: what a peer can make us hold is bounded by [`DemuxLimits`]; beyond it datagrams are
 //! dropped, newest first, as a full socket buffer would.
 
-use crate::environment::{Environment, ReceivedDatagram, UdpSocket};
+use crate::environment::{
+    DatagramBatch, Environment, ReceivedDatagram, ReceivedMessage, Transmit, UdpSocket,
+};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -185,6 +187,15 @@ impl Inbox {
             reader.wake();
         }
     }
+
+    fn pop(&self) -> Option<(ReceivedDatagram, Bytes)> {
+        let mut state = self.lock();
+        let (received, data) = state.datagrams.pop_front()?;
+        let charge = data.len() + DATAGRAM_OVERHEAD_BYTES;
+        state.waiting_bytes -= charge;
+        self.hub.waiting_bytes.fetch_sub(charge, Ordering::Relaxed);
+        Some((received, data))
+    }
 }
 
 impl Drop for Inbox {
@@ -231,22 +242,41 @@ impl UdpSocket for PeerSocket {
             .try_send_batch(datagrams, Some(self.inbox.peer))
     }
 
+    fn try_transmit(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.inbox.hub.socket.try_transmit(&Transmit {
+            remote: self.inbox.peer,
+            ..*transmit
+        })
+    }
+
     fn try_receive(&self, out: &mut [u8]) -> io::Result<ReceivedDatagram> {
-        let mut state = self.inbox.lock();
-        let Some((received, data)) = state.datagrams.pop_front() else {
+        let Some((received, data)) = self.inbox.pop() else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        let charge = data.len() + DATAGRAM_OVERHEAD_BYTES;
-        state.waiting_bytes -= charge;
-        self.inbox
-            .hub
-            .waiting_bytes
-            .fetch_sub(charge, Ordering::Relaxed);
         match out.get_mut(..data.len()) {
             Some(out) => out.copy_from_slice(&data),
             None => return Err(io::ErrorKind::InvalidData.into()),
         }
         Ok(received)
+    }
+
+    fn try_receive_batch(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
+        batch.clear();
+        while !batch.is_full()
+            && let Some((received, data)) = self.inbox.pop()
+        {
+            batch.push(ReceivedMessage {
+                contents: &data,
+                stride: data.len(),
+                remote: received.remote,
+                local: received.local,
+                ecn: received.ecn,
+            });
+        }
+        match batch.len() {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        }
     }
 
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

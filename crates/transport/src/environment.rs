@@ -3,13 +3,20 @@
 //! Invariant: product code reaches the world only through this trait, so it runs unchanged on
 //! the real system and in simulation.
 
+mod udp;
+
+pub(crate) use udp::Slot;
+pub use udp::{
+    DatagramBatch, ReceivedDatagram, ReceivedMessage, Transmit, UdpBind, UdpProfile, UdpSocket,
+};
+
 use bytes::BytesMut;
 use portway_core::dns::{Answer, Question};
 use portway_core::path::{Path, PathId};
 use portway_core::{Failure, Time};
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -133,46 +140,6 @@ impl ListenAddress {
     }
 }
 
-/// A request for a UDP socket.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct UdpBind {
-    /// The local address; port zero lets the system choose.
-    pub local: SocketAddr,
-    /// The peer, when the socket shall be connected.
-    pub remote: Option<SocketAddr>,
-    /// The path to be bound to.
-    pub path: Option<PathId>,
-    /// The differentiated services code point, 0 to 63.
-    pub dscp: Option<u8>,
-}
-
-impl UdpBind {
-    /// A socket bound to `local`.
-    pub fn on(local: SocketAddr) -> Self {
-        UdpBind {
-            local,
-            remote: None,
-            path: None,
-            dscp: None,
-        }
-    }
-
-    /// A socket connected to `remote` from wherever the system likes.
-    pub fn to(remote: SocketAddr) -> Self {
-        let any: IpAddr = match remote {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-        };
-        UdpBind {
-            local: SocketAddr::new(any, 0),
-            remote: Some(remote),
-            path: None,
-            dscp: None,
-        }
-    }
-}
-
 /// A connected TCP socket. The `try_` methods never block and never register a waker.
 pub trait TcpStream: Send + Sync {
     /// Reads into `out`; zero is the peer's end of stream.
@@ -254,53 +221,6 @@ pub trait TcpListener: Send + Sync {
 
     /// The address that it listens on, with the port that the system chose.
     fn local_address(&self) -> SocketAddr;
-}
-
-/// A UDP socket.
-pub trait UdpSocket: Send + Sync {
-    /// Sends one datagram; `remote` is `None` on a connected socket.
-    ///
-    /// # Errors
-    /// `WouldBlock`, `EMSGSIZE` for one that is too large, or a pending ICMP error.
-    fn try_send(&self, datagram: &[u8], remote: Option<SocketAddr>) -> io::Result<()>;
-
-    /// Sends several datagrams to the same peer with as few system calls as possible and says
-    /// how many were taken.
-    ///
-    /// # Errors
-    /// As [`UdpSocket::try_send`], for the first one.
-    fn try_send_batch(&self, datagrams: &[&[u8]], remote: Option<SocketAddr>) -> io::Result<usize>;
-
-    /// Receives one datagram. A datagram longer than `out` is an error, never cut.
-    ///
-    /// # Errors
-    /// `WouldBlock`, `InvalidData` for one that did not fit, or a pending ICMP error.
-    fn try_receive(&self, out: &mut [u8]) -> io::Result<ReceivedDatagram>;
-
-    /// Ready when `try_receive` may give something. Only the last waker is kept.
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
-
-    /// Ready when `try_send` may take something. Only the last waker is kept.
-    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
-
-    /// The largest payload in bytes that can be sent now; without fragmentation when asked.
-    fn payload_max(&self, remote: SocketAddr, may_fragment: bool) -> usize;
-
-    /// The local address.
-    fn local_address(&self) -> SocketAddr;
-}
-
-/// What is known of a datagram that was received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReceivedDatagram {
-    /// The length in bytes.
-    pub len: usize,
-    /// Who sent it.
-    pub remote: SocketAddr,
-    /// The address that it was sent to, when the system says.
-    pub local: Option<IpAddr>,
-    /// The two ECN bits, when the system says.
-    pub ecn: Option<u8>,
 }
 
 /// What the provided `try_read_buf` clears and reads at a time.

@@ -6,7 +6,9 @@
 )]
 
 use portway_transport::RealEnvironment;
-use portway_transport::environment::{Environment, ReceivedDatagram, UdpBind, UdpSocket};
+use portway_transport::environment::{
+    DatagramBatch, Environment, ReceivedDatagram, Transmit, UdpBind, UdpSocket,
+};
 use portway_transport::real::Config;
 use std::future::poll_fn;
 use std::io;
@@ -175,4 +177,169 @@ async fn without_fragmentation_the_paths_mtu_limits() {
     let connected = bind(UdpBind::to(remote));
     assert_eq!(connected.payload_max(remote, false), expected);
     assert_eq!(server.payload_max(remote, false), expected);
+}
+
+async fn receive_batch(socket: &dyn UdpSocket, batch: &mut DatagramBatch) -> io::Result<usize> {
+    loop {
+        match socket.try_receive_batch(batch) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll_fn(|context| socket.poll_readable(context)).await?;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Receives `count` datagrams, in batches.
+async fn receive_all(socket: &dyn UdpSocket, count: usize) -> Vec<(Vec<u8>, Option<u8>)> {
+    let mut batch = DatagramBatch::new(4);
+    let mut all = Vec::new();
+    while all.len() < count {
+        receive_batch(socket, &mut batch).await.unwrap();
+        for message in batch.messages() {
+            all.extend(message.datagrams().map(|it| (it.to_vec(), message.ecn)));
+        }
+    }
+    all
+}
+
+async fn transmit(socket: &dyn UdpSocket, transmit: &Transmit<'_>) -> io::Result<()> {
+    loop {
+        match socket.try_transmit(transmit) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll_fn(|context| socket.poll_writable(context)).await?;
+            }
+            result => return result,
+        }
+    }
+}
+
+#[tokio::test]
+async fn segments_arrive_as_datagrams_of_their_own_with_their_ecn_bits() {
+    for address in [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ] {
+        let server = bind(UdpBind::on(SocketAddr::new(address, 0)).for_packets());
+        let remote = server.local_address();
+        let connected = bind(UdpBind::to(remote).for_packets());
+        let unconnected = bind(UdpBind::on(SocketAddr::new(address, 0)).for_packets());
+        for client in [connected, unconnected] {
+            assert!(!client.may_fragment());
+            assert!(client.gso_segments_max() >= 20);
+            let contents: Vec<u8> = (0..20).flat_map(|number| [number; 1200]).collect();
+            let contents = &contents[..contents.len() - 700];
+            let segments = Transmit {
+                ecn: Some(0b10),
+                segment_size: Some(1200),
+                ..Transmit::to(remote, contents)
+            };
+            transmit(&*client, &segments).await.unwrap();
+            let all = receive_all(&*server, 20).await;
+            let expected: Vec<_> = contents
+                .chunks(1200)
+                .map(|it| (it.to_vec(), Some(2)))
+                .collect();
+            assert_eq!(all, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wildcard_socket_answers_from_the_address_that_was_addressed() {
+    // All of 127/8 is this host, so the routing's own choice would be 127.0.0.1.
+    let other = Ipv4Addr::new(127, 0, 0, 77);
+    for server in [
+        on(Ipv4Addr::UNSPECIFIED),
+        bind(UdpBind::on((Ipv4Addr::UNSPECIFIED, 0).into()).for_packets()),
+    ] {
+        let to = SocketAddr::from((other, server.local_address().port()));
+        let client = bind(UdpBind::to(to));
+        send(&*client, b"question", None).await;
+        let mut batch = DatagramBatch::new(1);
+        assert_eq!(receive_batch(&*server, &mut batch).await.unwrap(), 1);
+        let question = batch.messages().next().unwrap();
+        assert_eq!(question.local, Some(other.into()));
+        let answer = Transmit {
+            source: question.local,
+            ecn: Some(1),
+            ..Transmit::to(question.remote, b"answer")
+        };
+        transmit(&*server, &answer).await.unwrap();
+        // A connected socket takes datagrams of its peer's address alone.
+        let mut out = [0; 10];
+        let answer = receive(&*client, &mut out).await.unwrap();
+        assert_eq!((&out[..answer.len], answer.ecn), (&b"answer"[..], Some(1)));
+    }
+}
+
+#[tokio::test]
+async fn a_code_point_stays_when_ecn_bits_are_sent() {
+    for address in [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ] {
+        let receiver = std::net::UdpSocket::bind((address, 0)).unwrap();
+        let receiver_ref = socket2::SockRef::from(&receiver);
+        match address {
+            IpAddr::V4(_) => receiver_ref.set_recv_tos_v4(true).unwrap(),
+            IpAddr::V6(_) => receiver_ref.set_recv_tclass_v6(true).unwrap(),
+        }
+        let remote = receiver.local_addr().unwrap();
+        let mut request = UdpBind::on(SocketAddr::new(address, 0)).for_packets();
+        request.dscp = Some(46);
+        let sender = bind(request);
+        for (ecn, field) in [(Some(0b01), 0b1011_1001), (None, 0b1011_1000)] {
+            let marked = Transmit {
+                ecn,
+                ..Transmit::to(remote, b"x")
+            };
+            transmit(&*sender, &marked).await.unwrap();
+            let mut payload = [std::mem::MaybeUninit::uninit(); 4];
+            let mut slices = [socket2::MaybeUninitSlice::new(&mut payload)];
+            let mut control = [std::mem::MaybeUninit::zeroed(); 64];
+            let mut message = socket2::MsgHdrMut::new()
+                .with_buffers(&mut slices)
+                .with_control(&mut control);
+            receiver_ref.recvmsg(&mut message, 0).unwrap();
+            assert!(message.control_len() > 16);
+            // SAFETY: the array was zeroed, and the system writes initialised bytes only.
+            let seen = unsafe { control[16].assume_init() };
+            assert_eq!(seen, field, "{address}, {ecn:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn packets_are_not_fragmented() {
+    let server = bind(UdpBind::on((Ipv4Addr::LOCALHOST, 0).into()).for_packets());
+    let client = bind(UdpBind::to(server.local_address()).for_packets());
+    let max = client.payload_max(server.local_address(), false);
+    let too_long = vec![0; max + 1];
+    let too_long = Transmit::to(server.local_address(), &too_long);
+    let error = transmit(&*client, &too_long).await.unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+    let error = client.try_receive(&mut [0; 10]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn a_batch_takes_datagrams_of_any_length_and_tells_a_refusal() {
+    let server = on(Ipv4Addr::LOCALHOST);
+    let client = bind(UdpBind::to(server.local_address()));
+    for len in [0, 65_507, 3] {
+        send(&*client, &vec![7; len], None).await;
+    }
+    let all = receive_all(&*server, 3).await;
+    let lens: Vec<_> = all.iter().map(|(data, _)| data.len()).collect();
+    assert_eq!(lens, [0, 65_507, 3]);
+    let refused = bind(UdpBind::to(server.local_address()).for_packets());
+    drop(server);
+    for client in [client, refused] {
+        send(&*client, b"x", None).await;
+        let mut batch = DatagramBatch::new(2);
+        let error = receive_batch(&*client, &mut batch).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(batch.is_empty());
+    }
 }

@@ -11,7 +11,7 @@ use crate::route::Origin;
 use crate::state::{Shared, State};
 use bytes::Bytes;
 use portway_core::{Time, WireProtocol};
-use portway_transport::environment::{UdpBind, UdpSocket};
+use portway_transport::environment::{Transmit, UdpBind, UdpProfile, UdpSocket};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +49,34 @@ struct Received {
     remote: SocketAddr,
     local: SocketAddr,
     ecn: u8,
+}
+
+impl Received {
+    /// How many datagrams at the head of `queue`, of which this is the first, are one message as
+    /// a system's receive offload makes it.
+    fn joined(&self, queue: &VecDeque<Received>, segments_max: usize) -> usize {
+        let stride = self.data.len();
+        let (mut count, mut bytes) = (0, 0);
+        for next in queue.iter().take(segments_max) {
+            let is_alike = next.remote == self.remote
+                && next.local == self.local
+                && next.ecn == self.ecn
+                && next.data.len() <= stride;
+            if !is_alike || (count > 0 && next.data.is_empty()) {
+                break;
+            }
+            bytes += next.data.len();
+            if count > 0 && bytes > SEND_BYTES_MAX {
+                break;
+            }
+            count += 1;
+            // A shorter one is the last of its message.
+            if next.data.len() < stride || stride == 0 {
+                break;
+            }
+        }
+        count
+    }
 }
 
 impl UdpTable {
@@ -91,6 +119,7 @@ pub(crate) fn bind(
         shared.clone(),
         id,
         local,
+        request.clone(),
     )))
 }
 
@@ -152,50 +181,73 @@ impl State {
     }
 
     fn udp_send(&mut self, id: UdpId, data: &[u8], to: Option<SocketAddr>) -> io::Result<()> {
+        let connected = self.udp.sockets.get(&id).and_then(|socket| socket.remote);
+        let remote = to.or(connected).ok_or_else(|| errno(libc::EDESTADDRREQ))?;
+        self.udp_transmit(id, &Transmit::to(remote, data))
+    }
+
+    fn udp_transmit(&mut self, id: UdpId, transmit: &Transmit<'_>) -> io::Result<()> {
         let Some(socket) = self.udp.sockets.get_mut(&id) else {
             return Err(errno(libc::EBADF));
         };
         if let Some(code) = socket.error.take() {
             return Err(errno(code));
         }
-        let remote = match to.or(socket.remote) {
-            Some(remote) => remote,
-            None => return Err(errno(libc::EDESTADDRREQ)),
-        };
+        transmit.check(gso_segments_max(&socket.request))?;
+        let remote = transmit.remote;
         if remote.is_ipv4() != socket.local.is_ipv4() {
             return Err(errno(libc::EAFNOSUPPORT));
         }
         if socket.blocked.is_some() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if data.len() > payload_limit(remote) {
+        let longest = transmit.segments().map(<[u8]>::len).max().unwrap_or(0);
+        if longest > payload_limit(remote) || transmit.contents.len() > SEND_BYTES_MAX {
             return Err(errno(libc::EMSGSIZE));
         }
-        let (host, local, path) = (socket.host, socket.local, socket.request.path);
-        let dscp = socket.request.dscp.unwrap_or(0);
-        let source = self
-            .host(host)
-            .source_for(remote.ip(), Some(local.ip()), path)?;
-        let source = SocketAddr::new(source, local.port());
-        let fragment_max = self.udp_payload(host, source, remote);
-        let packet = Packet {
-            source,
-            destination: remote,
-            dscp,
-            body: Body::Udp {
-                data: Bytes::copy_from_slice(data),
-                ecn: 0,
-                fragments: data.len().div_ceil(fragment_max.max(1)).max(1),
-            },
+        let (host, local) = (socket.host, socket.local);
+        let request = socket.request.clone();
+        let here = self.host(host);
+        let source = match transmit.source {
+            Some(source) if !here.has_address(source) => return Err(errno(libc::EINVAL)),
+            Some(source) => source,
+            None => here.source_for(remote.ip(), Some(local.ip()), request.path)?,
         };
-        if let Some(at) = self.link_pushes_back_until(host, &packet) {
+        let source = SocketAddr::new(source, local.port());
+        let fragment_max = match request.profile {
+            UdpProfile::Datagrams => self.udp_payload(host, source, remote),
+            // Whoever probes the path does not heed what the host has learnt of it.
+            _ => {
+                let headers = ip_header_len(remote) + UDP_HEADER_LEN;
+                (self.host(host).mtu_from(source.ip()) as usize).saturating_sub(headers)
+            }
+        };
+        if longest > fragment_max && request.profile != UdpProfile::Datagrams {
+            return Err(errno(libc::EMSGSIZE));
+        }
+        let packets: Vec<Packet> = transmit
+            .segments()
+            .map(|data| Packet {
+                source,
+                destination: remote,
+                dscp: request.dscp.unwrap_or(0),
+                body: Body::Udp {
+                    data: Bytes::copy_from_slice(data),
+                    ecn: transmit.ecn.unwrap_or(0) & 3,
+                    fragments: data.len().div_ceil(fragment_max.max(1)).max(1),
+                },
+            })
+            .collect();
+        if let Some(at) = self.link_pushes_back_until(host, &packets) {
             let key = self.schedule(at, move |state| state.udp_unblock(id));
             if let Some(socket) = self.udp.sockets.get_mut(&id) {
                 socket.blocked = Some(key);
             }
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.transmit(host, packet);
+        for packet in packets {
+            self.transmit(host, packet);
+        }
         Ok(())
     }
 
@@ -275,14 +327,15 @@ impl State {
             .collect()
     }
 
-    /// When the link has room for a packet again, if it makes senders wait and has none.
-    fn link_pushes_back_until(&self, host: HostId, packet: &Packet) -> Option<Time> {
+    /// When the link has room for these packets again, if it makes senders wait and has none.
+    fn link_pushes_back_until(&self, host: HostId, packets: &[Packet]) -> Option<Time> {
+        let packet = packets.first()?;
         let way = self.way_from(host, packet.protocol(), packet.source, packet.destination);
         let way = self.links.way(way);
         if !way.options.holds_senders {
             return None;
         }
-        way.room_at(self.now, packet.size())
+        way.room_at(self.now, packets.iter().map(Packet::size).sum())
     }
 }
 
@@ -294,5 +347,16 @@ fn payload_limit(remote: SocketAddr) -> usize {
     }
 }
 
+fn gso_segments_max(request: &UdpBind) -> usize {
+    match request.profile {
+        UdpProfile::Packets => SEGMENTS_MAX,
+        _ => 1,
+    }
+}
+
+/// As Linux has it, both ways.
+const SEGMENTS_MAX: usize = 64;
+/// What one call takes, however many segments it has.
+const SEND_BYTES_MAX: usize = 65_535;
 /// As Linux' default.
 const RECEIVE_BUFFER: usize = 212_992;

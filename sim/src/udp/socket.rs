@@ -2,10 +2,12 @@
 //!
 //! Invariant: a datagram longer than the caller's buffer is consumed and reported, never cut.
 
-use super::{Udp, UdpId, payload_limit};
+use super::{SEGMENTS_MAX, Udp, UdpId, gso_segments_max, payload_limit};
 use crate::host::errno;
 use crate::state::{Shared, keep_waker};
-use portway_transport::environment::{ReceivedDatagram, UdpSocket};
+use portway_transport::environment::{
+    DatagramBatch, ReceivedDatagram, ReceivedMessage, Transmit, UdpBind, UdpProfile, UdpSocket,
+};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,11 +18,21 @@ pub(super) struct SimUdpSocket {
     shared: Arc<Shared>,
     id: UdpId,
     local: SocketAddr,
+    request: UdpBind,
 }
 
 impl SimUdpSocket {
-    pub(super) fn new(shared: Arc<Shared>, id: UdpId, local: SocketAddr) -> Self {
-        SimUdpSocket { shared, id, local }
+    pub(super) fn new(shared: Arc<Shared>, id: UdpId, local: SocketAddr, request: UdpBind) -> Self {
+        SimUdpSocket {
+            shared,
+            id,
+            local,
+            request,
+        }
+    }
+
+    fn is_for_packets(&self) -> bool {
+        self.request.profile == UdpProfile::Packets
     }
 
     fn on_socket<R>(&self, act: impl FnOnce(&mut Udp) -> R) -> R {
@@ -47,7 +59,15 @@ impl UdpSocket for SimUdpSocket {
         Ok(datagrams.len())
     }
 
+    fn try_transmit(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.shared
+            .with(|state| state.udp_transmit(self.id, transmit))
+    }
+
     fn try_receive(&self, out: &mut [u8]) -> io::Result<ReceivedDatagram> {
+        if self.is_for_packets() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let received = self.on_socket(|socket| {
             if let Some(code) = socket.error.take() {
                 return Err(errno(code));
@@ -71,6 +91,44 @@ impl UdpSocket for SimUdpSocket {
         })
     }
 
+    fn try_receive_batch(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
+        batch.clear();
+        self.on_socket(|socket| {
+            if let Some(code) = socket.error.take() {
+                return Err(errno(code));
+            }
+            let segments_max = if self.is_for_packets() {
+                SEGMENTS_MAX
+            } else {
+                1
+            };
+            while !batch.is_full()
+                && let Some(first) = socket.queue.front()
+            {
+                let count = first.joined(&socket.queue, segments_max);
+                let stride = first.data.len();
+                let (remote, local, ecn) = (first.remote, first.local.ip(), first.ecn);
+                let contents: Vec<u8> = socket
+                    .queue
+                    .drain(..count)
+                    .flat_map(|received| received.data)
+                    .collect();
+                socket.queued_bytes -= contents.len();
+                batch.push(ReceivedMessage {
+                    contents: &contents,
+                    stride,
+                    remote,
+                    local: Some(local),
+                    ecn: Some(ecn),
+                });
+            }
+            match batch.len() {
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                count => Ok(count),
+            }
+        })
+    }
+
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.on_socket(|socket| {
             if socket.error.is_some() || !socket.queue.is_empty() {
@@ -91,6 +149,18 @@ impl UdpSocket for SimUdpSocket {
         })
     }
 
+    fn gso_segments_max(&self) -> usize {
+        gso_segments_max(&self.request)
+    }
+
+    fn gro_segments_max(&self) -> usize {
+        gso_segments_max(&self.request)
+    }
+
+    fn may_fragment(&self) -> bool {
+        !self.is_for_packets()
+    }
+
     fn payload_max(&self, remote: SocketAddr, may_fragment: bool) -> usize {
         if may_fragment {
             return payload_limit(remote);
@@ -99,7 +169,7 @@ impl UdpSocket for SimUdpSocket {
             let Some(socket) = state.udp.sockets.get(&self.id) else {
                 return 0;
             };
-            let (host, path) = (socket.host, socket.request.path);
+            let (host, path) = (socket.host, self.request.path);
             let source = state
                 .host(host)
                 .source_for(remote.ip(), Some(self.local.ip()), path)

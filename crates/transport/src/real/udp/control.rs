@@ -1,6 +1,7 @@
-//! Control messages of received datagrams: the local address and the ECN bits.
+//! Control messages: the local address and the ECN bits of received datagrams, and what the system
+//! shall do with those that are sent.
 //!
-//! Invariant: what cannot be understood is left out; nothing here fails a datagram.
+//! Invariant: what cannot be understood is left out; nothing here fails a received datagram.
 
 use socket2::Socket;
 use std::mem::MaybeUninit;
@@ -81,11 +82,72 @@ fn parse(_bytes: &[u8]) -> (Option<IpAddr>, Option<u8>) {
     (None, None)
 }
 
+/// Control messages to go with what is sent.
+#[cfg(target_os = "linux")]
+#[repr(align(8))]
+pub(super) struct Outgoing {
+    bytes: [u8; BUFFER_BYTES],
+    len: usize,
+}
+
+#[cfg(target_os = "linux")]
+impl Outgoing {
+    pub(super) fn new() -> Self {
+        Outgoing {
+            bytes: [0; BUFFER_BYTES],
+            len: 0,
+        }
+    }
+
+    /// Sends from this address, whatever the routing would choose.
+    pub(super) fn push_source(&mut self, source: IpAddr) {
+        match source {
+            IpAddr::V4(address) => {
+                // in_pktinfo, see `parse`: here the address of the route is the source.
+                let mut info = [0; 12];
+                info[4..8].copy_from_slice(&address.octets());
+                self.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+            }
+            IpAddr::V6(address) => {
+                let mut info = [0; 20];
+                info[..16].copy_from_slice(&address.octets());
+                self.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+            }
+        }
+    }
+
+    /// Sets the whole field of which two bits are ECN's.
+    pub(super) fn push_traffic_class(&mut self, field: u8, is_ipv4: bool) {
+        let field = i32::from(field).to_ne_bytes();
+        match is_ipv4 {
+            true => self.push(libc::IPPROTO_IP, libc::IP_TOS, &field),
+            false => self.push(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &field),
+        }
+    }
+
+    /// Has the system cut what is sent into datagrams of this length.
+    pub(super) fn push_segment_size(&mut self, size: u16) {
+        self.push(libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes());
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn push(&mut self, level: i32, kind: i32, data: &[u8]) {
+        let len = HEADER + data.len();
+        let message = &mut self.bytes[self.len..self.len + len];
+        message[..WORD].copy_from_slice(&len.to_ne_bytes());
+        message[WORD..WORD + 4].copy_from_slice(&level.to_ne_bytes());
+        message[WORD + 4..HEADER].copy_from_slice(&kind.to_ne_bytes());
+        message[HEADER..].copy_from_slice(data);
+        self.len += len.next_multiple_of(WORD);
+    }
+}
+
 /// Level, type and data of the first message, and what follows it.
 #[cfg(target_os = "linux")]
 fn split_first(bytes: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {
-    const WORD: usize = size_of::<usize>();
-    const HEADER: usize = WORD + 8;
     let len = usize::from_ne_bytes(array(bytes, 0)?);
     let level = i32::from_ne_bytes(array(bytes, WORD)?);
     let kind = i32::from_ne_bytes(array(bytes, WORD + 4)?);
@@ -99,7 +161,11 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
-/// Enough for a packet information of IPv6 and a traffic class, with their headers.
+#[cfg(target_os = "linux")]
+const WORD: usize = size_of::<usize>();
+#[cfg(target_os = "linux")]
+const HEADER: usize = WORD + 8;
+/// Enough for a packet information of IPv6, a traffic class and a segment size, with their headers.
 const BUFFER_BYTES: usize = 96;
 
 #[cfg(all(test, target_os = "linux"))]
@@ -129,6 +195,21 @@ mod tests {
             parse(&bytes),
             (Some(IpAddr::from([192, 0, 2, 1])), Some(0b01))
         );
+    }
+
+    #[test]
+    fn what_is_encoded_is_parsed_again_and_everything_fits() {
+        for source in [IpAddr::from([192, 0, 2, 1]), IpAddr::from([7; 16])] {
+            let mut outgoing = Outgoing::new();
+            outgoing.push_segment_size(1200);
+            outgoing.push_traffic_class(0b1011_1010, source.is_ipv4());
+            outgoing.push_source(source);
+            let (address, ecn) = parse(outgoing.bytes());
+            assert_eq!(ecn, Some(0b10));
+            // A received packet information of IPv4 has the address in another of its fields.
+            let is_source = address == Some(source);
+            assert_eq!(is_source, source.is_ipv6());
+        }
     }
 
     #[test]

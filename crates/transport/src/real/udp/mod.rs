@@ -3,12 +3,16 @@
 //! Invariant: a datagram leaves whole or not at all and arrives whole or as an error.
 
 mod control;
+mod packets;
 mod receive;
 #[cfg(target_os = "linux")]
 mod send_linux;
 
-use crate::environment::{BoxFuture, ReceivedDatagram, UdpBind, UdpSocket};
+use crate::environment::{
+    BoxFuture, DatagramBatch, ReceivedDatagram, Transmit, UdpBind, UdpProfile, UdpSocket,
+};
 use crate::real::{system, tcp};
+use packets::Packets;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -33,6 +37,10 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
     control::request_all(&socket, request.local.ip());
     tcp::bind_to_path(&socket, request.path)?;
     socket.bind(&request.local.into())?;
+    let packets = match request.profile {
+        UdpProfile::Packets => Some(Packets::new(&socket)?),
+        UdpProfile::Datagrams => None,
+    };
     if let Some(remote) = request.remote {
         socket.connect(&remote.into())?;
     }
@@ -43,6 +51,8 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
         socket,
         local,
         peer: request.remote,
+        dscp: request.dscp.unwrap_or(0),
+        packets,
     }))
 }
 
@@ -50,6 +60,9 @@ struct RealUdpSocket {
     socket: Arc<tokio::net::UdpSocket>,
     local: SocketAddr,
     peer: Option<SocketAddr>,
+    dscp: u8,
+    /// On a socket for packets.
+    packets: Option<Packets>,
     /// Waits for an ICMP error, which only a connected socket is told of. Such an error makes a
     /// socket neither readable nor writable, and tokio has no `poll` function for it.
     errors: Option<Mutex<Option<BoxFuture<io::Result<()>>>>>,
@@ -89,15 +102,27 @@ impl UdpSocket for RealUdpSocket {
         Ok(datagrams.len())
     }
 
+    fn try_transmit(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        transmit.check(self.gso_segments_max())?;
+        self.socket
+            .try_io(Interest::WRITABLE, || match &self.packets {
+                Some(packets) => packets.send(transmit, |transmit| self.send_one(transmit)),
+                None => self.send_one(transmit),
+            })
+    }
+
     fn try_receive(&self, out: &mut [u8]) -> io::Result<ReceivedDatagram> {
-        let mut receive = || receive::receive(&SockRef::from(&*self.socket), out);
-        match self.socket.try_io(Interest::READABLE, &mut receive) {
-            // tokio takes one interest at a time, and an error alone is not readable.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.errors.is_some() => {
-                self.socket.try_io(Interest::ERROR, receive)
-            }
-            result => result,
+        if self.packets.is_some() {
+            return Err(io::ErrorKind::Unsupported.into());
         }
+        self.when_readable(|| receive::receive(&SockRef::from(&*self.socket), out))
+    }
+
+    fn try_receive_batch(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
+        self.when_readable(|| match &self.packets {
+            Some(packets) => packets.receive(&self.socket, batch),
+            None => receive::receive_some(&SockRef::from(&*self.socket), batch),
+        })
     }
 
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -109,6 +134,18 @@ impl UdpSocket for RealUdpSocket {
 
     fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_send_ready(context)
+    }
+
+    fn gso_segments_max(&self) -> usize {
+        self.packets.as_ref().map_or(1, Packets::gso_segments_max)
+    }
+
+    fn gro_segments_max(&self) -> usize {
+        self.packets.as_ref().map_or(1, Packets::gro_segments_max)
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.packets.as_ref().is_none_or(Packets::may_fragment)
     }
 
     fn payload_max(&self, remote: SocketAddr, may_fragment: bool) -> usize {
@@ -133,6 +170,37 @@ impl UdpSocket for RealUdpSocket {
 }
 
 impl RealUdpSocket {
+    fn when_readable<T>(&self, mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        match self.socket.try_io(Interest::READABLE, &mut receive) {
+            // tokio takes one interest at a time, and an error alone is not readable.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.errors.is_some() => {
+                self.socket.try_io(Interest::ERROR, receive)
+            }
+            result => result,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn send_one(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        send_linux::transmit(&self.socket, transmit, self.peer, self.dscp)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn send_one(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        match &self.packets {
+            Some(packets) => packets.transmit(&self.socket, transmit),
+            // Without the system's help there is neither a choice of source nor one of ECN bits.
+            None if transmit.source.is_some() || transmit.ecn.is_some() => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            None => {
+                let socket = SockRef::from(&*self.socket);
+                let remote = transmit.remote.into();
+                socket.send_to(transmit.contents, &remote).map(drop)
+            }
+        }
+    }
+
     /// Ready when an error waits; the next receive returns it.
     fn poll_error(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(errors) = &self.errors else {

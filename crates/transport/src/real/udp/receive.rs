@@ -3,7 +3,7 @@
 //! Invariant: a datagram that does not fit is consumed and reported, never cut.
 
 use super::control;
-use crate::environment::ReceivedDatagram;
+use crate::environment::{DatagramBatch, ReceivedDatagram, Slot};
 use socket2::{MaybeUninitSlice, MsgHdrMut, SockAddr, SockRef};
 use std::io;
 use std::mem::MaybeUninit;
@@ -50,6 +50,27 @@ pub(super) fn receive(socket: &SockRef<'_>, out: &mut [u8]) -> io::Result<Receiv
         local,
         ecn,
     })
+}
+
+/// Receives until nothing waits or `batch` is full.
+pub(super) fn receive_some(socket: &SockRef<'_>, batch: &mut DatagramBatch) -> io::Result<usize> {
+    batch.clear();
+    let (slots, received) = batch.parts();
+    for slot in slots {
+        match receive(socket, slot) {
+            Ok(datagram) => received.push(Slot {
+                len: datagram.len,
+                stride: datagram.len,
+                remote: datagram.remote,
+                local: datagram.local,
+                ecn: datagram.ecn,
+            }),
+            Err(error) if received.is_empty() => return Err(error),
+            // An error that the socket keeps comes again; one that it does not was of a datagram.
+            Err(_) => break,
+        }
+    }
+    Ok(received.len())
 }
 
 #[cfg(target_os = "linux")]

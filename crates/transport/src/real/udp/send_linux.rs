@@ -1,10 +1,13 @@
-//! Several datagrams in one system call (sendmmsg).
+//! Several datagrams in one system call, or one with control messages.
 //!
 //! Invariant: the arrays that the system reads live on this stack frame through the call.
 
-use socket2::SockAddr;
+use super::control;
+use crate::environment::Transmit;
+use socket2::{MsgHdr, SockAddr, SockRef};
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
@@ -39,6 +42,38 @@ pub(super) fn send_many(
         )
     };
     usize::try_from(taken).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends `transmit` by one call. `peer` is whom the socket is connected to; `dscp` is the code
+/// point that the socket was given.
+pub(super) fn transmit(
+    socket: &tokio::net::UdpSocket,
+    transmit: &Transmit<'_>,
+    peer: Option<SocketAddr>,
+    dscp: u8,
+) -> io::Result<()> {
+    let mut control = control::Outgoing::new();
+    if let Some(size) = transmit.effective_segment_size() {
+        let size = u16::try_from(size).map_err(|_| io::Error::from_raw_os_error(libc::EMSGSIZE))?;
+        control.push_segment_size(size);
+    }
+    if let Some(ecn) = transmit.ecn {
+        control.push_traffic_class(dscp << 2 | ecn & 3, transmit.remote.is_ipv4());
+    }
+    if let Some(source) = transmit.source {
+        control.push_source(source);
+    }
+    // A connected socket knows the route to its peer.
+    let remote = (peer != Some(transmit.remote)).then(|| SockAddr::from(transmit.remote));
+    let contents = [io::IoSlice::new(transmit.contents)];
+    let mut message = MsgHdr::new().with_buffers(&contents);
+    if !control.bytes().is_empty() {
+        message = message.with_control(control.bytes());
+    }
+    if let Some(remote) = &remote {
+        message = message.with_addr(remote);
+    }
+    SockRef::from(socket).sendmsg(&message, 0).map(drop)
 }
 
 /// The most datagrams of one call; with 64 the arrays take 5 KiB of stack.

@@ -1,0 +1,381 @@
+//! UDP sockets as the environment gives them.
+//!
+//! Invariant: a datagram leaves whole or not at all, and arrives whole or as an error.
+
+use portway_core::path::PathId;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll};
+
+/// A request for a UDP socket.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UdpBind {
+    /// The local address; port zero lets the system choose.
+    pub local: SocketAddr,
+    /// The peer, when the socket shall be connected.
+    pub remote: Option<SocketAddr>,
+    /// The path to be bound to.
+    pub path: Option<PathId>,
+    /// The differentiated services code point, 0 to 63.
+    pub dscp: Option<u8>,
+    /// What the socket is for.
+    pub profile: UdpProfile,
+}
+
+impl UdpBind {
+    /// A socket bound to `local`.
+    pub fn on(local: SocketAddr) -> Self {
+        UdpBind {
+            local,
+            remote: None,
+            path: None,
+            dscp: None,
+            profile: UdpProfile::Datagrams,
+        }
+    }
+
+    /// A socket connected to `remote` from wherever the system likes.
+    pub fn to(remote: SocketAddr) -> Self {
+        let any: IpAddr = match remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        UdpBind {
+            remote: Some(remote),
+            ..UdpBind::on(SocketAddr::new(any, 0))
+        }
+    }
+
+    /// The same socket, for the packets of a protocol such as QUIC.
+    #[must_use]
+    pub fn for_packets(mut self) -> Self {
+        self.profile = UdpProfile::Packets;
+        self
+    }
+}
+
+/// What a UDP socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UdpProfile {
+    /// Datagrams one by one. IP fragments those that are too long for the path.
+    Datagrams,
+    /// The packets of a protocol that finds the path's MTU itself: none is fragmented, and many
+    /// are sent and received at a time. Only [`UdpSocket::try_receive_batch`] receives.
+    Packets,
+}
+
+/// A UDP socket. The `try_` methods never block and never register a waker.
+pub trait UdpSocket: Send + Sync {
+    /// Sends one datagram; `remote` is `None` on a connected socket.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `EMSGSIZE` for one that is too large, or a pending ICMP error.
+    fn try_send(&self, datagram: &[u8], remote: Option<SocketAddr>) -> io::Result<()>;
+
+    /// Sends several datagrams to the same peer with as few system calls as possible and says
+    /// how many were taken.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::try_send`], for the first one.
+    fn try_send_batch(&self, datagrams: &[&[u8]], remote: Option<SocketAddr>) -> io::Result<usize>;
+
+    /// Sends one datagram, or several of one length in one call, from a chosen address.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::try_send`]; `InvalidInput` for more segments than
+    /// [`UdpSocket::gso_segments_max`] or a source of another family than the remote's. When
+    /// several segments were given, an error says that none was sent; success may, like the
+    /// network, have lost some.
+    fn try_transmit(&self, transmit: &Transmit<'_>) -> io::Result<()>;
+
+    /// Receives one datagram. A datagram longer than `out` is an error, never cut.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `InvalidData` for one that did not fit, a pending ICMP error, or
+    /// `Unsupported` on a socket for packets.
+    fn try_receive(&self, out: &mut [u8]) -> io::Result<ReceivedDatagram>;
+
+    /// Replaces what is in `batch` by what waits to be received, as much as finds room, and says
+    /// how many messages that are.
+    ///
+    /// # Errors
+    /// `WouldBlock` or a pending ICMP error; then `batch` is empty.
+    fn try_receive_batch(&self, batch: &mut DatagramBatch) -> io::Result<usize>;
+
+    /// Ready when `try_receive` may give something. Only the last waker is kept.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ready when `try_send` may take something. Only the last waker is kept.
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// How many segments one [`UdpSocket::try_transmit`] may have. It becomes one for good when
+    /// the system turns out not to segment.
+    fn gso_segments_max(&self) -> usize {
+        1
+    }
+
+    /// How many datagrams one received message may hold.
+    fn gro_segments_max(&self) -> usize {
+        1
+    }
+
+    /// Whether IP may fragment what is sent, so that the path's MTU cannot be probed.
+    fn may_fragment(&self) -> bool {
+        true
+    }
+
+    /// The largest payload in bytes that can be sent now; without fragmentation when asked.
+    fn payload_max(&self, remote: SocketAddr, may_fragment: bool) -> usize;
+
+    /// The local address.
+    fn local_address(&self) -> SocketAddr;
+}
+
+/// What [`UdpSocket::try_transmit`] sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Transmit<'a> {
+    /// Where to.
+    pub remote: SocketAddr,
+    /// The local address to send from, where a socket has several; `None` leaves the choice to
+    /// the system's routing.
+    pub source: Option<IpAddr>,
+    /// The two ECN bits.
+    pub ecn: Option<u8>,
+    /// The payload of one datagram, or of several one after the other.
+    pub contents: &'a [u8],
+    /// The length of each datagram when there are several; the last one may be shorter.
+    pub segment_size: Option<usize>,
+}
+
+impl<'a> Transmit<'a> {
+    /// One datagram to `remote`.
+    pub fn to(remote: SocketAddr, contents: &'a [u8]) -> Self {
+        Transmit {
+            remote,
+            source: None,
+            ecn: None,
+            contents,
+            segment_size: None,
+        }
+    }
+
+    /// The datagrams, at least one.
+    pub fn segments(&self) -> impl Iterator<Item = &'a [u8]> {
+        datagrams(self.contents, self.segment_size)
+    }
+
+    /// The segment size, when there is more than one segment.
+    pub fn effective_segment_size(&self) -> Option<usize> {
+        self.segment_size
+            .filter(|size| *size < self.contents.len() && *size > 0)
+    }
+
+    /// Refuses what no socket with so many segments could send.
+    ///
+    /// # Errors
+    /// See [`UdpSocket::try_transmit`].
+    pub fn check(&self, gso_segments_max: usize) -> io::Result<()> {
+        let invalid = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        if let Some(source) = self.source
+            && source.is_ipv4() != self.remote.is_ipv4()
+        {
+            return invalid("the source address is of another family than the remote one");
+        }
+        if self.segment_size == Some(0) {
+            return invalid("segments have no length");
+        }
+        if let Some(size) = self.effective_segment_size()
+            && self.contents.len().div_ceil(size) > gso_segments_max
+        {
+            return invalid("more segments than the socket sends at a time");
+        }
+        Ok(())
+    }
+}
+
+/// What is known of a datagram that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedDatagram {
+    /// The length in bytes.
+    pub len: usize,
+    /// Who sent it.
+    pub remote: SocketAddr,
+    /// The address that it was sent to, when the system says.
+    pub local: Option<IpAddr>,
+    /// The two ECN bits, when the system says.
+    pub ecn: Option<u8>,
+}
+
+/// Several received datagrams of one sender, with one length and one set of ECN bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedMessage<'a> {
+    /// The payloads, one after the other.
+    pub contents: &'a [u8],
+    /// The length of each; the last one may be shorter.
+    pub stride: usize,
+    /// Who sent them.
+    pub remote: SocketAddr,
+    /// The address that they were sent to, when the system says.
+    pub local: Option<IpAddr>,
+    /// The two ECN bits, when the system says.
+    pub ecn: Option<u8>,
+}
+
+impl<'a> ReceivedMessage<'a> {
+    /// The payloads one by one, at least one.
+    pub fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> {
+        datagrams(self.contents, Some(self.stride))
+    }
+}
+
+fn datagrams(contents: &[u8], size: Option<usize>) -> impl Iterator<Item = &[u8]> {
+    let size = size.unwrap_or(contents.len()).max(1);
+    let empty = contents.is_empty().then_some(contents);
+    empty.into_iter().chain(contents.chunks(size))
+}
+
+/// Room for several received messages, each as long as UDP lets one be. Memory that no message
+/// needed so far is not used.
+#[derive(Debug)]
+pub struct DatagramBatch {
+    slots: Vec<u8>,
+    received: Vec<Slot>,
+    messages_max: usize,
+}
+
+/// What is known of the message in the slot of the same index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) len: usize,
+    pub(crate) stride: usize,
+    pub(crate) remote: SocketAddr,
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) ecn: Option<u8>,
+}
+
+impl DatagramBatch {
+    /// Room for so many messages, at least one.
+    pub fn new(messages_max: usize) -> Self {
+        let messages_max = messages_max.max(1);
+        DatagramBatch {
+            // Zeroed memory comes from the system untouched, so what is not used costs nothing.
+            slots: vec![0; messages_max * MESSAGE_BYTES_MAX],
+            received: Vec::with_capacity(messages_max),
+            messages_max,
+        }
+    }
+
+    /// How many messages it holds.
+    pub fn len(&self) -> usize {
+        self.received.len()
+    }
+
+    /// Whether it holds no message.
+    pub fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+
+    /// Whether there is no room for another message.
+    pub fn is_full(&self) -> bool {
+        self.received.len() == self.messages_max
+    }
+
+    /// The messages in the order of their arrival.
+    pub fn messages(&self) -> impl Iterator<Item = ReceivedMessage<'_>> {
+        let slots = self.slots.chunks(MESSAGE_BYTES_MAX);
+        slots
+            .zip(&self.received)
+            .map(|(contents, slot)| ReceivedMessage {
+                contents: &contents[..slot.len],
+                stride: slot.stride,
+                remote: slot.remote,
+                local: slot.local,
+                ecn: slot.ecn,
+            })
+    }
+
+    /// Forgets the messages and keeps the memory.
+    pub fn clear(&mut self) {
+        self.received.clear();
+    }
+
+    /// Adds a message, for environments; false when there is no room.
+    pub fn push(&mut self, message: ReceivedMessage<'_>) -> bool {
+        let index = self.received.len();
+        if self.is_full() || message.contents.len() > MESSAGE_BYTES_MAX {
+            return false;
+        }
+        let start = index * MESSAGE_BYTES_MAX;
+        self.slots[start..start + message.contents.len()].copy_from_slice(message.contents);
+        self.received.push(Slot {
+            len: message.contents.len(),
+            stride: message.stride,
+            remote: message.remote,
+            local: message.local,
+            ecn: message.ecn,
+        });
+        true
+    }
+
+    /// The memory of each message, and what is known of those that are there.
+    pub(crate) fn parts(&mut self) -> (impl Iterator<Item = &mut [u8]>, &mut Vec<Slot>) {
+        (self.slots.chunks_mut(MESSAGE_BYTES_MAX), &mut self.received)
+    }
+}
+
+/// The most that a system gives at a time: UDP's length field has sixteen bits.
+const MESSAGE_BYTES_MAX: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(contents: &[u8], stride: usize) -> ReceivedMessage<'_> {
+        ReceivedMessage {
+            contents,
+            stride,
+            remote: SocketAddr::from(([192, 0, 2, 1], 7)),
+            local: None,
+            ecn: Some(2),
+        }
+    }
+
+    #[test]
+    fn a_batch_gives_back_what_was_put_in_until_it_is_full() {
+        let mut batch = DatagramBatch::new(2);
+        assert!(batch.push(message(b"aabbc", 2)));
+        assert!(!batch.push(message(&[0; MESSAGE_BYTES_MAX + 1], 1)));
+        assert!(batch.push(message(b"", 0)));
+        assert!(batch.is_full());
+        assert!(!batch.push(message(b"x", 1)));
+        let all: Vec<Vec<&[u8]>> = batch
+            .messages()
+            .map(|message| message.datagrams().collect())
+            .collect();
+        let expected: [&[&[u8]]; 2] = [&[b"aa", b"bb", b"c"], &[b""]];
+        assert_eq!(all, expected);
+        batch.clear();
+        assert!(batch.is_empty());
+        assert!(batch.push(message(b"again", 5)));
+    }
+
+    #[test]
+    fn transmits_that_no_socket_sends_are_refused() {
+        let remote = SocketAddr::from(([192, 0, 2, 1], 7));
+        let mut transmit = Transmit::to(remote, b"aabbc");
+        transmit.segment_size = Some(2);
+        assert!(transmit.check(3).is_ok());
+        let kind = |transmit: &Transmit<'_>, max| transmit.check(max).map_err(|it| it.kind());
+        assert_eq!(kind(&transmit, 2), Err(io::ErrorKind::InvalidInput));
+        transmit.segment_size = Some(5);
+        assert_eq!(transmit.effective_segment_size(), None);
+        assert!(transmit.check(1).is_ok());
+        transmit.segment_size = Some(0);
+        assert_eq!(kind(&transmit, 9), Err(io::ErrorKind::InvalidInput));
+        transmit.segment_size = None;
+        transmit.source = Some(Ipv6Addr::LOCALHOST.into());
+        assert_eq!(kind(&transmit, 9), Err(io::ErrorKind::InvalidInput));
+    }
+}
