@@ -76,6 +76,8 @@ pub enum Origin {
     Dns,
     /// TLS; the code is an alert description.
     Tls,
+    /// QUIC; the code is the transport's or the application's error code.
+    Quic,
     /// The peer's application data, such as a frame that breaks its framer's rules.
     Framing,
     /// portway itself: a limit, a timeout, a rule, a request by the application.
@@ -88,6 +90,7 @@ impl fmt::Display for Origin {
             Origin::System => "system",
             Origin::Dns => "dns",
             Origin::Tls => "tls",
+            Origin::Quic => "quic",
             Origin::Framing => "framing",
             Origin::Local => "local",
         })

@@ -11,6 +11,7 @@ pub mod established;
 pub mod failure_map;
 pub mod layer;
 pub mod listen;
+pub mod quic;
 pub mod real;
 pub mod tls;
 

@@ -1,0 +1,16 @@
+//! A QUIC connection: its handles, its state and how both meet the driver.
+//!
+//! Invariant: everything the application does acts on the protocol's state at once; the driver
+//! only moves packets.
+
+mod connecting;
+mod handle;
+mod open;
+mod shared;
+mod state;
+mod window;
+
+pub use self::connecting::Connecting;
+pub use self::handle::{Connection, Statistics};
+pub(in crate::quic) use self::shared::{ConnectionRef, ConnectionShared};
+pub(in crate::quic) use self::state::{ConnectionState, Dirty, EarlyData, Phase};

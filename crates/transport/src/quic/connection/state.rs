@@ -1,0 +1,294 @@
+//! What a connection's lock protects: the protocol's state and who waits for it.
+//!
+//! Invariant: wakers leave here in a list and are woken after the lock is released. An entry of
+//! `senders` or `receivers` exists exactly as long as its handle.
+
+use super::window::Window;
+use crate::quic::options::{DefaultCodes, TransportOptions};
+use crate::quic::waiting::{End, OpenQueue, Receiver, Sender, StreamTable, WaitList};
+use crate::quic::{ConnectionError, StreamError, VarInt};
+use bytes::Bytes;
+use quinn_proto::{Connection, ConnectionHandle, Dir, Event, StreamEvent, StreamId};
+use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Instant;
+
+/// The state of one connection.
+pub(in crate::quic) struct ConnectionState {
+    pub(in crate::quic) proto: Connection,
+    pub(in crate::quic) handle: ConnectionHandle,
+    pub(in crate::quic) phase: Phase,
+    pub(in crate::quic) early: EarlyData,
+    /// Whether the driver is to look at this connection, and whether it knows.
+    pub(in crate::quic) dirty: Dirty,
+    pub(in crate::quic) streams: StreamWaiters,
+    /// Waits for the handshake's end or the connection's end.
+    pub(in crate::quic) lifecycle: WaitList,
+    pub(in crate::quic) datagrams: DatagramWaiters,
+    pub(in crate::quic) window: Window,
+    pub(in crate::quic) defaults: DefaultCodes,
+}
+
+/// Where a connection is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::quic) enum Phase {
+    Handshaking,
+    Established,
+    Closed(ConnectionError),
+}
+
+/// What became of early data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::quic) enum EarlyData {
+    /// Not used, or not decided yet.
+    Open,
+    Accepted,
+    Rejected,
+}
+
+/// Whether the driver is to look at a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::quic) enum Dirty {
+    Clean,
+    /// Something was done that the driver does not know of.
+    Touched,
+    /// The connection is on the driver's list.
+    Listed,
+}
+
+/// Who waits on streams; arrays are by [`Dir`].
+#[derive(Default)]
+pub(in crate::quic) struct StreamWaiters {
+    pub(in crate::quic) senders: StreamTable<Sender>,
+    pub(in crate::quic) receivers: StreamTable<Receiver>,
+    pub(in crate::quic) write_ends: StreamTable<End>,
+    pub(in crate::quic) read_ends: StreamTable<End>,
+    pub(in crate::quic) opening: [OpenQueue; 2],
+    pub(in crate::quic) accepting: [WaitList; 2],
+    /// Streams that the peer has opened with early data and that nobody has accepted yet.
+    pub(in crate::quic) early: [VecDeque<StreamId>; 2],
+    pub(in crate::quic) capacity: WaitList,
+}
+
+/// Who waits on datagrams.
+#[derive(Default)]
+pub(in crate::quic) struct DatagramWaiters {
+    pub(in crate::quic) receiving: WaitList,
+    pub(in crate::quic) sending: WaitList,
+}
+
+impl ConnectionState {
+    pub(in crate::quic) fn new(
+        proto: Connection,
+        handle: ConnectionHandle,
+        options: &TransportOptions,
+    ) -> Self {
+        ConnectionState {
+            proto,
+            handle,
+            phase: Phase::Handshaking,
+            early: EarlyData::Open,
+            dirty: Dirty::Clean,
+            streams: StreamWaiters::default(),
+            lifecycle: WaitList::default(),
+            datagrams: DatagramWaiters::default(),
+            window: Window::new(&options.streams),
+            defaults: options.defaults,
+        }
+    }
+
+    /// The error that ended the connection, if it has ended.
+    pub(in crate::quic) fn error(&self) -> Option<&ConnectionError> {
+        match &self.phase {
+            Phase::Closed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Notes that the driver has something to do, such as to send.
+    pub(in crate::quic) fn touch(&mut self) {
+        if self.dirty == Dirty::Clean {
+            self.dirty = Dirty::Touched;
+        }
+    }
+
+    /// Takes the protocol's events and collects whom to wake.
+    pub(in crate::quic) fn poll_events(&mut self, wakers: &mut Vec<Waker>) {
+        while let Some(event) = self.proto.poll() {
+            match event {
+                Event::Stream(event) => self.on_stream_event(event, wakers),
+                Event::Connected => self.on_connected(wakers),
+                Event::ConnectionLost { reason } => self.end(reason.into(), wakers),
+                Event::DatagramReceived => self.datagrams.receiving.drain(wakers),
+                Event::DatagramsUnblocked => self.datagrams.sending.drain(wakers),
+                Event::HandshakeDataReady => {}
+            }
+        }
+    }
+
+    fn on_connected(&mut self, wakers: &mut Vec<Waker>) {
+        if self.phase == Phase::Handshaking {
+            self.phase = Phase::Established;
+        }
+        self.lifecycle.drain(wakers);
+        if self.proto.side().is_server() {
+            if self.proto.has_0rtt() {
+                self.early = EarlyData::Accepted;
+                self.mark_early_streams();
+            }
+        } else if self.proto.has_0rtt() {
+            match self.proto.accepted_0rtt() {
+                true => self.early = EarlyData::Accepted,
+                false => self.reject_early_data(wakers),
+            }
+        }
+        for kind in [Dir::Bi, Dir::Uni] {
+            self.grant_streams(kind, wakers);
+        }
+    }
+
+    /// Notes which streams began before the handshake ended: all that are known now. A stream whose
+    /// first packet came together with the handshake's last one is among them, which errs to the
+    /// safe side.
+    fn mark_early_streams(&mut self) {
+        for kind in [Dir::Bi, Dir::Uni] {
+            while let Some(id) = self.proto.streams().accept(kind) {
+                self.streams.early[kind as usize].push_back(id);
+            }
+        }
+    }
+
+    /// Forgets the streams that were opened before the server decided; the protocol gives their
+    /// identifiers to new ones.
+    fn reject_early_data(&mut self, wakers: &mut Vec<Waker>) {
+        self.early = EarlyData::Rejected;
+        let streams = &mut self.streams;
+        wakers.extend(streams.senders.drain().filter_map(|(_, it)| it.waker));
+        wakers.extend(streams.receivers.drain().filter_map(|(_, it)| it.waker));
+        for end in streams
+            .write_ends
+            .values_mut()
+            .chain(streams.read_ends.values_mut())
+        {
+            end.conclude(Err(StreamError::EarlyDataRejected), wakers);
+        }
+        for queue in &mut streams.opening {
+            queue.forget_streams(wakers);
+        }
+    }
+
+    fn on_stream_event(&mut self, event: StreamEvent, wakers: &mut Vec<Waker>) {
+        let streams = &mut self.streams;
+        match event {
+            StreamEvent::Opened { dir } => streams.accepting[dir as usize].drain(wakers),
+            StreamEvent::Readable { id } => {
+                if let Some(receiver) = streams.receivers.get_mut(&id) {
+                    wakers.extend(receiver.waker.take());
+                }
+                if streams.read_ends.contains_key(&id) {
+                    self.look_for_reset(id, wakers);
+                }
+            }
+            StreamEvent::Writable { id } => {
+                if let Some(sender) = streams.senders.get_mut(&id) {
+                    wakers.extend(sender.waker.take());
+                }
+            }
+            StreamEvent::Finished { id } => {
+                if let Some(end) = streams.write_ends.get_mut(&id) {
+                    end.conclude(Ok(()), wakers);
+                }
+            }
+            StreamEvent::Stopped { id, error_code } => {
+                self.on_stopped(id, error_code.into(), wakers);
+            }
+            StreamEvent::Available { dir } => {
+                self.grant_streams(dir, wakers);
+                self.streams.capacity.drain(wakers);
+            }
+        }
+    }
+
+    fn on_stopped(&mut self, id: StreamId, code: VarInt, wakers: &mut Vec<Waker>) {
+        if let Some(sender) = self.streams.senders.get_mut(&id) {
+            sender.stopped = Some(code);
+            wakers.extend(sender.waker.take());
+        }
+        if let Some(end) = self.streams.write_ends.get_mut(&id) {
+            end.conclude(Err(StreamError::Stopped(code)), wakers);
+        }
+        // RFC 9000 §3.5: who is asked to stop answers with a reset, and the code is the peer's. A
+        // stream that is gone already needs none.
+        let _ = self.proto.send_stream(id).reset(code.proto());
+    }
+
+    /// Tells those who wait for the end of reading that the peer has reset the stream. The
+    /// protocol tells the code once, so it is kept for the reader.
+    pub(in crate::quic) fn look_for_reset(&mut self, id: StreamId, wakers: &mut Vec<Waker>) {
+        let Ok(Some(code)) = self.proto.recv_stream(id).received_reset() else {
+            return;
+        };
+        let code = VarInt::from(code);
+        if let Some(receiver) = self.streams.receivers.get_mut(&id) {
+            receiver.reset = Some(code);
+        }
+        if let Some(end) = self.streams.read_ends.get_mut(&id) {
+            end.conclude(Err(StreamError::Reset(code)), wakers);
+        }
+    }
+
+    /// Opens streams for those who wait, as far as the peer allows.
+    pub(in crate::quic) fn grant_streams(&mut self, kind: Dir, wakers: &mut Vec<Waker>) {
+        let mut streams = self.proto.streams();
+        self.streams.opening[kind as usize].grant(wakers, || streams.open(kind));
+    }
+
+    /// Closes the connection as the application asks.
+    pub(in crate::quic) fn close(
+        &mut self,
+        now: Instant,
+        code: VarInt,
+        reason: Bytes,
+        wakers: &mut Vec<Waker>,
+    ) {
+        if self.error().is_none() {
+            self.proto.close(now, code.proto(), reason);
+            self.end(ConnectionError::ClosedLocally { code }, wakers);
+            self.touch();
+        }
+    }
+
+    /// Notes why the connection ended and wakes everybody.
+    pub(in crate::quic) fn end(&mut self, error: ConnectionError, wakers: &mut Vec<Waker>) {
+        if self.error().is_some() {
+            return;
+        }
+        let error = match (&self.phase, error) {
+            (Phase::Handshaking, ConnectionError::IdleTimedOut) => {
+                ConnectionError::HandshakeTimedOut
+            }
+            (_, error) => error,
+        };
+        self.phase = Phase::Closed(error.clone());
+        self.lifecycle.drain(wakers);
+        self.datagrams.receiving.drain(wakers);
+        self.datagrams.sending.drain(wakers);
+        let streams = &mut self.streams;
+        let senders = streams.senders.values_mut();
+        wakers.extend(senders.filter_map(|it| it.waker.take()));
+        let receivers = streams.receivers.values_mut();
+        wakers.extend(receivers.filter_map(|it| it.waker.take()));
+        for end in streams
+            .write_ends
+            .values_mut()
+            .chain(streams.read_ends.values_mut())
+        {
+            end.conclude(Err(StreamError::Connection(error.clone())), wakers);
+        }
+        for kind in 0..2 {
+            streams.opening[kind].drain(wakers);
+            streams.accepting[kind].drain(wakers);
+        }
+        streams.capacity.drain(wakers);
+    }
+}

@@ -1,0 +1,610 @@
+//! The protocol's endpoint and the table of connections.
+//!
+//! Invariant: a slot lives from the first packet of its connection until the protocol has drained
+//! it; a handle of the protocol is the slot's index.
+
+use super::Next;
+use super::outgoing::Outgoing;
+use super::slot::{Role, Slot, Stage};
+use super::timers::{Deadline, Timers};
+use crate::environment::{ReceivedDatagram, UdpSocket};
+use crate::quic::accepting::AcceptError;
+use crate::quic::connection::{
+    Connection, ConnectionRef, ConnectionShared, ConnectionState, Dirty, Phase,
+};
+use crate::quic::endpoint::Shared;
+use crate::quic::identifiers::Clock;
+use crate::quic::options::{AddressValidation, ClientConfig, ServerConfig, TransportOptions};
+use crate::quic::{ConnectError, ConnectionError, VarInt};
+use bytes::{Bytes, BytesMut};
+use quinn_proto::crypto::HandshakeTokenKey;
+use quinn_proto::{
+    ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, Incoming, NoneTokenStore,
+};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+/// Everything that the driver owns, behind the endpoint's lock.
+pub(in crate::quic) struct Core {
+    proto: quinn_proto::Endpoint,
+    socket: Arc<dyn UdpSocket>,
+    slots: Vec<Option<Slot>>,
+    alive: usize,
+    generation: u32,
+    touched: Vec<usize>,
+    timers: Timers,
+    outgoing: Outgoing,
+    receive_buffer: Vec<u8>,
+    server: Server,
+    life: Life,
+}
+
+/// What a round of work carries along.
+pub(super) struct Round<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) now: Instant,
+    /// Whom to wake when no lock is held any more.
+    pub(super) wakers: &'a mut Vec<Waker>,
+}
+
+/// How connections are accepted.
+struct Server {
+    config: Option<Arc<ServerConfig>>,
+    token_key: Arc<dyn HandshakeTokenKey>,
+    clock: Clock,
+    /// Connections that the application has not got yet.
+    pending: usize,
+    handshaking: usize,
+}
+
+/// Whether the endpoint is in use.
+#[derive(Default)]
+struct Life {
+    /// No handle of the endpoint is left.
+    is_abandoned: bool,
+    /// Closed by the application.
+    is_closed: bool,
+    idle: Vec<Waker>,
+}
+
+impl Core {
+    pub(in crate::quic) fn new(
+        config: EndpointConfig,
+        socket: Arc<dyn UdpSocket>,
+        token_key: Arc<dyn HandshakeTokenKey>,
+        clock: Clock,
+    ) -> Self {
+        Core {
+            proto: quinn_proto::Endpoint::new(Arc::new(config), None, true, None),
+            socket,
+            slots: Vec::new(),
+            alive: 0,
+            generation: 0,
+            touched: Vec::new(),
+            timers: Timers::default(),
+            outgoing: Outgoing::default(),
+            receive_buffer: vec![0; RECEIVE_BYTES],
+            server: Server {
+                config: None,
+                token_key,
+                clock,
+                pending: 0,
+                handshaking: 0,
+            },
+            life: Life::default(),
+        }
+    }
+
+    pub(in crate::quic) fn socket(&self) -> &Arc<dyn UdpSocket> {
+        &self.socket
+    }
+
+    pub(in crate::quic) fn connections(&self) -> usize {
+        self.alive
+    }
+
+    /// Accepts with `config` from now on.
+    pub(in crate::quic) fn set_server(
+        &mut self,
+        config: Option<ServerConfig>,
+    ) -> Result<(), ConnectError> {
+        let proto = match &config {
+            None => None,
+            Some(config) => Some(Arc::new(self.server.proto(config)?)),
+        };
+        self.proto.set_server_config(proto);
+        self.server.config = config.map(Arc::new);
+        Ok(())
+    }
+
+    /// Starts a connection.
+    pub(in crate::quic) fn connect(
+        &mut self,
+        shared: &Arc<Shared>,
+        config: &ClientConfig,
+        remote: SocketAddr,
+        server_name: &str,
+    ) -> Result<Arc<ConnectionShared>, ConnectError> {
+        if self.life.is_closed {
+            return Err(ConnectError::EndpointClosed);
+        }
+        if remote.is_ipv4() != self.socket.local_address().is_ipv4() {
+            return Err(ConnectError::InvalidRemote(remote));
+        }
+        let mut proto = quinn_proto::ClientConfig::new(config.crypto.proto());
+        let mut random = [0; 16];
+        shared.environment.fill_random(&mut random);
+        proto
+            .transport_config(config.transport.proto()?)
+            .token_store(Arc::new(NoneTokenStore))
+            .initial_dst_cid_provider(Arc::new(move || quinn_proto::ConnectionId::new(&random)));
+        let now = shared.clock.now();
+        let (handle, proto) = self.proto.connect(now, proto, remote, server_name)?;
+        let until = now + config.transport.times.handshake;
+        let role = Role::Connecting;
+        let stage = Stage::Handshaking { until, role };
+        Ok(self.insert(shared, handle, proto, &config.transport, stage))
+    }
+
+    fn insert(
+        &mut self,
+        shared: &Arc<Shared>,
+        handle: ConnectionHandle,
+        proto: quinn_proto::Connection,
+        options: &TransportOptions,
+        stage: Stage,
+    ) -> Arc<ConnectionShared> {
+        let connection = shared.share(ConnectionState::new(proto, handle, options));
+        if self.slots.len() <= handle.0 {
+            self.slots.resize_with(handle.0 + 1, || None);
+        }
+        self.generation = self.generation.wrapping_add(1);
+        self.slots[handle.0] = Some(Slot {
+            connection: Arc::clone(&connection),
+            generation: self.generation,
+            events: Vec::new(),
+            is_touched: false,
+            is_due: false,
+            deadline: Deadline::default(),
+            stage,
+        });
+        self.alive += 1;
+        self.touch(handle.0);
+        connection
+    }
+
+    fn touch(&mut self, index: usize) {
+        if let Some(Some(slot)) = self.slots.get_mut(index)
+            && !slot.is_touched
+        {
+            slot.is_touched = true;
+            self.touched.push(index);
+        }
+    }
+
+    /// The application has taken a connection from the accept queue.
+    pub(in crate::quic) fn on_accepted(&mut self) {
+        self.server.pending = self.server.pending.saturating_sub(1);
+    }
+
+    /// One round of work.
+    pub(super) fn round(
+        &mut self,
+        round: &mut Round<'_>,
+        listed: &mut Vec<Arc<ConnectionShared>>,
+    ) -> Next {
+        self.flush();
+        let is_full = self.receive(round);
+        self.expire(round.now);
+        for connection in listed.drain(..) {
+            self.touch_listed(&connection);
+        }
+        let mut touched = std::mem::take(&mut self.touched);
+        for index in touched.drain(..) {
+            self.drive(round, index);
+            if self.outgoing.is_blocked() {
+                self.flush();
+            }
+        }
+        // Keeps the allocation; what was touched meanwhile comes behind it.
+        touched.append(&mut self.touched);
+        self.touched = touched;
+        if self.timers.is_bloated(self.alive) {
+            let slots = self.slots.iter_mut().enumerate();
+            self.timers.rebuild(slots.filter_map(|(index, slot)| {
+                let slot = slot.as_mut()?;
+                Some((index, slot.generation, &mut slot.deadline))
+            }));
+        }
+        let has_work = !self.touched.is_empty() && !self.outgoing.is_blocked();
+        match is_full || has_work {
+            true => Next::Again,
+            false => Next::Wait,
+        }
+    }
+
+    fn flush(&mut self) {
+        self.outgoing.flush(&*self.socket, false);
+    }
+
+    fn touch_listed(&mut self, connection: &Arc<ConnectionShared>) {
+        let handle = connection.lock().handle;
+        let slot = self.slots.get(handle.0).and_then(Option::as_ref);
+        // The index of a connection that was drained may belong to another one by now.
+        if slot.is_some_and(|slot| Arc::ptr_eq(&slot.connection, connection)) {
+            self.touch(handle.0);
+        }
+    }
+
+    /// Receives up to a bound; true when there may be more.
+    fn receive(&mut self, round: &mut Round<'_>) -> bool {
+        let mut buffer = std::mem::take(&mut self.receive_buffer);
+        let mut may_be_more = true;
+        for _ in 0..DATAGRAMS_MAX {
+            match self.socket.try_receive(&mut buffer) {
+                Ok(received) => {
+                    let data = BytesMut::from(&buffer[..received.len]);
+                    self.route(round, &received, data);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    may_be_more = false;
+                    break;
+                }
+                // An error that another datagram caused, or one that did not fit.
+                Err(_) => {}
+            }
+        }
+        self.receive_buffer = buffer;
+        may_be_more
+    }
+
+    /// Hands a datagram to its connection.
+    fn route(&mut self, round: &mut Round<'_>, received: &ReceivedDatagram, data: BytesMut) {
+        let ecn = received.ecn.and_then(EcnCodepoint::from_bits);
+        let mut response = self.outgoing.buffer();
+        let event = self.proto.handle(
+            round.now,
+            received.remote,
+            received.local,
+            ecn,
+            data,
+            &mut response,
+        );
+        match event {
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                if let Some(Some(slot)) = self.slots.get_mut(handle.0) {
+                    slot.events.push(event);
+                }
+                self.touch(handle.0);
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => {
+                self.on_incoming(round, incoming);
+            }
+            Some(DatagramEvent::Response(transmit)) if !self.outgoing.is_blocked() => {
+                self.outgoing.push(transmit, response);
+                self.flush();
+                return;
+            }
+            Some(DatagramEvent::Response(_)) | None => {}
+        }
+        self.outgoing.give_back(response);
+    }
+
+    /// Decides about a client that wants to connect.
+    fn on_incoming(&mut self, round: &mut Round<'_>, incoming: Incoming) {
+        let mut response = self.outgoing.buffer();
+        let transmit = match self.server.decide(&incoming, self.life.is_closed) {
+            Decision::Refuse => Some(self.proto.refuse(incoming, &mut response)),
+            Decision::Retry => self.proto.retry(incoming, &mut response).ok(),
+            Decision::Accept(config) => {
+                let remote = incoming.remote_address();
+                match self.proto.accept(incoming, round.now, &mut response, None) {
+                    Ok((handle, proto)) => {
+                        let role = Role::Accepting {
+                            hands_over_early: config.hands_over_early,
+                        };
+                        let until = round.now + config.transport.times.handshake;
+                        let stage = Stage::Handshaking { until, role };
+                        self.server.pending += 1;
+                        self.server.handshaking += 1;
+                        self.insert(round.shared, handle, proto, &config.transport, stage);
+                        None
+                    }
+                    Err(error) => {
+                        let cause = error.cause.into();
+                        let error_for_application = AcceptError { remote, cause };
+                        round
+                            .shared
+                            .accepting()
+                            .push_failure(error_for_application, round.wakers);
+                        error.response
+                    }
+                }
+            }
+        };
+        match transmit {
+            Some(transmit) => {
+                self.outgoing.push(transmit, response);
+                self.flush();
+            }
+            None => self.outgoing.give_back(response),
+        }
+    }
+
+    /// Touches the connections whose deadline has passed.
+    fn expire(&mut self, now: Instant) {
+        while let Some(entry) = self.timers.pop(now) {
+            let Some(Some(slot)) = self.slots.get_mut(entry.1) else {
+                continue;
+            };
+            if slot.generation == entry.2 && self.timers.is_due(&mut slot.deadline, entry, now) {
+                slot.is_due = true;
+                self.touch(entry.1);
+            }
+        }
+    }
+
+    /// Moves one connection on.
+    fn drive(&mut self, round: &mut Round<'_>, index: usize) {
+        let Some(Some(slot)) = self.slots.get_mut(index) else {
+            return;
+        };
+        slot.is_touched = false;
+        let connection = Arc::clone(&slot.connection);
+        let mut state = connection.lock();
+        state.dirty = Dirty::Clean;
+        for event in slot.events.drain(..) {
+            state.proto.handle_event(event);
+        }
+        if std::mem::take(&mut slot.is_due) {
+            state.proto.handle_timeout(round.now);
+            slot.give_up_handshake(&mut state, round);
+        }
+        while let Some(event) = state.proto.poll_endpoint_events() {
+            if let Some(event) = self.proto.handle_event(ConnectionHandle(index), event) {
+                state.proto.handle_event(event);
+            }
+        }
+        state.poll_events(round.wakers);
+        let has_more = self.outgoing.is_blocked() || self.transmit(&mut state, round.now);
+        let is_drained = state.proto.is_drained();
+        let proto_deadline = state.proto.poll_timeout();
+        let phase = state.phase.clone();
+        let is_early = state.proto.has_0rtt();
+        let remote = state.proto.remote_address();
+        drop(state);
+        let Some(Some(slot)) = self.slots.get_mut(index) else {
+            return;
+        };
+        let deadline = match slot.stage {
+            Stage::Handshaking { until, .. } if phase == Phase::Handshaking => {
+                Some(proto_deadline.map_or(until, |at| at.min(until)))
+            }
+            _ => proto_deadline,
+        };
+        self.timers
+            .set(&mut slot.deadline, deadline, index, slot.generation);
+        let progress = slot.stage.progress(&phase, is_early);
+        if let Some(role) = progress {
+            slot.stage = Stage::Running;
+            self.on_handshake_over(round, &connection, role, &phase, remote);
+        }
+        if is_drained {
+            self.remove(index, round.wakers);
+        } else if has_more {
+            self.touch(index);
+        }
+    }
+
+    /// Queues what the connection has to send, up to a bound; true when there is more.
+    fn transmit(&mut self, state: &mut ConnectionState, now: Instant) -> bool {
+        for _ in 0..TRANSMITS_MAX {
+            let mut buffer = self.outgoing.buffer();
+            match state.proto.poll_transmit(now, SEGMENTS_MAX, &mut buffer) {
+                Some(transmit) => self.outgoing.push(transmit, buffer),
+                None => {
+                    self.outgoing.give_back(buffer);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Hands a connection over whose handshake has ended, or tells that it has failed.
+    fn on_handshake_over(
+        &mut self,
+        round: &mut Round<'_>,
+        connection: &Arc<ConnectionShared>,
+        role: Role,
+        phase: &Phase,
+        remote: SocketAddr,
+    ) {
+        if role == Role::Connecting {
+            return;
+        }
+        self.server.handshaking = self.server.handshaking.saturating_sub(1);
+        if let Phase::Closed(cause) = phase {
+            self.on_accepted();
+            let cause = cause.clone();
+            let error = AcceptError { remote, cause };
+            round.shared.accepting().push_failure(error, round.wakers);
+            return;
+        }
+        let handle = Connection::new(ConnectionRef(Arc::clone(connection)));
+        let refused = round.shared.accepting().push(handle, round.wakers);
+        if let Some(handle) = refused {
+            self.on_accepted();
+            drop(handle);
+        }
+    }
+
+    fn remove(&mut self, index: usize, wakers: &mut Vec<Waker>) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && slot.take().is_some()
+        {
+            self.alive -= 1;
+        }
+        if self.alive == 0 {
+            wakers.append(&mut self.life.idle);
+        }
+    }
+
+    /// Closes all connections and accepts none any more.
+    pub(in crate::quic) fn close(
+        &mut self,
+        now: Instant,
+        code: VarInt,
+        reason: &Bytes,
+        wakers: &mut Vec<Waker>,
+    ) {
+        self.life.is_closed = true;
+        for index in 0..self.slots.len() {
+            if let Some(slot) = &self.slots[index] {
+                let mut state = slot.connection.lock();
+                state.close(now, code, reason.clone(), wakers);
+                drop(state);
+                self.touch(index);
+            }
+        }
+    }
+
+    /// No handle of the endpoint is left: nothing more is accepted.
+    pub(in crate::quic) fn abandon(&mut self) {
+        self.life.is_abandoned = true;
+        self.life.is_closed = true;
+    }
+
+    pub(in crate::quic) fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.alive == 0 {
+            return Poll::Ready(());
+        }
+        let idle = &mut self.life.idle;
+        if !idle.iter().any(|waker| waker.will_wake(context.waker())) {
+            idle.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Moves all connections to `socket`.
+    pub(in crate::quic) fn rebind(&mut self, socket: Arc<dyn UdpSocket>) {
+        self.socket = socket;
+        for index in 0..self.slots.len() {
+            if let Some(slot) = &self.slots[index] {
+                // RFC 9000 §9.5: another local address uses another connection identifier.
+                slot.connection.lock().proto.local_address_changed();
+                self.touch(index);
+            }
+        }
+    }
+
+    /// Whether the driver can end.
+    pub(super) fn is_over(&self) -> bool {
+        self.life.is_abandoned && self.alive == 0
+    }
+
+    /// When the next deadline comes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Ready when the socket has something, or room for what waits.
+    pub(super) fn poll_socket(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let is_readable = self.socket.poll_readable(context).is_ready();
+        let is_writable =
+            self.outgoing.is_blocked() && self.socket.poll_writable(context).is_ready();
+        match is_readable || is_writable {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Slot {
+    /// Ends a handshake that takes too long.
+    fn give_up_handshake(&mut self, state: &mut ConnectionState, round: &mut Round<'_>) {
+        if let Stage::Handshaking { until, .. } = self.stage
+            && until <= round.now
+            && state.phase == Phase::Handshaking
+        {
+            state
+                .proto
+                .close(round.now, VarInt::ZERO.proto(), Bytes::new());
+            state.end(ConnectionError::HandshakeTimedOut, round.wakers);
+        }
+    }
+}
+
+impl Stage {
+    /// The role of a connection whose handshake is over now for the endpoint.
+    fn progress(self, phase: &Phase, is_early: bool) -> Option<Role> {
+        let Stage::Handshaking { role, .. } = self else {
+            return None;
+        };
+        let is_over = match (phase, role) {
+            (
+                Phase::Handshaking,
+                Role::Accepting {
+                    hands_over_early: true,
+                },
+            ) => is_early,
+            (Phase::Handshaking, _) => false,
+            _ => true,
+        };
+        is_over.then_some(role)
+    }
+}
+
+/// What to do with a client that wants to connect.
+enum Decision {
+    Accept(Arc<ServerConfig>),
+    Retry,
+    Refuse,
+}
+
+impl Server {
+    fn decide(&self, incoming: &Incoming, is_closed: bool) -> Decision {
+        let Some(config) = self.config.as_ref().filter(|_| !is_closed) else {
+            return Decision::Refuse;
+        };
+        if self.pending >= config.incoming.backlog {
+            return Decision::Refuse;
+        }
+        let must_validate = match config.address_validation {
+            AddressValidation::Never => false,
+            AddressValidation::UnderLoad => self.handshaking >= config.incoming.retry_above,
+            AddressValidation::Always => true,
+        };
+        if must_validate && !incoming.remote_address_validated() && incoming.may_retry() {
+            return Decision::Retry;
+        }
+        Decision::Accept(Arc::clone(config))
+    }
+
+    /// What quinn-proto makes of a configuration.
+    fn proto(&self, config: &ServerConfig) -> Result<quinn_proto::ServerConfig, ConnectError> {
+        let crypto = config.crypto.proto();
+        let mut proto = quinn_proto::ServerConfig::new(crypto, Arc::clone(&self.token_key));
+        proto
+            .transport_config(config.transport.proto()?)
+            .migration(config.may_migrate)
+            .preferred_address_v4(config.preferred_v4)
+            .preferred_address_v6(config.preferred_v6)
+            .max_incoming(config.incoming.backlog)
+            .incoming_buffer_size(config.incoming.bytes_each)
+            .incoming_buffer_size_total(config.incoming.bytes_total)
+            .time_source(Arc::new(self.clock.clone()));
+        Ok(proto)
+    }
+}
+
+/// The largest UDP payload.
+const RECEIVE_BYTES: usize = 65_535;
+/// Datagrams that are received in a round.
+const DATAGRAMS_MAX: usize = 64;
+/// Batches that a connection may send in a round.
+const TRANSMITS_MAX: usize = 4;
+/// Datagrams of a batch.
+const SEGMENTS_MAX: usize = 10;

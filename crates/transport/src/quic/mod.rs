@@ -1,0 +1,28 @@
+//! QUIC: endpoints, connections, streams and datagrams over quinn-proto.
+//!
+//! Invariant: one task an endpoint moves all packets; what the application does acts on the
+//! protocol's state at once. It reaches the world only through the environment, so it runs
+//! simulated, too.
+
+mod accepting;
+mod connection;
+mod driver;
+mod endpoint;
+mod error;
+mod identifiers;
+mod number;
+mod options;
+mod stream;
+mod waiting;
+
+pub use self::accepting::AcceptError;
+pub use self::connection::{Connecting, Connection, Statistics};
+pub use self::endpoint::Endpoint;
+pub use self::error::{ConnectError, ConnectionError, DatagramError, StreamError};
+pub use self::number::{Side, StreamId, StreamKind, VarInt};
+pub use self::options::{
+    AddressValidation, ClientConfig, ClientCrypto, Congestion, DatagramLimits, DefaultCodes,
+    EndpointOptions, IncomingLimits, MtuOptions, ServerConfig, ServerCrypto, StreamLimits, Times,
+    TransportOptions,
+};
+pub use self::stream::{ReadsClosed, ReceiveStream, SendStream, WritesClosed};

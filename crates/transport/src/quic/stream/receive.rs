@@ -1,0 +1,335 @@
+//! The receiving half of a stream.
+//!
+//! Invariant: data that arrived before the connection ended can still be read.
+
+use super::end::{ReadsClosed, read_ends};
+use crate::quic::connection::{ConnectionRef, ConnectionState, EarlyData};
+use crate::quic::waiting::keep;
+use crate::quic::{StreamError, StreamId, VarInt};
+use bytes::Bytes;
+use quinn_proto::{Chunks, ReadError, ReadableError};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// The half of a stream that this side receives on.
+///
+/// Dropping it before its end was read asks the peer to stop, with the connection's default code.
+pub struct ReceiveStream {
+    connection: Arc<ConnectionRef>,
+    id: quinn_proto::StreamId,
+    is_early: bool,
+    state: State,
+}
+
+/// What this side has seen of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Read up to the peer's end.
+    Finished,
+    /// Reset by the peer.
+    Reset(VarInt),
+    /// Stopped by this side.
+    Stopped,
+}
+
+/// What a read came to.
+enum Outcome<R> {
+    Data(R),
+    Finished,
+}
+
+impl ReceiveStream {
+    pub(in crate::quic) fn new(
+        connection: Arc<ConnectionRef>,
+        id: quinn_proto::StreamId,
+        is_early: bool,
+    ) -> Self {
+        ReceiveStream {
+            connection,
+            id,
+            is_early,
+            state: State::Open,
+        }
+    }
+
+    /// The stream's identifier.
+    pub fn id(&self) -> StreamId {
+        self.id.into()
+    }
+
+    /// Whether the stream began before the handshake ended, so that what came may be a replay of
+    /// what an attacker has recorded.
+    pub fn is_early_data(&self) -> bool {
+        self.is_early
+    }
+
+    /// Reads into `out`; zero is the peer's end of the stream, unless `out` is empty.
+    ///
+    /// Losing the future loses no data.
+    pub async fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+        let mut out = ReadBuf::new(out);
+        poll_fn(|context| self.poll_read_buf(context, &mut out)).await?;
+        Ok(out.filled().len())
+    }
+
+    /// As [`ReceiveStream::read`].
+    pub fn poll_read_buf(
+        &mut self,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), StreamError>> {
+        if out.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_with(context, |chunks| {
+            let before = out.filled().len();
+            loop {
+                match chunks.next(out.remaining()) {
+                    Ok(Some(chunk)) => out.put_slice(&chunk.bytes),
+                    // The end, or nothing more now: told at the next read.
+                    _ if out.filled().len() > before => break,
+                    Ok(None) => return Ok((Outcome::Finished, 0)),
+                    Err(error) => return Err(error),
+                }
+                if out.remaining() == 0 {
+                    break;
+                }
+            }
+            Ok((Outcome::Data(()), out.filled().len() - before))
+        })
+        .map_ok(|_| ())
+    }
+
+    /// Reads the next piece of at most `bytes_max` bytes without copying; `None` is the peer's end
+    /// of the stream.
+    ///
+    /// Losing the future loses no data.
+    pub async fn read_chunk(&mut self, bytes_max: usize) -> Result<Option<Bytes>, StreamError> {
+        poll_fn(|context| self.poll_read_chunk(context, bytes_max)).await
+    }
+
+    /// As [`ReceiveStream::read_chunk`].
+    pub fn poll_read_chunk(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes_max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>> {
+        self.poll_with(context, |chunks| match chunks.next(bytes_max)? {
+            Some(chunk) => {
+                let len = chunk.bytes.len();
+                Ok((Outcome::Data(chunk.bytes), len))
+            }
+            None => Ok((Outcome::Finished, 0)),
+        })
+    }
+
+    /// Reads everything up to the peer's end, at most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// [`StreamError::TooLong`] beyond that. A future that is lost loses what it has read.
+    pub async fn read_to_end(&mut self, bytes_max: usize) -> Result<Vec<u8>, StreamError> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.read_chunk(usize::MAX).await? {
+            if all.len() + chunk.len() > bytes_max {
+                return Err(StreamError::TooLong { bytes_max });
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all)
+    }
+
+    /// Reads by `read`, which says what it got and how many bytes that was.
+    fn poll_with<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        read: impl FnOnce(&mut Chunks<'_>) -> Result<(Outcome<R>, usize), ReadError>,
+    ) -> Poll<Result<Option<R>, StreamError>> {
+        match self.state {
+            State::Open => {}
+            State::Finished => return Poll::Ready(Ok(None)),
+            State::Reset(code) => return Poll::Ready(Err(StreamError::Reset(code))),
+            State::Stopped => return Poll::Ready(Err(StreamError::Ended)),
+        }
+        let (id, is_early, clock) = (self.id, self.is_early, &self.connection.endpoint.clock);
+        let kept = &mut self.state;
+        self.connection.act_and_wake(|state, wakers| {
+            if is_early && state.early == EarlyData::Rejected {
+                return Poll::Ready(Err(StreamError::EarlyDataRejected));
+            }
+            let done = match state.proto.recv_stream(id).read(true) {
+                Ok(mut chunks) => {
+                    let result = read(&mut chunks);
+                    Some((result, chunks.finalize().should_transmit()))
+                }
+                Err(ReadableError::ClosedStream | ReadableError::IllegalOrderedRead) => None,
+            };
+            let Some((result, must_transmit)) = done else {
+                return Poll::Ready(Err(state.closed_reason(id)));
+            };
+            if must_transmit {
+                state.touch();
+            }
+            let outcome = match result {
+                Ok((Outcome::Data(data), bytes)) => {
+                    if state.window.consume(bytes) {
+                        let rtt = state.proto.rtt();
+                        if let Some(window) = state.window.grow(clock.now(), rtt) {
+                            state.proto.set_receive_window(window.into());
+                            state.touch();
+                        }
+                    }
+                    return Poll::Ready(Ok(Some(data)));
+                }
+                Ok((Outcome::Finished, _)) => {
+                    *kept = State::Finished;
+                    Ok(())
+                }
+                Err(ReadError::Reset(code)) => {
+                    *kept = State::Reset(code.into());
+                    Err(StreamError::Reset(code.into()))
+                }
+                Err(ReadError::Blocked) => {
+                    if let Some(error) = state.error() {
+                        return Poll::Ready(Err(StreamError::Connection(error.clone())));
+                    }
+                    let receiver = state.streams.receivers.entry(id).or_default();
+                    keep(&mut receiver.waker, context.waker());
+                    return Poll::Pending;
+                }
+            };
+            if let Some(end) = read_ends(state).get_mut(&id) {
+                end.conclude(outcome.clone(), wakers);
+            }
+            Poll::Ready(outcome.map(|()| None))
+        })
+    }
+
+    /// Asks the peer to stop sending and forgets what has arrived.
+    ///
+    /// # Errors
+    /// The stream has ended before, or the connection has.
+    pub fn stop(&mut self, code: VarInt) -> Result<(), StreamError> {
+        if self.state != State::Open {
+            return Err(StreamError::Ended);
+        }
+        let (id, is_early) = (self.id, self.is_early);
+        self.connection.act_and_wake(|state, wakers| {
+            if is_early && state.early == EarlyData::Rejected {
+                return Err(StreamError::EarlyDataRejected);
+            }
+            if let Some(error) = state.error() {
+                return Err(StreamError::Connection(error.clone()));
+            }
+            if state.proto.recv_stream(id).stop(code.proto()).is_err() {
+                return Err(state.closed_reason(id));
+            }
+            if let Some(end) = read_ends(state).get_mut(&id) {
+                end.conclude(Err(StreamError::Ended), wakers);
+            }
+            state.touch();
+            Ok(())
+        })?;
+        self.state = State::Stopped;
+        Ok(())
+    }
+
+    /// Another name of [`ReceiveStream::stop`], beside
+    /// [`SendStream::abort`](super::SendStream::abort).
+    ///
+    /// # Errors
+    /// As [`ReceiveStream::stop`].
+    pub fn abort(&mut self, code: VarInt) -> Result<(), StreamError> {
+        self.stop(code)
+    }
+
+    /// Resolves when reading has ended: `Ok` when everything up to the peer's end was read, an
+    /// error when the peer has reset the stream, this side has stopped it, or the connection
+    /// ended. The future may outlive the handle.
+    pub fn reads_closed(&self) -> ReadsClosed {
+        let known = match self.state {
+            State::Open => None,
+            State::Finished => Some(Ok(())),
+            State::Reset(code) => Some(Err(StreamError::Reset(code))),
+            State::Stopped => Some(Err(StreamError::Ended)),
+        };
+        if let Some(known) = known {
+            return ReadsClosed::known(known);
+        }
+        let (id, is_early) = (self.id, self.is_early);
+        self.connection.act_and_wake(|state, wakers| {
+            if is_early && state.early == EarlyData::Rejected {
+                return ReadsClosed::known(Err(StreamError::EarlyDataRejected));
+            }
+            state.look_for_reset(id, wakers);
+            let reset = state.streams.receivers.get(&id).and_then(|it| it.reset);
+            if let Some(code) = reset {
+                return ReadsClosed::known(Err(StreamError::Reset(code)));
+            }
+            if let Some(error) = state.error() {
+                return ReadsClosed::known(Err(error.clone().into()));
+            }
+            ReadsClosed::watch(state, Arc::clone(&self.connection), id)
+        })
+    }
+}
+
+impl ConnectionState {
+    /// Why a stream that the protocol has forgotten cannot be read.
+    fn closed_reason(&self, id: quinn_proto::StreamId) -> StreamError {
+        let reset = self.streams.receivers.get(&id).and_then(|it| it.reset);
+        match (reset, self.error()) {
+            (Some(code), _) => StreamError::Reset(code),
+            (None, Some(error)) => StreamError::Connection(error.clone()),
+            (None, None) => StreamError::Ended,
+        }
+    }
+}
+
+impl Drop for ReceiveStream {
+    fn drop(&mut self) {
+        let (id, is_early, kept) = (self.id, self.is_early, self.state);
+        let mut waker: Option<Waker> = None;
+        self.connection.act_and_wake(|state, wakers| {
+            if is_early && state.early == EarlyData::Rejected {
+                return;
+            }
+            if kept == State::Open && state.error().is_none() {
+                let code = state.defaults.stop.proto();
+                // It fails when the peer has reset the stream, which needs no more then.
+                if state.proto.recv_stream(id).stop(code).is_ok() {
+                    state.touch();
+                }
+                if let Some(end) = read_ends(state).get_mut(&id) {
+                    end.conclude(Err(StreamError::Ended), wakers);
+                }
+            }
+            waker = state.streams.receivers.remove(&id).and_then(|it| it.waker);
+        });
+    }
+}
+
+impl std::fmt::Debug for ReceiveStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReceiveStream")
+            .field("id", &self.id())
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for ReceiveStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.get_mut()
+            .poll_read_buf(context, out)
+            .map_err(io::Error::from)
+    }
+}
