@@ -52,11 +52,16 @@ pub(super) fn encode(bytes: &[u8], encoded_len: usize, out: &mut BytesMut) {
     out.truncate(start + encoded_len);
 }
 
+/// To how many bytes a string of `encoded_len` bytes decodes at most.
+pub(super) fn decoded_len_max(encoded_len: usize) -> usize {
+    // The shortest code has five bits.
+    encoded_len.saturating_mul(8) / 5
+}
+
 /// Decodes `encoded` behind what is in `out`, at most `limit` bytes.
 pub(super) fn decode(encoded: &[u8], limit: usize, out: &mut BytesMut) -> Result<(), HuffmanError> {
     let start = out.len();
-    // The shortest code has five bits.
-    let longest = (encoded.len() * 8 / 5).min(limit);
+    let longest = decoded_len_max(encoded.len()).min(limit);
     // Two symbols are stored at a time, of which the second may not count.
     out.resize(start + longest + 2, 0);
     let decoded = decode_into(encoded, &mut out[start..], longest);

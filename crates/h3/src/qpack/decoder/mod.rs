@@ -1,0 +1,291 @@
+//! The decoder of field sections, with the table that the peer's encoder fills.
+//!
+//! Invariant: what a peer can make it hold is bounded by its configuration; every section that
+//! refers to the table is answered by one acknowledgment or given up by a cancellation.
+
+mod blocked;
+mod encoder_stream;
+mod section;
+mod table;
+
+pub use blocked::UnblockedSection;
+
+use super::error::{DecodeError, QpackError};
+use super::integer;
+use crate::field::{FieldName, FieldValue};
+use blocked::Blocked;
+use bytes::{Bytes, BytesMut};
+use encoder_stream::EncoderStream;
+use section::{Lines, Prefix};
+use table::DynamicTable;
+
+/// Decodes the field sections that a peer sends on a connection.
+///
+/// What comes on the peer's encoder stream goes into [`on_encoder_stream`], field sections into
+/// [`decode`], and what [`poll_instructions`] gives onto our decoder stream.
+///
+/// [`on_encoder_stream`]: Self::on_encoder_stream
+/// [`decode`]: Self::decode
+/// [`poll_instructions`]: Self::poll_instructions
+///
+/// ```
+/// use portway_h3::qpack::{Decoded, Decoder, DecoderConfig};
+///
+/// let mut decoder = Decoder::new(DecoderConfig::default());
+/// let mut lines = Vec::new();
+/// let decoded = decoder.decode(0, &[0, 0, 0xd1, 0xc1], |name, value| {
+///     lines.push((name, value));
+///     Ok::<(), std::convert::Infallible>(())
+/// });
+/// assert_eq!(decoded, Ok(Decoded::Complete));
+/// assert_eq!(lines[0].0.as_bytes(), b":method");
+/// assert_eq!(lines[0].1.as_bytes(), b"GET");
+/// assert_eq!(lines[1].0.as_bytes(), b":path");
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    config: DecoderConfig,
+    table: DynamicTable,
+    stream: EncoderStream,
+    blocked: Blocked,
+    /// How many insertions the peer knows that we have: the Known Received Count.
+    known_received: u64,
+    instructions: BytesMut,
+    scratch: BytesMut,
+}
+
+impl Decoder {
+    /// A decoder that keeps to `config`, of which the peer learns the first two values in our
+    /// SETTINGS.
+    pub fn new(config: DecoderConfig) -> Self {
+        Decoder {
+            table: DynamicTable::new(config.table_capacity_max),
+            config,
+            stream: EncoderStream::default(),
+            blocked: Blocked::default(),
+            known_received: 0,
+            instructions: BytesMut::new(),
+            scratch: BytesMut::new(),
+        }
+    }
+
+    /// Takes what came on the peer's encoder stream, split anywhere. Sections may be unblocked by
+    /// it: see [`next_unblocked`](Self::next_unblocked).
+    ///
+    /// # Errors
+    ///
+    /// QPACK_ENCODER_STREAM_ERROR for what a conforming encoder would not send; the connection is
+    /// to be closed then.
+    pub fn on_encoder_stream(&mut self, bytes: &[u8]) -> Result<(), QpackError> {
+        let Decoder {
+            stream,
+            table,
+            scratch,
+            ..
+        } = self;
+        stream.receive(bytes, table, scratch)
+    }
+
+    /// Decodes a field section that came on `stream`, and gives each line to `visitor`. A section
+    /// that needs entries which have not yet arrived is kept instead; until
+    /// [`next_unblocked`](Self::next_unblocked) gives it back, nothing that follows it on its
+    /// stream should be read.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] says whether the connection, the stream or nothing beyond this section is
+    /// affected. Lines before the error have gone to the visitor already.
+    pub fn decode<E>(
+        &mut self,
+        stream: u64,
+        section: &[u8],
+        visitor: impl FnMut(FieldName, FieldValue) -> Result<(), E>,
+    ) -> Result<Decoded, DecodeError<E>> {
+        let prefix = Prefix::parse(section, &self.table).map_err(|error| error.widen())?;
+        let is_blocked = prefix.required > self.table.inserted();
+        if is_blocked || (self.blocked.streams() > 0 && self.blocked.has_stream(stream)) {
+            self.block(stream, prefix, section)?;
+            return Ok(Decoded::Blocked);
+        }
+        self.decode_lines(stream, prefix, section, visitor)?;
+        Ok(Decoded::Complete)
+    }
+
+    /// The next section whose entries have all arrived meanwhile, if there is one; it goes into
+    /// [`decode_unblocked`](Self::decode_unblocked). Those of one stream come in their order.
+    pub fn next_unblocked(&mut self) -> Option<UnblockedSection> {
+        self.blocked.pop(self.table.inserted())
+    }
+
+    /// Decodes a section that [`next_unblocked`](Self::next_unblocked) gave.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    pub fn decode_unblocked<E>(
+        &mut self,
+        section: UnblockedSection,
+        visitor: impl FnMut(FieldName, FieldValue) -> Result<(), E>,
+    ) -> Result<(), DecodeError<E>> {
+        let UnblockedSection {
+            stream,
+            prefix,
+            section,
+        } = section;
+        self.decode_lines(stream, prefix, &section, visitor)
+    }
+
+    /// Says that `stream` was reset by the peer, or that nothing more is read from it, before its
+    /// end or before all of its sections were decoded.
+    ///
+    /// # Errors
+    ///
+    /// H3_EXCESSIVE_LOAD when more instructions wait to be sent than the configuration allows.
+    pub fn cancel_stream(&mut self, stream: u64) -> Result<(), QpackError> {
+        self.blocked.remove_stream(stream);
+        // RFC 9204 §2.2.2.2: without a table the encoder can have no references.
+        if self.config.table_capacity_max == 0 {
+            return Ok(());
+        }
+        self.instruct(6, STREAM_CANCELLATION, stream)
+    }
+
+    /// What is to be sent on our decoder stream, if anything. Call it after what was received
+    /// together has been processed: acknowledgments of sections make those of single insertions
+    /// unnecessary.
+    pub fn poll_instructions(&mut self) -> Option<Bytes> {
+        let new = self.table.inserted() - self.known_received;
+        // RFC 9204 §2.2.2.3: what sections have not acknowledged.
+        if new > 0 {
+            integer::encode(6, INSERT_COUNT_INCREMENT, new, &mut self.instructions);
+            self.known_received = self.table.inserted();
+        }
+        (!self.instructions.is_empty()).then(|| self.instructions.split().freeze())
+    }
+
+    /// How many streams have a section that waits for entries.
+    pub fn blocked_streams(&self) -> u64 {
+        self.blocked.streams()
+    }
+
+    fn block(&mut self, stream: u64, prefix: Prefix, section: &[u8]) -> Result<(), QpackError> {
+        self.blocked.push(UnblockedSection {
+            stream,
+            prefix,
+            section: section.into(),
+        });
+        // RFC 9204 §2.1.2: the encoder keeps to the number of streams that our settings allow.
+        if self.blocked.streams() > self.config.blocked_streams_max {
+            return Err(QpackError::decompression_failed(
+                "too many streams are blocked",
+            ));
+        }
+        if self.blocked.bytes() > self.config.blocked_bytes_max {
+            return Err(QpackError::excessive_load(
+                "blocked sections hold too many bytes",
+            ));
+        }
+        Ok(())
+    }
+
+    fn decode_lines<E>(
+        &mut self,
+        stream: u64,
+        prefix: Prefix,
+        section: &[u8],
+        visitor: impl FnMut(FieldName, FieldValue) -> Result<(), E>,
+    ) -> Result<(), DecodeError<E>> {
+        let lines = Lines::new(
+            section,
+            prefix,
+            &self.table,
+            &mut self.scratch,
+            &self.config,
+        );
+        let result = visit(lines, visitor);
+        let is_done_with = matches!(
+            result,
+            Ok(()) | Err(DecodeError::TooLarge(_) | DecodeError::Refused(_))
+        );
+        // RFC 9204 §2.2.2.1: a section that refers to the table is acknowledged. One that we do
+        // not want holds no entry either.
+        if prefix.required > 0 && is_done_with {
+            self.instruct(7, SECTION_ACKNOWLEDGMENT, stream)?;
+            self.known_received = self.known_received.max(prefix.required);
+        }
+        result
+    }
+
+    /// Writes an instruction for the decoder stream.
+    fn instruct(&mut self, prefix_bits: u32, pattern: u8, value: u64) -> Result<(), QpackError> {
+        // RFC 9204 §7.3: instructions that flow control holds back are state as well.
+        if self.instructions.len() >= self.config.unsent_bytes_max {
+            return Err(QpackError::excessive_load(
+                "the decoder stream takes no instructions",
+            ));
+        }
+        integer::encode(prefix_bits, pattern, value, &mut self.instructions);
+        Ok(())
+    }
+}
+
+fn visit<E>(
+    mut lines: Lines<'_>,
+    mut visitor: impl FnMut(FieldName, FieldValue) -> Result<(), E>,
+) -> Result<(), DecodeError<E>> {
+    loop {
+        match lines.next() {
+            Ok(Some((name, value))) => visitor(name, value).map_err(DecodeError::Refused)?,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(error.widen()),
+        }
+    }
+}
+
+/// What became of a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a blocked section comes back later"]
+pub enum Decoded {
+    /// All of its lines went to the visitor.
+    Complete,
+    /// It waits for entries of the dynamic table.
+    Blocked,
+}
+
+/// What a decoder accepts and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecoderConfig {
+    /// The largest table that the peer may ask for: SETTINGS_QPACK_MAX_TABLE_CAPACITY.
+    pub table_capacity_max: usize,
+    /// How many streams the peer may block: SETTINGS_QPACK_BLOCKED_STREAMS.
+    pub blocked_streams_max: u64,
+    /// How many bytes blocked sections may hold together.
+    pub blocked_bytes_max: usize,
+    /// The bytes of a decoded section, with 32 more a line: SETTINGS_MAX_FIELD_SECTION_SIZE.
+    pub section_bytes_max: usize,
+    /// The lines of a section.
+    pub section_fields_max: usize,
+    /// The bytes of instructions that may wait until the decoder stream takes them.
+    pub unsent_bytes_max: usize,
+}
+
+impl Default for DecoderConfig {
+    fn default() -> Self {
+        DecoderConfig {
+            table_capacity_max: 4096,
+            blocked_streams_max: 16,
+            blocked_bytes_max: 256 * 1024,
+            section_bytes_max: 16 * 1024,
+            section_fields_max: 128,
+            unsent_bytes_max: 4096,
+        }
+    }
+}
+
+const SECTION_ACKNOWLEDGMENT: u8 = 0x80;
+const STREAM_CANCELLATION: u8 = 0x40;
+const INSERT_COUNT_INCREMENT: u8 = 0x00;
+
+#[cfg(test)]
+mod tests;
