@@ -2,12 +2,20 @@
 
 use crate::support::{framed, listen, loopback};
 use portway::{
-    LocalEndpoint, MessageProperties, Preconnection, RemoteEndpoint, Security, StackId,
+    Context, Environment, EstablishmentError, Failure, LocalEndpoint, MessageProperties,
+    Preconnection, RealConfig, RealEnvironment, RemoteEndpoint, Security, StackId, Time,
     TransportProperties,
 };
+use portway_core::dns::{Answer, Question};
+use portway_core::path::Path;
+use portway_transport::environment::{
+    BoxFuture, ListenAddress, TcpConnect, TcpListener, TcpStream, Timer, UdpBind, UdpSocket,
+};
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 #[tokio::test]
@@ -110,4 +118,93 @@ async fn a_change_after_listen_does_not_reach_the_listener() {
     let message = accepted.receive().await.expect("a message");
     assert_eq!(&message[..], b"as before");
     drop(server);
+}
+
+/// The real environment of a host whose system lacks address families.
+struct Lacking {
+    real: RealEnvironment,
+    ipv4: bool,
+    ipv6: bool,
+}
+
+impl Lacking {
+    fn check(&self, address: SocketAddr) -> io::Result<()> {
+        match address.is_ipv4() && self.ipv4 || address.is_ipv6() && self.ipv6 {
+            true => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Environment for Lacking {
+    fn now(&self) -> Time {
+        self.real.now()
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        self.real.timer()
+    }
+
+    fn spawn(&self, task: BoxFuture<()>) {
+        self.real.spawn(task);
+    }
+
+    fn fill_random(&self, out: &mut [u8]) {
+        self.real.fill_random(out);
+    }
+
+    fn tcp_connect(&self, request: TcpConnect) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
+        self.real.tcp_connect(request)
+    }
+
+    fn tcp_listen(&self, request: ListenAddress) -> io::Result<Box<dyn TcpListener>> {
+        self.check(request.local)?;
+        self.real.tcp_listen(request)
+    }
+
+    fn udp_bind(&self, request: UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
+        self.check(request.local)?;
+        self.real.udp_bind(request)
+    }
+
+    fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {
+        self.real.resolve(question)
+    }
+
+    fn paths(&self) -> Vec<Path> {
+        self.real.paths()
+    }
+
+    fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>> {
+        self.real.paths_changed(known)
+    }
+}
+
+#[tokio::test]
+async fn a_host_with_one_family_listens_on_that_one() {
+    let on_a_host_without = |ipv4, ipv6| {
+        let real = RealEnvironment::new(RealConfig::default());
+        let context = Context::new(Arc::new(Lacking { real, ipv4, ipv6 }));
+        framed(Security::disabled()).context(&context)
+    };
+    for (ipv4, ipv6) in [(true, false), (false, true)] {
+        let server = on_a_host_without(ipv4, ipv6).local(LocalEndpoint::any());
+        let mut listener = server.listen().await.expect("the other family");
+        let (own, peer) = match ipv4 {
+            true => (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into()),
+            false => (IpAddr::from(Ipv4Addr::UNSPECIFIED), loopback()),
+        };
+        let addresses = listener.local_addresses().iter();
+        assert!(addresses.map(|(_, at)| at.ip()).all(|ip| ip == own));
+        let remote = RemoteEndpoint::from(SocketAddr::new(peer, listener.port()));
+        let client = framed(Security::disabled()).remote(remote);
+        client.initiate().await.expect("a connection");
+        assert!(listener.accept().await.is_some());
+    }
+    let nowhere = on_a_host_without(true, true).local(LocalEndpoint::any());
+    let error = nowhere.listen().await.expect_err("no family is left");
+    assert!(matches!(error, EstablishmentError::Failed(_)), "{error}");
+    // An address that was asked for is no choice.
+    let asked = on_a_host_without(true, false).local(LocalEndpoint::address(loopback()));
+    assert!(asked.listen().await.is_err());
 }

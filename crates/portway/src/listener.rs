@@ -8,13 +8,14 @@ use crate::open::open_accepted;
 use crate::options::tcp_options as options_from;
 use crate::preconnection::Preconnection;
 use futures_core::Stream;
+use portway_core::path::PathId;
 use portway_core::plan::{Action, Plan};
 use portway_core::{Failure, FailureKind, LocalEndpoint, Origin, RemoteEndpoint, StackId};
 use portway_transport::context::Context;
 pub use portway_transport::listen::ListenLimits;
 use portway_transport::listen::{Accepted, Incoming, ListenRequest, Listening};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll};
@@ -335,8 +336,11 @@ fn open_endpoint(
         .filter(|stack| local.stack().is_none_or(|only| only == stack))
         .collect();
     let mut listenings = Vec::new();
-    for (index, address) in listen_addresses(local, context)?.into_iter().enumerate() {
-        let mut request = ListenRequest::new(stacks.clone(), SocketAddr::new(address, port));
+    let mut missing = None;
+    for (address, path) in listen_addresses(local, context)? {
+        let local_address = with_zone(address, port, path);
+        let mut request = ListenRequest::new(stacks.clone(), local_address);
+        request.path = path;
         request.tls = preconnection.security.tls_parameters().cloned();
         request.options = options_from(&preconnection.properties.connection_properties());
         request.admitted = plan
@@ -351,37 +355,57 @@ fn open_endpoint(
                 port = bound.map_or(port, |(_, bound)| bound.port());
                 listenings.push(listening);
             }
-            // A host without IPv6 still listens on IPv4 when no address was asked for.
-            Err(failure) if index > 0 && is_family_missing(&failure) => {}
+            // A host with one family still listens on that when no address was asked for.
+            Err(failure) if local.ip_address().is_none() && is_family_missing(&failure) => {
+                missing = Some(failure);
+            }
             Err(failure) => return Err(failure),
         }
     }
-    Ok(listenings)
+    match (listenings.is_empty(), missing) {
+        (true, Some(failure)) => Err(failure),
+        _ => Ok(listenings),
+    }
 }
 
-/// The addresses of a local endpoint: its own, its interface's, or all of both families.
-fn listen_addresses(local: &LocalEndpoint, context: &Context) -> Result<Vec<IpAddr>, Failure> {
-    if let Some(address) = local.ip_address() {
-        return Ok(vec![address]);
-    }
-    let Some(interface) = local.interface_name() else {
-        return Ok(vec![
-            Ipv4Addr::UNSPECIFIED.into(),
-            Ipv6Addr::UNSPECIFIED.into(),
-        ]);
+/// The address of a local endpoint, or else all of both families, with the path that is listened
+/// on. Addresses that the host or an interface gets later are among all.
+fn listen_addresses(
+    local: &LocalEndpoint,
+    context: &Context,
+) -> Result<Vec<(IpAddr, Option<PathId>)>, Failure> {
+    let path = match local.interface_name() {
+        None => None,
+        Some(interface) => Some(path_of(interface, context)?),
     };
+    Ok(match local.ip_address() {
+        Some(address) => vec![(address, path)],
+        None => vec![
+            (Ipv4Addr::UNSPECIFIED.into(), path),
+            (Ipv6Addr::UNSPECIFIED.into(), path),
+        ],
+    })
+}
+
+fn path_of(interface: &str, context: &Context) -> Result<PathId, Failure> {
     let paths = context.environment().paths();
-    match paths.into_iter().find(|path| path.interface == interface) {
-        Some(path) if !path.addresses.is_empty() => Ok(path
-            .addresses
-            .into_iter()
-            .map(|local| local.address)
-            .collect()),
-        _ => Err(Failure::new(
+    let path = paths.iter().find(|path| path.interface == interface);
+    path.map(|path| path.id).ok_or_else(|| {
+        Failure::new(
             Origin::Local,
             FailureKind::Unreachable,
-            format!("the interface {interface} does not exist or has no address"),
-        )),
+            format!("the interface {interface} does not exist or is down"),
+        )
+    })
+}
+
+/// RFC 9622 §6.1.2: the interface is the zone of a link-local address.
+fn with_zone(address: IpAddr, port: u16, path: Option<PathId>) -> SocketAddr {
+    match (address, path) {
+        (IpAddr::V6(v6), Some(path)) if v6.is_unicast_link_local() => {
+            SocketAddrV6::new(v6, port, 0, path.0).into()
+        }
+        _ => SocketAddr::new(address, port),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::establish::handshake;
 use crate::established::{ByteCarrier, Carrier, DatagramCarrier};
 use crate::failure_map::failure_from_io;
 use bytes::BytesMut;
+use portway_core::path::PathId;
 use portway_core::security::{Protection, TlsParameters};
 use portway_core::stack::WireProtocol;
 use portway_core::{Failure, FailureKind, Origin, StackId};
@@ -54,6 +55,8 @@ pub struct ListenRequest {
     pub stacks: Vec<StackId>,
     /// The local address; port zero lets the system choose one for all stacks.
     pub local: SocketAddr,
+    /// The path whose interface alone is listened on.
+    pub path: Option<PathId>,
     /// TLS parameters for the protected stacks.
     pub tls: Option<TlsParameters>,
     /// Options of accepted TCP connections.
@@ -70,6 +73,7 @@ impl ListenRequest {
         ListenRequest {
             stacks,
             local,
+            path: None,
             tls: None,
             options: TcpOptions::default(),
             admitted: Vec::new(),
@@ -164,6 +168,7 @@ impl Listening {
             match descriptor.wire {
                 WireProtocol::Tcp => {
                     let mut address = ListenAddress::on(local);
+                    address.path = request.path;
                     address.backlog = request.limits.backlog;
                     let listener = context
                         .environment()
@@ -176,9 +181,11 @@ impl Listening {
                     }));
                 }
                 WireProtocol::Udp if !descriptor.is_protected() => {
+                    let mut bind = UdpBind::on(local);
+                    bind.path = request.path;
                     let socket = context
                         .environment()
-                        .udp_bind(UdpBind::on(local))
+                        .udp_bind(bind)
                         .map_err(|error| cannot_listen(&error, stack, local))?;
                     addresses.push((stack.clone(), socket.local_address()));
                     starts.push(Box::new(move || acceptor.receive_peers(socket)));
