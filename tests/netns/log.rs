@@ -1,6 +1,7 @@
 //! The decisions of a race, as they are made.
 
 use portway::race::{Event, EventKind};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -37,6 +38,23 @@ impl Log {
     /// The place of the first event that `wanted` accepts.
     pub(crate) fn position(&self, wanted: impl Fn(&EventKind) -> bool) -> Option<usize> {
         self.lock().iter().position(|event| wanted(&event.kind))
+    }
+
+    /// What `wanted` makes of each event, where it makes something of it.
+    pub(crate) fn find_map<T>(&self, wanted: impl Fn(&EventKind) -> Option<T>) -> Vec<T> {
+        let events = self.lock();
+        events
+            .iter()
+            .filter_map(|event| wanted(&event.kind))
+            .collect()
+    }
+
+    /// Where the attempts went, in their order.
+    pub(crate) fn attempts(&self) -> Vec<SocketAddr> {
+        self.find_map(|event| match event {
+            EventKind::AttemptStarted { leaf, .. } => Some(leaf.remote),
+            _ => None,
+        })
     }
 
     /// Fails unless events as `wanted` describes them came in this order, others between them.

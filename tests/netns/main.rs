@@ -5,6 +5,7 @@
 
 mod capture;
 mod close;
+mod endpoints;
 mod equal_security;
 mod explain;
 mod families;
@@ -12,6 +13,7 @@ mod log;
 mod names;
 mod namespace;
 mod resolution;
+mod services;
 mod soft_error;
 mod unreachable;
 mod waiting;

@@ -2,13 +2,9 @@
 
 use crate::log::Log;
 use crate::names::{NAME, Names};
-use crate::world::{FAR_V4, World, context_with_dns, plain};
+use crate::world::{BEYOND, FAR_V4, World, context_with_dns, plain};
 use portway::race::EventKind;
 use portway::{Connection, ConnectionEvent, Events, Preconnection, RemoteEndpoint, Security};
-use std::net::Ipv4Addr;
-
-/// An address of `far` that no prefix of `near` holds.
-const BEYOND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
 /// Starts a connection that has to wait, and gives the reason once it does.
 async fn waiting(preconnection: &Preconnection, log: &Log) -> (Connection, Events, String) {

@@ -22,6 +22,9 @@ use std::time::Duration;
 pub(crate) const FAR_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 pub(crate) const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
+/// An address of `far` that no prefix of `near` holds.
+pub(crate) const BEYOND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
 /// The two namespaces.
 pub(crate) struct World {
     pub(crate) near: Namespace,
@@ -52,6 +55,31 @@ impl World {
         world
             .near
             .command("ip -6 route add default via 2001:db8::2");
+        Some(world)
+    }
+
+    /// A world with a second cable, `near2` to `far2`, that a worse default route leads over, and
+    /// with [`BEYOND`] behind both.
+    pub(crate) fn with_two_cables(test: &str) -> Option<World> {
+        let world = World::new(test)?;
+        world.near.command(&format!(
+            "ip link add near2 type veth peer name far2 netns {}",
+            world.far.path()
+        ));
+        world.far.command("ip addr add 203.0.113.2/24 dev far2");
+        world.far.command("ip link set far2 up");
+        world.far.command("ip addr add 198.51.100.1/32 dev lo");
+        world.near.command("ip addr add 203.0.113.1/24 dev near2");
+        world.near.command("ip link set near2 up");
+        world
+            .near
+            .command("ip route add default via 203.0.113.2 metric 200");
+        // The kernel says that the second link runs up to a second after the first.
+        while !world
+            .near
+            .command("ip link show dev near2")
+            .contains("state UP")
+        {}
         Some(world)
     }
 
