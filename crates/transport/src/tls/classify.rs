@@ -34,7 +34,9 @@ pub(super) fn connection(
     is_ready: bool,
 ) -> Failure {
     match error {
-        Error::AlertReceived(alert) => received(*alert, role, observed),
+        Error::AlertReceived(alert) => {
+            alert_received(*alert, role, observed.is_certificate_requested)
+        }
         Error::InvalidCertificate(reason) => {
             let detail = match (&observed.distrust, &observed.chain_error) {
                 (Some(why), _) => format!("the application does not trust the peer: {why}"),
@@ -124,10 +126,16 @@ pub(super) fn keys_exhausted() -> Failure {
     )
 }
 
-fn received(alert: AlertDescription, role: Role, observed: &Observed) -> Failure {
+/// The peer has sent this alert. `is_certificate_requested` says of a client whether the server
+/// has asked for its certificate.
+pub(super) fn alert_received(
+    alert: AlertDescription,
+    role: Role,
+    is_certificate_requested: bool,
+) -> Failure {
     use AlertDescription as A;
     use FailureKind as K;
-    let is_unanswered = observed.is_certificate_requested;
+    let is_unanswered = is_certificate_requested;
     let kind = match alert {
         A::NoApplicationProtocol => K::AlpnMismatch,
         A::CertificateRequired => K::CredentialRequired,

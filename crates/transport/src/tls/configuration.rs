@@ -6,8 +6,9 @@
 use super::algorithm::Allowed;
 use super::classify;
 use super::engine::Clock;
+use super::quic::{EarlyData, QuicServerTls};
 use super::resolver::Resolver;
-use super::session::{AgedTickets, ClientSessions};
+use super::session::{AgedTickets, ClientSessions, NoTickets, ServerSessions};
 use super::verifier::PolicyVerifier;
 use portway_core::security::{ClientAuthentication, TlsParameters, TlsVersion, Trust};
 use portway_core::{Failure, FailureKind, Origin};
@@ -98,6 +99,61 @@ pub(super) fn server(
         config.key_log = Arc::new(KeyLogFile::new());
     }
     Ok(config)
+}
+
+/// A configuration for QUIC clients with these application protocols.
+pub(super) fn quic_client(
+    p: &TlsParameters,
+    alpn: &[Vec<u8>],
+    early_data: EarlyData,
+    clock: &Clock,
+) -> Result<ClientConfig, Failure> {
+    check_for_quic(p, alpn)?;
+    let mut config = client(p, clock)?;
+    config.alpn_protocols = alpn.to_vec();
+    config.enable_early_data = early_data == EarlyData::Allowed;
+    Ok(config)
+}
+
+/// A configuration for QUIC servers with these application protocols.
+pub(super) fn quic_server(
+    p: &TlsParameters,
+    alpn: &[Vec<u8>],
+    early_data: EarlyData,
+    clock: &Clock,
+) -> Result<QuicServerTls, Failure> {
+    check_for_quic(p, alpn)?;
+    let mut config = server(p, alpn, clock)?;
+    if early_data == EarlyData::Refused || p.resumption.sessions_max == 0 {
+        return Ok(QuicServerTls::new(config, None));
+    }
+    // RFC 9001 §4.6.1: QUIC limits early data by its own means, so TLS shows the largest value.
+    config.max_early_data_size = u32::MAX;
+    // rustls accepts early data only of sessions that the server keeps.
+    config.ticketer = Arc::new(NoTickets);
+    let sessions = ServerSessions::new(&p.resumption, &time(clock));
+    Ok(QuicServerTls::new(config, Some(Arc::new(sessions))))
+}
+
+fn check_for_quic(p: &TlsParameters, alpn: &[Vec<u8>]) -> Result<(), Failure> {
+    p.check()?;
+    // RFC 9001 §4.2: nothing below TLS 1.3 can protect QUIC.
+    if !p.usable_versions().any(|it| it == TlsVersion::Tls13) {
+        return Err(Failure::new(
+            Origin::Local,
+            FailureKind::Unsupported,
+            format!(
+                "QUIC needs TLS 1.3, which versions from {} to {} with the algorithms that are \
+                 allowed do not give",
+                p.min_version, p.max_version
+            ),
+        ));
+    }
+    // RFC 9001 §8.1: QUIC is not used without agreement on the application protocol.
+    if alpn.is_empty() {
+        return Err(invalid("QUIC needs an application protocol (ALPN)"));
+    }
+    Ok(())
 }
 
 /// The usable versions, the newest first.

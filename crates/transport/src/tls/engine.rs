@@ -5,6 +5,7 @@
 
 use super::configuration;
 use super::layer::TlsLayer;
+use super::quic::{EarlyData, QuicClientTls, QuicServerTls};
 use portway_core::security::{ClientAuthentication, Identity, TlsParameters, Trust};
 use portway_core::{Failure, FailureKind, Origin};
 use rustls::{ClientConfig, ServerConfig};
@@ -25,6 +26,8 @@ pub struct TlsEngine {
     clock: Clock,
     clients: Mutex<Cache<ClientConfig>>,
     servers: Mutex<Cache<ServerConfig>>,
+    quic_clients: Mutex<Cache<ClientConfig>>,
+    quic_servers: Mutex<Cache<QuicServerTls>>,
 }
 
 impl TlsEngine {
@@ -35,6 +38,8 @@ impl TlsEngine {
             clock: Clock::System,
             clients: Mutex::default(),
             servers: Mutex::default(),
+            quic_clients: Mutex::default(),
+            quic_servers: Mutex::default(),
         }
     }
 
@@ -51,6 +56,8 @@ impl TlsEngine {
         self.clock = clock;
         self.clients = Mutex::default();
         self.servers = Mutex::default();
+        self.quic_clients = Mutex::default();
+        self.quic_servers = Mutex::default();
         self
     }
 
@@ -68,7 +75,8 @@ impl TlsEngine {
         alpn: &[Vec<u8>],
     ) -> Result<TlsLayer, Failure> {
         let name = server_name(p.server_name.as_deref().or(host_name), remote)?;
-        let config = locked(&self.clients).find_or_make(p, &[], &self.limits, || {
+        let key = (&[][..], EarlyData::Refused);
+        let config = locked(&self.clients).find_or_make(p, key, &self.limits, || {
             configuration::client(p, &self.clock)
         })?;
         TlsLayer::client(config, name, alpn, self.limits.clone())
@@ -79,10 +87,52 @@ impl TlsEngine {
     /// # Errors
     /// As [`TlsEngine::client`]; a server also needs an identity.
     pub fn server(&self, p: &TlsParameters, alpn: &[Vec<u8>]) -> Result<TlsLayer, Failure> {
-        let config = locked(&self.servers).find_or_make(p, alpn, &self.limits, || {
+        let key = (alpn, EarlyData::Refused);
+        let config = locked(&self.servers).find_or_make(p, key, &self.limits, || {
             configuration::server(p, alpn, &self.clock)
         })?;
         TlsLayer::server(config, !alpn.is_empty(), self.limits.clone())
+    }
+
+    /// TLS of one QUIC client. The name is as for [`TlsEngine::client`]; sessions are kept apart
+    /// from those of TLS over TCP and from those with other application protocols, since they carry
+    /// QUIC's parameters and early data is of one protocol. Each connection takes a ticket of its
+    /// own.
+    ///
+    /// # Errors
+    /// As [`TlsEngine::client`]; also when the parameters exclude TLS 1.3 or name no application
+    /// protocol.
+    pub fn quic_client(
+        &self,
+        p: &TlsParameters,
+        host_name: Option<&str>,
+        remote: IpAddr,
+        alpn: &[Vec<u8>],
+        early_data: EarlyData,
+    ) -> Result<Arc<QuicClientTls>, Failure> {
+        let name = server_name(p.server_name.as_deref().or(host_name), remote)?;
+        let key = (alpn, early_data);
+        let config = locked(&self.quic_clients).find_or_make(p, key, &self.limits, || {
+            configuration::quic_client(p, alpn, early_data, &self.clock)
+        })?;
+        Ok(Arc::new(QuicClientTls::new(config, name)))
+    }
+
+    /// TLS of QUIC servers with these parameters. Where early data is allowed, the server keeps
+    /// the sessions itself and lets each be resumed once, since a ticket could be replayed.
+    ///
+    /// # Errors
+    /// As [`TlsEngine::quic_client`]; a server also needs an identity.
+    pub fn quic_server(
+        &self,
+        p: &TlsParameters,
+        alpn: &[Vec<u8>],
+        early_data: EarlyData,
+    ) -> Result<Arc<QuicServerTls>, Failure> {
+        let key = (alpn, early_data);
+        locked(&self.quic_servers).find_or_make(p, key, &self.limits, || {
+            configuration::quic_server(p, alpn, early_data, &self.clock)
+        })
     }
 }
 
@@ -97,6 +147,8 @@ impl fmt::Debug for TlsEngine {
         f.debug_struct("TlsEngine")
             .field("clients", &locked(&self.clients).entries.len())
             .field("servers", &locked(&self.servers).entries.len())
+            .field("quic_clients", &locked(&self.quic_clients).entries.len())
+            .field("quic_servers", &locked(&self.quic_servers).entries.len())
             .finish_non_exhaustive()
     }
 }
@@ -140,6 +192,7 @@ struct Cache<C> {
 struct Entry<C> {
     parameters: TlsParameters,
     alpn: Vec<Vec<u8>>,
+    early_data: EarlyData,
     config: Arc<C>,
 }
 
@@ -156,14 +209,13 @@ impl<C> Cache<C> {
     fn find_or_make(
         &mut self,
         p: &TlsParameters,
-        alpn: &[Vec<u8>],
+        (alpn, early_data): (&[Vec<u8>], EarlyData),
         limits: &TlsLimits,
         make: impl FnOnce() -> Result<C, Failure>,
     ) -> Result<Arc<C>, Failure> {
-        let found = self
-            .entries
-            .iter()
-            .rposition(|entry| entry.alpn == alpn && is_same(&entry.parameters, p));
+        let found = self.entries.iter().rposition(|entry| {
+            entry.alpn == alpn && entry.early_data == early_data && is_same(&entry.parameters, p)
+        });
         if let Some(index) = found {
             self.entries[index..].rotate_left(1);
         } else {
@@ -174,6 +226,7 @@ impl<C> Cache<C> {
             self.entries.push(Entry {
                 parameters: p.clone(),
                 alpn: alpn.to_vec(),
+                early_data,
                 config,
             });
         }

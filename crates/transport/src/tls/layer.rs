@@ -12,18 +12,16 @@
 use super::classify::{self, Role};
 use super::engine::TlsLimits;
 use super::observed::{Observed, Refusal};
+use super::protection;
 use super::record;
 use super::step::{self, Next, Task};
 use crate::layer::{ByteLayer, LayerStatus};
 use bytes::{Buf, Bytes, BytesMut};
-use portway_core::security::{Group, Protection, TlsVersion};
+use portway_core::security::Protection;
 use portway_core::{Failure, FailureKind, Origin};
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{
-    AlertDescription, ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion,
-    ServerConfig,
-};
+use rustls::{AlertDescription, ClientConfig, CommonState, Error, ProtocolVersion, ServerConfig};
 use rustls_pki_types::ServerName;
 use std::sync::Arc;
 
@@ -444,30 +442,7 @@ impl ByteLayer for TlsLayer {
     }
 
     fn protection(&self) -> Option<Protection> {
-        let common = self.common();
-        if common.is_handshaking() {
-            return None;
-        }
-        let version = match common.protocol_version()? {
-            ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
-            _ => TlsVersion::Tls12,
-        };
-        let suite = common.negotiated_cipher_suite()?.suite();
-        // rustls marks the suites of TLS 1.3 by a name of its own.
-        let suite = format!("{suite:?}").replace("TLS13_", "TLS_");
-        let mut protection = Protection::new(version, suite);
-        protection.group =
-            common.negotiated_key_exchange_group().map(|group| {
-                match Group::from_code(group.name().into()) {
-                    Some(known) => known.to_string(),
-                    None => format!("{:?}", group.name()),
-                }
-            });
-        protection.alpn = common.alpn_protocol().map(<[u8]>::to_vec);
-        protection.peer_certificates = common.peer_certificates().unwrap_or_default().to_vec();
-        protection.server_name = self.server_name.as_deref().map(str::to_owned);
-        protection.is_resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
-        Some(protection)
+        protection::describe(self.common(), self.server_name.as_deref())
     }
 }
 

@@ -6,10 +6,10 @@
 use portway_core::security::Resumption;
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
-use rustls::server::ProducesTickets;
+use rustls::server::{ProducesTickets, StoresServerSessions};
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::ServerName;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -219,5 +219,155 @@ impl ProducesTickets for AgedTickets {
     }
 }
 
+/// A server's word that its sessions are not in tickets.
+#[derive(Debug)]
+pub(super) struct NoTickets;
+
+impl ProducesTickets for NoTickets {
+    fn enabled(&self) -> bool {
+        false
+    }
+
+    fn lifetime(&self) -> u32 {
+        0
+    }
+
+    fn encrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// The sessions of a server that takes early data. Each is resumed once at most, so that nobody
+/// can replay it (RFC 8446 §8.1).
+pub(super) struct ServerSessions {
+    sessions_max: usize,
+    age: Age,
+    kept: Mutex<KeptByServer>,
+}
+
+#[derive(Default)]
+struct KeptByServer {
+    by_id: HashMap<Vec<u8>, (u64, ServerSession)>,
+    by_order: BTreeMap<u64, Vec<u8>>,
+    next: u64,
+}
+
+struct ServerSession {
+    value: Vec<u8>,
+    made_s: u64,
+    /// What a client that resumes may count on.
+    promise: EarlyPromise,
+}
+
+impl ServerSessions {
+    pub(super) fn new(resumption: &Resumption, time: &Arc<dyn TimeProvider>) -> Self {
+        ServerSessions {
+            sessions_max: resumption.sessions_max,
+            age: Age::of(resumption.lifetime.unwrap_or(KEPT_BY_SERVER), time),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The sessions as one kind of connection sees them.
+    pub(super) fn promising(
+        self: &Arc<Self>,
+        promise: EarlyPromise,
+    ) -> Arc<dyn StoresServerSessions> {
+        Arc::new(PromisedSessions {
+            sessions: Arc::clone(self),
+            promise,
+        })
+    }
+
+    fn locked(&self) -> MutexGuard<'_, KeptByServer> {
+        // A panic while holding the lock leaves a store that is merely incomplete.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for ServerSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerSessions({})", self.sessions_max)
+    }
+}
+
+/// Sessions for connections that keep the same promise.
+#[derive(Debug)]
+struct PromisedSessions {
+    sessions: Arc<ServerSessions>,
+    promise: EarlyPromise,
+}
+
+impl StoresServerSessions for PromisedSessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        let Some(made_s) = self.sessions.age.now_s() else {
+            return false;
+        };
+        if value.len() > SESSION_BYTES_MAX {
+            return false;
+        }
+        let session = ServerSession {
+            value,
+            made_s,
+            promise: self.promise.clone(),
+        };
+        let mut kept = self.sessions.locked();
+        if kept.by_id.len() >= self.sessions.sessions_max
+            && let Some((_, oldest)) = kept.by_order.pop_first()
+        {
+            kept.by_id.remove(&oldest);
+        }
+        let order = kept.next;
+        kept.next += 1;
+        kept.by_order.insert(order, key.clone());
+        if let Some((replaced, _)) = kept.by_id.insert(key, (order, session)) {
+            kept.by_order.remove(&replaced);
+        }
+        true
+    }
+
+    fn get(&self, _: &[u8]) -> Option<Vec<u8>> {
+        // Only TLS 1.2 resumes a session more than once, and QUIC has none of that.
+        None
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let mut kept = self.sessions.locked();
+        let (order, session) = kept.by_id.remove(key)?;
+        kept.by_order.remove(&order);
+        drop(kept);
+        // RFC 9001 §4.6.1: a server that gives less than a client may count on takes no early
+        // data; without the session there is none.
+        let is_usable =
+            self.sessions.age.is_young(session.made_s) && self.promise.covers(&session.promise);
+        is_usable.then_some(session.value)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+/// The limits that QUIC lets a client remember for early data, by their identifiers (RFC 9000
+/// §7.4.1, RFC 9221 §3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct EarlyPromise(pub(super) BTreeMap<u64, u64>);
+
+impl EarlyPromise {
+    /// Whether whoever counts on `other` is not disappointed.
+    fn covers(&self, other: &EarlyPromise) -> bool {
+        let given = |id: &u64| self.0.get(id).copied().unwrap_or(0);
+        other.0.iter().all(|(id, value)| given(id) >= *value)
+    }
+}
+
+/// A session with more than this, a client's certificates included, is not kept.
+const SESSION_BYTES_MAX: usize = 16 * 1024;
+/// How long a server keeps a session unless told otherwise, as long as its ticket keys would last.
+const KEPT_BY_SERVER: Duration = Duration::from_secs(12 * 3600);
 /// Sessions of TLS 1.3 that are kept of one server.
 const TICKETS_PER_SERVER_MAX: usize = 8;

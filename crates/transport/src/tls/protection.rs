@@ -1,0 +1,32 @@
+//! What a handshake has negotiated, in portway's words.
+//!
+//! Invariant: nothing is told before the handshake is complete.
+
+use portway_core::security::{Group, Protection, TlsVersion};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+
+/// The protection of a connection whose handshake is complete.
+pub(super) fn describe(common: &CommonState, server_name: Option<&str>) -> Option<Protection> {
+    if common.is_handshaking() {
+        return None;
+    }
+    let version = match common.protocol_version()? {
+        ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
+        _ => TlsVersion::Tls12,
+    };
+    let suite = common.negotiated_cipher_suite()?.suite();
+    // rustls marks the suites of TLS 1.3 by a name of its own.
+    let suite = format!("{suite:?}").replace("TLS13_", "TLS_");
+    let mut protection = Protection::new(version, suite);
+    protection.group = common.negotiated_key_exchange_group().map(|group| {
+        match Group::from_code(group.name().into()) {
+            Some(known) => known.to_string(),
+            None => format!("{:?}", group.name()),
+        }
+    });
+    protection.alpn = common.alpn_protocol().map(<[u8]>::to_vec);
+    protection.peer_certificates = common.peer_certificates().unwrap_or_default().to_vec();
+    protection.server_name = server_name.map(str::to_owned);
+    protection.is_resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
+    Some(protection)
+}
