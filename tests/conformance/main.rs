@@ -12,3 +12,4 @@ mod listening;
 mod race;
 mod security;
 mod support;
+mod walkover;

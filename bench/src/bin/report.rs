@@ -61,6 +61,10 @@ fn measure(what: &str, with: &[&str]) {
         ("connect", [pairs]) => json(connect::run(pairs.parse().expect("pairs"))),
         ("memory", []) => json(memory::run()),
         ("batch", []) => json(batch::run()),
+        ("connect-side", [carrier, side, rounds]) => {
+            let rounds = rounds.parse().expect("how often");
+            return connect::run_side(carrier, *side == "portway", rounds);
+        }
         ("memory-server", [carrier, directory]) => return memory::run_server(carrier, directory),
         ("batch-sink", []) => return batch::run_sink(),
         ("batch-sender", [address, mode, rounds]) => {

@@ -27,6 +27,44 @@ pub fn run(pairs: usize) -> Vec<Comparison> {
     comparisons
 }
 
+/// Connects so often on one side only, for a profiler.
+pub fn run_side(carrier: &str, is_portway: bool, rounds: usize) {
+    let carrier = Carrier::named(carrier).expect("tcp or tls");
+    let credentials = Arc::new(Credentials::generate());
+    let server = start_server(carrier, credentials.clone());
+    pin(0);
+    runtime().block_on(async {
+        let context = portway_side::context();
+        let preconnection = portway_side::bare(&context, server, carrier, &credentials);
+        let connector = TlsConnector::from(credentials.client());
+        let mut latencies = Vec::new();
+        let mut used = Vec::new();
+        for _ in 0..rounds {
+            used.push(match (is_portway, carrier) {
+                (true, _) => {
+                    measure(&mut latencies, async || {
+                        preconnection.initiate().await.expect("our own server")
+                    })
+                    .await
+                }
+                (false, Carrier::Tcp) => {
+                    measure(&mut latencies, async || {
+                        tokio_side::connect_tcp(server).await
+                    })
+                    .await
+                }
+                (false, Carrier::Tls) => {
+                    measure(&mut latencies, async || {
+                        tokio_side::connect_tls(server, &connector).await
+                    })
+                    .await
+                }
+            });
+        }
+        println!("{:.1} µs of CPU, {:.1} µs", median(used), median(latencies));
+    });
+}
+
 async fn compare(
     carrier: Carrier,
     credentials: &Credentials,

@@ -3,11 +3,9 @@
 //! Invariant: the tree comes from the machine that would race it, so it cannot say anything else.
 
 use crate::error::EstablishmentError;
-use crate::initiate::race_config;
 use crate::preconnection::Preconnection;
 use portway_core::Failure;
 use portway_core::dns::Answer;
-use portway_core::plan::Action;
 use portway_core::race::{Input, Output, QueryId, Race, Report};
 use portway_transport::context::Context;
 use portway_transport::environment::BoxFuture;
@@ -20,11 +18,11 @@ pub(crate) async fn candidate_tree(
     context: &Context,
     preconnection: &Preconnection,
 ) -> Result<Report, EstablishmentError> {
-    let plan = preconnection
-        .plan_in(context, Action::Initiate)
+    let opening = preconnection
+        .opening(context)
         .map_err(EstablishmentError::Plan)?;
     let environment = context.environment();
-    let mut race = Race::new(environment.now(), race_config(context, &plan, None));
+    let mut race = Race::new(environment.now(), opening.race_config(context, None));
     let mut queries: Vec<Query> = Vec::new();
     loop {
         while let Some(output) = race.poll_output() {

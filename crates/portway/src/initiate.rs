@@ -4,15 +4,12 @@ use crate::connection::{Connection, Establishing};
 use crate::error::EstablishmentError;
 use crate::open::{Opened, open};
 use crate::preconnection::Preconnection;
-use portway_core::RemoteEndpoint;
 use portway_core::message::Message;
-use portway_core::plan::{Action, Plan};
-use portway_core::race::{Event, RaceConfig};
+use portway_core::race::Event;
 use portway_transport::context::Context;
-use portway_transport::driver::{RaceRequest, Record, run_race};
+use portway_transport::driver::{Observer, RaceRequest, Record, run_race};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// An active open that has not started. Await it, or refine it first.
@@ -78,15 +75,17 @@ impl Initiate {
 
     fn prepare(self) -> Result<Prepared, EstablishmentError> {
         let context = self.preconnection.context_or_default();
-        let plan = self
+        let opening = self
             .preconnection
-            .plan_in(&context, Action::Initiate)
+            .opening(&context)
             .map_err(EstablishmentError::Plan)?;
-        let config = race_config(&context, &plan, self.timeout);
+        let terms = match (self.record, &self.on_event) {
+            (Record::No, None) => opening.terms(&context, self.timeout),
+            (record, _) => opening.terms_in_full(&context, self.timeout, record),
+        };
         let request = RaceRequest {
-            config,
-            record: self.record,
-            choose_paths: Box::new(move |paths| plan.choose_paths(paths)),
+            terms,
+            paths: opening,
         };
         let connection = Connection::establishing_with(&context, &self.preconnection);
         if let Some(message) = self.first_message {
@@ -96,7 +95,7 @@ impl Initiate {
         }
         Ok(Prepared {
             context,
-            preconnection: Arc::new(self.preconnection),
+            preconnection: self.preconnection,
             request,
             connection,
             on_event: self.on_event,
@@ -120,7 +119,7 @@ impl IntoFuture for Initiate {
 
 struct Prepared {
     context: Context,
-    preconnection: Arc<Preconnection>,
+    preconnection: Preconnection,
     request: RaceRequest,
     connection: Connection,
     on_event: Option<EventSink>,
@@ -140,7 +139,7 @@ impl Prepared {
         match race(&context, preconnection, request, on_event, &establishing).await {
             Ok(()) => Ok(()),
             Err(error) => {
-                establishing.fail(error.failure(), error.report().cloned().map(Box::new));
+                establishing.fail(error.failure(), error.report().cloned());
                 Err(error)
             }
         }
@@ -157,30 +156,31 @@ impl Prepared {
 
 async fn race(
     context: &Context,
-    preconnection: Arc<Preconnection>,
+    preconnection: Preconnection,
     request: RaceRequest,
-    mut on_event: Option<EventSink>,
+    on_event: Option<EventSink>,
     establishing: &Establishing,
 ) -> Result<(), EstablishmentError> {
     let dial = |leaf, progress| {
         let (context, preconnection) = (context.clone(), preconnection.clone());
         Box::pin(async move { open(&context, &preconnection, leaf, &progress).await }) as _
     };
-    let tell = |event: &Event| {
-        if let Some(sink) = &mut on_event {
-            sink(event);
-        }
-        establishing.tell(event);
+    let spectators = Spectators {
+        on_event,
+        establishing,
     };
-    let outcome = run_race::<Opened, _, _>(context.environment(), request, dial, tell).await;
+    let outcome = run_race::<Opened, _, _>(context.environment(), request, dial, spectators).await;
     match outcome {
         Ok(winner) => {
-            context.learn(winner.learned);
-            establishing.finish(winner.established, winner.report, winner.recording);
+            context.learn(|history| winner.account.teach(history));
+            establishing.finish(winner.established, winner.account, winner.recording);
             Ok(())
         }
         Err(lost) => {
-            context.learn(lost.learned);
+            context.learn(|history| {
+                history.rtts.extend(&lost.learned.rtts);
+                history.used.extend(&lost.learned.used);
+            });
             Err(EstablishmentError::Race {
                 failure: lost.failure,
                 report: lost.report,
@@ -190,50 +190,21 @@ async fn race(
     }
 }
 
-/// The race that a plan asks for.
-pub(crate) fn race_config(context: &Context, plan: &Plan, timeout: Option<Duration>) -> RaceConfig {
-    let environment = context.environment();
-    let mut seed = [0; 8];
-    environment.fill_random(&mut seed);
-    let mut timing = context.timing().clone();
-    if let Some(timeout) = timeout {
-        timing.deadline = Some(environment.now() + timeout);
-    }
-    let remotes = plan
-        .remotes()
-        .iter()
-        .cloned()
-        .map(with_port)
-        .collect::<Vec<_>>();
-    RaceConfig {
-        uses_https_records: remotes.iter().any(is_https),
-        remotes,
-        candidates: plan.candidates(),
-        locals: plan.locals().to_vec(),
-        paths: plan.paths().to_vec(),
-        pin_paths: plan.pins_paths(),
-        timing,
-        limits: context.limits().clone(),
-        history: context.history().clone(),
-        seed: u64::from_le_bytes(seed),
-        may_mix_security: plan.may_mix_security(),
-        families: context.families(),
-        ..RaceConfig::default()
-    }
+/// Whoever sees the decisions of a race: the caller's own sink, and the connection's events.
+struct Spectators<'a> {
+    on_event: Option<EventSink>,
+    establishing: &'a Establishing,
 }
 
-/// A race knows ports, not the names of services.
-fn with_port(remote: RemoteEndpoint) -> RemoteEndpoint {
-    match remote.resolved_port() {
-        Some(port) => remote.port(port),
-        None => remote,
+impl Observer for Spectators<'_> {
+    fn is_attentive(&self) -> bool {
+        self.on_event.is_some() || self.establishing.has_listeners()
     }
-}
 
-/// RFC 9460 §9: HTTPS records belong to the schemes of HTTP, other services have none yet.
-fn is_https(remote: &RemoteEndpoint) -> bool {
-    match remote.service_name() {
-        Some(service) => matches!(service, "https" | "http"),
-        None => remote.resolved_port() == Some(443),
+    fn on_event(&mut self, event: &Event) {
+        if let Some(sink) = &mut self.on_event {
+            sink(event);
+        }
+        self.establishing.tell(event);
     }
 }

@@ -54,6 +54,7 @@ mod event;
 mod initiate;
 mod listener;
 mod open;
+mod opening;
 mod options;
 mod preconnection;
 mod receipt;

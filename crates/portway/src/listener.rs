@@ -5,7 +5,6 @@
 use crate::connection::Connection;
 use crate::error::EstablishmentError;
 use crate::open::open_accepted;
-use crate::options::tcp_options as options_from;
 use crate::preconnection::Preconnection;
 use futures_core::Stream;
 use portway_core::path::PathId;
@@ -207,7 +206,7 @@ async fn deliver_all(
             Some(Incoming::Accepted(accepted)) => {
                 let (context, preconnection) = (context.clone(), preconnection.clone());
                 let (sender, control) = (sender.clone(), control.clone());
-                let timeout = preconnection.listen_limits.handshake_timeout;
+                let timeout = preconnection.needs.listen_limits.handshake_timeout;
                 let timer = portway_transport::listen::sleep(&context, timeout);
                 let environment = context.environment().clone();
                 environment.spawn(Box::pin(async move {
@@ -341,14 +340,14 @@ fn open_endpoint(
         let local_address = with_zone(address, port, path);
         let mut request = ListenRequest::new(stacks.clone(), local_address);
         request.path = path;
-        request.tls = preconnection.security.tls_parameters().cloned();
-        request.options = options_from(&preconnection.properties.connection_properties());
+        request.tls = preconnection.needs.security.tls_parameters().cloned();
+        request.options = preconnection.needs.defaults(Action::Listen).options.clone();
         request.admitted = plan
             .remotes()
             .iter()
             .filter_map(RemoteEndpoint::ip_address)
             .collect();
-        request.limits = preconnection.listen_limits.clone();
+        request.limits = preconnection.needs.listen_limits.clone();
         match Listening::open(context, &request) {
             Ok(listening) => {
                 let bound = listening.addresses().first();

@@ -4,11 +4,11 @@
 //! handshakes have ended before anything is handed over.
 
 use crate::connection::{Connection, LinkStart};
-use crate::options::tcp_options;
 use crate::preconnection::Preconnection;
 use bytes::BytesMut;
 use portway_core::framer::ReceiveLimits;
 use portway_core::framer::{Pipeline, Progress};
+use portway_core::property::Action;
 use portway_core::race::Leaf;
 use portway_core::security::Protection;
 use portway_core::send_queue::WireBuffer;
@@ -40,17 +40,11 @@ pub(crate) async fn open(
     leaf: Leaf,
     progress: &ProgressSink,
 ) -> Result<Opened, Failure> {
-    let options = tcp_options(&preconnection.properties.connection_properties());
-    let established = establish(
-        context,
-        leaf,
-        &preconnection.security,
-        &options,
-        Some(progress),
-    )
-    .await?;
+    let needs = &*preconnection.needs;
+    let options = &needs.defaults(Action::Initiate).options;
+    let established = establish(context, leaf, &needs.security, options, Some(progress)).await?;
     let mut carrier = established.carrier;
-    let framing = bring_up(&mut carrier, preconnection.framers.instantiate()).await?;
+    let framing = bring_up(&mut carrier, preconnection.needs.framers.instantiate()).await?;
     Ok(Opened {
         stack: established.leaf.stack,
         carrier,
@@ -67,7 +61,7 @@ pub(crate) async fn open_accepted(
     mut carrier: Carrier,
     protection: Option<Protection>,
 ) -> Result<Connection, Failure> {
-    let framing = bring_up(&mut carrier, preconnection.framers.instantiate()).await?;
+    let framing = bring_up(&mut carrier, preconnection.needs.framers.instantiate()).await?;
     let opened = Opened {
         stack,
         carrier,

@@ -8,14 +8,19 @@ use crate::connection::Connection;
 use crate::error::EstablishmentError;
 use crate::initiate::Initiate;
 use crate::listener::{ListenLimits, Listener};
+use crate::opening::{LatestOpening, Opening};
+use crate::options::tcp_options;
 use crate::resolve::{self, Resolved};
 use portway_core::framer::{FramerFactory, Framers};
+use portway_core::message::MessageContext;
+use portway_core::path::Path;
 use portway_core::plan::{Action, Plan, PlanError, PlanRequest};
-use portway_core::property::{MessageProperties, TransportProperties};
+use portway_core::property::{ConnectionProperties, MessageProperties, TransportProperties};
 use portway_core::race::Report;
 use portway_core::{LocalEndpoint, RemoteEndpoint, SecurityParameters};
 use portway_transport::context::Context;
-use std::sync::Arc;
+use portway_transport::environment::TcpOptions;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What a connection needs: endpoints, properties, security and framers.
@@ -36,7 +41,13 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct Preconnection {
-    pub(crate) context: Option<Context>,
+    pub(crate) needs: Arc<Needs>,
+}
+
+/// What was stated, shared by the actions and connections that come of it.
+#[derive(Clone)]
+pub(crate) struct Needs {
+    context: Option<Context>,
     pub(crate) locals: Vec<LocalEndpoint>,
     pub(crate) remotes: Vec<RemoteEndpoint>,
     /// Shared with the connections that come of it.
@@ -46,6 +57,32 @@ pub struct Preconnection {
     pub(crate) message_defaults: MessageProperties,
     pub(crate) limits: Arc<ConnectionLimits>,
     pub(crate) listen_limits: ListenLimits,
+    derived: Derived,
+}
+
+/// What follows from the needs, kept because many connections come of one Preconnection. Needs
+/// that are changed start without.
+#[derive(Default)]
+struct Derived {
+    opening: LatestOpening,
+    active: OnceLock<Arc<Defaults>>,
+    passive: OnceLock<Arc<Defaults>>,
+}
+
+impl Clone for Derived {
+    fn clone(&self) -> Self {
+        Derived::default()
+    }
+}
+
+/// What every connection starts with.
+pub(crate) struct Defaults {
+    /// The connection properties.
+    pub(crate) properties: ConnectionProperties,
+    /// The same as options of a TCP socket.
+    pub(crate) options: TcpOptions,
+    /// The context of a message that states nothing itself.
+    pub(crate) message: MessageContext,
 }
 
 /// Bounds of what one connection holds.
@@ -78,71 +115,80 @@ impl Preconnection {
     /// A Preconnection with this protection. There is no insecure default.
     pub fn new(security: SecurityParameters) -> Self {
         Preconnection {
-            context: None,
-            locals: Vec::new(),
-            remotes: Vec::new(),
-            properties: Arc::default(),
-            security,
-            framers: Framers::default(),
-            message_defaults: MessageProperties::default(),
-            limits: Arc::default(),
-            listen_limits: ListenLimits::default(),
+            needs: Arc::new(Needs {
+                context: None,
+                locals: Vec::new(),
+                remotes: Vec::new(),
+                properties: Arc::default(),
+                security,
+                framers: Framers::default(),
+                message_defaults: MessageProperties::default(),
+                limits: Arc::default(),
+                listen_limits: ListenLimits::default(),
+                derived: Derived::default(),
+            }),
         }
+    }
+
+    fn needs_mut(&mut self) -> &mut Needs {
+        let needs = Arc::make_mut(&mut self.needs);
+        needs.derived = Derived::default();
+        needs
     }
 
     /// Uses `context` instead of the process-wide one.
     #[must_use]
     pub fn context(mut self, context: &Context) -> Self {
-        self.context = Some(context.clone());
+        self.needs_mut().context = Some(context.clone());
         self
     }
 
     /// Adds a remote endpoint; several are equivalent candidates.
     #[must_use]
     pub fn remote(mut self, endpoint: impl Into<RemoteEndpoint>) -> Self {
-        self.remotes.push(endpoint.into());
+        self.needs_mut().remotes.push(endpoint.into());
         self
     }
 
     /// Adds a local endpoint; several are equivalent candidates.
     #[must_use]
     pub fn local(mut self, endpoint: impl Into<LocalEndpoint>) -> Self {
-        self.locals.push(endpoint.into());
+        self.needs_mut().locals.push(endpoint.into());
         self
     }
 
     /// Replaces the transport properties.
     #[must_use]
     pub fn properties(mut self, properties: TransportProperties) -> Self {
-        self.properties = Arc::new(properties);
+        self.needs_mut().properties = Arc::new(properties);
         self
     }
 
     /// Adds a framer. The last one added runs first outbound (RFC 9622 §9.1.2).
     #[must_use]
     pub fn framer(mut self, framer: impl FramerFactory + 'static) -> Self {
-        self.framers.push(framer);
+        self.needs_mut().framers.push(framer);
         self
     }
 
     /// Sets the properties that messages have unless they state their own (RFC 9622 §9.1.3).
     #[must_use]
     pub fn message_defaults(mut self, defaults: MessageProperties) -> Self {
-        self.message_defaults = defaults;
+        self.needs_mut().message_defaults = defaults;
         self
     }
 
     /// Sets the bounds of connections.
     #[must_use]
     pub fn limits(mut self, limits: ConnectionLimits) -> Self {
-        self.limits = Arc::new(limits);
+        self.needs_mut().limits = Arc::new(limits);
         self
     }
 
     /// Sets the bounds of listeners.
     #[must_use]
     pub fn listen_limits(mut self, limits: ListenLimits) -> Self {
-        self.listen_limits = limits;
+        self.needs_mut().listen_limits = limits;
         self
     }
 
@@ -169,15 +215,13 @@ impl Preconnection {
     }
 
     pub(crate) fn plan_in(&self, context: &Context, action: Action) -> Result<Plan, PlanError> {
-        let mut request = PlanRequest::new(action, self.security.clone());
-        request.locals.clone_from(&self.locals);
-        request.remotes.clone_from(&self.remotes);
-        request.properties = (*self.properties).clone();
-        request.stacks = context.stacks().to_vec();
-        request.paths = context.environment().paths();
-        request.has_framer = !self.framers.is_empty();
-        request.is_safely_replayable = self.message_defaults.is_safely_replayable();
-        Plan::new(request)
+        let paths = context.environment().paths();
+        self.needs.plan_over(context, action, paths)
+    }
+
+    /// The plan of an active open, with its race.
+    pub(crate) fn opening(&self, context: &Context) -> Result<Arc<Opening>, PlanError> {
+        self.needs.derived.opening.get(&self.needs, context)
     }
 
     /// Starts to connect when the returned value is awaited.
@@ -216,16 +260,64 @@ impl Preconnection {
     }
 
     pub(crate) fn context_or_default(&self) -> Context {
-        self.context.clone().unwrap_or_else(crate::default_context)
+        let stated = self.needs.context.clone();
+        stated.unwrap_or_else(crate::default_context)
+    }
+}
+
+impl Needs {
+    /// The synchronous check over these paths.
+    pub(crate) fn plan_over(
+        &self,
+        context: &Context,
+        action: Action,
+        paths: Vec<Path>,
+    ) -> Result<Plan, PlanError> {
+        let mut request = PlanRequest::new(action, self.security.clone());
+        request.locals.clone_from(&self.locals);
+        request.remotes.clone_from(&self.remotes);
+        request.properties = (*self.properties).clone();
+        request.stacks = context.stacks().to_vec();
+        request.paths = paths;
+        request.has_framer = !self.framers.is_empty();
+        request.is_safely_replayable = self.message_defaults.is_safely_replayable();
+        Plan::new(request)
+    }
+
+    /// What a connection that comes of `action` starts with.
+    pub(crate) fn defaults(&self, action: Action) -> &Arc<Defaults> {
+        let defaults = match action {
+            Action::Listen => &self.derived.passive,
+            _ => &self.derived.active,
+        };
+        defaults.get_or_init(|| Arc::new(Defaults::of(self, action)))
+    }
+}
+
+impl Defaults {
+    fn of(needs: &Needs, action: Action) -> Self {
+        let properties = needs.properties.connection_properties();
+        let mut message = MessageContext::new();
+        let stated = needs
+            .message_defaults
+            .or(&needs.properties.message_properties(action));
+        if stated != MessageProperties::new() {
+            *message.properties_mut() = stated;
+        }
+        Defaults {
+            options: tcp_options(&properties),
+            properties,
+            message,
+        }
     }
 }
 
 impl std::fmt::Debug for Preconnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Preconnection")
-            .field("locals", &self.locals)
-            .field("remotes", &self.remotes)
-            .field("security", &self.security)
+            .field("locals", &self.needs.locals)
+            .field("remotes", &self.needs.remotes)
+            .field("security", &self.needs.security)
             .finish_non_exhaustive()
     }
 }

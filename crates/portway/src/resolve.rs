@@ -23,7 +23,7 @@ pub(crate) async fn resolve(
     preconnection: &Preconnection,
 ) -> Result<Resolved, EstablishmentError> {
     let mut remotes = Vec::new();
-    for remote in &preconnection.remotes {
+    for remote in &preconnection.needs.remotes {
         let Some(name) = remote.host() else {
             remotes.push(remote.clone());
             continue;
@@ -37,7 +37,7 @@ pub(crate) async fn resolve(
         }
     }
     let paths = context.environment().paths();
-    let locals = match preconnection.locals.as_slice() {
+    let locals = match preconnection.needs.locals.as_slice() {
         [] => local_candidates(&LocalEndpoint::any(), &paths),
         some => some
             .iter()

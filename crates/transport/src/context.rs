@@ -4,10 +4,11 @@
 
 use crate::environment::Environment;
 use crate::tls::TlsEngine;
-use portway_core::race::{FamilyPolicy, History, Limits, Report, Timing};
+use portway_core::race::{Account, FamilyPolicy, History, Limits, Report, Timing};
 use portway_core::stack::{StackDescriptor, StackId};
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A handle to what connections share. Cloning gives another handle to the same context.
@@ -17,6 +18,7 @@ pub struct Context {
 }
 
 struct Shared {
+    id: ContextId,
     environment: Arc<dyn Environment>,
     tls: TlsEngine,
     stacks: Vec<StackDescriptor>,
@@ -24,16 +26,20 @@ struct Shared {
     limits: Limits,
     families: FamilyPolicy,
     history: Mutex<History>,
-    reports: Mutex<Reports>,
+    accounts: Mutex<Accounts>,
 }
+
+/// Tells contexts apart, also those that are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ContextId(u64);
 
 /// A race that a context remembers, or has forgotten since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaceId(u64);
 
-/// The reports of the latest races, oldest first.
-struct Reports {
-    latest: VecDeque<Box<Report>>,
+/// The accounts of the latest races, oldest first.
+struct Accounts {
+    latest: VecDeque<Account>,
     /// The number of the first one in `latest`.
     first: u64,
     max: usize,
@@ -55,6 +61,11 @@ impl Context {
             families: FamilyPolicy::default(),
             reports_max: REPORTS_MAX,
         }
+    }
+
+    /// Which context this is; clones of a handle are the same one.
+    pub fn id(&self) -> ContextId {
+        self.shared.id
     }
 
     /// The world outside.
@@ -105,11 +116,10 @@ impl Context {
 }
 
 impl Context {
-    /// Keeps what a race learned, for the races that follow.
-    pub fn learn(&self, learned: History) {
+    /// Adds to what is known of addresses, for the races that follow.
+    pub fn learn(&self, teach: impl FnOnce(&mut History)) {
         let mut history = self.history();
-        history.rtts.extend(learned.rtts);
-        history.used.extend(learned.used);
+        teach(&mut history);
         // Any bound will do: what is forgotten is only measured again.
         while history.rtts.len() > HISTORY_ADDRESSES_MAX {
             history.rtts.pop_first();
@@ -121,32 +131,38 @@ impl Context {
 }
 
 impl Context {
-    /// Remembers the report of a race until enough others have followed.
-    pub fn remember(&self, report: Box<Report>) -> RaceId {
-        let mut reports = self.reports();
-        reports.latest.push_back(report);
-        let race = RaceId(reports.first + reports.latest.len() as u64 - 1);
-        while reports.latest.len() > reports.max {
-            reports.latest.pop_front();
-            reports.first += 1;
+    /// Remembers how a race went until enough others have followed.
+    pub fn remember(&self, account: Account) -> RaceId {
+        let mut accounts = self.accounts();
+        accounts.latest.push_back(account);
+        let race = RaceId(accounts.first + accounts.latest.len() as u64 - 1);
+        while accounts.latest.len() > accounts.max {
+            accounts.latest.pop_front();
+            accounts.first += 1;
         }
         race
     }
 
     /// The report of a race, unless it was forgotten.
     pub fn report(&self, race: RaceId) -> Option<Report> {
-        let reports = self.reports();
-        let index = usize::try_from(race.0.checked_sub(reports.first)?).ok()?;
-        reports.latest.get(index).map(|report| (**report).clone())
+        let account = {
+            let accounts = self.accounts();
+            let index = usize::try_from(race.0.checked_sub(accounts.first)?).ok()?;
+            accounts.latest.get(index)?.clone()
+        };
+        Some(account.report())
     }
 
-    fn reports(&self) -> MutexGuard<'_, Reports> {
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
         self.shared
-            .reports
+            .accounts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The number of the next context.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// Reports that a context remembers.
 const REPORTS_MAX: usize = 256;
@@ -212,6 +228,7 @@ impl ContextBuilder {
     pub fn build(self) -> Context {
         Context {
             shared: Arc::new(Shared {
+                id: ContextId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
                 environment: self.environment,
                 tls: TlsEngine::new(),
                 stacks: self.stacks,
@@ -219,7 +236,7 @@ impl ContextBuilder {
                 limits: self.limits,
                 families: self.families,
                 history: Mutex::new(History::default()),
-                reports: Mutex::new(Reports {
+                accounts: Mutex::new(Accounts {
                     latest: VecDeque::new(),
                     first: 0,
                     max: self.reports_max,

@@ -3,32 +3,31 @@
 //! Invariant: everything that a race started lives inside its future, so dropping the future
 //! cancels the race. Only late DNS answers outlive a win, for a bounded time, in a task.
 
+mod machine;
+
 use crate::environment::{BoxFuture, Environment, Timer};
+use machine::Machine;
+use portway_core::Failure;
 use portway_core::dns::Answer;
 use portway_core::path::Path;
 use portway_core::race::{
-    AttemptId, Event, History, Input, Leaf, Output, Progress, QueryId, Race, RaceConfig, Recorder,
-    Recording, Report,
+    Account, AttemptId, Event, History, Input, Leaf, Output, Progress, QueryId, RaceConfig,
+    Recording, Report, Walkover,
 };
-use portway_core::{Failure, Time};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-/// The winner of a race, with the report of how it came about.
+/// The winner of a race, with the account of how it came about.
 #[derive(Debug)]
 pub struct Winner<T> {
     /// What the winning attempt established.
     pub established: T,
-    /// The leaf that won.
-    pub leaf: Leaf,
-    /// The tree, every attempt and every query.
-    pub report: Box<Report>,
+    /// The tree, every attempt and every query, and what was learned of addresses.
+    pub account: Account,
     /// Everything that went in and came out, when the race was recorded.
     pub recording: Option<Box<Recording>>,
-    /// What the race learned of addresses.
-    pub learned: History,
 }
 
 /// A race that was lost, with every attempt and why it failed.
@@ -73,94 +72,83 @@ pub enum Record {
 /// A race to be run.
 pub struct RaceRequest {
     /// What the race is given.
-    pub config: RaceConfig,
-    /// Whether it is recorded.
-    pub record: Record,
-    /// Chooses the paths that may be used among those that there are after a change.
-    pub choose_paths: Box<dyn Fn(Vec<Path>) -> Vec<Path> + Send>,
+    pub terms: Terms,
+    /// The paths that it starts with, and how to choose among others.
+    pub paths: Arc<dyn RacePaths>,
 }
 
-/// Runs a race to its decision. `dial` starts the attempt for a leaf; `on_event` sees every
-/// decision as it is made.
+/// What a race is given.
+pub enum Terms {
+    /// A race of one leaf, which nobody needs to see decided.
+    Walkover(Walkover),
+    /// Any race.
+    Race(Box<RaceConfig>, Record),
+}
+
+/// The paths of a race.
+pub trait RacePaths: Send + Sync {
+    /// All paths that there were when the race was planned.
+    fn known(&self) -> &[Path];
+
+    /// Those that may be used among the ones that there are after a change.
+    fn choose(&self, paths: Vec<Path>) -> Vec<Path>;
+}
+
+/// Who sees the decisions of a race.
+pub trait Observer {
+    /// Whether decisions are of interest from now on. Until they are, a walkover decides nothing
+    /// in so many words.
+    fn is_attentive(&self) -> bool;
+
+    /// A decision, as it is made.
+    fn on_event(&mut self, event: &Event);
+}
+
+/// Runs a race to its decision. `dial` starts the attempt for a leaf.
 ///
 /// Dropping the future cancels every attempt and query.
 ///
 /// # Errors
 /// [`Lost`] when no leaf could be established.
-pub async fn run_race<T, D, E>(
+pub async fn run_race<T, D, O>(
     environment: &Arc<dyn Environment>,
     request: RaceRequest,
     dial: D,
-    on_event: E,
+    observer: O,
 ) -> Result<Winner<T>, Box<Lost>>
 where
     D: Fn(Leaf, ProgressSink) -> BoxFuture<Result<T, Failure>>,
-    E: FnMut(&Event),
+    O: Observer,
 {
-    let mut runner = Runner::new(environment.clone(), request, dial, on_event);
+    let mut runner = Runner::new(environment.clone(), request, dial, observer);
     let outcome = poll_fn(|context| runner.poll_decided(context)).await;
     runner.conclude(outcome)
 }
 
 /// What the polled race came to.
 enum Outcome<T> {
-    Won(Leaf, T),
+    Won(T),
     Lost(Failure),
 }
 
-/// A race, recorded or not.
-enum Machine {
-    Plain(Box<Race>),
-    Recorded(Box<Recorder>),
-}
-
-impl Machine {
-    fn race(&self) -> &Race {
-        match self {
-            Machine::Plain(race) => race,
-            Machine::Recorded(recorder) => recorder.race(),
-        }
-    }
-
-    fn handle(&mut self, now: Time, input: Input) {
-        match self {
-            Machine::Plain(race) => race.handle(now, input),
-            Machine::Recorded(recorder) => recorder.handle(now, input),
-        }
-    }
-
-    fn poll_output(&mut self) -> Option<Output> {
-        match self {
-            Machine::Plain(race) => race.poll_output(),
-            Machine::Recorded(recorder) => recorder.poll_output(),
-        }
-    }
-
-    fn poll_event(&mut self) -> Option<Event> {
-        match self {
-            Machine::Plain(race) => race.poll_event(),
-            Machine::Recorded(recorder) => recorder.poll_event(),
-        }
-    }
-}
-
-struct Runner<T, D, E> {
+struct Runner<T, D, O> {
     environment: Arc<dyn Environment>,
     race: Machine,
     dial: D,
-    on_event: E,
+    observer: O,
     attempts: Vec<Attempt<T>>,
     queries: Vec<Query>,
     progressed: Arc<Mutex<Vec<(AttemptId, Progress)>>>,
-    timer: Box<dyn Timer>,
-    known_paths: Vec<Path>,
-    choose_paths: Box<dyn Fn(Vec<Path>) -> Vec<Path> + Send>,
-    paths: Option<BoxFuture<Vec<Path>>>,
+    /// Made when the race first waits for a moment.
+    timer: Option<Box<dyn Timer>>,
+    paths: Arc<dyn RacePaths>,
+    /// Other paths than those that the race started with, since the network changed.
+    changed_paths: Option<Vec<Path>>,
+    next_paths: Option<BoxFuture<Vec<Path>>>,
 }
 
 struct Attempt<T> {
     id: AttemptId,
-    leaf: Leaf,
     future: BoxFuture<Result<T, Failure>>,
     ready: Option<T>,
 }
@@ -170,34 +158,27 @@ struct Query {
     future: BoxFuture<Result<Answer, Failure>>,
 }
 
-impl<T, D, E> Runner<T, D, E>
+impl<T, D, O> Runner<T, D, O>
 where
     D: Fn(Leaf, ProgressSink) -> BoxFuture<Result<T, Failure>>,
-    E: FnMut(&Event),
+    O: Observer,
 {
-    fn new(environment: Arc<dyn Environment>, request: RaceRequest, dial: D, on_event: E) -> Self {
-        let RaceRequest {
-            config,
-            record,
-            choose_paths,
-        } = request;
-        let timer = environment.timer();
-        let known_paths = environment.paths();
-        let race = match record {
-            Record::Yes => Machine::Recorded(Box::new(Recorder::new(environment.now(), config))),
-            Record::No => Machine::Plain(Box::new(Race::new(environment.now(), config))),
-        };
+    fn new(environment: Arc<dyn Environment>, request: RaceRequest, dial: D, observer: O) -> Self {
+        let mut race = Machine::start(environment.now(), request.terms);
+        if observer.is_attentive() {
+            race.run();
+        }
         Runner {
             race,
             dial,
-            on_event,
+            observer,
             attempts: Vec::new(),
             queries: Vec::new(),
             progressed: Arc::default(),
-            timer,
-            known_paths,
-            choose_paths,
-            paths: None,
+            timer: None,
+            paths: request.paths,
+            changed_paths: None,
+            next_paths: None,
             environment,
         }
     }
@@ -230,10 +211,11 @@ where
                         attempt: id,
                         progressed: self.progressed.clone(),
                     };
-                    let future = (self.dial)(leaf.clone(), sink);
+                    let future = (self.dial)(leaf, sink);
+                    // Most races need one attempt.
+                    self.attempts.reserve_exact(1);
                     self.attempts.push(Attempt {
                         id,
-                        leaf,
                         future,
                         ready: None,
                     });
@@ -244,10 +226,7 @@ where
                     let index = self.attempts.iter().position(|attempt| attempt.id == id)?;
                     let mut winner = self.attempts.swap_remove(index);
                     self.attempts.clear();
-                    return winner
-                        .ready
-                        .take()
-                        .map(|ready| Outcome::Won(winner.leaf, ready));
+                    return winner.ready.take().map(Outcome::Won);
                 }
                 Output::Lost(failure) => {
                     self.tell_events();
@@ -262,11 +241,14 @@ where
 
     fn tell_events(&mut self) {
         while let Some(event) = self.race.poll_event() {
-            (self.on_event)(&event);
+            self.observer.on_event(&event);
         }
     }
 
     fn input(&mut self, input: Input) {
+        if self.observer.is_attentive() {
+            self.race.run();
+        }
         let now = self.environment.now();
         self.race.handle(now, input);
     }
@@ -336,20 +318,23 @@ where
 
     fn poll_paths(&mut self, context: &mut Context<'_>) -> bool {
         // Only a race that waits for a route cares, so the monitor is not started before.
-        if self.race.race().waiting().is_none() {
-            self.paths = None;
+        if !self.race.is_waiting() {
+            self.next_paths = None;
             return false;
         }
-        let (environment, known) = (&self.environment, &self.known_paths);
-        let future = self
-            .paths
-            .get_or_insert_with(|| environment.paths_changed(known.clone()));
+        let future = self.next_paths.get_or_insert_with(|| {
+            let known = match &self.changed_paths {
+                Some(changed) => changed.clone(),
+                None => self.paths.known().to_vec(),
+            };
+            self.environment.paths_changed(known)
+        });
         match future.as_mut().poll(context) {
             Poll::Pending => false,
             Poll::Ready(paths) => {
-                self.paths = None;
-                self.known_paths.clone_from(&paths);
-                let chosen = (self.choose_paths)(paths);
+                self.next_paths = None;
+                self.changed_paths = Some(paths.clone());
+                let chosen = self.paths.choose(paths);
                 self.input(Input::PathsChanged(chosen));
                 true
             }
@@ -357,8 +342,13 @@ where
     }
 
     fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
-        self.timer.reset(self.race.race().poll_timeout());
-        match self.timer.poll_expired(context) {
+        let deadline = self.race.poll_timeout();
+        if deadline.is_none() && self.timer.is_none() {
+            return false;
+        }
+        let timer = self.timer.get_or_insert_with(|| self.environment.timer());
+        timer.reset(deadline);
+        match timer.poll_expired(context) {
             Poll::Pending => false,
             Poll::Ready(()) => {
                 self.input(Input::TimerExpired);
@@ -368,29 +358,27 @@ where
     }
 
     fn conclude(mut self, outcome: Outcome<T>) -> Result<Winner<T>, Box<Lost>> {
-        let report = Box::new(self.race.race().report());
-        let learned = self.race.race().learned().clone();
-        if matches!(outcome, Outcome::Won(..)) {
-            self.take_late_answers();
-        }
-        let recording = match self.race {
-            Machine::Recorded(recorder) => Some(Box::new(recorder.finish())),
-            Machine::Plain(_) => None,
-        };
         match outcome {
-            Outcome::Won(leaf, established) => Ok(Winner {
-                established,
-                leaf,
-                report,
-                recording,
-                learned,
-            }),
-            Outcome::Lost(failure) => Err(Box::new(Lost {
-                failure,
-                report,
-                recording,
-                learned,
-            })),
+            Outcome::Won(established) => {
+                self.take_late_answers();
+                let (account, recording) = self.race.finish();
+                Ok(Winner {
+                    established,
+                    account,
+                    recording,
+                })
+            }
+            Outcome::Lost(failure) => {
+                let mut learned = History::default();
+                let (account, recording) = self.race.finish();
+                account.teach(&mut learned);
+                Err(Box::new(Lost {
+                    failure,
+                    report: Box::new(account.report()),
+                    recording,
+                    learned,
+                }))
+            }
         }
     }
 
@@ -402,7 +390,7 @@ where
             return;
         }
         let mut timer = self.environment.timer();
-        timer.reset(self.race.race().poll_timeout());
+        timer.reset(self.race.poll_timeout());
         self.environment
             .spawn(Box::pin(LateAnswers { queries, timer }));
     }

@@ -62,6 +62,12 @@ pub trait Environment: Send + Sync + 'static {
     /// of id zero stands for the choice of its routing; binding to that one has no effect.
     fn paths(&self) -> Vec<Path>;
 
+    /// A number that is another one whenever [`Environment::paths`] may give another answer, so
+    /// that what was derived from the answer can be kept; `None` where nobody counts.
+    fn paths_revision(&self) -> Option<u64> {
+        None
+    }
+
     /// Resolves when the paths differ from `known`, at once if they already do, or when a route
     /// was added meanwhile that paths do not tell of: a host beyond it may be reachable now.
     fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>>;

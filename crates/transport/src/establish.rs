@@ -215,21 +215,25 @@ pub async fn write_all(socket: &dyn TcpStream, out: &mut BytesMut) -> Result<(),
 /// # Errors
 /// The carrier failed.
 pub async fn read_some(socket: &dyn TcpStream, unread: &mut BytesMut) -> Result<bool, Failure> {
-    let mut chunk = [0; READ_CHUNK_BYTES];
     let read = poll_fn(|context| {
+        // Here rather than in the future, which would be so much larger all the time.
+        let mut chunk = [0; READ_CHUNK_BYTES];
         loop {
             match socket.try_read(&mut chunk) {
+                Ok(read) => {
+                    unread.extend_from_slice(&chunk[..read]);
+                    return Poll::Ready(Ok(read));
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     std::task::ready!(socket.poll_readable(context))?;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                done => return Poll::Ready(done),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     })
     .await
     .map_err(|error| failure_from_io(&error, "cannot read"))?;
-    unread.extend_from_slice(&chunk[..read]);
     Ok(read > 0)
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: the same configuration and inputs give the same outputs and events. [`Race`] is the
 //! machine, [`RaceConfig`] what it is given, [`Report`] what is told of it afterwards.
 
+mod account;
 mod config;
 mod destination;
 mod event;
@@ -20,8 +21,10 @@ mod schedule;
 mod service;
 mod text;
 mod tier;
+mod walkover;
 mod waterfall;
 
+pub use account::Account;
 pub use config::{FamilyPolicy, FirstFamilyCount, History, Limits, RaceConfig};
 pub use event::{
     CancelReason, Event, EventKind, Exclusion, Group, OpenReason, ReadyReason, StartReason,
@@ -33,3 +36,4 @@ pub use report::{
     AttemptOutcome, AttemptReport, EndpointNode, Outcome, PathNode, ProtocolNode, QueryOutcome,
     QueryReport, Report,
 };
+pub use walkover::{Course, Walkover};

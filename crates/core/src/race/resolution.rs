@@ -258,6 +258,13 @@ impl Resolution {
         self.queries.iter().any(|query| query.ended.is_none())
     }
 
+    /// Whether all remote endpoints that can be used are addresses, so that nothing is ever asked.
+    pub(super) fn is_literal(&self) -> bool {
+        self.remotes
+            .iter()
+            .all(|remote| !matches!(remote.source, Source::Name { .. }))
+    }
+
     /// The first question that has no answer yet.
     pub(super) fn outstanding(&self) -> Option<&Question> {
         let query = self.queries.iter().find(|query| query.ended.is_none());

@@ -6,6 +6,7 @@
 mod random;
 mod rendering;
 mod scenarios;
+mod walkover;
 mod world;
 
 use portway_core::race::{Event, EventKind};

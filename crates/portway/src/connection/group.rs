@@ -13,14 +13,13 @@ use super::outbound::{Flush, Outbound, SendFailure};
 use super::shared::Shared;
 use crate::error::{ReceiveError, SendError};
 use crate::event::{ConnectionEvent, EventHub, Events};
-use crate::preconnection::{ConnectionLimits, Preconnection};
+use crate::preconnection::{ConnectionLimits, Defaults, Preconnection};
 use crate::receipt::Receipt;
 use bytes::BytesMut;
 use portway_core::framer::{Demand, Pipeline};
-use portway_core::message::{Message, MessageContext, ReceivedMessage};
+use portway_core::message::{Message, ReceivedMessage};
 use portway_core::property::{
-    Action, ConnectionProperties, ConnectionState, Direction, MessageProperties,
-    TransportProperties,
+    Action, ConnectionProperties, ConnectionState, Direction, TransportProperties,
 };
 use portway_core::race::Recording;
 use portway_core::security::Protection;
@@ -60,8 +59,8 @@ pub(super) struct Details {
     pub(super) properties: ConnectionProperties,
     /// `direction` among `selection`, which every send and receive asks for.
     pub(super) direction: Direction,
-    /// The context of a message that states nothing itself.
-    pub(super) message_defaults: MessageContext,
+    /// What the connection started with.
+    pub(super) defaults: Arc<Defaults>,
     pub(super) limits: Arc<ConnectionLimits>,
     pub(super) stack: Option<StackId>,
     pub(super) protection: Option<Protection>,
@@ -141,15 +140,10 @@ impl WriterTask {
 
 impl Group {
     pub(super) fn new(preconnection: &Preconnection, action: Action) -> Self {
-        let limits = preconnection.limits.clone();
+        let needs = &*preconnection.needs;
+        let defaults = needs.defaults(action);
+        let limits = needs.limits.clone();
         let queue = QueueLimits::new(limits.send_queue_bytes, limits.send_queue_messages);
-        let mut message_defaults = MessageContext::new();
-        let defaults = preconnection
-            .message_defaults
-            .or(&preconnection.properties.message_properties(action));
-        if defaults != MessageProperties::new() {
-            *message_defaults.properties_mut() = defaults;
-        }
         Group {
             state: ConnectionState::Establishing,
             link: None,
@@ -167,10 +161,10 @@ impl Group {
             ending: None,
             details: Box::new(Details {
                 action,
-                selection: preconnection.properties.clone(),
-                properties: preconnection.properties.connection_properties(),
-                direction: preconnection.properties.direction(),
-                message_defaults,
+                selection: needs.properties.clone(),
+                properties: defaults.properties.clone(),
+                direction: needs.properties.direction(),
+                defaults: defaults.clone(),
                 limits,
                 stack: None,
                 protection: None,

@@ -89,9 +89,11 @@ impl Connection {
 /// Does on a fresh socket what was changed since its race began.
 pub(super) fn carry_out_changes(details: &Details, link: &Link) {
     let Link::Bytes(link) = link else { return };
-    let at_start = tcp_options(&details.selection.connection_properties());
+    if details.properties == details.defaults.properties {
+        return;
+    }
     let now = tcp_options(&details.properties);
-    if now != at_start {
+    if now != details.defaults.options {
         let mut changed = now;
         // What was asked for and no longer is goes back to the system's default.
         changed.keep_alive = changed.keep_alive.or(Some(None));
@@ -140,7 +142,7 @@ pub(super) fn check_message(
 ) -> Result<(), SendError> {
     let stated = message.context.properties();
     let states_reliability = stated.is_some_and(|stated| stated.is_reliable().is_some());
-    message.context.apply_defaults(&details.message_defaults);
+    message.context.apply_defaults(&details.defaults.message);
     let Some(properties) = message.context.properties() else {
         return Ok(());
     };

@@ -6,7 +6,7 @@ use super::writer;
 use crate::event::ConnectionEvent;
 use crate::preconnection::Preconnection;
 use portway_core::property::{Action, ConnectionState};
-use portway_core::race::{Event, EventKind, Recording, Report};
+use portway_core::race::{Account, Event, EventKind, Recording, Report};
 use portway_core::{Failure, FailureKind, Origin, Time};
 use portway_transport::context::{Context, RaceId};
 use std::future::poll_fn;
@@ -127,6 +127,12 @@ impl Establishing {
         .await;
     }
 
+    /// Whether anybody listens to what the race decides.
+    pub(crate) fn has_listeners(&self) -> bool {
+        let shared = self.shared.upgrade();
+        shared.is_some_and(|shared| shared.lock().has_listeners())
+    }
+
     /// Passes a decision of the race on to whoever listens.
     pub(crate) fn tell(&self, event: &Event) {
         let Some(shared) = self.shared.upgrade() else {
@@ -145,18 +151,18 @@ impl Establishing {
     pub(crate) fn finish(
         &self,
         opened: crate::open::Opened,
-        report: Box<Report>,
+        account: Account,
         recording: Option<Box<Recording>>,
     ) {
         if let Some(shared) = self.shared.upgrade() {
-            let race = shared.context.remember(report);
+            let race = shared.context.remember(account);
             shared.install(LinkStart::from(opened), Some(race), recording);
         }
     }
 
-    pub(crate) fn fail(&self, failure: Failure, report: Option<Box<Report>>) {
+    pub(crate) fn fail(&self, failure: Failure, report: Option<Report>) {
         if let Some(shared) = self.shared.upgrade() {
-            let race = report.map(|report| shared.context.remember(report));
+            let race = report.map(|report| shared.context.remember(report.into()));
             let mut group = shared.lock();
             group.keep_race(race);
             group.end(Ending::Failed(failure));

@@ -122,6 +122,10 @@ impl Environment for RealEnvironment {
         self.paths.now()
     }
 
+    fn paths_revision(&self) -> Option<u64> {
+        self.paths.revision()
+    }
+
     fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>> {
         Box::pin(self.paths.clone().changed(known))
     }

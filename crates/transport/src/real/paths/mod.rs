@@ -32,6 +32,8 @@ pub(super) struct Paths {
 #[derive(Debug)]
 struct Shared {
     snapshot: watch::Sender<Vec<Path>>,
+    /// Counts the snapshots that differed from the one before.
+    revision: AtomicU64,
     /// Counts news of routes that paths do not tell.
     routes: AtomicU64,
     is_monitored: AtomicBool,
@@ -45,6 +47,7 @@ impl Paths {
         Paths {
             shared: Arc::new(Shared {
                 snapshot: watch::Sender::new(Vec::new()),
+                revision: AtomicU64::new(0),
                 routes: AtomicU64::new(0),
                 is_monitored: AtomicBool::new(false),
                 unavailable: Mutex::new(None),
@@ -59,6 +62,12 @@ impl Paths {
             self.start_monitor();
         }
         self.shared.snapshot.borrow().clone()
+    }
+
+    /// The number of the snapshot, while a monitor keeps it fresh.
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.is_monitored()
+            .then(|| self.shared.revision.load(Ordering::Acquire))
     }
 
     /// Resolves when the paths differ from `known`, or when another route was added.
@@ -122,6 +131,9 @@ impl Shared {
         self.snapshot.send_if_modified(|known| {
             let is_new = *known != paths;
             *known = paths;
+            if is_new {
+                self.revision.fetch_add(1, Ordering::AcqRel);
+            }
             is_new
         });
     }

@@ -31,12 +31,7 @@ pub(in crate::real) async fn connect(request: TcpConnect) -> io::Result<Box<dyn 
 }
 
 fn prepare(request: &TcpConnect) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(request.remote),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_nonblocking(true)?;
+    let socket = new_socket(Domain::for_address(request.remote))?;
     options::apply(
         SockRef::from(&socket),
         request.remote.ip(),
@@ -52,6 +47,18 @@ fn prepare(request: &TcpConnect) -> io::Result<Socket> {
         socket.bind(&local.into())?;
     }
     Ok(socket)
+}
+
+/// A socket that never blocks, by one system call where the system has one.
+fn new_socket(domain: Domain) -> io::Result<Socket> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    return Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP));
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    {
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    }
 }
 
 /// Ties the socket to the path's interface. Path zero, which is no interface, leaves the choice

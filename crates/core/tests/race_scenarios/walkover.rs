@@ -1,0 +1,159 @@
+//! Races of one leaf in short: the same story as the machine tells, or the machine goes on.
+
+use crate::world::{World, failure, ms};
+use portway_core::race::{
+    Account, AttemptId, Course, History, Input, Outcome, Output, Progress, Race, RaceConfig,
+    Walkover,
+};
+use portway_core::{FailureKind, Time};
+use std::sync::Arc;
+
+const ONE: &str = "remote 192.0.2.7:443\nset deadline=900";
+
+fn config(script: &str) -> RaceConfig {
+    World::parse(script).config
+}
+
+fn at(time: u64) -> Time {
+    Time::ZERO + ms(time)
+}
+
+fn connected(rtt: u64) -> Input {
+    let rtt = Some(ms(rtt));
+    Input::Progressed(AttemptId(0), Progress::TransportConnected { rtt })
+}
+
+const ANSWERED: Input = Input::Progressed(AttemptId(0), Progress::PeerAnswered);
+const SUCCEEDED: Input = Input::Succeeded(AttemptId(0));
+
+/// A walkover and the machine, both started at 5 ms.
+fn started(config: &RaceConfig) -> (Walkover, Race) {
+    let course = Arc::new(Course::of(config).expect("one leaf"));
+    let mut walkover = Walkover::new(course, config.timing.deadline, &config.history);
+    assert!(walkover.start(at(5)));
+    (walkover, Race::new(at(5), config.clone()))
+}
+
+#[test]
+fn one_address_and_one_stack_are_a_course() {
+    let config = config(ONE);
+    let Some(Output::Attempt(AttemptId(0), leaf)) = Race::new(at(0), config.clone()).poll_output()
+    else {
+        panic!("the race starts with its leaf");
+    };
+    let course = Course::of(&config).expect("one leaf");
+    assert_eq!(*course.leaf(), leaf);
+}
+
+#[test]
+fn whatever_can_lead_elsewhere_is_no_course() {
+    for script in [
+        "remote example.com:443",
+        "remote 192.0.2.7:443\nremote 192.0.2.8:443",
+        "remote 192.0.2.7:443\nremote example.com:443",
+        "remote 192.0.2.7:443\nstack tls\nstack quic",
+        "remote 192.0.2.7:443\nset mix\nstack tls\nstack tcp",
+        "remote 192.0.2.7:443\nset pin\npath a#1 192.0.2.1/24\npath b#2 192.0.2.2/24",
+        "remote 2001:db8::1:443\npath a#1 192.0.2.1/24 default4",
+    ] {
+        assert!(Course::of(&config(script)).is_none(), "{script}");
+    }
+}
+
+#[test]
+fn the_account_is_that_of_the_machine() {
+    let histories = [
+        "",
+        "\nrtt 192.0.2.7 20",
+        "\nused 192.0.2.7",
+        "\nrtt 192.0.2.9 20",
+    ];
+    let stories: [&[(u64, Input)]; 5] = [
+        &[],
+        &[(9, connected(3))],
+        &[(9, connected(3)), (30, SUCCEEDED)],
+        &[(7, ANSWERED), (9, connected(3)), (30, SUCCEEDED)],
+        &[(950, SUCCEEDED)],
+    ];
+    for history in histories {
+        for story in stories {
+            let config = config(&format!("{ONE}{history}"));
+            let (mut walkover, mut race) = started(&config);
+            for (time, input) in story {
+                assert!(
+                    walkover.take(at(*time), input),
+                    "{input:?} leads nowhere else"
+                );
+                race.handle(at(*time), input.clone());
+            }
+            assert_eq!(walkover.is_won(), race.is_decided());
+            let account = Account::from(walkover.clone());
+            assert_eq!(account.report(), race.report(), "{story:?}");
+            let mut learned = History::default();
+            account.teach(&mut learned);
+            assert_eq!(&learned, race.learned());
+            let mut again = History::default();
+            Account::of(&race).teach(&mut again);
+            assert_eq!(learned, again);
+            // Everything decided on the way is told again, and nothing else.
+            let mut replayed = walkover.race();
+            loop {
+                let event = race.poll_event();
+                assert_eq!(replayed.poll_event(), event, "{story:?}");
+                if event.is_none() {
+                    break;
+                }
+            }
+            let outputs = |race: &mut Race| std::iter::from_fn(|| race.poll_output()).count();
+            assert_eq!(outputs(&mut replayed), outputs(&mut race));
+        }
+    }
+}
+
+#[test]
+fn another_input_is_left_to_the_machine() {
+    let config = config(ONE);
+    let refused = Input::Failed(AttemptId(0), failure(FailureKind::Refused));
+    for (time, input) in [
+        (10, refused),
+        (10, Input::Cancelled),
+        (10, Input::TimerExpired),
+        (10, Input::PathsChanged(Vec::new())),
+        (10, Input::Succeeded(AttemptId(1))),
+        // The machine gives up at the first input after the deadline that is no success.
+        (900, connected(3)),
+    ] {
+        let (mut walkover, mut race) = started(&config);
+        assert!(walkover.take(at(8), &ANSWERED));
+        race.handle(at(8), ANSWERED);
+        assert!(!walkover.take(at(time), &input), "{input:?}");
+        let mut machine = walkover.race();
+        machine.handle(at(time), input.clone());
+        race.handle(at(time), input);
+        assert_eq!(machine.report(), race.report());
+    }
+}
+
+#[test]
+fn news_beyond_the_usual_are_left_to_the_machine() {
+    let (mut walkover, _) = started(&config(ONE));
+    assert!(walkover.take(at(6), &ANSWERED));
+    assert!(walkover.take(at(7), &connected(1)));
+    assert!(!walkover.take(at(8), &connected(1)));
+    assert!(walkover.take(at(9), &SUCCEEDED));
+    assert!(!walkover.take(at(9), &SUCCEEDED), "it has won already");
+}
+
+#[test]
+fn a_race_whose_time_is_up_is_lost_by_the_machine() {
+    let config = config(ONE);
+    let course = Arc::new(Course::of(&config).expect("one leaf"));
+    let mut walkover = Walkover::new(course, Some(at(5)), &config.history);
+    assert_eq!(walkover.deadline(), Some(at(5)));
+    assert!(!walkover.start(at(5)));
+    let report = walkover.report();
+    let Some((when, Outcome::Lost(failure))) = report.outcome else {
+        panic!("{report}");
+    };
+    assert_eq!((when, failure.kind), (at(5), FailureKind::TimedOut));
+}
