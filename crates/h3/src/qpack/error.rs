@@ -43,6 +43,11 @@ impl QpackError {
         QpackError { kind, reason }
     }
 
+    pub(super) const fn decoder_stream(reason: &'static str) -> Self {
+        let kind = QpackErrorKind::DecoderStream;
+        QpackError { kind, reason }
+    }
+
     pub(super) const fn excessive_load(reason: &'static str) -> Self {
         let kind = QpackErrorKind::ExcessiveLoad;
         QpackError { kind, reason }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: an index means the same line for ever; entries of one name need not be neighbours.
 
+use super::hash::{self, line_hash};
 use crate::field::{FieldName, FieldValue};
 use http::{HeaderName, HeaderValue};
 
@@ -14,128 +15,222 @@ pub(super) fn get(index: u64) -> Option<&'static (FieldName, FieldValue)> {
     ENTRIES.get(usize::try_from(index).ok()?)
 }
 
-static ENTRIES: [(FieldName, FieldValue); LENGTH] = [
-    pseudo(FieldName::Authority, ""),
-    pseudo(FieldName::Path, "/"),
-    header("age", "0"),
-    header("content-disposition", ""),
-    header("content-length", "0"),
-    header("cookie", ""),
-    header("date", ""),
-    header("etag", ""),
-    header("if-modified-since", ""),
-    header("if-none-match", ""),
-    header("last-modified", ""),
-    header("link", ""),
-    header("location", ""),
-    header("referer", ""),
-    header("set-cookie", ""),
-    pseudo(FieldName::Method, "CONNECT"),
-    pseudo(FieldName::Method, "DELETE"),
-    pseudo(FieldName::Method, "GET"),
-    pseudo(FieldName::Method, "HEAD"),
-    pseudo(FieldName::Method, "OPTIONS"),
-    pseudo(FieldName::Method, "POST"),
-    pseudo(FieldName::Method, "PUT"),
-    pseudo(FieldName::Scheme, "http"),
-    pseudo(FieldName::Scheme, "https"),
-    pseudo(FieldName::Status, "103"),
-    pseudo(FieldName::Status, "200"),
-    pseudo(FieldName::Status, "304"),
-    pseudo(FieldName::Status, "404"),
-    pseudo(FieldName::Status, "503"),
-    header("accept", "*/*"),
-    header("accept", "application/dns-message"),
-    header("accept-encoding", "gzip, deflate, br"),
-    header("accept-ranges", "bytes"),
-    header("access-control-allow-headers", "cache-control"),
-    header("access-control-allow-headers", "content-type"),
-    header("access-control-allow-origin", "*"),
-    header("cache-control", "max-age=0"),
-    header("cache-control", "max-age=2592000"),
-    header("cache-control", "max-age=604800"),
-    header("cache-control", "no-cache"),
-    header("cache-control", "no-store"),
-    header("cache-control", "public, max-age=31536000"),
-    header("content-encoding", "br"),
-    header("content-encoding", "gzip"),
-    header("content-type", "application/dns-message"),
-    header("content-type", "application/javascript"),
-    header("content-type", "application/json"),
-    header("content-type", "application/x-www-form-urlencoded"),
-    header("content-type", "image/gif"),
-    header("content-type", "image/jpeg"),
-    header("content-type", "image/png"),
-    header("content-type", "text/css"),
-    header("content-type", "text/html; charset=utf-8"),
-    header("content-type", "text/plain"),
-    header("content-type", "text/plain;charset=utf-8"),
-    header("range", "bytes=0-"),
-    header("strict-transport-security", "max-age=31536000"),
-    header(
-        "strict-transport-security",
-        "max-age=31536000; includesubdomains",
-    ),
-    header(
-        "strict-transport-security",
-        "max-age=31536000; includesubdomains; preload",
-    ),
-    header("vary", "accept-encoding"),
-    header("vary", "origin"),
-    header("x-content-type-options", "nosniff"),
-    header("x-xss-protection", "1; mode=block"),
-    pseudo(FieldName::Status, "100"),
-    pseudo(FieldName::Status, "204"),
-    pseudo(FieldName::Status, "206"),
-    pseudo(FieldName::Status, "302"),
-    pseudo(FieldName::Status, "400"),
-    pseudo(FieldName::Status, "403"),
-    pseudo(FieldName::Status, "421"),
-    pseudo(FieldName::Status, "425"),
-    pseudo(FieldName::Status, "500"),
-    header("accept-language", ""),
-    header("access-control-allow-credentials", "FALSE"),
-    header("access-control-allow-credentials", "TRUE"),
-    header("access-control-allow-headers", "*"),
-    header("access-control-allow-methods", "get"),
-    header("access-control-allow-methods", "get, post, options"),
-    header("access-control-allow-methods", "options"),
-    header("access-control-expose-headers", "content-length"),
-    header("access-control-request-headers", "content-type"),
-    header("access-control-request-method", "get"),
-    header("access-control-request-method", "post"),
-    header("alt-svc", "clear"),
-    header("authorization", ""),
-    header(
-        "content-security-policy",
-        "script-src 'none'; object-src 'none'; base-uri 'none'",
-    ),
-    header("early-data", "1"),
-    header("expect-ct", ""),
-    header("forwarded", ""),
-    header("if-range", ""),
-    header("origin", ""),
-    header("purpose", "prefetch"),
-    header("server", ""),
-    header("timing-allow-origin", "*"),
-    header("upgrade-insecure-requests", "1"),
-    header("user-agent", ""),
-    header("x-forwarded-for", ""),
-    header("x-frame-options", "deny"),
-    header("x-frame-options", "sameorigin"),
-];
-
-const fn header(name: &'static str, value: &'static str) -> (FieldName, FieldValue) {
-    pseudo(FieldName::Header(HeaderName::from_static(name)), value)
+/// The index of a whole line, whose hash is `hash`.
+#[inline]
+pub(super) fn find_line(name: &[u8], value: &[u8], hash: u32) -> Option<u64> {
+    find(&BY_LINE, hash, |(own_name, own_value)| {
+        own_value.as_bytes() == value && own_name.as_bytes() == name
+    })
 }
 
-const fn pseudo(name: FieldName, value: &'static str) -> (FieldName, FieldValue) {
+/// The lowest index of a name, whose hash is `hash`.
+#[inline]
+pub(super) fn find_name(name: &[u8], hash: u32) -> Option<u64> {
+    find(&BY_NAME, hash, |(own_name, _)| own_name.as_bytes() == name)
+}
+
+#[inline]
+fn find(
+    index: &Index,
+    hash: u32,
+    is_equal: impl Fn(&(&'static str, &'static str)) -> bool,
+) -> Option<u64> {
+    let mut slot = slot_of(hash);
+    loop {
+        let (own_hash, entry) = index[slot];
+        let line = LINES.get(usize::from(entry))?;
+        if own_hash == hash && is_equal(line) {
+            return Some(u64::from(entry));
+        }
+        slot = (slot + 1) % SLOTS;
+    }
+}
+
+/// Hashes with the entries that have them; an entry that does not exist marks a free slot.
+type Index = [(u32, u8); SLOTS];
+
+const SLOTS: usize = 512;
+
+const FREE: u8 = u8::MAX;
+
+static BY_LINE: Index = {
+    let mut index = [(0, FREE); SLOTS];
+    let mut entry = 0;
+    while entry < LENGTH {
+        let (name, value) = LINES[entry];
+        let name = hash::name_hash(name.as_bytes());
+        place(&mut index, line_hash(name, value.as_bytes()), entry);
+        entry += 1;
+    }
+    index
+};
+
+static BY_NAME: Index = {
+    let mut index = [(0, FREE); SLOTS];
+    let mut entry = 0;
+    while entry < LENGTH {
+        place(
+            &mut index,
+            hash::name_hash(LINES[entry].0.as_bytes()),
+            entry,
+        );
+        entry += 1;
+    }
+    index
+};
+
+/// Puts an entry behind those with the same hash, so that the lowest of a name is found first.
+const fn place(index: &mut Index, hash: u32, entry: usize) {
+    let mut slot = slot_of(hash);
+    while index[slot].1 != FREE {
+        slot = (slot + 1) % SLOTS;
+    }
+    index[slot] = (hash, entry as u8);
+}
+
+const fn slot_of(hash: u32) -> usize {
+    hash as usize % SLOTS
+}
+
+macro_rules! entries {
+    ($($index:literal)*) => { [$(entry($index)),*] };
+}
+
+static ENTRIES: [(FieldName, FieldValue); LENGTH] = entries![
+    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+    33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62
+    63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79 80 81 82 83 84 85 86 87 88 89 90 91 92
+    93 94 95 96 97 98
+];
+
+const fn entry(index: usize) -> (FieldName, FieldValue) {
+    let (name, value) = LINES[index];
+    let name = match name.as_bytes() {
+        b":authority" => FieldName::Authority,
+        b":method" => FieldName::Method,
+        b":path" => FieldName::Path,
+        b":scheme" => FieldName::Scheme,
+        b":status" => FieldName::Status,
+        _ => FieldName::Header(HeaderName::from_static(name)),
+    };
     (name, FieldValue::Valid(HeaderValue::from_static(value)))
 }
 
+const LINES: [(&str, &str); LENGTH] = [
+    (":authority", ""),
+    (":path", "/"),
+    ("age", "0"),
+    ("content-disposition", ""),
+    ("content-length", "0"),
+    ("cookie", ""),
+    ("date", ""),
+    ("etag", ""),
+    ("if-modified-since", ""),
+    ("if-none-match", ""),
+    ("last-modified", ""),
+    ("link", ""),
+    ("location", ""),
+    ("referer", ""),
+    ("set-cookie", ""),
+    (":method", "CONNECT"),
+    (":method", "DELETE"),
+    (":method", "GET"),
+    (":method", "HEAD"),
+    (":method", "OPTIONS"),
+    (":method", "POST"),
+    (":method", "PUT"),
+    (":scheme", "http"),
+    (":scheme", "https"),
+    (":status", "103"),
+    (":status", "200"),
+    (":status", "304"),
+    (":status", "404"),
+    (":status", "503"),
+    ("accept", "*/*"),
+    ("accept", "application/dns-message"),
+    ("accept-encoding", "gzip, deflate, br"),
+    ("accept-ranges", "bytes"),
+    ("access-control-allow-headers", "cache-control"),
+    ("access-control-allow-headers", "content-type"),
+    ("access-control-allow-origin", "*"),
+    ("cache-control", "max-age=0"),
+    ("cache-control", "max-age=2592000"),
+    ("cache-control", "max-age=604800"),
+    ("cache-control", "no-cache"),
+    ("cache-control", "no-store"),
+    ("cache-control", "public, max-age=31536000"),
+    ("content-encoding", "br"),
+    ("content-encoding", "gzip"),
+    ("content-type", "application/dns-message"),
+    ("content-type", "application/javascript"),
+    ("content-type", "application/json"),
+    ("content-type", "application/x-www-form-urlencoded"),
+    ("content-type", "image/gif"),
+    ("content-type", "image/jpeg"),
+    ("content-type", "image/png"),
+    ("content-type", "text/css"),
+    ("content-type", "text/html; charset=utf-8"),
+    ("content-type", "text/plain"),
+    ("content-type", "text/plain;charset=utf-8"),
+    ("range", "bytes=0-"),
+    ("strict-transport-security", "max-age=31536000"),
+    (
+        "strict-transport-security",
+        "max-age=31536000; includesubdomains",
+    ),
+    (
+        "strict-transport-security",
+        "max-age=31536000; includesubdomains; preload",
+    ),
+    ("vary", "accept-encoding"),
+    ("vary", "origin"),
+    ("x-content-type-options", "nosniff"),
+    ("x-xss-protection", "1; mode=block"),
+    (":status", "100"),
+    (":status", "204"),
+    (":status", "206"),
+    (":status", "302"),
+    (":status", "400"),
+    (":status", "403"),
+    (":status", "421"),
+    (":status", "425"),
+    (":status", "500"),
+    ("accept-language", ""),
+    ("access-control-allow-credentials", "FALSE"),
+    ("access-control-allow-credentials", "TRUE"),
+    ("access-control-allow-headers", "*"),
+    ("access-control-allow-methods", "get"),
+    ("access-control-allow-methods", "get, post, options"),
+    ("access-control-allow-methods", "options"),
+    ("access-control-expose-headers", "content-length"),
+    ("access-control-request-headers", "content-type"),
+    ("access-control-request-method", "get"),
+    ("access-control-request-method", "post"),
+    ("alt-svc", "clear"),
+    ("authorization", ""),
+    (
+        "content-security-policy",
+        "script-src 'none'; object-src 'none'; base-uri 'none'",
+    ),
+    ("early-data", "1"),
+    ("expect-ct", ""),
+    ("forwarded", ""),
+    ("if-range", ""),
+    ("origin", ""),
+    ("purpose", "prefetch"),
+    ("server", ""),
+    ("timing-allow-origin", "*"),
+    ("upgrade-insecure-requests", "1"),
+    ("user-agent", ""),
+    ("x-forwarded-for", ""),
+    ("x-frame-options", "deny"),
+    ("x-frame-options", "sameorigin"),
+];
+
 #[cfg(test)]
 mod tests {
-    use super::{LENGTH, get};
+    use super::super::hash::{line_hash, name_hash};
+    use super::{LENGTH, LINES, find_line, find_name, get};
 
     #[test]
     fn the_first_and_last_entries_are_those_of_the_specification() {
@@ -149,6 +244,36 @@ mod tests {
         let csp = &b"script-src 'none'; object-src 'none'; base-uri 'none'"[..];
         assert_eq!(entry(85), (&b"content-security-policy"[..], csp));
         assert_eq!(entry(98), (&b"x-frame-options"[..], &b"sameorigin"[..]));
+    }
+
+    #[test]
+    fn every_line_and_name_is_found_where_it_is() {
+        for (index, (name, value)) in LINES.iter().enumerate() {
+            let (name, value) = (name.as_bytes(), value.as_bytes());
+            let entry = get(index as u64).unwrap();
+            assert_eq!((entry.0.as_bytes(), entry.1.as_bytes()), (name, value));
+            let hash = name_hash(name);
+            assert_eq!(
+                find_line(name, value, line_hash(hash, value)),
+                Some(index as u64)
+            );
+            let first = LINES.iter().position(|line| line.0.as_bytes() == name);
+            assert_eq!(find_name(name, hash), first.map(|first| first as u64));
+        }
+    }
+
+    #[test]
+    fn an_equal_hash_is_not_yet_an_equal_line() {
+        let hash = name_hash(b"accept");
+        assert_eq!(find_name(b"accepT", hash), None);
+        assert_eq!(
+            find_line(b"age", b"1", line_hash(name_hash(b"age"), b"0")),
+            None
+        );
+        assert_eq!(
+            find_line(b"agE", b"0", line_hash(name_hash(b"age"), b"0")),
+            None
+        );
     }
 
     #[test]

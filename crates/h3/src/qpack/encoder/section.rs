@@ -1,0 +1,225 @@
+//! One field section on its way out (RFC 9204 §4.5).
+//!
+//! Invariant: whatever it refers to stays in the table until the section is acknowledged, and no
+//! stream is put at risk of being blocked beyond what the peer allows.
+
+use super::Encoder;
+use super::policy::{self, Advice};
+use super::table::Line;
+use super::unacknowledged::Section;
+use crate::qpack::hash::{line_hash, name_hash};
+use crate::qpack::{integer, static_table, string};
+use bytes::BytesMut;
+
+/// A field section that is being encoded: lines in their order, then
+/// [`finish`](SectionEncoder::finish).
+#[derive(Debug)]
+#[must_use = "a section is complete only when it is finished"]
+pub struct SectionEncoder<'a> {
+    encoder: &'a mut Encoder,
+    out: &'a mut BytesMut,
+    start: usize,
+    stream: u64,
+    base: u64,
+    /// The Required Insert Count so far.
+    required: u64,
+    /// The lowest absolute index referred to so far.
+    lowest: u64,
+    risk: Risk,
+}
+
+/// Whether the section may refer to entries that the peer may not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Risk {
+    Unknown,
+    Allowed,
+    Refused,
+}
+
+impl<'a> SectionEncoder<'a> {
+    pub(super) fn new(encoder: &'a mut Encoder, stream: u64, out: &'a mut BytesMut) -> Self {
+        let start = out.len();
+        // Two bytes hold most prefixes, which are known at the end only.
+        out.extend_from_slice(&[0; PREFIX_USUAL]);
+        SectionEncoder {
+            base: encoder.table.inserted(),
+            encoder,
+            out,
+            start,
+            stream,
+            required: 0,
+            lowest: u64::MAX,
+            risk: Risk::Unknown,
+        }
+    }
+
+    /// Adds a line. A value that `is_never_indexed` is sent as a literal, and marked so that every
+    /// hop does the same.
+    pub fn line(&mut self, name: &[u8], value: &[u8], is_never_indexed: bool) {
+        let hash = name_hash(name);
+        let line = Line {
+            name,
+            value,
+            name_hash: hash,
+            line_hash: 0,
+        };
+        if is_never_indexed || policy::is_credential(name) {
+            return self.literal(&line, Indexing::Never);
+        }
+        if value.len() > LOOKED_UP_MAX {
+            return self.literal(&line, Indexing::Allowed);
+        }
+        let line = Line {
+            line_hash: line_hash(hash, value),
+            ..line
+        };
+        if let Some(index) = static_table::find_line(name, value, line.line_hash) {
+            return integer::encode(6, 0xc0, index, self.out);
+        }
+        if !self.encoder.uses_table() {
+            return self.literal(&line, Indexing::Allowed);
+        }
+        let entry = match self.encoder.table.find_line(&line) {
+            Some(found) => self.refreshed(found, line.size()),
+            None => self.inserted(&line),
+        };
+        match entry {
+            Some(absolute) if self.may_refer_to(absolute) => self.indexed(absolute),
+            _ => self.literal(&line, Indexing::Allowed),
+        }
+    }
+
+    /// Writes the section's prefix, and remembers what the section refers to.
+    pub fn finish(self) {
+        if self.required == 0 {
+            return;
+        }
+        let mut prefix = BytesMut::with_capacity(2 * PREFIX_USUAL);
+        // RFC 9204 §4.5.1.1: the count is sent modulo twice the entries that the largest table
+        // can have.
+        let full_range = 2 * self.encoder.entries_max();
+        integer::encode(8, 0, self.required % full_range + 1, &mut prefix);
+        match self.base.checked_sub(self.required) {
+            Some(delta) => integer::encode(7, 0, delta, &mut prefix),
+            None => integer::encode(7, 0x80, self.required - self.base - 1, &mut prefix),
+        }
+        let usual = self.start..self.start + PREFIX_USUAL;
+        if prefix.len() > PREFIX_USUAL {
+            let lines = usual.end..self.out.len();
+            self.out.resize(lines.end + prefix.len() - PREFIX_USUAL, 0);
+            self.out.copy_within(lines, self.start + prefix.len());
+        }
+        self.out[self.start..self.start + prefix.len()].copy_from_slice(&prefix);
+        self.encoder.unacknowledged.push(Section {
+            stream: self.stream,
+            required: self.required,
+            lowest: self.lowest,
+        });
+        self.encoder.streams_at_risk = None;
+    }
+
+    /// The entry to refer to instead of one that was found: a duplicate, if it is draining.
+    fn refreshed(&mut self, found: u64, size: usize) -> Option<u64> {
+        if found >= self.encoder.table.draining() {
+            return Some(found);
+        }
+        let evictable = self.evictable();
+        if self.may_risk() && self.encoder.table.can_insert(size, evictable) {
+            let duplicate = self.encoder.duplicate(found);
+            return duplicate.or(Some(found));
+        }
+        Some(found)
+    }
+
+    /// Inserts a line, if that is worth it and possible.
+    fn inserted(&mut self, line: &Line<'_>) -> Option<u64> {
+        let is_wanted = match self.encoder.judge(line) {
+            Advice::Insert => true,
+            Advice::InsertIfRoom => self.encoder.table.has_room(line.size()),
+            Advice::Literal => false,
+        };
+        let evictable = self.evictable();
+        if is_wanted && self.encoder.table.can_insert(line.size(), evictable) {
+            return self.encoder.insert(line);
+        }
+        None
+    }
+
+    /// RFC 9204 §2.1.1: entries below this index are acknowledged and not referred to by any
+    /// section, this one included.
+    fn evictable(&self) -> u64 {
+        self.encoder.evictable().min(self.lowest)
+    }
+
+    fn may_refer_to(&mut self, absolute: u64) -> bool {
+        self.encoder.may_track_section() && (self.encoder.is_received(absolute) || self.may_risk())
+    }
+
+    /// RFC 9204 §2.1.2: whether this stream may become blocked. What was decided holds for the
+    /// section: the peer's instructions come between sections only.
+    fn may_risk(&mut self) -> bool {
+        if self.risk == Risk::Unknown {
+            self.risk = match self.encoder.may_put_at_risk(self.stream) {
+                true => Risk::Allowed,
+                false => Risk::Refused,
+            };
+        }
+        self.risk == Risk::Allowed
+    }
+
+    fn refer_to(&mut self, absolute: u64) {
+        self.required = self.required.max(absolute + 1);
+        self.lowest = self.lowest.min(absolute);
+    }
+
+    fn indexed(&mut self, absolute: u64) {
+        self.refer_to(absolute);
+        match absolute.checked_sub(self.base) {
+            Some(index) => integer::encode(4, 0x10, index, self.out),
+            None => integer::encode(6, 0x80, self.base - 1 - absolute, self.out),
+        }
+    }
+
+    /// Writes a line with a literal value, and its name as short as it can be.
+    fn literal(&mut self, line: &Line<'_>, indexing: Indexing) {
+        let never = |bit| match indexing {
+            Indexing::Never => bit,
+            Indexing::Allowed => 0,
+        };
+        if let Some(index) = static_table::find_name(line.name, line.name_hash) {
+            integer::encode(4, 0x50 | never(0x20), index, self.out);
+        } else if let Some(absolute) = self.name_entry(line) {
+            self.refer_to(absolute);
+            match absolute.checked_sub(self.base) {
+                Some(index) => integer::encode(3, never(0x08), index, self.out),
+                None => {
+                    let index = self.base - 1 - absolute;
+                    integer::encode(4, 0x40 | never(0x20), index, self.out);
+                }
+            }
+        } else {
+            string::encode(3, 0x20 | never(0x10), line.name, self.out);
+        }
+        string::encode(7, 0, line.value, self.out);
+    }
+
+    /// An entry to take the name from.
+    fn name_entry(&mut self, line: &Line<'_>) -> Option<u64> {
+        let absolute = self.encoder.table.find_name(line)?;
+        // A name saves less than a draining entry costs when it cannot leave.
+        let may_refer = absolute >= self.encoder.table.draining() && self.may_refer_to(absolute);
+        may_refer.then_some(absolute)
+    }
+}
+
+/// Whether a literal may become an entry on a later hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Indexing {
+    Allowed,
+    Never,
+}
+
+const PREFIX_USUAL: usize = 2;
+
+/// Longer values are not looked up: they are in no table, and hashing them is not free.
+const LOOKED_UP_MAX: usize = 4096;

@@ -1,0 +1,98 @@
+//! Field sections that refer to the dynamic table and are not yet acknowledged (RFC 9204 §2.1).
+//!
+//! Invariant: sections are ordered by stream, and those of one stream by the order in which they
+//! were sent. Since entries leave the table oldest first, the lowest index of a section stands for
+//! all of its references.
+
+use std::collections::VecDeque;
+
+/// A section that refers to the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Section {
+    pub(super) stream: u64,
+    /// The Required Insert Count.
+    pub(super) required: u64,
+    /// The lowest absolute index that it refers to.
+    pub(super) lowest: u64,
+}
+
+/// The sections whose acknowledgment is to come.
+#[derive(Debug, Default)]
+pub(super) struct Unacknowledged {
+    sections: VecDeque<Section>,
+}
+
+impl Unacknowledged {
+    pub(super) fn len(&self) -> usize {
+        self.sections.len()
+    }
+
+    pub(super) fn push(&mut self, section: Section) {
+        // New requests have the highest numbers: this is the back, except for late sections.
+        let behind = self
+            .sections
+            .partition_point(|other| other.stream <= section.stream);
+        self.sections.insert(behind, section);
+    }
+
+    /// Takes the earliest section of a stream.
+    pub(super) fn acknowledge(&mut self, stream: u64) -> Option<Section> {
+        let first = self.first_of(stream);
+        if self.sections.get(first)?.stream != stream {
+            return None;
+        }
+        let section = self.sections.remove(first);
+        self.release();
+        section
+    }
+
+    /// Forgets the sections of a stream.
+    pub(super) fn cancel(&mut self, stream: u64) {
+        let first = self.first_of(stream);
+        let behind = self
+            .sections
+            .partition_point(|other| other.stream <= stream);
+        self.sections.drain(first..behind);
+        self.release();
+    }
+
+    /// Entries at and above this index are referred to.
+    pub(super) fn lowest_reference(&self) -> u64 {
+        let lowest = self.sections.iter().map(|section| section.lowest).min();
+        lowest.unwrap_or(u64::MAX)
+    }
+
+    /// How many streams could be blocked at a peer that has `known_received` insertions.
+    pub(super) fn streams_at_risk(&self, known_received: u64) -> u64 {
+        let mut streams = 0;
+        let mut last = None;
+        for section in &self.sections {
+            if section.required > known_received && last != Some(section.stream) {
+                streams += 1;
+                last = Some(section.stream);
+            }
+        }
+        streams
+    }
+
+    /// Whether this stream is one of them.
+    pub(super) fn is_at_risk(&self, stream: u64, known_received: u64) -> bool {
+        self.sections
+            .range(self.first_of(stream)..)
+            .take_while(|section| section.stream == stream)
+            .any(|section| section.required > known_received)
+    }
+
+    fn first_of(&self, stream: u64) -> usize {
+        self.sections.partition_point(|other| other.stream < stream)
+    }
+
+    /// Gives the memory of a burst back.
+    fn release(&mut self) {
+        if self.sections.is_empty() && self.sections.capacity() > KEPT_CAPACITY {
+            self.sections = VecDeque::new();
+        }
+    }
+}
+
+const KEPT_CAPACITY: usize = 16;

@@ -1,0 +1,81 @@
+//! Hashes of names and lines, for looking them up while encoding.
+//!
+//! Invariant: equal bytes have equal hashes, in constants too. Nothing relies on different bytes
+//! having different ones: what collides is compared, or is at worst not compressed.
+
+/// The hash of a field's name.
+#[inline]
+pub(super) const fn name_hash(name: &[u8]) -> u32 {
+    finish(mix(name.len() as u64, name))
+}
+
+/// The hash of a line whose name has the hash `name_hash`.
+#[inline]
+pub(super) const fn line_hash(name_hash: u32, value: &[u8]) -> u32 {
+    finish(mix(((name_hash as u64) << 32) | value.len() as u64, value))
+}
+
+#[inline]
+const fn mix(seed: u64, mut bytes: &[u8]) -> u64 {
+    let mut state = seed.wrapping_mul(MULTIPLIER);
+    while let Some((word, rest)) = bytes.split_first_chunk::<8>() {
+        state = step(state, u64::from_le_bytes(*word));
+        bytes = rest;
+    }
+    if let Some((word, rest)) = bytes.split_first_chunk::<4>() {
+        state = step(state, u32::from_le_bytes(*word) as u64);
+        bytes = rest;
+    }
+    let mut tail = 0;
+    while let Some((&byte, rest)) = bytes.split_first() {
+        tail = (tail << 8) | byte as u64;
+        bytes = rest;
+    }
+    step(state, tail)
+}
+
+#[inline]
+const fn step(state: u64, word: u64) -> u64 {
+    (state.rotate_left(23) ^ word).wrapping_mul(MULTIPLIER)
+}
+
+/// The high half has been reached by every bit.
+#[inline]
+const fn finish(state: u64) -> u32 {
+    (state ^ (state >> 29))
+        .wrapping_mul(MULTIPLIER)
+        .wrapping_shr(32) as u32
+}
+
+/// An odd number without structure: 2^64 divided by the golden ratio.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::{line_hash, name_hash};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_byte_counts() {
+        for length in 0..40 {
+            let bytes = vec![b'a'; length];
+            let mut hashes = BTreeSet::from([name_hash(&bytes)]);
+            for place in 0..length {
+                let mut other = bytes.clone();
+                other[place] = b'b';
+                assert!(hashes.insert(name_hash(&other)), "{length} {place}");
+                assert_ne!(line_hash(1, &bytes), line_hash(1, &other));
+            }
+            assert_ne!(line_hash(1, &bytes), line_hash(2, &bytes));
+        }
+    }
+
+    #[test]
+    fn low_bits_spread() {
+        let slots: BTreeSet<u32> = (0..256u32)
+            .map(|number| line_hash(7, number.to_string().as_bytes()) % 256)
+            .collect();
+        // A random function reaches 63 % of its values.
+        assert!(slots.len() > 140, "{} of 256", slots.len());
+    }
+}
