@@ -5,7 +5,7 @@
 use crate::support::*;
 use portway::{
     Completion, Connection, ConnectionLimits, FailureKind, Listener, LocalEndpoint, Message,
-    MessageContext, Preconnection, ReceiveError, RemoteEndpoint, Security, TlsRole,
+    MessageContext, Preconnection, ReceiveError, RemoteEndpoint, Security, TlsRole, TrySendError,
 };
 use portway_sim::Direction;
 use std::future::IntoFuture;
@@ -58,8 +58,8 @@ fn fill(net: &Net, client: &Connection) -> u32 {
         net.sim.run_for(ms(200));
         match client.try_send(numbered(taken)) {
             Ok(receipt) => drop(receipt),
-            Err(None) => return taken,
-            Err(Some(error)) => panic!("{error}"),
+            Err(TrySendError::Full(_)) => return taken,
+            Err(error) => panic!("{error}"),
         }
         taken += 1;
     }
@@ -552,7 +552,10 @@ fn operations_dropped_before_the_connection_is_ready_are_harmless() {
         net.cut(polls, client.receive_partial(1, 10));
         net.cut(polls, client.end_sending());
         let refused = client.try_send("after the end");
-        assert!(matches!(refused, Err(Some(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(TrySendError::Refused { .. })),
+            "{refused:?}"
+        );
         let server = net.sim.block_on(listener.accept()).expect("accepted");
         let end = net.sim.block_on(server.receive());
         assert_eq!(end, Err(ReceiveError::Finished));

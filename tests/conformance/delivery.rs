@@ -10,6 +10,7 @@ use portway::property::SelectionProperty;
 use portway::{
     Completion, Connection, ConnectionEvent, ConnectionLimits, Message, MessageContext,
     MessageProperties, Preconnection, Receipt, ReceiveError, Security, TransportProperties,
+    TrySendError,
 };
 use portway_core::WireProtocol;
 use portway_sim::Direction;
@@ -184,8 +185,8 @@ impl Actor {
                 self.note(number, Some(index));
                 false
             }
-            Err(None) => panic!("room was set aside"),
-            Err(Some(_)) => true,
+            Err(TrySendError::Full(_)) => panic!("room was set aside"),
+            Err(_) => true,
         }
     }
 

@@ -12,4 +12,5 @@ mod listening;
 mod race;
 mod security;
 mod support;
+mod waiting;
 mod walkover;

@@ -2,6 +2,8 @@
 //!
 //! Each has `kind()` and `is_retryable()` from the failure below it, and that failure as source.
 
+use crate::receipt::Receipt;
+use portway_core::message::Message;
 use portway_core::race::{Recording, Report};
 use portway_core::{Advice, Failure, FailureKind, Origin};
 use std::fmt;
@@ -134,6 +136,80 @@ impl fmt::Display for SendError {
             SendError::InconsistentProperties(why) => write!(f, "inconsistent properties: {why}"),
             SendError::Framer(failure) => write!(f, "the framer refused the message: {failure}"),
             SendError::Failed(failure) => write!(f, "not sent: {failure}"),
+        }
+    }
+}
+
+/// Why a message was not accepted at once.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TrySendError {
+    /// There is no room for this message now, or others wait for room.
+    Full(Message),
+    /// The message was refused.
+    Refused {
+        /// Why.
+        error: Box<SendError>,
+        /// The message, unless a framer has consumed it.
+        message: Option<Message>,
+    },
+}
+
+impl TrySendError {
+    /// What came of a send that leaves its message behind when there is no room.
+    pub(crate) fn unless_sent(
+        sent: Option<Result<Receipt, SendError>>,
+        message: Option<Message>,
+    ) -> Result<Receipt, TrySendError> {
+        match (sent, message) {
+            (Some(Ok(receipt)), _) => Ok(receipt),
+            (Some(Err(error)), message) => Err(TrySendError::Refused {
+                error: Box::new(error),
+                message,
+            }),
+            (None, Some(message)) => Err(TrySendError::Full(message)),
+            (None, None) => unreachable!("a message is taken only when something comes of it"),
+        }
+    }
+
+    /// Whether the same message may be accepted later.
+    pub fn is_full(&self) -> bool {
+        matches!(self, TrySendError::Full(_))
+    }
+
+    /// Gives the message back.
+    pub fn into_message(self) -> Option<Message> {
+        match self {
+            TrySendError::Full(message) => Some(message),
+            TrySendError::Refused { message, .. } => message,
+        }
+    }
+
+    /// The failure in the shared classification.
+    pub fn failure(&self) -> Failure {
+        match self {
+            TrySendError::Full(_) => {
+                Failure::new(Origin::Local, FailureKind::LimitReached, self.to_string())
+            }
+            TrySendError::Refused { error, .. } => error.failure(),
+        }
+    }
+}
+
+impl fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrySendError::Full(_) => f.write_str("there is no room for the message now"),
+            TrySendError::Refused { error, .. } => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TrySendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TrySendError::Full(_) => None,
+            TrySendError::Refused { error, .. } => Some(error),
         }
     }
 }
@@ -301,6 +377,7 @@ macro_rules! sourced {
 classified!(
     EstablishmentError,
     SendError,
+    TrySendError,
     ReceiveError,
     CloseError,
     UpgradeError

@@ -64,7 +64,9 @@ pub use connection::{
     Batch, ByteStream, Connection, ConnectionInfo, MessageSink, Messages, PartialSend, SendPermit,
     TlsRole,
 };
-pub use error::{CloseError, EstablishmentError, ReceiveError, SendError, UpgradeError};
+pub use error::{
+    CloseError, EstablishmentError, ReceiveError, SendError, TrySendError, UpgradeError,
+};
 pub use event::{ConnectionEvent, Events};
 pub use initiate::Initiate;
 pub use listener::{ListenLimits, Listener};

@@ -2,6 +2,7 @@
 
 use super::Connection;
 use super::group::Sending;
+use super::waiters::{Patience, Waiter};
 use super::writer;
 use crate::error::SendError;
 use crate::receipt::Receipt;
@@ -54,10 +55,12 @@ impl Batch {
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<Receipt, SendError> {
         let mut message = Some(message.into());
         let shared = self.connection.shared();
+        let mut waiter = Waiter::of(shared);
+        let place = &mut waiter.place;
         poll_fn(|context| {
             let mut group = shared.lock();
             let is_held = group.hold();
-            let sent = group.send(|| shared.now(), &mut message);
+            let sent = group.send_in_turn(place, || shared.now(), &mut message);
             if is_held {
                 group.sending = Sending::Open;
             }
@@ -66,10 +69,10 @@ impl Batch {
                 None => {
                     group.pump(shared.now());
                     writer::start_if_needed(shared, &mut group);
-                    match group.send(|| shared.now(), &mut message) {
+                    match group.send_in_turn(place, || shared.now(), &mut message) {
                         Some(result) => Poll::Ready(result),
                         None => {
-                            group.wait(context.waker());
+                            group.queue_up(place, Patience::Lasting, context.waker());
                             Poll::Pending
                         }
                     }

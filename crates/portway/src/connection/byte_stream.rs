@@ -1,6 +1,7 @@
 //! A connection as a byte stream with tokio's traits, for programs that read and write bytes.
 
 use super::Connection;
+use super::waiters::Place;
 use crate::error::{ReceiveError, SendError};
 use crate::receipt::Receipt;
 use bytes::{Buf, Bytes};
@@ -21,6 +22,7 @@ impl Connection {
             next: None,
             last: None,
             closing: None,
+            place: Place::default(),
         }
     }
 }
@@ -36,12 +38,19 @@ pub struct ByteStream {
     next: Option<Receiving>,
     last: Option<Receipt>,
     closing: Option<Closing>,
+    place: Place,
 }
 
 impl ByteStream {
     /// The connection below.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+}
+
+impl Drop for ByteStream {
+    fn drop(&mut self) {
+        self.place.leave(self.connection.shared());
     }
 }
 
@@ -84,7 +93,7 @@ impl AsyncWrite for ByteStream {
         let taken = bytes.len().min(WRITE_BYTES_MAX);
         let mut message = Some(Message::from(&bytes[..taken]));
         let shared = this.connection.shared();
-        match super::send::poll_send(shared, &mut message, context) {
+        match super::send::poll_send(shared, &mut this.place, &mut message, context) {
             Poll::Ready(Ok(receipt)) => {
                 this.last = Some(receipt);
                 Poll::Ready(Ok(taken))

@@ -7,6 +7,7 @@ use super::Connection;
 use super::group::{Ending, Sending, runtime_gone};
 use super::link::Link;
 use super::shared::Shared;
+use super::waiters::Waiter;
 use super::writer;
 use crate::error::{CloseError, SendError};
 use portway_core::property::ConnectionState;
@@ -34,6 +35,7 @@ impl Connection {
     pub async fn close(&self) -> Result<(), CloseError> {
         let shared = self.shared();
         start_closing(shared);
+        let mut waiter = Waiter::of(shared);
         poll_fn(|context| {
             let mut group = shared.lock();
             match group.ending() {
@@ -43,7 +45,7 @@ impl Connection {
                 }
                 Some(Ending::Failed(failure)) => Poll::Ready(Err(CloseError::Failed(failure))),
                 None => {
-                    group.wait(context.waker());
+                    group.wait(&mut waiter.place, context.waker());
                     Poll::Pending
                 }
             }
@@ -66,13 +68,14 @@ impl Connection {
             group.pump(shared.now());
             writer::start_if_needed(shared, &mut group);
         }
+        let mut waiter = Waiter::of(shared);
         poll_fn(|context| {
             let mut group = shared.lock();
             match group.ending() {
                 _ if group.is_sent_to_the_end() => Poll::Ready(Ok(())),
                 Some(_) => Poll::Ready(Err(SendError::Closed(group.ending_failure()))),
                 None => {
-                    group.wait(context.waker());
+                    group.wait(&mut waiter.place, context.waker());
                     Poll::Pending
                 }
             }
@@ -162,6 +165,7 @@ fn timed_out(shared: &Shared) -> Ending {
 
 /// Sends everything and the end of the stream, and waits for the acknowledgement.
 async fn deliver(shared: &Arc<Shared>) -> Ending {
+    let mut waiter = Waiter::of(shared);
     let socket = poll_fn(|context| {
         let mut group = shared.lock();
         if group.is_flushed() && group.sending == Sending::Open {
@@ -178,7 +182,7 @@ async fn deliver(shared: &Arc<Shared>) -> Ending {
                 _ => Err(Ending::Closed),
             });
         }
-        group.wait(context.waker());
+        group.wait(&mut waiter.place, context.waker());
         Poll::Pending
     })
     .await;

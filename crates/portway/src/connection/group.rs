@@ -11,6 +11,7 @@ use super::inbound::{Fill, Inbound};
 use super::link::{Link, LinkStart};
 use super::outbound::{Flush, Outbound, SendFailure};
 use super::shared::Shared;
+use super::waiters::{Place, Waiters};
 use crate::error::{ReceiveError, SendError};
 use crate::event::{ConnectionEvent, EventHub, Events};
 use crate::preconnection::{ConnectionLimits, Defaults, Preconnection};
@@ -46,7 +47,7 @@ pub(crate) struct Group {
     is_delivered: bool,
     /// A closing task runs.
     pub(super) has_closer: bool,
-    waiters: Vec<Waker>,
+    pub(super) waiters: Waiters,
     events: EventHub,
     ending: Option<Box<Ending>>,
     pub(super) details: Box<Details>,
@@ -156,7 +157,7 @@ impl Group {
             orphan: None,
             is_delivered: false,
             has_closer: false,
-            waiters: Vec::new(),
+            waiters: Waiters::default(),
             events: EventHub::default(),
             ending: None,
             details: Box::new(Details {
@@ -217,17 +218,6 @@ impl Group {
 
     pub(super) fn keep_race(&mut self, race: Option<RaceId>) {
         self.details.race = race;
-    }
-
-    /// Wakes `waker` at the next change of state or room.
-    pub(super) fn wait(&mut self, waker: &Waker) {
-        if !self.waiters.iter().any(|waiting| waiting.will_wake(waker)) {
-            self.waiters.push(waker.clone());
-        }
-    }
-
-    pub(super) fn wake_waiters(&mut self) {
-        self.waiters.drain(..).for_each(Waker::wake);
     }
 
     /// Accepts a message; `None` when there is no room, and then `message` is still there.
@@ -490,7 +480,7 @@ impl Group {
     pub(super) fn begin_closing(&mut self) {
         if self.state == ConnectionState::Established {
             self.state = ConnectionState::Closing;
-            self.wake_waiters();
+            self.wake_all();
         }
     }
 
@@ -581,7 +571,7 @@ impl Group {
         self.inbound.wake_reader();
         self.writer = Writer::Anybody;
         self.writer_task.wake();
-        self.wake_waiters();
+        self.wake_all();
     }
 
     pub(super) fn ending(&self) -> Option<Ending> {
@@ -605,10 +595,11 @@ impl Group {
         &mut self,
         now: impl Fn() -> Time,
         demand: Demand,
+        place: &mut Place,
         context: &mut Context<'_>,
     ) -> Poll<Result<ReceivedMessage, ReceiveError>> {
         if self.state == ConnectionState::Establishing {
-            self.wait(context.waker());
+            self.wait(place, context.waker());
             return Poll::Pending;
         }
         if !self.details.direction.can_receive() {
@@ -681,7 +672,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.writer_task.wake();
-        self.wake_waiters();
+        self.wake_all();
     }
 }
 

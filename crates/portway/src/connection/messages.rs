@@ -1,6 +1,7 @@
 //! Messages as a `Stream` and a `Sink`.
 
 use super::Connection;
+use super::waiters::Place;
 use crate::error::{ReceiveError, SendError};
 use crate::receipt::Receipt;
 use futures_core::Stream;
@@ -28,6 +29,7 @@ impl Connection {
             waiting: None,
             last: None,
             closing: None,
+            place: Place::default(),
         }
     }
 }
@@ -94,6 +96,13 @@ pub struct MessageSink {
     waiting: Option<Message>,
     last: Option<Receipt>,
     closing: Option<Closing>,
+    place: Place,
+}
+
+impl Drop for MessageSink {
+    fn drop(&mut self) {
+        self.place.leave(self.connection.shared());
+    }
 }
 
 impl Sink<Message> for MessageSink {
@@ -108,7 +117,7 @@ impl Sink<Message> for MessageSink {
         }
         let this = &mut *self;
         let shared = this.connection.shared();
-        let sent = super::send::poll_send(shared, &mut this.waiting, context);
+        let sent = super::send::poll_send(shared, &mut this.place, &mut this.waiting, context);
         this.last = Some(std::task::ready!(sent)?);
         Poll::Ready(Ok(()))
     }

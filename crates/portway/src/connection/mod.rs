@@ -18,6 +18,7 @@ mod receive;
 mod send;
 mod shared;
 mod upgrade;
+mod waiters;
 mod writer;
 
 pub use batch::Batch;

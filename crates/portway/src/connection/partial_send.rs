@@ -3,9 +3,11 @@
 use super::Connection;
 use super::group::{Ending, Group};
 use super::outbound::{ONLY, refused};
+use super::waiters::{Patience, Place, Waiter};
 use super::writer;
 use crate::error::SendError;
 use crate::receipt::Receipt;
+use portway_core::Time;
 use portway_core::message::{Chunks, Message, MessageContext};
 use portway_core::send_queue::{
     Aborted, EndOfMessage, OpenMessage, QueueError, dropped_in_mid_message,
@@ -64,23 +66,30 @@ impl PartialSend {
     async fn add(&mut self, part: Chunks, end: EndOfMessage) -> Result<Receipt, SendError> {
         let connection = self.connection.clone();
         let shared = connection.shared();
+        let mut waiter = Waiter::of(shared);
+        let place = &mut waiter.place;
         let mut part = Some(part);
         poll_fn(|context| {
             let mut group = shared.lock();
             let now = shared.now();
-            let mut added = self.try_add(&mut group, now, &mut part, end);
+            let mut added = self.add_in_turn(&mut group, place, now, &mut part, end);
             if added.is_none() {
                 // What a batch holds back may make room.
                 group.pump(now);
-                added = self.try_add(&mut group, now, &mut part, end);
+                added = self.add_in_turn(&mut group, place, now, &mut part, end);
             }
             let polled = match added {
                 Some(result) => {
                     group.pump(now);
+                    group.leave(place);
                     Poll::Ready(result)
                 }
+                None if self.open.is_some() => {
+                    group.wait(place, context.waker());
+                    Poll::Pending
+                }
                 None => {
-                    group.wait(context.waker());
+                    group.queue_up(place, Patience::Lasting, context.waker());
                     Poll::Pending
                 }
             };
@@ -90,11 +99,27 @@ impl PartialSend {
         .await
     }
 
+    /// As [`PartialSend::try_add`]; a message begins after those that came before, and its parts
+    /// wait for nobody.
+    fn add_in_turn(
+        &mut self,
+        group: &mut Group,
+        place: &Place,
+        now: Time,
+        part: &mut Option<Chunks>,
+        end: EndOfMessage,
+    ) -> Option<Result<Receipt, SendError>> {
+        if self.open.is_none() && !group.is_turn(place) {
+            return group.check_open().err().map(Err);
+        }
+        self.try_add(group, now, part, end)
+    }
+
     /// `None` when there is no room, and then the part is still there.
     fn try_add(
         &mut self,
         group: &mut Group,
-        now: portway_core::Time,
+        now: Time,
         part: &mut Option<Chunks>,
         end: EndOfMessage,
     ) -> Option<Result<Receipt, SendError>> {

@@ -1,6 +1,7 @@
 //! Receiving messages (RFC 9622 §9.3).
 
 use super::Connection;
+use super::waiters::Waiter;
 use crate::error::ReceiveError;
 use portway_core::framer::Demand;
 use portway_core::message::ReceivedMessage;
@@ -54,10 +55,11 @@ impl Connection {
 
     async fn next(&self, demand: Demand) -> Result<ReceivedMessage, ReceiveError> {
         let shared = self.shared();
+        let mut waiter = Waiter::of(shared);
         poll_fn(|context| {
             let coop = std::task::ready!(tokio::task::coop::poll_proceed(context));
             let mut group = shared.lock();
-            let polled = group.poll_receive(|| shared.now(), demand, context);
+            let polled = group.poll_receive(|| shared.now(), demand, &mut waiter.place, context);
             super::writer::start_if_needed(shared, &mut group);
             if polled.is_ready() {
                 coop.made_progress();

@@ -1,10 +1,10 @@
 //! Sending messages (RFC 9622 §9.2).
 
 use super::Connection;
-use super::group::Group;
 use super::shared::Shared;
+use super::waiters::{Patience, Place, Waiter};
 use super::writer;
-use crate::error::SendError;
+use crate::error::{SendError, TrySendError};
 use crate::receipt::Receipt;
 use portway_core::message::Message;
 use portway_core::send_queue::Reservation;
@@ -16,7 +16,8 @@ impl Connection {
     /// Sends a message. Ready when the message is accepted: it is then sent in order unless its
     /// lifetime ends first, and the receipt tells what became of it.
     ///
-    /// Waits while the bounds of [`ConnectionLimits`](crate::ConnectionLimits) are reached.
+    /// Waits while the bounds of [`ConnectionLimits`](crate::ConnectionLimits) are reached; those
+    /// that wait are served in the order of their calls.
     ///
     /// Cancel safety: a message that was not accepted is dropped with the future, and nothing of
     /// it was sent. To keep it, use [`Connection::reserve`] first.
@@ -24,24 +25,32 @@ impl Connection {
     /// # Errors
     /// The message was not accepted and has no receipt.
     pub async fn send(&self, message: impl Into<Message>) -> Result<Receipt, SendError> {
+        let shared = self.shared();
         let mut message = Some(message.into());
-        poll_fn(|context| poll_send(self.shared(), &mut message, context)).await
+        let mut waiter = Waiter::of(shared);
+        poll_fn(|context| {
+            let place = &mut waiter.place;
+            poll_in_turn(shared, place, Patience::Lasting, &mut message, context)
+        })
+        .await
     }
 
     /// Sends a message if it is accepted at once.
     ///
     /// # Errors
-    /// The message was not accepted; `Err(None)` when there is no room for it now.
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<Receipt, Option<SendError>> {
+    /// The message was not accepted: there is no room for it now, or somebody waits for some, or
+    /// it was refused. It comes back with the error.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<Receipt, TrySendError> {
         let mut message = Some(message.into());
         let shared = self.shared();
         let mut group = shared.lock();
-        let result = group.send(|| shared.now(), &mut message);
+        let sent = group.send_in_turn(&mut Place::default(), || shared.now(), &mut message);
         writer::start_if_needed(shared, &mut group);
-        result.ok_or(None)?.map_err(Some)
+        TrySendError::unless_sent(sent, message)
     }
 
-    /// Waits for room for one message of `bytes` and sets it aside.
+    /// Waits for room for one message of `bytes` and sets it aside. Those that wait for room are
+    /// served in the order of their calls.
     ///
     /// Cancel safety: nothing is lost when the future is dropped.
     ///
@@ -49,16 +58,22 @@ impl Connection {
     /// The connection takes no more messages.
     pub async fn reserve(&self, bytes: usize) -> Result<SendPermit, SendError> {
         let shared = self.shared();
+        let mut waiter = Waiter::of(shared);
+        let place = &mut waiter.place;
         let reservation = poll_fn(|context| {
             let mut group = shared.lock();
-            group.check_open()?;
-            match group.outbound.queue.reserve(bytes) {
-                Some(reservation) => Poll::Ready(Ok::<_, SendError>(reservation)),
-                None => {
-                    group.wait(context.waker());
-                    Poll::Pending
-                }
+            if let Err(error) = group.check_open() {
+                group.leave(place);
+                return Poll::Ready(Err(error));
             }
+            let is_turn = group.is_turn(place);
+            let reserved = is_turn.then(|| group.outbound.queue.reserve(bytes));
+            if let Some(reservation) = reserved.flatten() {
+                group.leave(place);
+                return Poll::Ready(Ok(reservation));
+            }
+            group.queue_up(place, Patience::Lasting, context.waker());
+            Poll::Pending
         })
         .await?;
         Ok(SendPermit {
@@ -89,20 +104,20 @@ impl SendPermit {
     /// accepted only if there is some.
     ///
     /// # Errors
-    /// The message was not accepted; `Err(None)` when it is longer than what was reserved and
-    /// there is no room.
-    pub fn send(mut self, message: impl Into<Message>) -> Result<Receipt, Option<SendError>> {
+    /// The message was not accepted: it is longer than what was reserved and there is no room,
+    /// or it was refused. It comes back with the error.
+    pub fn send(mut self, message: impl Into<Message>) -> Result<Receipt, TrySendError> {
         let mut message = Some(message.into());
         let shared = self.connection.shared();
         let mut group = shared.lock();
         if let Some(reservation) = self.reservation.take() {
             group.outbound.queue.release(reservation);
         }
-        let result = group.send(|| shared.now(), &mut message);
+        let sent = group.send(|| shared.now(), &mut message);
         // A shorter message leaves room for others.
         group.wake_waiters();
         writer::start_if_needed(shared, &mut group);
-        result.ok_or(None)?.map_err(Some)
+        TrySendError::unless_sent(sent, message)
     }
 }
 
@@ -116,28 +131,31 @@ impl Drop for SendPermit {
     }
 }
 
+/// Sends for a `poll` function, which may never be called again.
 pub(super) fn poll_send(
     shared: &Arc<Shared>,
+    place: &mut Place,
+    message: &mut Option<Message>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Receipt, SendError>> {
+    poll_in_turn(shared, place, Patience::Fleeting, message, context)
+}
+
+fn poll_in_turn(
+    shared: &Arc<Shared>,
+    place: &mut Place,
+    patience: Patience,
     message: &mut Option<Message>,
     context: &mut Context<'_>,
 ) -> Poll<Result<Receipt, SendError>> {
     let mut group = shared.lock();
-    poll_send_locked(shared, &mut group, message, context)
-}
-
-fn poll_send_locked(
-    shared: &Arc<Shared>,
-    group: &mut Group,
-    message: &mut Option<Message>,
-    context: &mut Context<'_>,
-) -> Poll<Result<Receipt, SendError>> {
-    match group.send(|| shared.now(), message) {
+    match group.send_in_turn(place, || shared.now(), message) {
         Some(result) => {
-            writer::start_if_needed(shared, group);
+            writer::start_if_needed(shared, &mut group);
             Poll::Ready(result)
         }
         None => {
-            group.wait(context.waker());
+            group.queue_up(place, patience, context.waker());
             Poll::Pending
         }
     }

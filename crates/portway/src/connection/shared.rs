@@ -2,6 +2,7 @@
 
 use super::group::{Ending, Group};
 use super::link::LinkStart;
+use super::waiters::{Place, Waiter};
 use super::writer;
 use crate::event::ConnectionEvent;
 use crate::preconnection::Preconnection;
@@ -58,11 +59,12 @@ impl Shared {
 
     /// Waits until the connection is established or has ended.
     pub(super) async fn ready(&self) -> Result<(), Failure> {
+        let mut waiter = Waiter::of(self);
         poll_fn(|context| {
             let mut group = self.lock();
             match group.state() {
                 ConnectionState::Establishing => {
-                    group.wait(context.waker());
+                    group.wait(&mut waiter.place, context.waker());
                     Poll::Pending
                 }
                 ConnectionState::Established | ConnectionState::Closing => Poll::Ready(Ok(())),
@@ -113,6 +115,8 @@ impl Establishing {
     /// Resolves when nobody waits for the race any more: the connection is gone or at its end, or
     /// it is established.
     pub(crate) async fn abandoned(&self) {
+        // Woken, and so left, when the connection is established or ends.
+        let mut place = Place::default();
         poll_fn(|context| {
             let Some(shared) = self.shared.upgrade() else {
                 return Poll::Ready(());
@@ -121,7 +125,7 @@ impl Establishing {
             if group.state() != ConnectionState::Establishing {
                 return Poll::Ready(());
             }
-            group.wait(context.waker());
+            group.wait(&mut place, context.waker());
             Poll::Pending
         })
         .await;

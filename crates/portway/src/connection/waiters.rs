@@ -1,0 +1,206 @@
+//! Who waits for a connection: senders for room, first come first served, others for any change.
+//!
+//! Invariant: whoever gives up waiting leaves nothing behind, and room that becomes free is
+//! offered to who has waited longest.
+
+use super::group::Group;
+use super::shared::Shared;
+use crate::error::SendError;
+use crate::receipt::Receipt;
+use portway_core::Time;
+use portway_core::message::Message;
+use std::collections::VecDeque;
+use std::mem;
+use std::task::Waker;
+
+/// A place among those that wait; empty while its owner does not wait.
+#[derive(Debug, Default)]
+pub(super) struct Place(Option<u64>);
+
+/// Whether those behind a sender may rely on it to use its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// A future, which leaves its place when it is dropped.
+    Lasting,
+    /// A `poll` function, whose caller may never come back.
+    Fleeting,
+}
+
+#[derive(Default)]
+pub(super) struct Waiters {
+    last: u64,
+    senders: VecDeque<Sender>,
+    others: Vec<(u64, Waker)>,
+}
+
+struct Sender {
+    number: u64,
+    patience: Patience,
+    /// Taken when its turn was offered.
+    waker: Option<Waker>,
+}
+
+impl Sender {
+    /// Whether those behind may go on without it.
+    fn let_pass(&self) -> bool {
+        self.patience == Patience::Fleeting && self.waker.is_none()
+    }
+}
+
+impl Waiters {
+    /// Whether nobody stands before `place`, or at all when it is empty.
+    fn is_turn(&self, place: &Place) -> bool {
+        let before = self.senders.iter();
+        before
+            .take_while(|sender| Some(sender.number) != place.0)
+            .all(Sender::let_pass)
+    }
+
+    fn queue_up(&mut self, place: &mut Place, patience: Patience, waker: &Waker) {
+        let mut senders = self.senders.iter_mut();
+        if let Some(sender) = senders.find(|sender| Some(sender.number) == place.0) {
+            sender.waker = Some(waker.clone());
+            return;
+        }
+        let number = self.take_number(place);
+        self.senders.push_back(Sender {
+            number,
+            patience,
+            waker: Some(waker.clone()),
+        });
+    }
+
+    fn wait(&mut self, place: &mut Place, waker: &Waker) {
+        let mut others = self.others.iter_mut();
+        if let Some((_, kept)) = others.find(|(number, _)| Some(*number) == place.0) {
+            kept.clone_from(waker);
+            return;
+        }
+        let number = self.take_number(place);
+        self.others.push((number, waker.clone()));
+    }
+
+    fn take_number(&mut self, place: &mut Place) -> u64 {
+        self.last += 1;
+        place.0 = Some(self.last);
+        self.last
+    }
+
+    /// Leaves `place`; whether a sender's place was left.
+    fn leave(&mut self, place: &mut Place) -> bool {
+        let Some(left) = place.0.take() else {
+            return false;
+        };
+        self.others.retain(|(number, _)| *number != left);
+        let before = self.senders.len();
+        self.senders.retain(|sender| sender.number != left);
+        self.senders.len() != before
+    }
+
+    /// Offers the turn to the first sender, and to those behind it that it lets pass.
+    fn offer_turn(&mut self) {
+        for sender in &mut self.senders {
+            if let Some(waker) = sender.waker.take() {
+                waker.wake();
+            }
+            if !sender.let_pass() {
+                break;
+            }
+        }
+    }
+
+    fn wake_all(&mut self) {
+        let senders = self.senders.iter_mut();
+        senders.for_each(|sender| sender.waker.take().into_iter().for_each(Waker::wake));
+        self.wake_others();
+    }
+
+    fn wake_others(&mut self) {
+        let others = mem::take(&mut self.others);
+        others.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+}
+
+impl Group {
+    /// Wakes `waker` at the next change of state or room.
+    pub(super) fn wait(&mut self, place: &mut Place, waker: &Waker) {
+        self.waiters.wait(place, waker);
+    }
+
+    /// Wakes `waker` when it is the turn of `place` and there may be room.
+    pub(super) fn queue_up(&mut self, place: &mut Place, patience: Patience, waker: &Waker) {
+        self.waiters.queue_up(place, patience, waker);
+    }
+
+    /// Leaves `place`, whose turn passes to the next.
+    pub(super) fn leave(&mut self, place: &mut Place) {
+        if self.waiters.leave(place) && self.outbound.queue.has_room(1) {
+            self.waiters.offer_turn();
+        }
+    }
+
+    /// Whether a sender at `place`, or one that has none yet, overtakes nobody.
+    pub(super) fn is_turn(&self, place: &Place) -> bool {
+        self.waiters.is_turn(place)
+    }
+
+    /// As [`Group::send`], and after those that came before.
+    pub(super) fn send_in_turn(
+        &mut self,
+        place: &mut Place,
+        now: impl Fn() -> Time,
+        message: &mut Option<Message>,
+    ) -> Option<Result<Receipt, SendError>> {
+        if !self.is_turn(place)
+            && let Ok(()) = self.check_open()
+        {
+            return None;
+        }
+        let sent = self.send(now, message);
+        if sent.is_some() {
+            self.leave(place);
+        }
+        sent
+    }
+
+    /// There may be room, or something else has changed.
+    pub(super) fn wake_waiters(&mut self) {
+        self.waiters.wake_others();
+        self.waiters.offer_turn();
+    }
+
+    /// Nobody has to wait any longer.
+    pub(super) fn wake_all(&mut self) {
+        self.waiters.wake_all();
+    }
+}
+
+/// A place that is left when its future is dropped.
+pub(super) struct Waiter<'a> {
+    shared: &'a Shared,
+    pub(super) place: Place,
+}
+
+impl<'a> Waiter<'a> {
+    pub(super) fn of(shared: &'a Shared) -> Self {
+        Waiter {
+            shared,
+            place: Place::default(),
+        }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.place.leave(self.shared);
+    }
+}
+
+impl Place {
+    /// Leaves the place, if one was taken.
+    pub(super) fn leave(&mut self, shared: &Shared) {
+        if self.0.is_some() {
+            shared.lock().leave(self);
+        }
+    }
+}
