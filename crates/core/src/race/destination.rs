@@ -87,7 +87,7 @@ pub(super) fn select_source(destination: IpAddr, sources: &[Source]) -> Option<S
                 // Rule 2: the smallest scope that suffices, otherwise the largest.
                 falls_short,
                 if falls_short {
-                    u8::MAX - scope(address)
+                    !scope(address)
                 } else {
                     scope(address)
                 },

@@ -80,13 +80,14 @@ fn draw(svg: &mut String, row: &Row, top: f64, span: Duration) {
 
 fn axis(svg: &mut String, span: Duration, bottom: f64) {
     let step = tick_step(span);
-    let mut at = Duration::ZERO;
-    while at <= span {
+    for at in (0..=MOST_TICKS)
+        .map(|tick| step * tick)
+        .take_while(|at| *at <= span)
+    {
         let x = position(at, span);
         line(svg, (x, TOP - 2.0), (x, bottom), "#e2e8f0", "none");
         let style = "text-anchor=\"middle\" fill=\"#718096\" font-size=\"11\"";
         text(svg, (x, TOP - 8.0), style, &millis(at));
-        at += step;
     }
 }
 
@@ -113,13 +114,13 @@ fn legend(svg: &mut String, y: f64) {
     text(svg, (x, y), "fill=\"#718096\" font-size=\"11\"", hint);
 }
 
-/// A step of 1, 2 or 5 times a power of ten that gives at most six ticks.
+/// A step of 1, 2 or 5 times a power of ten that gives at most [`MOST_TICKS`] after zero.
 fn tick_step(span: Duration) -> Duration {
     let mut unit = Duration::from_micros(100);
     loop {
         for factor in [1, 2, 5] {
             let step = unit * factor;
-            if span <= step * 6 {
+            if span <= step * MOST_TICKS {
                 return step;
             }
         }
@@ -193,6 +194,7 @@ const FOOT: f64 = 44.0;
 /// Where the time axis begins and ends.
 const LEFT: f64 = 270.0;
 const RIGHT: f64 = 680.0;
+const MOST_TICKS: u32 = 6;
 const LABEL_CHARS: usize = 38;
 const NOTE_CHARS: usize = 50;
 const FONT: &str = "Helvetica, Arial, 'DejaVu Sans', sans-serif";
