@@ -1,7 +1,7 @@
 //! Which stacks are in or out for which reason, and their order.
 
 use super::*;
-use crate::failure::FailureKind;
+use crate::failure::{Failure, FailureKind};
 use crate::property::{MessageProperties, Multipath};
 use crate::security::{
     ChallengeCallback, CipherSuite, PreSharedKey, SecurityClass, TlsVersion, Trust,
@@ -183,6 +183,29 @@ fn avoided_properties_break_ties_between_preferred_ones() {
     );
     request.properties = request.properties.prefer(SelectionProperty::KeepAlive);
     assert_eq!(names(&Plan::new(request).unwrap()), ["soft", "keeps"]);
+}
+
+#[test]
+fn a_preferred_property_outweighs_any_number_of_avoided_ones() {
+    let alive = variant("alive", SelectionProperty::KeepAlive, Provision::Always)
+        .with_offer(
+            SelectionProperty::SoftErrorNotify,
+            Provision::Always,
+            "it is made so",
+        )
+        .with_offer(
+            SelectionProperty::Multistreaming,
+            Provision::Always,
+            "it is made so",
+        );
+    let plain = variant("plain", SelectionProperty::KeepAlive, Provision::Never);
+    let mut request = initiate(SecurityParameters::disabled());
+    request.stacks = vec![plain, alive];
+    request.properties = neutral()
+        .prefer(SelectionProperty::KeepAlive)
+        .avoid(SelectionProperty::SoftErrorNotify)
+        .avoid(SelectionProperty::Multistreaming);
+    assert_eq!(names(&Plan::new(request).unwrap()), ["alive", "plain"]);
 }
 
 #[test]
@@ -549,6 +572,9 @@ fn a_pre_shared_key_cannot_be_planned() {
             error.to_string().contains("pre-shared key device 7"),
             "{error}"
         );
+        let source = std::error::Error::source(&error).expect("the failure of the security");
+        let failure = source.downcast_ref::<Failure>().expect("it is a failure");
+        assert_eq!(failure.kind, FailureKind::Unsupported);
     }
 }
 
