@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a malformed script shall stop its test")]
 
+mod driver;
 mod random;
 mod rendering;
 mod scenarios;

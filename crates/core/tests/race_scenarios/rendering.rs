@@ -29,6 +29,32 @@ fn report_shows_tree_and_waterfall_as_text() {
 }
 
 #[test]
+fn report_has_a_branch_for_each_path_and_protocol() {
+    let world = "set pin
+        stack quic
+        stack tls
+        path wlan0#3 192.0.2.98/24 default4
+        path eth0#2 192.0.2.99/24 default4
+        remote 198.51.100.1:443
+        remote 198.51.100.2:443";
+    let report = World::parse(world).run().recorder.race().report();
+    let branches: Vec<(&str, Vec<(&str, usize)>)> = report
+        .tree
+        .iter()
+        .map(|path| {
+            let protocols = path.protocols.iter();
+            let protocols = protocols.map(|node| (node.stack.as_str(), node.endpoints.len()));
+            (path.path.as_str(), protocols.collect())
+        })
+        .collect();
+    let protocols = vec![("quic", 2), ("tls", 2)];
+    assert_eq!(
+        branches,
+        [("wlan0", protocols.clone()), ("eth0", protocols)]
+    );
+}
+
+#[test]
 fn report_of_an_undecided_race_says_what_it_does() {
     let world = World::parse("remote 192.0.2.1:443\nremote 192.0.2.2:443");
     let text = world.run().recorder.race().report().to_string();
@@ -65,6 +91,12 @@ fn report_reads_back_from_json() {
     assert_eq!(outcomes[0], &QueryOutcome::Answered(2));
     assert!(matches!(outcomes[4], QueryOutcome::Failed(_)));
     assert_eq!(outcomes[3], &QueryOutcome::Outstanding);
+}
+
+#[test]
+fn picture_shows_questions_and_attempts_as_bars_on_one_axis() {
+    let svg = World::parse(WORLD).run().recorder.race().report().to_svg();
+    assert_eq!(svg, include_str!("picture.svg"), "\n{svg}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use portway_core::dns::{Answer, AnswerData, RecordKind, ServerRecord, ServiceBinding};
 use portway_core::path::{InterfaceKind, LocalAddress, Path, PathId};
 use portway_core::race::{
-    AttemptId, Candidate, Input, Leaf, Output, Progress, RaceConfig, Recorder, Recording,
+    AttemptId, Candidate, Input, Leaf, Output, Progress, QueryId, RaceConfig, Recorder, Recording,
 };
 use portway_core::security::TlsVersion;
 use portway_core::{
@@ -157,7 +157,8 @@ impl World {
         self.hosts.insert((stack, address), behaviour);
     }
 
-    /// `MS paths PATH ; PATH`, `MS cancel`, `MS succeed N`, `MS fail N KIND` or `MS tick`.
+    /// `MS paths PATH ; PATH`, `MS cancel`, `MS succeed N`, `MS fail N KIND`, `MS answered N`,
+    /// `MS answer QUERY ADDRESS...`, `MS no-answer QUERY KIND` or `MS tick`.
     fn at(&mut self, rest: &str) {
         let (at, rest) = rest.split_once(' ').unwrap();
         let (verb, rest) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -170,6 +171,18 @@ impl World {
             "fail" => {
                 let (id, kind) = rest.split_once(' ').unwrap();
                 Input::Failed(AttemptId(id.parse().unwrap()), failure(failure_kind(kind)))
+            }
+            "answer" => {
+                let (query, addresses) = rest.split_once(' ').unwrap();
+                let addresses = addresses.split(' ').map(|word| word.parse().unwrap());
+                let data = AnswerData::Addresses(addresses.collect());
+                let ttl = ms(60_000);
+                Input::Answered(QueryId(query.parse().unwrap()), Answer { data, ttl })
+            }
+            "no-answer" => {
+                let (query, kind) = rest.split_once(' ').unwrap();
+                let failure = failure(failure_kind(kind));
+                Input::QueryFailed(QueryId(query.parse().unwrap()), failure)
             }
             "answered" => {
                 Input::Progressed(AttemptId(rest.parse().unwrap()), Progress::PeerAnswered)
@@ -216,6 +229,7 @@ impl World {
                     serial += 1;
                 }
                 run.outputs.push((now, output));
+                assert!(run.outputs.len() < MANY, "the race goes round in circles");
             }
             while let Some(event) = run.recorder.poll_event() {
                 run.events.push(event);
@@ -514,6 +528,8 @@ fn alpn(list: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// No race has as many outputs: names, leaves and their limits are fewer.
+const MANY: usize = 2_000;
 /// No scenario runs longer.
 pub(crate) const END: u64 = 60_000;
 const NEVER: u64 = u64::MAX;
