@@ -9,6 +9,7 @@ mod connection;
 mod driver;
 mod endpoint;
 mod error;
+mod hello;
 mod identifiers;
 mod number;
 mod options;
@@ -19,6 +20,7 @@ pub use self::accepting::AcceptError;
 pub use self::connection::{Connecting, Connection, Statistics};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConnectError, ConnectionError, DatagramError, StreamError};
+pub use self::hello::{ClientHello, HelloError, HelloLimits, HelloReader};
 pub use self::number::{Side, StreamId, StreamKind, VarInt};
 pub use self::options::{
     AddressValidation, ClientConfig, ClientCrypto, Congestion, DatagramLimits, DefaultCodes,

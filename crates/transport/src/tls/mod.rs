@@ -22,4 +22,5 @@ mod verifier;
 pub use engine::{Clock, TlsEngine, TlsLimits};
 pub use identity::{load_certificates, load_identity, self_signed};
 pub use layer::TlsLayer;
+pub(crate) use quic::initial_keys as quic_initial_keys;
 pub use quic::{EarlyData, QuicClientTls, QuicHandshake, QuicServerTls};

@@ -13,7 +13,7 @@ use portway_core::security::Protection;
 use quinn_proto::coding::Codec;
 use quinn_proto::crypto::{self, Keys, UnsupportedVersion};
 use quinn_proto::transport_parameters::TransportParameters;
-use quinn_proto::{ConnectError, ConnectionId, Side, VarInt};
+use quinn_proto::{ConnectError, ConnectionId, VarInt};
 use rustls::quic::{Suite, Version};
 use rustls::{AlertDescription, ClientConfig, ServerConfig};
 use rustls_pki_types::ServerName;
@@ -42,6 +42,13 @@ pub struct QuicClientTls {
 impl QuicClientTls {
     pub(super) fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Self {
         QuicClientTls { config, name }
+    }
+
+    /// A session that sends no transport parameters but empty ones.
+    #[cfg(test)]
+    pub(crate) fn session(&self) -> impl crypto::Session {
+        let (config, name) = (Arc::clone(&self.config), self.name.clone());
+        QuicSession::client(config, Version::V1, name, Vec::new()).expect("a session")
     }
 
     /// The name that the server must prove, or its address.
@@ -131,8 +138,8 @@ impl crypto::ServerConfig for QuicServerTls {
         version: u32,
         dst_cid: &ConnectionId,
     ) -> Result<Keys, UnsupportedVersion> {
-        let version = known_version(version)?;
-        Ok(session::initial_keys(version, dst_cid, Side::Server))
+        known_version(version)?;
+        Ok(session::boxed(initial_keys(dst_cid, rustls::Side::Server)))
     }
 
     fn retry_tag(&self, _version: u32, orig_dst_cid: &ConnectionId, packet: &[u8]) -> [u8; 16] {
@@ -208,9 +215,10 @@ fn known_version(version: u32) -> Result<Version, UnsupportedVersion> {
     }
 }
 
-/// RFC 9001 §5.2: Initial packets are protected by AES-128-GCM, whatever else is allowed.
-pub(crate) fn initial_suite() -> Suite {
-    *INITIAL_SUITE
+/// RFC 9001 §5.2: the keys of Initial packets come from the client's first choice of identifier,
+/// and these packets are protected by AES-128-GCM, whatever else is allowed.
+pub(crate) fn initial_keys(dst_cid: &[u8], side: rustls::Side) -> rustls::quic::Keys {
+    INITIAL_SUITE.keys(dst_cid, side, Version::V1)
 }
 
 static INITIAL_SUITE: LazyLock<Suite> = LazyLock::new(|| {

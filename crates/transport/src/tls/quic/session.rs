@@ -5,7 +5,7 @@
 use super::super::classify::{self, Role};
 use super::super::observed::Observed;
 use super::super::protection;
-use super::{LAST_FAILURE, QuicHandshake, initial_suite};
+use super::{LAST_FAILURE, QuicHandshake, initial_keys};
 use aws_lc_rs::aead;
 use portway_core::Failure;
 use quinn_proto::crypto::{
@@ -22,7 +22,6 @@ use std::sync::Arc;
 /// A session of either role.
 pub(super) struct QuicSession {
     tls: Connection,
-    version: Version,
     next: Option<Secrets>,
     is_announced: bool,
     is_certificate_requested: bool,
@@ -44,7 +43,7 @@ impl QuicSession {
             _ => None,
         };
         let tls = ClientConnection::new(config, version, name, params)?;
-        Ok(QuicSession::new(tls.into(), version, server_name))
+        Ok(QuicSession::new(tls.into(), server_name))
     }
 
     pub(super) fn server(
@@ -53,13 +52,12 @@ impl QuicSession {
         params: Vec<u8>,
     ) -> Result<Self, Error> {
         let tls = ServerConnection::new(config, version, params)?;
-        Ok(QuicSession::new(tls.into(), version, None))
+        Ok(QuicSession::new(tls.into(), None))
     }
 
-    fn new(tls: Connection, version: Version, server_name: Option<Box<str>>) -> Self {
+    fn new(tls: Connection, server_name: Option<Box<str>>) -> Self {
         QuicSession {
             tls,
-            version,
             next: None,
             is_announced: false,
             is_certificate_requested: false,
@@ -100,7 +98,11 @@ impl QuicSession {
 
 impl Session for QuicSession {
     fn initial_keys(&self, dst_cid: &ConnectionId, side: Side) -> Keys {
-        initial_keys(self.version, dst_cid, side)
+        let side = match side {
+            Side::Client => rustls::Side::Client,
+            Side::Server => rustls::Side::Server,
+        };
+        boxed(initial_keys(dst_cid, side))
     }
 
     /// A [`QuicHandshake`], at any time.
@@ -215,16 +217,7 @@ pub(super) fn role(is_client: bool) -> Role {
     }
 }
 
-/// RFC 9001 §5.2: the keys of Initial packets come from the client's first choice of identifier.
-pub(super) fn initial_keys(version: Version, dst_cid: &ConnectionId, side: Side) -> Keys {
-    let side = match side {
-        Side::Client => rustls::Side::Client,
-        Side::Server => rustls::Side::Server,
-    };
-    boxed(initial_suite().keys(dst_cid, side, version))
-}
-
-fn boxed(keys: rustls::quic::Keys) -> Keys {
+pub(super) fn boxed(keys: rustls::quic::Keys) -> Keys {
     Keys {
         header: KeyPair {
             local: Box::new(keys.local.header),

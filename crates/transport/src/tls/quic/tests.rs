@@ -257,13 +257,7 @@ fn the_retry_packet_of_the_specification_is_valid_and_others_are_not() {
     let config = engine
         .quic_client(&client, None, LOOPBACK, &alpn(&["x"]), EarlyData::Refused)
         .expect("a configuration");
-    let session = session::QuicSession::client(
-        Arc::clone(&config.config),
-        Version::V1,
-        config.name.clone(),
-        Vec::new(),
-    )
-    .expect("a session");
+    let session = config.session();
     assert!(session.is_valid_retry(&orig, &header, &payload));
     for index in 0..payload.len() {
         let mut forged = payload.clone();
