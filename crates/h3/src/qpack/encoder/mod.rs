@@ -196,10 +196,6 @@ impl Encoder {
         self.peer.table_capacity_max / LINE_OVERHEAD
     }
 
-    fn is_received(&self, absolute: u64) -> bool {
-        absolute < self.known_received
-    }
-
     /// RFC 9204 §2.1.1: entries below this index may be evicted.
     fn evictable(&self) -> u64 {
         let referenced = self.unacknowledged.lowest_reference();
@@ -246,7 +242,7 @@ impl Encoder {
         let out = &mut self.instructions;
         if let Some(index) = static_table::find_name(line.name, line.name_hash) {
             integer::encode(6, INSERT_WITH_STATIC_NAME, index, out);
-        } else if let Some(absolute) = self.table.find_name(line) {
+        } else if let Some(absolute) = self.table.find_name(line, u64::MAX) {
             let index = self.table.inserted() - 1 - absolute;
             integer::encode(6, INSERT_WITH_DYNAMIC_NAME, index, out);
         } else {
@@ -315,3 +311,6 @@ const INSERT_WITH_STATIC_NAME: u8 = 0xc0;
 const INSERT_WITH_DYNAMIC_NAME: u8 = 0x80;
 const INSERT_WITH_LITERAL_NAME: u8 = 0x40;
 const DUPLICATE: u8 = 0x00;
+
+#[cfg(test)]
+mod tests;

@@ -79,13 +79,9 @@ impl<'a> SectionEncoder<'a> {
         if !self.encoder.uses_table() {
             return self.literal(&line, Indexing::Allowed);
         }
-        let entry = match self.encoder.table.find_line(&line) {
-            Some(found) => self.refreshed(found, line.size()),
-            None => self.inserted(&line),
-        };
-        match entry {
-            Some(absolute) if self.may_refer_to(absolute) => self.indexed(absolute),
-            _ => self.literal(&line, Indexing::Allowed),
+        match self.entry(&line) {
+            Some(absolute) => self.indexed(absolute),
+            None => self.literal(&line, Indexing::Allowed),
         }
     }
 
@@ -118,17 +114,31 @@ impl<'a> SectionEncoder<'a> {
         self.encoder.streams_at_risk = None;
     }
 
+    /// The entry to refer to for a line, which may be inserted for that.
+    fn entry(&mut self, line: &Line<'_>) -> Option<u64> {
+        let found = self.encoder.table.find_line(line, u64::MAX);
+        let newest = match found {
+            Some(found) => self.refreshed(found, line.size()),
+            None => self.inserted(line)?,
+        };
+        if newest < self.referable_below() {
+            return Some(newest);
+        }
+        // The newest may be a duplicate that is still on its way.
+        let below = self.referable_below();
+        found.and_then(|_| self.encoder.table.find_line(line, below))
+    }
+
     /// The entry to refer to instead of one that was found: a duplicate, if it is draining.
-    fn refreshed(&mut self, found: u64, size: usize) -> Option<u64> {
+    fn refreshed(&mut self, found: u64, size: usize) -> u64 {
         if found >= self.encoder.table.draining() {
-            return Some(found);
+            return found;
         }
         let evictable = self.evictable();
         if self.may_risk() && self.encoder.table.can_insert(size, evictable) {
-            let duplicate = self.encoder.duplicate(found);
-            return duplicate.or(Some(found));
+            return self.encoder.duplicate(found).unwrap_or(found);
         }
-        Some(found)
+        found
     }
 
     /// Inserts a line, if that is worth it and possible.
@@ -151,8 +161,15 @@ impl<'a> SectionEncoder<'a> {
         self.encoder.evictable().min(self.lowest)
     }
 
-    fn may_refer_to(&mut self, absolute: u64) -> bool {
-        self.encoder.may_track_section() && (self.encoder.is_received(absolute) || self.may_risk())
+    /// Entries below this absolute index may be referred to.
+    fn referable_below(&mut self) -> u64 {
+        if !self.encoder.may_track_section() {
+            return 0;
+        }
+        match self.may_risk() {
+            true => u64::MAX,
+            false => self.encoder.known_received,
+        }
     }
 
     /// RFC 9204 §2.1.2: whether this stream may become blocked. What was decided holds for the
@@ -205,10 +222,10 @@ impl<'a> SectionEncoder<'a> {
 
     /// An entry to take the name from.
     fn name_entry(&mut self, line: &Line<'_>) -> Option<u64> {
-        let absolute = self.encoder.table.find_name(line)?;
+        let below = self.referable_below();
+        let absolute = self.encoder.table.find_name(line, below)?;
         // A name saves less than a draining entry costs when it cannot leave.
-        let may_refer = absolute >= self.encoder.table.draining() && self.may_refer_to(absolute);
-        may_refer.then_some(absolute)
+        (absolute >= self.encoder.table.draining()).then_some(absolute)
     }
 }
 

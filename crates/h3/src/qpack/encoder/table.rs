@@ -93,26 +93,20 @@ impl DynamicTable {
         self.size + size <= self.capacity
     }
 
-    /// The newest entry that equals `line`.
+    /// The newest entry below the absolute index `below` that equals `line`.
     #[inline]
-    pub(super) fn find_line(&self, line: &Line<'_>) -> Option<u64> {
+    pub(super) fn find_line(&self, line: &Line<'_>, below: u64) -> Option<u64> {
         let newest = *self.lines_and_names().0.get(self.slot(line.line_hash))?;
-        self.find(
-            newest,
-            |entry| entry.equals(line),
-            |entry| entry.before_line,
-        )
+        let is_equal = |entry: &Entry| entry.equals(line);
+        self.find(newest, below, is_equal, |entry| entry.before_line)
     }
 
-    /// The newest entry with the name of `line`.
+    /// The newest entry below the absolute index `below` with the name of `line`.
     #[inline]
-    pub(super) fn find_name(&self, line: &Line<'_>) -> Option<u64> {
+    pub(super) fn find_name(&self, line: &Line<'_>, below: u64) -> Option<u64> {
         let newest = *self.lines_and_names().1.get(self.slot(line.name_hash))?;
-        self.find(
-            newest,
-            |entry| entry.name_equals(line),
-            |entry| entry.before_name,
-        )
+        let is_equal = |entry: &Entry| entry.name_equals(line);
+        self.find(newest, below, is_equal, |entry| entry.before_name)
     }
 
     /// The first entry that `is_equal`, from the newest of a slot to older ones.
@@ -120,6 +114,7 @@ impl DynamicTable {
     fn find(
         &self,
         newest: u16,
+        below: u64,
         is_equal: impl Fn(&Entry) -> bool,
         before: impl Fn(&Entry) -> u16,
     ) -> Option<u64> {
@@ -133,8 +128,9 @@ impl DynamicTable {
                 return None;
             }
             let entry = self.entries.get(position)?;
-            if is_equal(entry) {
-                return Some(dropped + position as u64);
+            let absolute = dropped + position as u64;
+            if absolute < below && is_equal(entry) {
+                return Some(absolute);
             }
             low_bits = before(entry);
             behind = position;
