@@ -1,8 +1,9 @@
 //! `cargo xtask trace`: requirement rows against the tests that they name.
 //!
-//! Invariant: a row that claims anything names a test that exists, and the pages under `docs`
-//! are exactly what the rows say.
+//! Invariant: a row that claims anything names a test that exists, every rule of a document that
+//! counts them has a row, and the pages under `docs` are exactly what the rows say.
 
+mod counts;
 mod page;
 mod rows;
 
@@ -39,6 +40,7 @@ pub(crate) fn run(repository: &Repository, write: bool) -> Outcome {
     findings.extend(check_rows(LEDGER_FILE, &ledger, repository, &mut tests));
     for (file, document) in &documents {
         findings.extend(check_rows(file, &document.rows, repository, &mut tests));
+        findings.extend(counts::check(file, document, repository));
     }
     let pages = [
         (FEATURES_PAGE, page::features(LEDGER, &ledger, &tests)),
@@ -163,6 +165,7 @@ mod tests {
             status,
             tests: tests.iter().map(|test| (*test).to_owned()).collect(),
             missing: missing.to_owned(),
+            rules: 1,
         }
     }
 

@@ -7,6 +7,7 @@ use super::Documents;
 use crate::Outcome;
 use crate::repository::Repository;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// One capability or one rule.
 #[derive(Debug, Deserialize)]
@@ -24,6 +25,13 @@ pub(super) struct Row {
     /// What is missing, or why the rule does not apply.
     #[serde(default)]
     pub(super) missing: String,
+    /// How many of its section's rules this row answers.
+    #[serde(default = "one")]
+    pub(super) rules: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// How far a promise is kept.
@@ -60,6 +68,16 @@ pub(super) struct Document {
     pub(super) document: String,
     /// Its title.
     pub(super) title: String,
+    /// The file with its text, among the specifications beside the repository.
+    #[serde(default)]
+    pub(super) text: String,
+    /// How often each section says MUST, SHOULD, SHALL, REQUIRED or RECOMMENDED, with or without
+    /// NOT.
+    #[serde(default)]
+    pub(super) sections: BTreeMap<String, u32>,
+    /// The sections that say so and bind no implementation, with why.
+    #[serde(default)]
+    pub(super) unbinding: BTreeMap<String, String>,
     /// Its rules.
     #[serde(default, rename = "row")]
     pub(super) rows: Vec<Row>,

@@ -431,9 +431,10 @@ fn instructions_beyond_the_credit_are_not_written() {
 
 #[test]
 fn instructions_that_nobody_takes_are_bounded() {
-    let mut config = EncoderConfig::default();
-    config.unsent_bytes_max = 100;
-    let mut encoder = Encoder::new(config);
+    let mut encoder = Encoder::new(EncoderConfig {
+        unsent_bytes_max: 100,
+        ..EncoderConfig::default()
+    });
     encoder.on_peer_settings(4096, 100).unwrap();
     for number in 0..100 {
         section(&mut encoder, 0, &[("x-own", &number.to_string())]);
@@ -443,9 +444,10 @@ fn instructions_that_nobody_takes_are_bounded() {
 
 #[test]
 fn sections_that_nobody_acknowledges_are_bounded() {
-    let mut config = EncoderConfig::default();
-    config.unacknowledged_sections_max = 3;
-    let mut encoder = Encoder::new(config);
+    let mut encoder = Encoder::new(EncoderConfig {
+        unacknowledged_sections_max: 3,
+        ..EncoderConfig::default()
+    });
     encoder.on_peer_settings(4096, 100).unwrap();
     for stream in [0, 4, 8] {
         assert_ne!(section(&mut encoder, stream, ONE), LITERAL);
