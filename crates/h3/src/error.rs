@@ -50,6 +50,10 @@ impl StreamError {
         Self::local(Code::H3_MESSAGE_ERROR, reason)
     }
 
+    /// A field section beyond our limits.
+    pub(crate) const TOO_LARGE: Self =
+        Self::local(Code::H3_EXCESSIVE_LOAD, "a field section above the limits");
+
     /// A reset or a stop from the peer; `retry` is what the client may conclude.
     pub(crate) const fn peer(code: Code, reason: &'static str, retry: Retry) -> Self {
         Self {

@@ -13,6 +13,7 @@ pub(crate) struct Glitches {
     tokens: u32,
     burst: u32,
     per_second: u32,
+    now: Duration,
     /// When tokens were last brought back.
     refilled: Duration,
 }
@@ -23,23 +24,24 @@ impl Glitches {
             tokens: limits.glitch_burst,
             burst: limits.glitch_burst,
             per_second: limits.glitches_per_second,
+            now: Duration::ZERO,
             refilled: Duration::ZERO,
         }
     }
 
-    /// Takes `count` tokens for acts at `now`.
+    /// Tells the time, which never goes back.
+    pub(crate) fn set_time(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+    }
+
+    /// Takes `count` tokens.
     ///
     /// # Errors
     /// H3_EXCESSIVE_LOAD when too few are left.
     // RFC 9114 §10.5: traffic that wastes work may end the connection with this code.
-    pub(crate) fn take(
-        &mut self,
-        now: Duration,
-        count: u32,
-        reason: &'static str,
-    ) -> Result<(), ConnectionError> {
+    pub(crate) fn take(&mut self, count: u32, reason: &'static str) -> Result<(), ConnectionError> {
         if self.tokens < count {
-            self.refill(now);
+            self.refill();
         }
         match self.tokens.checked_sub(count) {
             Some(left) => {
@@ -50,7 +52,8 @@ impl Glitches {
         }
     }
 
-    fn refill(&mut self, now: Duration) {
+    fn refill(&mut self) {
+        let now = self.now;
         let earned =
             now.saturating_sub(self.refilled).as_millis() * u128::from(self.per_second) / 1000;
         if earned == 0 {
@@ -78,43 +81,34 @@ mod tests {
     fn a_burst_is_allowed_and_one_more_is_not() {
         let mut bucket = bucket(3, 1);
         for _ in 0..3 {
-            bucket
-                .take(Duration::ZERO, 1, "x")
-                .expect("within the burst");
+            bucket.take(1, "x").expect("within the burst");
         }
-        let error = bucket.take(Duration::ZERO, 1, "x").expect_err("one more");
+        let error = bucket.take(1, "x").expect_err("one more");
         assert_eq!(error.code, Code::H3_EXCESSIVE_LOAD);
     }
 
     #[test]
     fn time_forgives_up_to_the_burst() {
         let mut bucket = bucket(3, 2);
-        bucket.take(Duration::ZERO, 3, "x").expect("the burst");
-        bucket
-            .take(Duration::from_millis(499), 1, "x")
-            .expect_err("too early");
-        bucket
-            .take(Duration::from_millis(500), 1, "x")
-            .expect("one came back");
-        bucket
-            .take(Duration::from_secs(3600), 4, "x")
-            .expect_err("never above the burst");
-        bucket
-            .take(Duration::from_secs(3600), 3, "x")
-            .expect("the burst again");
+        bucket.take(3, "x").expect("the burst");
+        bucket.set_time(Duration::from_millis(499));
+        bucket.take(1, "x").expect_err("too early");
+        bucket.set_time(Duration::from_millis(500));
+        bucket.take(1, "x").expect("one came back");
+        bucket.set_time(Duration::from_secs(3600));
+        bucket.take(4, "x").expect_err("never above the burst");
+        bucket.take(3, "x").expect("the burst again");
     }
 
     #[test]
     fn time_that_goes_back_forgives_nothing() {
         let mut bucket = bucket(1, 1000);
+        bucket.set_time(Duration::from_secs(9));
+        bucket.take(1, "x").expect("the burst");
         bucket
-            .take(Duration::from_secs(9), 1, "x")
-            .expect("the burst");
-        bucket
-            .take(Duration::from_secs(9), 1, "x")
+            .take(1, "x")
             .expect("the first refill counts from zero");
-        bucket
-            .take(Duration::from_secs(1), 1, "x")
-            .expect_err("the past brings nothing");
+        bucket.set_time(Duration::from_secs(1));
+        bucket.take(1, "x").expect_err("the past brings nothing");
     }
 }

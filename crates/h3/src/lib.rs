@@ -5,26 +5,40 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`Connection`] | the protocol: control streams, requests and responses, shutdown |
+//! | [`Transport`], [`memory`] | the seam to QUIC, and a deterministic one for tests |
 //! | [`error`] | failures with their scope as a type, codes, retry advice |
 //! | [`field`] | field names, values and lines as they are on the wire |
 //! | [`frame`] | the incremental frame decoder and every frame's payload |
 //! | [`limits`] | every bound of a connection |
 //! | [`message`] | the rules for requests, responses, trailers and promises |
+//! | [`priority`] | priorities of responses (RFC 9218) and the scheduler that obeys them |
 //! | [`qpack`] | field compression (RFC 9204): the encoder and the decoder with both tables |
 //! | [`settings`] | what each side may expect of the other, across sessions too |
 //! | [`varint`] | variable-length integers |
 //! | [`version`] | RFC 9114 and draft-32 |
 
-#[allow(dead_code, reason = "the connection, which uses it all, comes next")]
+mod connection;
 pub mod error;
+mod event;
+mod exchange;
 pub mod field;
 pub mod frame;
-#[allow(dead_code, reason = "the connection, which uses it all, comes next")]
 mod glitch;
+mod grease;
 pub mod limits;
+pub mod memory;
 pub mod message;
+pub mod priority;
 pub mod qpack;
-#[allow(dead_code, reason = "the connection, which uses it all, comes next")]
 pub mod settings;
+mod stream;
+mod transport;
 pub mod varint;
 pub mod version;
+
+pub use connection::{Config, Connection};
+pub use event::{Action, Chunk, Event, Finish, Transmit, Written};
+pub use exchange::{Incoming, SendError};
+pub use stream::{Direction, Role, StreamId};
+pub use transport::{EarlyData, ReadError, Transport, TransportEvent, WriteError};

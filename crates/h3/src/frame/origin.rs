@@ -32,7 +32,7 @@ pub fn decode(mut payload: &[u8]) -> Result<Vec<String>, ConnectionError> {
             return Err(wrong_layout("an origin that is cut off"));
         };
         payload = rest;
-        // RFC 8336 §2.1: an entry that is no ASCII origin is ignored, and an empty one says nothing.
+        // RFC 8336 §2.1: an entry that is no ASCII origin is ignored; an empty one says nothing.
         if let Ok(origin) = std::str::from_utf8(origin)
             && origin.is_ascii()
             && !origin.is_empty()

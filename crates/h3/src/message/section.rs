@@ -76,23 +76,18 @@ impl Section {
         }
     }
 
-    /// Takes the next field. `is_never_indexed` is kept as the value's sensitivity, so that a
-    /// forwarded field stays out of every compression table.
+    /// Takes the next field. A value that was never indexed is sensitive, and stays so when it is
+    /// forwarded.
     ///
     /// # Errors
     /// The first rule that is broken or bound that is exceeded; later fields get the same answer.
-    pub fn push(
-        &mut self,
-        name: FieldName,
-        value: FieldValue,
-        is_never_indexed: bool,
-    ) -> Result<(), SectionFault> {
+    pub fn push(&mut self, name: FieldName, value: FieldValue) -> Result<(), SectionFault> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
         let pushed = self
             .count(name.as_bytes().len() + value.as_bytes().len())
-            .and_then(|()| self.check_and_keep(name, value, is_never_indexed));
+            .and_then(|()| self.check_and_keep(name, value));
         self.fault = pushed.err();
         pushed
     }
@@ -133,23 +128,15 @@ impl Section {
         Ok(())
     }
 
-    fn check_and_keep(
-        &mut self,
-        name: FieldName,
-        value: FieldValue,
-        is_never_indexed: bool,
-    ) -> Result<(), SectionFault> {
+    fn check_and_keep(&mut self, name: FieldName, value: FieldValue) -> Result<(), SectionFault> {
         // RFC 9114 §10.3: names and values with characters that HTTP does not allow are malformed.
-        let FieldValue::Valid(mut value) = value else {
+        let FieldValue::Valid(value) = value else {
             return Err(malformed("a character that no field value may have"));
         };
         // RFC 9110 §5.5: white space around a value is not part of it, so that it cannot be here.
         let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
         if blank(value.as_bytes().first()) || blank(value.as_bytes().last()) {
             return Err(malformed("white space around a field value"));
-        }
-        if is_never_indexed {
-            value.set_sensitive(true);
         }
         match name {
             FieldName::Header(name) => self.keep_regular(name, value),

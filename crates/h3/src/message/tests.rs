@@ -26,7 +26,6 @@ fn section(fields: &[(&str, &str)]) -> Section {
         let _ = section.push(
             name,
             FieldValue::parse(Bytes::copy_from_slice(value.as_bytes())),
-            false,
         );
     }
     section
@@ -288,7 +287,7 @@ fn the_size_of_a_section_counts_32_bytes_a_field() {
     };
     let push = |section: &mut Section, name: &'static str| {
         let name = FieldName::Header(HeaderName::from_static(name));
-        section.push(name, FieldValue::parse(Bytes::from_static(b"b")), false)
+        section.push(name, FieldValue::parse(Bytes::from_static(b"b")))
     };
     let mut exact = Section::new(bounds);
     assert_eq!(push(&mut exact, "a"), Ok(()));
@@ -321,7 +320,7 @@ fn the_number_of_fields_is_bounded_and_crumbs_count() {
     });
     let mut push = || {
         let name = FieldName::Header(header::COOKIE);
-        section.push(name, FieldValue::parse(Bytes::from_static(b"a=1")), false)
+        section.push(name, FieldValue::parse(Bytes::from_static(b"a=1")))
     };
     for _ in 0..3 {
         assert_eq!(push(), Ok(()));
@@ -338,7 +337,7 @@ fn more_fields_than_a_map_holds_are_too_many_and_no_panic() {
     let mut refused = None;
     for n in 0..40_000 {
         let name = FieldName::parse(format!("x{n}").as_bytes());
-        if let Err(fault) = section.push(name, FieldValue::parse(Bytes::new()), false) {
+        if let Err(fault) = section.push(name, FieldValue::parse(Bytes::new())) {
             refused = Some(fault);
             break;
         }
@@ -346,14 +345,18 @@ fn more_fields_than_a_map_holds_are_too_many_and_no_panic() {
     assert!(matches!(refused, Some(SectionFault::TooLarge(_))));
 }
 
+fn sensitive(value: &'static str) -> FieldValue {
+    let mut value = HeaderValue::from_static(value);
+    value.set_sensitive(true);
+    FieldValue::Valid(value)
+}
+
 #[test]
 fn crumbs_are_joined_and_never_indexed_values_stay_sensitive() {
     let mut section = section(&GET);
     for crumb in ["a=1", "b=2"] {
         let name = FieldName::Header(header::COOKIE);
-        section
-            .push(name, FieldValue::parse(Bytes::from(crumb)), true)
-            .expect("fine");
+        section.push(name, sensitive(crumb)).expect("fine");
     }
     let head = section
         .into_request(false, &mut AuthorityCache::default())

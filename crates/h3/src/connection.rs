@@ -1,0 +1,333 @@
+//! A connection: all protocol state of HTTP/3 in one place, without I/O.
+//!
+//! Invariant: a fault of a stream ends that stream and nothing else; after a fault of the
+//! connection nothing changes any more, and every stream has its failure to tell.
+
+mod config;
+mod control;
+mod critical;
+mod inbound;
+mod push;
+mod requests;
+mod sections;
+mod shutdown;
+mod transmit;
+mod unidirectional;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use crate::error::{Code, ConnectionError, Fault, Retry, StreamError};
+use crate::event::{Action, Event};
+use crate::exchange::{Context, Exchange};
+use crate::glitch::Glitches;
+use crate::grease::Grease;
+use crate::priority::Scheduler;
+use crate::settings::Settings;
+use crate::stream::{Opened, Role, StreamId, StreamMap};
+
+pub use config::Config;
+use control::Control;
+use critical::LocalStreams;
+use push::Pushes;
+pub(crate) use sections::Sections;
+use shutdown::Shutdown;
+use unidirectional::PeerStreams;
+
+/// One HTTP/3 connection, as a client or as a server.
+///
+/// What happens on the transport goes in through the `on_*` methods, what the application wants
+/// through the others; [`poll_event`](Self::poll_event), [`poll_action`](Self::poll_action) and
+/// [`poll_transmit`](Self::poll_transmit) say what follows. [`drive`](Self::drive) does all of it
+/// over a [`Transport`](crate::Transport).
+///
+/// ```text
+/// Open ──fault, close──▶ Closed, to be told to the transport ──▶ Closed
+///   └────the transport is gone──────────────────────────────────────▲
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    config: Config,
+    closed: Option<Closed>,
+    exchanges: StreamMap<Box<Exchange>>,
+    /// How many exchanges the application of a server was given.
+    handed_out: usize,
+    opened: Opened,
+    control: Control,
+    local: LocalStreams,
+    peer: PeerStreams,
+    sections: Sections,
+    shutdown: Shutdown,
+    pushes: Pushes,
+    glitches: Glitches,
+    grease: Grease,
+    out: Outbox,
+}
+
+/// What waits to be fetched by the driver of the connection.
+#[derive(Debug, Default)]
+struct Outbox {
+    events: VecDeque<Event>,
+    actions: VecDeque<Action>,
+    /// Streams that are to be read again, because the application made room.
+    resumed: VecDeque<StreamId>,
+    scheduler: Scheduler,
+    /// Frames are encoded here and split off, so that one allocation serves many of them.
+    buffer: BytesMut,
+}
+
+/// Why the connection is over, and whether the transport has to be told.
+#[derive(Debug, Clone, Copy)]
+struct Closed {
+    error: ConnectionError,
+    is_to_be_told: bool,
+}
+
+impl Connection {
+    /// A connection over a transport on which nothing was sent yet.
+    pub fn new(role: Role, config: Config) -> Self {
+        let sections = Sections::new(&config.limits);
+        let glitches = Glitches::new(&config.limits);
+        let mut grease = Grease::new(config.grease_seed);
+        let local = LocalStreams::new(&config, role, &mut grease);
+        let control = Control::new(role, &config);
+        let mut connection = Self {
+            role,
+            closed: None,
+            exchanges: StreamMap::default(),
+            handed_out: 0,
+            opened: Opened::default(),
+            control,
+            local,
+            peer: PeerStreams::default(),
+            sections,
+            shutdown: Shutdown::default(),
+            pushes: Pushes::default(),
+            glitches,
+            grease,
+            out: Outbox::default(),
+            config,
+        };
+        connection.begin();
+        connection
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Tells the time: how long since any fixed moment. It never goes back.
+    pub fn set_time(&mut self, now: Duration) {
+        self.glitches.set_time(now);
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.events.pop_front()
+    }
+
+    /// The next thing that the transport must do, besides writing.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.out.actions.pop_front()
+    }
+
+    /// The next stream that is to be read again although the transport had told before that it is
+    /// readable.
+    pub fn poll_resumed(&mut self) -> Option<StreamId> {
+        self.out.resumed.pop_front()
+    }
+
+    /// The settings of the peer, once they arrived.
+    pub fn peer_settings(&self) -> Option<&Settings> {
+        self.control.peer_settings()
+    }
+
+    /// Why the connection is over, if it is.
+    pub fn error(&self) -> Option<ConnectionError> {
+        self.closed.map(|closed| closed.error)
+    }
+
+    /// What the transport has to be closed with, once.
+    pub fn poll_close(&mut self) -> Option<ConnectionError> {
+        let closed = self.closed.as_mut()?;
+        std::mem::take(&mut closed.is_to_be_told).then_some(closed.error)
+    }
+
+    /// How many requests and pushes are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// Closes the connection. Whatever is in flight fails.
+    pub fn close(&mut self, code: Code, reason: &'static str) {
+        // RFC 9114 §8.1: sometimes a reserved code stands for no error.
+        let code = match code {
+            Code::H3_NO_ERROR => Code::no_error(self.grease.sometimes(4)),
+            code => code,
+        };
+        self.fail(ConnectionError::local(code, reason), true);
+    }
+
+    /// The transport is gone: closed by the peer, or lost.
+    pub fn on_closed(&mut self, error: ConnectionError) {
+        self.fail(error, false);
+    }
+
+    /// Ends everything; the first reason counts.
+    fn fail(&mut self, mut error: ConnectionError, is_to_be_told: bool) {
+        if self.closed.is_some() {
+            return;
+        }
+        error.code = match error.origin {
+            crate::error::Origin::Local => self.config.version.wire_code(error.code),
+            crate::error::Origin::Peer => error.code,
+        };
+        self.closed = Some(Closed {
+            error,
+            is_to_be_told,
+        });
+        let mut streams: Vec<StreamId> = self.exchanges.keys().copied().collect();
+        streams.sort_unstable();
+        for stream in streams {
+            let retry = self.retry_after_close(stream, error);
+            let Some(exchange) = self.exchanges.get_mut(&stream) else {
+                continue;
+            };
+            let failure = StreamError {
+                code: error.code,
+                origin: error.origin,
+                reason: error.reason,
+                retry,
+            };
+            exchange.receive.fail(failure);
+            exchange.send.abort(failure);
+            Self::notify(&mut self.out, stream, exchange);
+        }
+        self.exchanges.retain(|_, exchange| exchange.is_known);
+        self.out.actions.clear();
+        self.out.resumed.clear();
+        self.out.events.push_back(Event::Closed(error));
+    }
+
+    // RFC 9114 §5.4: without a GOAWAY, whatever was sent, in whole or in part, may be processed.
+    fn retry_after_close(&self, stream: StreamId, error: ConnectionError) -> Retry {
+        let Some(exchange) = self.exchanges.get(&stream) else {
+            return Retry::Unknown;
+        };
+        match error.code {
+            _ if self.role == Role::Server => Retry::Unknown,
+            _ if self.shutdown.early_data_was_rejected() => Retry::Safe,
+            _ if !exchange.send.has_sent() => Retry::SafeOnNewConnection,
+            _ if self.shutdown.is_refused_by_peer(stream) => Retry::SafeOnNewConnection,
+            Code::H3_VERSION_FALLBACK => Retry::LowerVersion,
+            _ => Retry::Unknown,
+        }
+    }
+
+    /// Does what a fault of `stream` asks for.
+    fn settle(&mut self, stream: StreamId, result: Result<(), Fault>) {
+        match result {
+            Ok(()) => {}
+            Err(Fault::Stream(error)) => self.abort(stream, error),
+            Err(Fault::Connection(error)) => self.fail(error, true),
+        }
+    }
+
+    /// The parts of the connection that a stream needs to make messages of what arrives.
+    fn split(&mut self, stream: StreamId) -> (Option<&mut Exchange>, Context<'_>) {
+        let context = Context {
+            stream,
+            limits: &self.config.limits,
+            glitches: &mut self.glitches,
+            sections: &mut self.sections,
+            extension_frames: &self.config.extension_frames,
+            extended_connect: self.config.extended_connect,
+            push_id_max: None,
+        };
+        (
+            self.exchanges
+                .get_mut(&stream)
+                .map(|exchange| &mut **exchange),
+            context,
+        )
+    }
+
+    /// Tells the application once that a stream has news.
+    fn notify(out: &mut Outbox, stream: StreamId, exchange: &mut Exchange) {
+        if exchange.is_known && !exchange.is_told && exchange.receive.has_news() {
+            exchange.is_told = true;
+            out.events.push_back(Event::Readable(stream));
+        }
+    }
+
+    /// Takes an exchange out of the books when nothing is left to do or to tell.
+    fn forget_if_over(&mut self, stream: StreamId) {
+        if self
+            .exchanges
+            .get(&stream)
+            .is_some_and(|exchange| exchange.is_over())
+        {
+            self.forget(stream);
+        }
+    }
+
+    fn forget(&mut self, stream: StreamId) {
+        let Some(exchange) = self.exchanges.remove(&stream) else {
+            return;
+        };
+        if exchange.is_scheduled {
+            self.out.scheduler.remove(stream, exchange.priority);
+        }
+        if exchange.is_known && self.role == Role::Server {
+            self.handed_out -= 1;
+        }
+        self.tell_if_drained();
+    }
+
+    /// Counts suspicious acts.
+    fn glitch(&mut self, reason: &'static str) -> Result<(), ConnectionError> {
+        self.glitches.take(1, reason)
+    }
+
+    /// Ends both directions of a stream with a failure.
+    fn abort(&mut self, stream: StreamId, error: StreamError) {
+        if self.answer_too_large(stream, error) {
+            return;
+        }
+        let code = self.config.version.wire_code(error.code);
+        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+            return;
+        };
+        let has_two_directions = stream.direction() == crate::stream::Direction::Bidirectional;
+        if !exchange.send.is_over() {
+            self.out.actions.push_back(Action::Reset(stream, code));
+        }
+        let was_open = exchange.receive.is_open();
+        // After a FIN there is nothing to stop.
+        if was_open && !exchange.receive.has_fin() {
+            self.out.actions.push_back(Action::Stop(stream, code));
+        }
+        let error = StreamError { code, ..error };
+        exchange.receive.fail(error);
+        exchange.send.abort(error);
+        debug_assert!(has_two_directions || self.role == Role::Client);
+        match exchange.is_known {
+            true => Self::notify(&mut self.out, stream, exchange),
+            false => self.forget(stream),
+        }
+        if was_open {
+            self.cancel_sections(stream);
+        }
+        self.forget_if_over(stream);
+    }
+
+    fn cancel_sections(&mut self, stream: StreamId) {
+        if let Err(error) = self.sections.cancel(stream) {
+            self.fail(error, true);
+        }
+    }
+}

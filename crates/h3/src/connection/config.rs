@@ -1,0 +1,47 @@
+//! What an application chooses about a connection.
+//!
+//! Invariant: the SETTINGS that we send follow from this and from nothing else.
+
+use bytes::Bytes;
+
+use crate::frame::FrameType;
+use crate::limits::Limits;
+use crate::settings::Settings;
+use crate::stream::Role;
+use crate::version::Version;
+
+/// The choices of an application; everything optional is off.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The version that ALPN chose.
+    pub version: Version,
+    /// The bounds of the connection.
+    pub limits: Limits,
+    /// A server: whether it takes extended CONNECT.
+    pub extended_connect: bool,
+    /// How many pushes a client takes in all at the start; 0 turns push off.
+    pub pushes: u64,
+    /// The seed of reserved values that are sent to exercise the peer; `None` sends none.
+    pub grease_seed: Option<u64>,
+    /// What an earlier session with this server gave to remember, for 0-RTT.
+    pub remembered: Option<Bytes>,
+    /// Settings of extensions that we send; the same identifiers are read from the peer.
+    pub extension_settings: Vec<(u64, u64)>,
+    /// Frame types of extensions on request streams, handed over whole.
+    pub extension_frames: Vec<FrameType>,
+}
+
+impl Config {
+    /// The settings that a peer is sent.
+    pub fn settings(&self, role: Role) -> Settings {
+        Settings {
+            max_field_section_bytes: Some(self.limits.field_section_bytes as u64),
+            qpack_table_bytes: self.limits.qpack_table_bytes as u64,
+            qpack_blocked_streams: self.limits.qpack_blocked_streams as u64,
+            extended_connect: self.extended_connect && role == Role::Server,
+            extensions: self.extension_settings.clone(),
+            ..Settings::default()
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The peer's control stream: SETTINGS first, then frames that concern the whole connection.
+//!
+//! Invariant: nothing is obeyed before SETTINGS, and no frame larger than the limit is held.
+
+use bytes::Bytes;
+
+use super::{Config, Connection};
+use crate::error::{Code, ConnectionError};
+use crate::event::{Action, Event};
+use crate::frame::{self, Decoded, Decoder, FrameType, Treatment};
+use crate::priority::Priority;
+use crate::settings::Settings;
+use crate::stream::{Role, StreamId};
+
+/// What we know from the peer's control stream.
+#[derive(Debug)]
+pub(super) struct Control {
+    decoder: Decoder,
+    /// The peer's settings: remembered ones until they arrive.
+    settings: Option<Settings>,
+    remembered: Option<Settings>,
+    has_settings: bool,
+}
+
+impl Control {
+    pub(super) fn new(role: Role, config: &Config) -> Self {
+        let known: Vec<u64> = config
+            .extension_settings
+            .iter()
+            .map(|(id, _)| *id)
+            .collect();
+        // RFC 9114 §7.2.4.2: a client keeps to what it remembers; a server starts with defaults.
+        let remembered = config
+            .remembered
+            .as_deref()
+            .filter(|_| role == Role::Client)
+            .and_then(|blob| Settings::from_remembered(blob, config.version, &known));
+        Self {
+            decoder: Decoder::default(),
+            settings: None,
+            remembered,
+            has_settings: false,
+        }
+    }
+
+    pub(super) fn peer_settings(&self) -> Option<&Settings> {
+        self.settings.as_ref()
+    }
+
+    /// What may be expected of the peer now: its settings, remembered ones, or none.
+    pub(super) fn effective_settings(&self) -> Option<&Settings> {
+        self.settings.as_ref().or(self.remembered.as_ref())
+    }
+}
+
+impl Connection {
+    /// Takes bytes of the peer's control stream.
+    pub(super) fn on_control_data(&mut self, mut bytes: Bytes) -> Result<(), ConnectionError> {
+        loop {
+            let role = self.role;
+            let has_settings = self.control.has_settings;
+            let limit = self.config.limits.control_frame_bytes;
+            let decoded = self.control.decoder.decode(&mut bytes, |ty, len| {
+                // RFC 9114 §6.2.1: whatever comes before SETTINGS is H3_MISSING_SETTINGS.
+                if !has_settings && ty != FrameType::SETTINGS {
+                    return Err(ConnectionError::local(
+                        Code::H3_MISSING_SETTINGS,
+                        "the control stream does not start with SETTINGS",
+                    ));
+                }
+                treat(role, has_settings, limit, ty, len)
+            })?;
+            match decoded {
+                None => return Ok(()),
+                Some(Decoded::Whole { ty, payload }) => self.on_control_frame(ty, payload)?,
+                Some(Decoded::Skipped { .. }) => self.glitch("unknown frames")?,
+                Some(Decoded::Piece { .. }) => debug_assert!(false, "nothing is streamed here"),
+            }
+        }
+    }
+
+    fn on_control_frame(&mut self, ty: FrameType, payload: Bytes) -> Result<(), ConnectionError> {
+        match ty {
+            FrameType::SETTINGS => self.on_settings(&payload),
+            FrameType::GOAWAY => self.on_goaway(frame::goaway::decode(&payload)?),
+            FrameType::MAX_PUSH_ID => self.on_max_push_id(frame::max_push_id::decode(&payload)?),
+            FrameType::CANCEL_PUSH => self.on_cancel_push(frame::cancel_push::decode(&payload)?),
+            FrameType::PRIORITY_UPDATE_REQUEST => {
+                let (identifier, value) = frame::priority_update::decode(payload)?;
+                self.on_priority_update(identifier, &value)
+            }
+            FrameType::PRIORITY_UPDATE_PUSH => {
+                let (identifier, value) = frame::priority_update::decode(payload)?;
+                self.on_push_priority_update(identifier, &value)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_settings(&mut self, payload: &[u8]) -> Result<(), ConnectionError> {
+        let known: Vec<u64> = self
+            .config
+            .extension_settings
+            .iter()
+            .map(|(id, _)| *id)
+            .collect();
+        let settings = Settings::decode(payload, self.config.version, &known)?;
+        if let Some(remembered) = self.control.remembered.take()
+            && self.shutdown.early_data_was_accepted()
+        {
+            settings.check_against_remembered(&remembered)?;
+        }
+        self.sections
+            .on_settings(settings.qpack_table_bytes, settings.qpack_blocked_streams)?;
+        if self.role == Role::Client {
+            self.out
+                .actions
+                .push_back(Action::Remember(settings.to_remember()));
+        }
+        self.control.has_settings = true;
+        self.control.settings = Some(settings);
+        self.out.events.push_back(Event::Settings);
+        Ok(())
+    }
+
+    // RFC 9218 §7.2: the request must be one that the client may send; the latest word counts,
+    // also if it comes before the request.
+    fn on_priority_update(&mut self, identifier: u64, value: &[u8]) -> Result<(), ConnectionError> {
+        self.glitch("priority updates")?;
+        let stream = StreamId::new(identifier).filter(|stream| stream.is_request());
+        let Some(stream) = stream else {
+            let reason = "a priority update for a stream that is no request";
+            return Err(ConnectionError::local(Code::H3_ID_ERROR, reason));
+        };
+        // A text that cannot be parsed asks for nothing (the specification leaves this to us).
+        let priority = Priority::parse(value).unwrap_or_default();
+        if self.exchanges.contains_key(&stream) {
+            self.set_priority(stream, priority);
+        } else if stream.index() >= self.opened.next() {
+            self.peer
+                .keep_early_priority(stream, priority, self.config.limits.requests)?;
+        }
+        Ok(())
+    }
+
+    /// Schedules a stream by another priority.
+    pub(super) fn set_priority(&mut self, stream: StreamId, priority: Priority) {
+        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+            return;
+        };
+        if exchange.priority == priority {
+            return;
+        }
+        if exchange.is_scheduled {
+            self.out.scheduler.remove(stream, exchange.priority);
+            self.out.scheduler.add(stream, priority);
+        }
+        exchange.priority = priority;
+        self.out
+            .actions
+            .push_back(Action::Prioritize(stream, priority.for_transport()));
+    }
+}
+
+// RFC 9114 §7.2: which frames a control stream may have, by the role of the receiver.
+fn treat(
+    role: Role,
+    has_settings: bool,
+    limit: usize,
+    ty: FrameType,
+    len: u64,
+) -> Result<Treatment, ConnectionError> {
+    let unexpected = |reason| Err(ConnectionError::local(Code::H3_FRAME_UNEXPECTED, reason));
+    match (ty, role) {
+        (FrameType::SETTINGS, _) if has_settings => return unexpected("SETTINGS twice"),
+        (FrameType::DATA | FrameType::HEADERS | FrameType::PUSH_PROMISE, _) => {
+            return unexpected("a frame of a request on the control stream");
+        }
+        (FrameType::MAX_PUSH_ID, Role::Client) => return unexpected("MAX_PUSH_ID from a server"),
+        (FrameType::PRIORITY_UPDATE_REQUEST | FrameType::PRIORITY_UPDATE_PUSH, Role::Client) => {
+            return unexpected("PRIORITY_UPDATE from a server");
+        }
+        _ if ty.is_http2_only() => return unexpected("a frame of HTTP/2"),
+        (
+            FrameType::SETTINGS
+            | FrameType::PRIORITY_UPDATE_REQUEST
+            | FrameType::PRIORITY_UPDATE_PUSH,
+            _,
+        ) => {}
+        (FrameType::GOAWAY | FrameType::MAX_PUSH_ID | FrameType::CANCEL_PUSH, _) => {
+            // RFC 9114 §7.1: longer than any identifier cannot have the right layout.
+            if len > crate::varint::LEN_MAX as u64 {
+                let reason = "a payload that is not one identifier";
+                return Err(ConnectionError::local(Code::H3_FRAME_ERROR, reason));
+            }
+        }
+        _ => return Ok(Treatment::Skip),
+    }
+    if len > limit as u64 {
+        let reason = "a control frame above the size limit";
+        return Err(ConnectionError::local(Code::H3_EXCESSIVE_LOAD, reason));
+    }
+    Ok(Treatment::Collect)
+}

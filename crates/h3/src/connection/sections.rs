@@ -1,0 +1,150 @@
+//! Field sections between messages and QPACK.
+//!
+//! Invariant: every section that is given up is told to the peer's encoder, and every failure has
+//! the scope that QPACK gives it.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::error::{Code, ConnectionError, Fault, StreamError};
+use crate::limits::Limits;
+use crate::message::{AuthorityCache, Bounds, Outgoing, Section, SectionFault};
+use crate::qpack;
+use crate::stream::StreamId;
+
+/// Both directions of field compression.
+#[derive(Debug)]
+pub(crate) struct Sections {
+    encoder: qpack::Encoder,
+    decoder: qpack::Decoder,
+    bounds: Bounds,
+    authority: AuthorityCache,
+}
+
+impl Sections {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let decoder = qpack::DecoderConfig {
+            table_capacity_max: limits.qpack_table_bytes,
+            blocked_streams_max: limits.qpack_blocked_streams as u64,
+            blocked_bytes_max: limits.qpack_blocked_streams * limits.field_section_bytes,
+            section_bytes_max: limits.field_section_bytes,
+            section_fields_max: limits.fields,
+            // Half of what the stream may hold, so that a poll always finds room.
+            unsent_bytes_max: limits.control_send_bytes / 2,
+        };
+        let encoder = qpack::EncoderConfig {
+            table_capacity: limits.qpack_table_bytes,
+            unsent_bytes_max: limits.control_send_bytes,
+            ..qpack::EncoderConfig::default()
+        };
+        Self {
+            encoder: qpack::Encoder::new(encoder),
+            decoder: qpack::Decoder::new(decoder),
+            bounds: limits.into(),
+            authority: AuthorityCache::default(),
+        }
+    }
+
+    pub(crate) fn authority_cache(&mut self) -> &mut AuthorityCache {
+        &mut self.authority
+    }
+
+    /// Fills `section`; `false` when it waits for the peer's encoder stream.
+    pub(crate) fn decode(
+        &mut self,
+        stream: StreamId,
+        encoded: &[u8],
+        section: &mut Section,
+    ) -> Result<bool, Fault> {
+        let decoded = self.decoder.decode(stream.value(), encoded, |name, value| {
+            section.push(name, value)
+        });
+        match decoded {
+            Ok(decoded) => Ok(decoded == qpack::Decoded::Complete),
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    /// The next section whose entries have arrived, with its stream.
+    pub(crate) fn next_unblocked(&mut self) -> Option<(StreamId, Result<Section, Fault>)> {
+        let unblocked = self.decoder.next_unblocked()?;
+        let stream = StreamId::new(unblocked.stream()).expect("it came in as a stream");
+        let mut section = Section::new(self.bounds);
+        let decoded = self
+            .decoder
+            .decode_unblocked(unblocked, |name, value| section.push(name, value));
+        Some((stream, decoded.map(|()| section).map_err(fault)))
+    }
+
+    /// Takes bytes of the peer's encoder stream.
+    pub(crate) fn on_encoder_stream(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        self.decoder.on_encoder_stream(bytes).map_err(closed_by)
+    }
+
+    /// Takes bytes of the peer's decoder stream.
+    pub(crate) fn on_decoder_stream(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        self.encoder.on_decoder_stream(bytes).map_err(closed_by)
+    }
+
+    /// Gives up whatever sections of a stream are still to come.
+    pub(crate) fn cancel(&mut self, stream: StreamId) -> Result<(), ConnectionError> {
+        self.decoder
+            .cancel_stream(stream.value())
+            .map_err(closed_by)
+    }
+
+    /// What goes onto our decoder stream.
+    pub(crate) fn poll_decoder_stream(&mut self) -> Option<Bytes> {
+        self.decoder.poll_instructions()
+    }
+
+    /// What goes onto our encoder stream.
+    pub(crate) fn poll_encoder_stream(&mut self) -> Option<Bytes> {
+        self.encoder.poll_instructions()
+    }
+
+    /// Appends an encoded section. `room` is what the encoder stream can take: what does not fit
+    /// is sent without the table.
+    pub(crate) fn encode(
+        &mut self,
+        stream: StreamId,
+        fields: &Outgoing<'_>,
+        room: usize,
+        out: &mut BytesMut,
+    ) {
+        self.encoder.set_instruction_credit(room);
+        let mut section = self.encoder.section(stream.value(), out);
+        fields.for_each(|name, value, is_never_indexed| {
+            section.line(name, value, is_never_indexed);
+        });
+        section.finish();
+    }
+
+    /// Learns what the peer's settings allow our encoder.
+    pub(crate) fn on_settings(
+        &mut self,
+        table_bytes: u64,
+        blocked_streams: u64,
+    ) -> Result<(), ConnectionError> {
+        self.encoder
+            .on_peer_settings(table_bytes, blocked_streams)
+            .map_err(closed_by)
+    }
+}
+
+fn fault(error: qpack::DecodeError<SectionFault>) -> Fault {
+    match error {
+        qpack::DecodeError::Connection(error) => closed_by(error).into(),
+        qpack::DecodeError::Stream(error) => {
+            StreamError::local(Code::new(error.code()), error.reason()).into()
+        }
+        qpack::DecodeError::Refused(SectionFault::Malformed(reason)) => {
+            StreamError::malformed(reason).into()
+        }
+        qpack::DecodeError::Refused(SectionFault::TooLarge(_))
+        | qpack::DecodeError::TooLarge(_) => StreamError::TOO_LARGE.into(),
+    }
+}
+
+fn closed_by(error: qpack::QpackError) -> ConnectionError {
+    ConnectionError::local(Code::new(error.code()), error.reason())
+}

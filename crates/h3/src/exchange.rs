@@ -1,0 +1,78 @@
+//! One request and its response, or one push: both directions of its stream.
+//!
+//! Invariant: each direction is a state machine of its own; the exchange is over when both are.
+
+mod receive;
+mod send;
+
+pub(crate) use receive::{Answer, Context, FrameOutcome, Receive, has_no_content};
+pub use send::SendError;
+pub(crate) use send::{Head, SendState, Sender};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use crate::frame::FrameType;
+use crate::message::{RequestHead, ResponseHead};
+
+/// What comes in on a stream, in its order.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Incoming {
+    /// The header section of a request; the first thing a server gets.
+    Request(Box<RequestHead>),
+    /// An interim response; several may precede the final one.
+    Interim(Box<ResponseHead>),
+    /// The header section of the final response.
+    Response(Box<ResponseHead>),
+    /// Content, in pieces that say nothing about frames. Never empty.
+    Data(Bytes),
+    /// The trailer section.
+    Trailers(Box<HeaderMap>),
+    /// A frame of an extension that the application asked for.
+    Extension(FrameType, Bytes),
+    /// The message is complete.
+    End,
+}
+
+/// Both directions of one stream.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) receive: Receive,
+    pub(crate) send: Sender,
+    /// The priority that the response is scheduled by.
+    pub(crate) priority: crate::priority::Priority,
+    /// Whether the application knows the exchange.
+    pub(crate) is_known: bool,
+    /// Whether the application was told of news that it has not fetched.
+    pub(crate) is_told: bool,
+    /// Whether the stream waits in the scheduler.
+    pub(crate) is_scheduled: bool,
+    /// Whether the transport takes nothing more for now.
+    pub(crate) is_blocked: bool,
+    /// Whether the priority came by PRIORITY_UPDATE.
+    pub(crate) has_priority_update: bool,
+    /// The method of the request, for a server: it says what the response may have.
+    pub(crate) request_method: Option<Method>,
+}
+
+impl Exchange {
+    pub(crate) fn new(receive: Receive, send: Sender) -> Self {
+        Self {
+            receive,
+            send,
+            priority: crate::priority::Priority::default(),
+            is_known: false,
+            is_told: false,
+            is_scheduled: false,
+            is_blocked: false,
+            has_priority_update: false,
+            request_method: None,
+        }
+    }
+
+    /// Whether nothing is left to do or to tell.
+    pub(crate) fn is_over(&self) -> bool {
+        self.send.is_over() && self.receive.is_over()
+    }
+}

@@ -1,0 +1,535 @@
+//! The receiving direction of an exchange: frames become a message.
+//!
+//! Invariant: what the application gets from one stream is a legal message as far as it came, and
+//! at most `receive_buffer_bytes` and one chunk of it wait.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::Incoming;
+use crate::connection::Sections;
+use crate::error::{Code, ConnectionError, Fault, StreamError};
+use crate::frame::{Decoded, Decoder, FrameType, Treatment};
+use crate::glitch::Glitches;
+use crate::limits::Limits;
+use crate::message::{Expected, RequestHead, Section, SectionFault};
+use crate::stream::StreamId;
+
+/// Which message a stream brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// A request, to a server.
+    Request,
+    /// The response to a request with this need, to a client.
+    Response {
+        /// The request was HEAD, so that the response has no content.
+        to_head: bool,
+        /// The request was CONNECT, so that a success opens a tunnel.
+        to_connect: bool,
+        /// The response is pushed.
+        is_pushed: bool,
+    },
+}
+
+/// Where a message is.
+///
+/// ```text
+///          interim
+///          ┌────┐
+///          ▼    │
+///  ──▶   Head ──┴──HEADERS──▶ Body ──HEADERS──▶ Trailers
+///          │                   │                   │
+///          │ CONNECT, 2xx      │ FIN               │ FIN
+///          ▼                   ▼                   ▼
+///        Tunnel ─────FIN────▶ Ended ◀──────────────┘
+///
+///  any ──error, reset, nobody reads──▶ Closed
+/// ```
+///
+/// A HEADERS frame that waits for the QPACK encoder stream holds the state; see `blocked`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReceiveState {
+    /// The header section, or an interim response, is next.
+    Head,
+    /// Content or trailers are next.
+    Body,
+    /// Nothing but the end and unknown frames.
+    Trailers,
+    /// Content of a tunnel.
+    Tunnel,
+    /// The message is complete.
+    Ended,
+    /// Nobody wants the rest.
+    Closed,
+}
+
+/// The receiving direction of one stream.
+#[derive(Debug)]
+pub(crate) struct Receive {
+    state: ReceiveState,
+    answer: Answer,
+    decoder: Decoder,
+    expected: Expected,
+    interim: usize,
+    inbox: VecDeque<Incoming>,
+    inbox_bytes: usize,
+    failure: Failure,
+    /// Which section of this stream waits for the dynamic table.
+    blocked: Option<Waiting>,
+    /// What came after it.
+    unread: Unread,
+}
+
+/// A section that QPACK keeps until its entries have arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Headers,
+    Promise(u64),
+}
+
+/// What arrived and is not looked at yet.
+#[derive(Debug, Default)]
+struct Unread {
+    bytes: Bytes,
+    fin: bool,
+}
+
+/// Whether the end of a stream is an error, and whether the application knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    None,
+    Untold(StreamError),
+    Told,
+}
+
+/// What a stream needs of its connection to make messages.
+pub(crate) struct Context<'a> {
+    pub(crate) stream: StreamId,
+    pub(crate) limits: &'a Limits,
+    pub(crate) glitches: &'a mut Glitches,
+    pub(crate) sections: &'a mut Sections,
+    /// Frame types of extensions that the application handles.
+    pub(crate) extension_frames: &'a [FrameType],
+    /// Whether we offered extended CONNECT.
+    pub(crate) extended_connect: bool,
+    /// The largest push identifier that we allowed.
+    pub(crate) push_id_max: Option<u64>,
+}
+
+/// What a step of [`Receive::process`] leads to.
+#[derive(Debug)]
+pub(crate) enum FrameOutcome {
+    /// Nothing more can be done with what arrived.
+    Idle,
+    /// A promise, which concerns the connection.
+    Promise(u64, Box<Section>),
+}
+
+impl Receive {
+    pub(crate) fn new(answer: Answer) -> Self {
+        Self {
+            state: ReceiveState::Head,
+            answer,
+            decoder: Decoder::default(),
+            expected: Expected::Any,
+            interim: 0,
+            inbox: VecDeque::new(),
+            inbox_bytes: 0,
+            failure: Failure::None,
+            blocked: None,
+            unread: Unread::default(),
+        }
+    }
+
+    /// Whether more bytes are welcome.
+    // The application's reading is what moves the flow-control window: a slow reader keeps at most
+    // its window waiting.
+    pub(crate) fn wants_read(&self, limits: &Limits) -> bool {
+        self.is_open()
+            && !self.unread.fin
+            && self.blocked.is_none()
+            && self.unread.bytes.is_empty()
+            && self.inbox_bytes < limits.receive_buffer_bytes
+    }
+
+    /// Whether the message is not complete and somebody wants it.
+    pub(crate) fn is_open(&self) -> bool {
+        !matches!(self.state, ReceiveState::Ended | ReceiveState::Closed)
+    }
+
+    /// Whether the application was told everything.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.is_open() && self.inbox.is_empty() && !matches!(self.failure, Failure::Untold(_))
+    }
+
+    /// Whether the peer has sent everything.
+    pub(crate) fn has_fin(&self) -> bool {
+        self.unread.fin || self.state == ReceiveState::Ended
+    }
+
+    /// The request, if it is the next thing for the application.
+    pub(crate) fn request_head(&self) -> Option<&RequestHead> {
+        match self.inbox.front() {
+            Some(Incoming::Request(head)) => Some(head),
+            _ => None,
+        }
+    }
+
+    /// Whether a field section of the message was handed over.
+    pub(crate) fn has_head(&self) -> bool {
+        self.state != ReceiveState::Head
+    }
+
+    /// The next thing for the application.
+    pub(crate) fn take(&mut self) -> Option<Result<Incoming, StreamError>> {
+        if let Some(incoming) = self.inbox.pop_front() {
+            if let Incoming::Data(bytes) = &incoming {
+                self.inbox_bytes -= bytes.len();
+            }
+            return Some(Ok(incoming));
+        }
+        match self.failure {
+            Failure::Untold(error) => {
+                self.failure = Failure::Told;
+                Some(Err(error))
+            }
+            Failure::None | Failure::Told => None,
+        }
+    }
+
+    /// Whether [`Receive::take`] has something.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.inbox.is_empty() || matches!(self.failure, Failure::Untold(_))
+    }
+
+    /// Ends the direction with a failure that the application will get after what came before.
+    pub(crate) fn fail(&mut self, error: StreamError) {
+        if self.is_open() {
+            self.state = ReceiveState::Closed;
+            self.failure = Failure::Untold(error);
+            self.drop_unread();
+        }
+    }
+
+    /// Ends the direction because nobody reads it; what waits is dropped.
+    pub(crate) fn close(&mut self) {
+        self.state = ReceiveState::Closed;
+        self.failure = Failure::Told;
+        self.inbox.clear();
+        self.inbox_bytes = 0;
+        self.drop_unread();
+    }
+
+    fn drop_unread(&mut self) {
+        self.blocked = None;
+        self.unread = Unread::default();
+        self.decoder = Decoder::default();
+    }
+
+    /// Takes what arrived; [`Receive::process`] looks at it.
+    pub(crate) fn arrive(&mut self, bytes: Bytes, fin: bool) {
+        if !self.is_open() {
+            return;
+        }
+        if self.unread.bytes.is_empty() {
+            self.unread.bytes = bytes;
+        } else if !bytes.is_empty() {
+            self.unread.bytes = [&self.unread.bytes[..], &bytes].concat().into();
+        }
+        self.unread.fin |= fin;
+    }
+
+    /// Works through what arrived, up to the next thing that concerns the connection.
+    pub(crate) fn process(&mut self, context: &mut Context<'_>) -> Result<FrameOutcome, Fault> {
+        if !self.is_open() {
+            return Ok(FrameOutcome::Idle);
+        }
+        while self.blocked.is_none() {
+            let mut bytes = std::mem::take(&mut self.unread.bytes);
+            let (state, answer, expected) = (self.state, self.answer, self.expected);
+            let decoded = self.decoder.decode(&mut bytes, |ty, len| {
+                treat(state, answer, expected, ty, len, context)
+            });
+            self.unread.bytes = bytes;
+            let Some(decoded) = decoded? else {
+                self.on_fin()?;
+                break;
+            };
+            if let Some(promise) = self.on_decoded(decoded, context)? {
+                return Ok(promise);
+            }
+        }
+        Ok(FrameOutcome::Idle)
+    }
+
+    fn on_decoded(
+        &mut self,
+        decoded: Decoded,
+        context: &mut Context<'_>,
+    ) -> Result<Option<FrameOutcome>, Fault> {
+        match decoded {
+            Decoded::Piece { bytes, .. } => {
+                if bytes.is_empty() {
+                    context.glitch("empty DATA frames")?;
+                    return Ok(None);
+                }
+                self.expected.take(bytes.len() as u64)?;
+                self.inbox_bytes += bytes.len();
+                self.inbox.push_back(Incoming::Data(bytes));
+                Ok(None)
+            }
+            Decoded::Whole { ty, payload } if ty == FrameType::HEADERS => {
+                self.on_section(ty, payload, context)
+            }
+            Decoded::Whole { ty, payload } if ty == FrameType::PUSH_PROMISE => {
+                self.on_section(ty, payload, context)
+            }
+            Decoded::Whole { ty, payload } => {
+                self.inbox_bytes += payload.len();
+                self.inbox.push_back(Incoming::Extension(ty, payload));
+                Ok(None)
+            }
+            Decoded::Skipped { .. } => {
+                context.glitch("unknown frames")?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn on_section(
+        &mut self,
+        ty: FrameType,
+        payload: Bytes,
+        context: &mut Context<'_>,
+    ) -> Result<Option<FrameOutcome>, Fault> {
+        let (push_id, encoded) = match ty {
+            FrameType::PUSH_PROMISE => {
+                let (push_id, encoded) = crate::frame::push_promise::decode(payload)?;
+                context.check_push_id(push_id)?;
+                (Some(push_id), encoded)
+            }
+            _ => (None, payload),
+        };
+        let waiting = push_id.map_or(Waiting::Headers, Waiting::Promise);
+        let mut section = Section::new(context.limits.into());
+        if !context
+            .sections
+            .decode(context.stream, &encoded, &mut section)?
+        {
+            self.blocked = Some(waiting);
+            return Ok(None);
+        }
+        self.on_decoded_section(waiting, section, context)
+    }
+
+    /// Takes the section that waited. [`Receive::process`] goes on with what came after it.
+    pub(crate) fn on_unblocked(
+        &mut self,
+        section: Section,
+        context: &mut Context<'_>,
+    ) -> Result<FrameOutcome, Fault> {
+        let Some(waiting) = self.blocked.take() else {
+            return Ok(FrameOutcome::Idle);
+        };
+        let promise = self.on_decoded_section(waiting, section, context)?;
+        Ok(promise.unwrap_or(FrameOutcome::Idle))
+    }
+
+    fn on_decoded_section(
+        &mut self,
+        waiting: Waiting,
+        section: Section,
+        context: &mut Context<'_>,
+    ) -> Result<Option<FrameOutcome>, Fault> {
+        match waiting {
+            Waiting::Promise(push_id) => {
+                Ok(Some(FrameOutcome::Promise(push_id, Box::new(section))))
+            }
+            Waiting::Headers => {
+                self.on_headers(section, context)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn on_headers(&mut self, section: Section, context: &mut Context<'_>) -> Result<(), Fault> {
+        if self.state == ReceiveState::Body {
+            let trailers = section.into_trailers().map_err(stream_fault)?;
+            self.state = ReceiveState::Trailers;
+            self.inbox.push_back(Incoming::Trailers(Box::new(trailers)));
+            return Ok(());
+        }
+        match self.answer {
+            Answer::Request => {
+                let head = section
+                    .into_request(context.extended_connect, context.sections.authority_cache())
+                    .map_err(stream_fault)?;
+                self.state = match head.is_connect() {
+                    true => ReceiveState::Tunnel,
+                    false => {
+                        self.expected = declared(&head.headers)?;
+                        ReceiveState::Body
+                    }
+                };
+                self.inbox.push_back(Incoming::Request(Box::new(head)));
+            }
+            Answer::Response {
+                to_head,
+                to_connect,
+                ..
+            } => {
+                let head = section.into_response().map_err(stream_fault)?;
+                if head.status.is_informational() {
+                    self.interim += 1;
+                    if self.interim > context.limits.interim_responses {
+                        let reason = "too many interim responses";
+                        return Err(StreamError::local(Code::H3_EXCESSIVE_LOAD, reason).into());
+                    }
+                    self.inbox.push_back(Incoming::Interim(Box::new(head)));
+                    return Ok(());
+                }
+                self.state = ReceiveState::Body;
+                if to_connect && head.status.is_success() {
+                    self.state = ReceiveState::Tunnel;
+                } else if to_head || has_no_content(head.status) {
+                    // RFC 9114 §4.1.2: such a response may declare content that does not come.
+                    declared(&head.headers)?;
+                    self.expected = Expected::Nothing;
+                } else {
+                    self.expected = declared(&head.headers)?;
+                }
+                self.inbox.push_back(Incoming::Response(Box::new(head)));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_fin(&mut self) -> Result<(), Fault> {
+        if !self.unread.fin {
+            return Ok(());
+        }
+        self.decoder.finish()?;
+        match (self.state, self.answer) {
+            // RFC 9114 §4.1: a request that ends too early.
+            (ReceiveState::Head, Answer::Request) => {
+                let reason = "the stream ends before the request";
+                return Err(StreamError::local(Code::H3_REQUEST_INCOMPLETE, reason).into());
+            }
+            (ReceiveState::Head, Answer::Response { .. }) => {
+                return Err(StreamError::malformed("the stream ends before the response").into());
+            }
+            _ => self.expected.finish()?,
+        }
+        self.state = ReceiveState::Ended;
+        self.inbox.push_back(Incoming::End);
+        Ok(())
+    }
+}
+
+impl Context<'_> {
+    fn glitch(&mut self, reason: &'static str) -> Result<(), ConnectionError> {
+        self.glitches.take(1, reason)
+    }
+
+    // RFC 9114 §7.2.5: a promise beyond what MAX_PUSH_ID allows is H3_ID_ERROR, before anything is
+    // decoded for it.
+    fn check_push_id(&self, push_id: u64) -> Result<(), ConnectionError> {
+        if self.push_id_max.is_some_and(|max| push_id <= max) {
+            return Ok(());
+        }
+        Err(ConnectionError::local(
+            Code::H3_ID_ERROR,
+            "a promise above the largest push id",
+        ))
+    }
+}
+
+/// What to do with a frame, by the place of the message.
+// RFC 9114 §4.1: frames in an order that a message cannot have end the connection.
+fn treat(
+    state: ReceiveState,
+    answer: Answer,
+    expected: Expected,
+    ty: FrameType,
+    len: u64,
+    context: &Context<'_>,
+) -> Result<Treatment, Fault> {
+    match ty {
+        FrameType::DATA => match state {
+            ReceiveState::Body if expected.would_exceed(len) => {
+                Err(StreamError::malformed("more content than content-length says").into())
+            }
+            ReceiveState::Body | ReceiveState::Tunnel => Ok(Treatment::Stream),
+            _ => Err(unexpected("DATA before or after the content")),
+        },
+        FrameType::HEADERS => match state {
+            ReceiveState::Head | ReceiveState::Body => section_treatment(len, context.limits),
+            _ => Err(unexpected("HEADERS after the message or in a tunnel")),
+        },
+        FrameType::PUSH_PROMISE => match (answer, state) {
+            // RFC 9114 §4.4: a tunnel has DATA only.
+            (_, ReceiveState::Tunnel) => Err(unexpected("PUSH_PROMISE in a tunnel")),
+            (
+                Answer::Response {
+                    is_pushed: false, ..
+                },
+                _,
+            ) => section_treatment(len, context.limits),
+            // RFC 9114 §7.2.5, §4.1: neither from a client nor on a push stream.
+            _ => Err(unexpected("PUSH_PROMISE where none may be")),
+        },
+        FrameType::SETTINGS
+        | FrameType::GOAWAY
+        | FrameType::MAX_PUSH_ID
+        | FrameType::CANCEL_PUSH
+        | FrameType::PRIORITY_UPDATE_REQUEST
+        | FrameType::PRIORITY_UPDATE_PUSH => Err(unexpected(
+            "a frame of the control stream on another stream",
+        )),
+        // RFC 9114 §7.2.8: types of HTTP/2 are fatal, unlike unknown ones.
+        _ if ty.is_http2_only() => Err(unexpected("a frame of HTTP/2")),
+        _ if context.extension_frames.contains(&ty) => {
+            match len <= context.limits.control_frame_bytes as u64 {
+                true => Ok(Treatment::Collect),
+                false => {
+                    let reason = "a frame of an extension above the size limit";
+                    Err(StreamError::local(Code::H3_EXCESSIVE_LOAD, reason).into())
+                }
+            }
+        }
+        // RFC 9412 §2, RFC 8336 §2.1: an ORIGIN frame elsewhere than on the control stream is
+        // ignored, like every unknown frame.
+        _ => Ok(Treatment::Skip),
+    }
+}
+
+/// A section is collected when it can be within the limit, so that an endless one is not.
+fn section_treatment(len: u64, limits: &Limits) -> Result<Treatment, Fault> {
+    // A promise has its identifier in front.
+    if len > limits.field_section_bytes as u64 + 8 {
+        return Err(StreamError::TOO_LARGE.into());
+    }
+    Ok(Treatment::Collect)
+}
+
+fn stream_fault(fault: SectionFault) -> Fault {
+    match fault {
+        SectionFault::Malformed(reason) => StreamError::malformed(reason).into(),
+        SectionFault::TooLarge(_) => StreamError::TOO_LARGE.into(),
+    }
+}
+
+fn declared(headers: &http::HeaderMap) -> Result<Expected, StreamError> {
+    Expected::declared(headers).map_err(StreamError::malformed)
+}
+
+fn unexpected(reason: &'static str) -> Fault {
+    ConnectionError::local(Code::H3_FRAME_UNEXPECTED, reason).into()
+}
+
+/// Whether responses with this status never have content (RFC 9110 §6.4.1).
+pub(crate) fn has_no_content(status: StatusCode) -> bool {
+    status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}

@@ -1,0 +1,447 @@
+//! The sending direction of a stream: what waits to be written and what may still be sent.
+//!
+//! Invariant: the bytes queued are a legal sequence of frames, and FIN follows the last of them.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::error::{ConnectionError, StreamError};
+use crate::event::Finish;
+use crate::frame::data;
+use crate::limits::Limits;
+use crate::message::{Expected, Unsendable};
+
+/// Why something cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Too much waits already; [`Event::Writable`](crate::Event::Writable) follows.
+    WouldBlock,
+    /// HTTP/3 cannot carry the message.
+    Unsendable(Unsendable),
+    /// The message does not allow this now, such as content after trailers.
+    OutOfOrder(&'static str),
+    /// The content is not what content-length says.
+    ContentLength,
+    /// The stream ended: the peer stopped it, or we did.
+    Stream(StreamError),
+    /// The peer goes away and takes no new requests.
+    GoingAway,
+    /// The peer has not offered, or not offered yet, what this needs.
+    NotOffered(&'static str),
+    /// There is no such stream.
+    UnknownStream,
+    /// The connection is closed.
+    Connection(ConnectionError),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WouldBlock => f.write_str("too much waits to be sent"),
+            Self::Unsendable(why) => fmt::Display::fmt(why, f),
+            Self::OutOfOrder(why) => f.write_str(why),
+            Self::ContentLength => f.write_str("the content is not what content-length says"),
+            Self::Stream(error) => fmt::Display::fmt(error, f),
+            Self::GoingAway => f.write_str("the peer takes no new requests"),
+            Self::NotOffered(what) => write!(f, "the peer does not offer {what}"),
+            Self::UnknownStream => f.write_str("there is no such stream"),
+            Self::Connection(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unsendable(why) => Some(why),
+            Self::Stream(error) => Some(error),
+            Self::Connection(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<Unsendable> for SendError {
+    fn from(why: Unsendable) -> Self {
+        Self::Unsendable(why)
+    }
+}
+
+/// How far the message to be sent is.
+///
+/// ```text
+///        interim
+///        ┌────┐
+///        ▼    │
+/// ──▶  Head ──┴─final HEADERS──▶ Body ──trailers──▶ Ended ──FIN written──▶ Finished
+///                                 └──────FIN──────────▲
+/// any ──reset, or stopped by the peer──▶ Aborted
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SendState {
+    /// No final header section yet.
+    Head,
+    /// Content or trailers may follow.
+    Body,
+    /// Everything is queued, FIN included.
+    Ended,
+    /// Everything was given to the transport.
+    Finished,
+    /// The stream was reset; the failure is for whoever wants to send more.
+    Aborted(StreamError),
+}
+
+/// The sending direction of one stream.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    state: SendState,
+    expected: Expected,
+    is_tunnel: bool,
+    /// Bytes that may still grow: frame headers and field sections before they are written.
+    tail: BytesMut,
+    chunks: VecDeque<Bytes>,
+    queued_bytes: usize,
+    wants_room: bool,
+    has_sent: bool,
+}
+
+impl Sender {
+    pub(crate) fn new(state: SendState) -> Self {
+        Self {
+            state,
+            expected: Expected::Any,
+            is_tunnel: false,
+            tail: BytesMut::new(),
+            chunks: VecDeque::new(),
+            queued_bytes: 0,
+            wants_room: false,
+            has_sent: false,
+        }
+    }
+
+    pub(crate) fn state(&self) -> SendState {
+        self.state
+    }
+
+    /// Whether nothing more goes out.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, SendState::Finished | SendState::Aborted(_))
+    }
+
+    /// Whether the transport was given any byte.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.has_sent
+    }
+
+    /// Whether there is something for the transport.
+    pub(crate) fn has_work(&self) -> bool {
+        match self.state {
+            SendState::Ended => true,
+            SendState::Head | SendState::Body => self.queued_bytes > 0,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Queues a header section that `write` encodes; `is_final` unless it is interim.
+    pub(crate) fn queue_head(&mut self, encoded: BytesMut, head: Option<Head>) {
+        debug_assert_eq!(
+            self.state,
+            SendState::Head,
+            "the connection checks the order"
+        );
+        self.queue_frame(encoded);
+        if let Some(head) = head {
+            self.expected = head.expected;
+            self.is_tunnel = head.is_tunnel;
+            self.state = SendState::Body;
+        }
+    }
+
+    /// Queues whole frames, which were encoded with some room at the end.
+    pub(crate) fn queue_frame(&mut self, encoded: BytesMut) {
+        self.freeze_tail();
+        self.queued_bytes += encoded.len();
+        self.tail = encoded;
+    }
+
+    /// Queues bytes as they are, for streams of the connection.
+    pub(crate) fn queue_bytes(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.freeze_tail();
+            self.queued_bytes += bytes.len();
+            self.chunks.push_back(bytes);
+        }
+    }
+
+    /// Whether content may be queued.
+    pub(crate) fn check_data(
+        &self,
+        len: usize,
+        finish: Finish,
+        limits: &Limits,
+    ) -> Result<(), SendError> {
+        match self.state {
+            SendState::Body => {}
+            SendState::Head => {
+                return Err(SendError::OutOfOrder("content before the header section"));
+            }
+            SendState::Aborted(error) => return Err(SendError::Stream(error)),
+            _ => return Err(SendError::OutOfOrder("content after the end")),
+        }
+        if self.expected.would_exceed(len as u64) {
+            return Err(SendError::ContentLength);
+        }
+        let mut expected = self.expected;
+        if finish == Finish::Now && expected.take(len as u64).and(expected.finish()).is_err() {
+            return Err(SendError::ContentLength);
+        }
+        if len > 0 && self.queued_bytes >= limits.send_buffer_bytes {
+            return Err(SendError::WouldBlock);
+        }
+        Ok(())
+    }
+
+    /// Whether a frame of an extension may be queued.
+    pub(crate) fn check_frame(&self, limits: &Limits) -> Result<(), SendError> {
+        match self.state {
+            SendState::Head | SendState::Body if self.is_tunnel => {
+                Err(SendError::OutOfOrder("a frame in a tunnel"))
+            }
+            SendState::Head | SendState::Body if self.queued_bytes >= limits.send_buffer_bytes => {
+                Err(SendError::WouldBlock)
+            }
+            SendState::Head | SendState::Body => Ok(()),
+            SendState::Aborted(error) => Err(SendError::Stream(error)),
+            _ => Err(SendError::OutOfOrder("a frame after the end")),
+        }
+    }
+
+    /// Queues content; the caller asked [`Sender::check_data`].
+    pub(crate) fn queue_data(&mut self, content: Bytes) {
+        if content.is_empty() {
+            return;
+        }
+        let counted = self.expected.take(content.len() as u64);
+        debug_assert!(counted.is_ok(), "the caller asked");
+        let mut header = [0; data::HEADER_LEN_MAX];
+        let room = header.len();
+        let mut rest = &mut header[..];
+        data::encode(content.len(), &mut rest);
+        let header_len = room - rest.len();
+        // The header of the frame joins the field section before it when there is room, so that a
+        // small response is two pieces: ours and the application's.
+        self.put(&header[..header_len]);
+        self.freeze_tail();
+        self.queued_bytes += content.len();
+        self.chunks.push_back(content);
+    }
+
+    /// Whether the message may end here.
+    pub(crate) fn check_end(&self) -> Result<(), SendError> {
+        match self.state {
+            SendState::Body => {}
+            SendState::Head => {
+                return Err(SendError::OutOfOrder("the end before the header section"));
+            }
+            SendState::Aborted(error) => return Err(SendError::Stream(error)),
+            _ => return Err(SendError::OutOfOrder("a second end")),
+        }
+        self.expected.finish().map_err(|_| SendError::ContentLength)
+    }
+
+    /// Whether trailers may be queued.
+    pub(crate) fn check_trailers(&self) -> Result<(), SendError> {
+        self.check_end()?;
+        // RFC 9114 §4.4: a tunnel has DATA only.
+        if self.is_tunnel {
+            return Err(SendError::OutOfOrder("trailers in a tunnel"));
+        }
+        Ok(())
+    }
+
+    /// Queues FIN behind everything else.
+    pub(crate) fn end(&mut self) {
+        if matches!(self.state, SendState::Head | SendState::Body) {
+            self.state = SendState::Ended;
+        }
+    }
+
+    /// Drops everything; the failure is for whoever wants to send more.
+    pub(crate) fn abort(&mut self, error: StreamError) {
+        if !self.is_over() {
+            self.state = SendState::Aborted(error);
+        }
+        self.tail = BytesMut::new();
+        self.chunks.clear();
+        self.queued_bytes = 0;
+    }
+
+    /// Remembers that the application waits for room.
+    pub(crate) fn want_room(&mut self) {
+        self.wants_room = true;
+    }
+
+    /// Whether the application waited and there is room now.
+    pub(crate) fn take_room(&mut self, limits: &Limits) -> bool {
+        let has_room = self.queued_bytes < limits.send_buffer_bytes / 2 + 1 || self.is_over();
+        let is_due = self.wants_room && has_room;
+        if is_due {
+            self.wants_room = false;
+        }
+        is_due
+    }
+
+    /// What to write now: a few pieces, and whether FIN follows them.
+    pub(crate) fn pieces(&mut self) -> (&mut [Bytes], bool) {
+        self.freeze_tail();
+        let chunks = self.chunks.make_contiguous();
+        let len = chunks.len().min(PIECES_MAX);
+        let fin = self.state == SendState::Ended && len == chunks.len();
+        (&mut chunks[..len], fin)
+    }
+
+    /// Takes note of what the transport took: the pieces were advanced in place.
+    pub(crate) fn on_written(&mut self, bytes: usize, fin: bool) {
+        self.queued_bytes -= bytes;
+        self.has_sent |= bytes > 0 || fin;
+        while self.chunks.front().is_some_and(Bytes::is_empty) {
+            self.chunks.pop_front();
+        }
+        if fin {
+            debug_assert!(self.chunks.is_empty(), "FIN is the last thing");
+            self.state = SendState::Finished;
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.queued_bytes += bytes.len();
+        if self.tail.is_empty() || self.tail.capacity() - self.tail.len() < bytes.len() {
+            self.freeze_tail();
+            self.tail = BytesMut::with_capacity(bytes.len());
+        }
+        self.tail.put_slice(bytes);
+    }
+
+    fn freeze_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks
+                .push_back(std::mem::take(&mut self.tail).freeze());
+        }
+    }
+}
+
+/// What a final header section says about the message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) expected: Expected,
+    pub(crate) is_tunnel: bool,
+}
+
+/// How many pieces go to the transport at once.
+const PIECES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    fn sender() -> Sender {
+        let mut sender = Sender::new(SendState::Head);
+        let mut encoded = BytesMut::with_capacity(64);
+        encoded.put_slice(b"\x01\x02hh");
+        let head = Head {
+            expected: Expected::Any,
+            is_tunnel: false,
+        };
+        sender.queue_head(encoded, Some(head));
+        sender
+    }
+
+    #[test]
+    fn a_small_response_leaves_in_two_pieces_with_fin() {
+        let mut sender = sender();
+        let content = Bytes::from_static(b"content");
+        sender.queue_data(content.clone());
+        sender.end();
+        let (pieces, fin) = sender.pieces();
+        assert!(fin);
+        assert_eq!(pieces.len(), 2);
+        assert_eq!(&pieces[0][..], b"\x01\x02hh\x00\x07");
+        assert_eq!(
+            pieces[1].as_ptr(),
+            content.as_ptr(),
+            "content is not copied"
+        );
+    }
+
+    #[test]
+    fn a_partial_write_keeps_the_rest() {
+        let mut sender = sender();
+        sender.queue_data(Bytes::from_static(b"content"));
+        sender.end();
+        let (pieces, _) = sender.pieces();
+        let first = std::mem::take(&mut pieces[0]).len();
+        bytes::Buf::advance(&mut pieces[1], 3);
+        sender.on_written(first + 3, false);
+        assert!(sender.has_sent() && sender.has_work());
+        let (pieces, fin) = sender.pieces();
+        assert!(fin);
+        assert_eq!(pieces, [Bytes::from_static(b"tent")]);
+        pieces[0].clear();
+        sender.on_written(4, true);
+        assert_eq!(sender.state(), SendState::Finished);
+        assert_eq!(sender.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn fin_waits_for_the_last_piece() {
+        let mut sender = sender();
+        for _ in 0..20 {
+            sender.queue_data(Bytes::from_static(b"x"));
+        }
+        sender.end();
+        let (pieces, fin) = sender.pieces();
+        assert_eq!((pieces.len(), fin), (PIECES_MAX, false));
+    }
+
+    #[test]
+    fn a_full_queue_asks_to_wait_and_tells_when_there_is_room() {
+        let limits = Limits {
+            send_buffer_bytes: 10,
+            ..Limits::default()
+        };
+        let mut sender = sender();
+        sender.check_data(9, Finish::Later, &limits).expect("room");
+        sender.queue_data(Bytes::from_static(b"content"));
+        assert_eq!(
+            sender.check_data(1, Finish::Later, &limits),
+            Err(SendError::WouldBlock)
+        );
+        sender.want_room();
+        assert!(!sender.take_room(&limits));
+        let (pieces, _) = sender.pieces();
+        let len = pieces.iter().map(Bytes::len).sum();
+        pieces.iter_mut().for_each(Bytes::clear);
+        sender.on_written(len, false);
+        assert!(sender.take_room(&limits));
+        assert!(!sender.take_room(&limits), "once");
+    }
+
+    #[test]
+    fn nothing_follows_an_abort() {
+        let mut sender = sender();
+        let error = StreamError::local(Code::H3_REQUEST_CANCELLED, "x");
+        sender.abort(error);
+        assert!(sender.is_over() && !sender.has_work());
+        let refused = sender.check_data(1, Finish::Now, &Limits::default());
+        assert_eq!(refused, Err(SendError::Stream(error)));
+        assert_eq!(sender.check_end(), Err(SendError::Stream(error)));
+    }
+}

@@ -1,0 +1,153 @@
+//! Chooses the stream that is written next.
+//!
+//! Invariant: a more urgent stream goes before a less urgent one; within an urgency no stream
+//! starves, and streams that are not incremental finish one by one in the order of their requests.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::Priority;
+use crate::stream::StreamId;
+
+/// The streams that have something to write.
+///
+/// A stream is in at most once; whoever adds it keeps that.
+#[derive(Debug, Default)]
+pub(crate) struct Scheduler {
+    levels: [Level; 8],
+    /// Bit n is set when level n has streams.
+    occupied: u8,
+}
+
+#[derive(Debug, Default)]
+struct Level {
+    sequential: BTreeSet<StreamId>,
+    incremental: VecDeque<StreamId>,
+    /// Whether an incremental stream has the next turn, when there are both.
+    turn_incremental: bool,
+}
+
+impl Scheduler {
+    /// Adds a stream that is not in yet.
+    pub(crate) fn add(&mut self, stream: StreamId, priority: Priority) {
+        let level = &mut self.levels[usize::from(priority.urgency())];
+        if priority.is_incremental() {
+            level.incremental.push_back(stream);
+        } else {
+            level.sequential.insert(stream);
+        }
+        self.occupied |= 1 << priority.urgency();
+    }
+
+    /// Takes a stream out, wherever it is.
+    pub(crate) fn remove(&mut self, stream: StreamId, priority: Priority) {
+        let level = &mut self.levels[usize::from(priority.urgency())];
+        if priority.is_incremental() {
+            level.incremental.retain(|other| *other != stream);
+        } else {
+            level.sequential.remove(&stream);
+        }
+        self.mark(priority.urgency());
+    }
+
+    /// Takes out the stream whose turn it is. If it has more to write, it is added again.
+    // RFC 9218 §10: by urgency; those that are not incremental by the order of their requests,
+    // the others in turns.
+    pub(crate) fn next(&mut self) -> Option<StreamId> {
+        if self.occupied == 0 {
+            return None;
+        }
+        let urgency = self.occupied.trailing_zeros() as u8;
+        let level = &mut self.levels[usize::from(urgency)];
+        let stream = match (level.sequential.is_empty(), level.incremental.is_empty()) {
+            (false, false) => {
+                level.turn_incremental = !level.turn_incremental;
+                match level.turn_incremental {
+                    true => level.sequential.pop_first(),
+                    false => level.incremental.pop_front(),
+                }
+            }
+            (false, true) => level.sequential.pop_first(),
+            (true, _) => level.incremental.pop_front(),
+        };
+        self.mark(urgency);
+        stream
+    }
+
+    /// Whether no stream is in.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.occupied == 0
+    }
+
+    fn mark(&mut self, urgency: u8) {
+        let level = &self.levels[usize::from(urgency)];
+        let is_empty = level.sequential.is_empty() && level.incremental.is_empty();
+        self.occupied = self.occupied & !(1 << urgency) | u8::from(!is_empty) << urgency;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(value: u64) -> StreamId {
+        StreamId::new(value).expect("in range")
+    }
+
+    fn priority(urgency: u8, is_incremental: bool) -> Priority {
+        Priority::new(urgency, is_incremental).expect("in range")
+    }
+
+    #[test]
+    fn urgent_streams_go_first_and_others_in_the_order_of_requests() {
+        let mut scheduler = Scheduler::default();
+        for (stream, urgency) in [(12, 3), (8, 3), (4, 7), (0, 5), (16, 0)] {
+            scheduler.add(id(stream), priority(urgency, false));
+        }
+        let order: Vec<u64> = std::iter::from_fn(|| scheduler.next())
+            .map(StreamId::value)
+            .collect();
+        assert_eq!(order, [16, 8, 12, 0, 4]);
+        assert!(scheduler.is_empty());
+    }
+
+    #[test]
+    fn incremental_streams_take_turns() {
+        let mut scheduler = Scheduler::default();
+        let priority = priority(3, true);
+        scheduler.add(id(0), priority);
+        scheduler.add(id(4), priority);
+        let mut order = Vec::new();
+        for _ in 0..4 {
+            let stream = scheduler.next().expect("two are in");
+            order.push(stream.value());
+            scheduler.add(stream, priority);
+        }
+        assert_eq!(order, [0, 4, 0, 4]);
+    }
+
+    #[test]
+    fn neither_kind_starves_the_other() {
+        let mut scheduler = Scheduler::default();
+        scheduler.add(id(0), priority(3, false));
+        scheduler.add(id(4), priority(3, true));
+        let mut order = Vec::new();
+        for _ in 0..4 {
+            let stream = scheduler.next().expect("two are in");
+            order.push(stream.value());
+            scheduler.add(stream, priority(3, stream == id(4)));
+        }
+        assert_eq!(order, [0, 4, 0, 4]);
+    }
+
+    #[test]
+    fn a_stream_can_be_taken_out() {
+        let mut scheduler = Scheduler::default();
+        scheduler.add(id(0), priority(1, false));
+        scheduler.add(id(4), priority(1, true));
+        scheduler.remove(id(0), priority(1, false));
+        scheduler.remove(id(4), priority(1, true));
+        assert!(scheduler.is_empty());
+        assert_eq!(scheduler.next(), None);
+    }
+}
