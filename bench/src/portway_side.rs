@@ -5,7 +5,7 @@ use crate::workload::{Messenger, serve};
 use bytes::Bytes;
 use portway::{
     Connection, Context, LengthPrefixed, Listener, LocalEndpoint, Preconnection, RealConfig,
-    RealEnvironment, ReceiveError, TransportProperties,
+    RealEnvironment, ReceiveError, StackId, TransportProperties,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -51,7 +51,10 @@ pub fn bare(
 ) -> Preconnection {
     Preconnection::new(credentials.portway_client(carrier))
         .context(context)
-        .remote(endpoint(address))
+        .remote(endpoint(address).for_stack(match carrier {
+            Carrier::Tcp => StackId::TCP,
+            Carrier::Tls => StackId::TLS,
+        }))
         .properties(stream_properties())
 }
 

@@ -2,10 +2,12 @@
 
 use crate::support::{framed, listen, loopback, pair, tls_pair};
 use portway::{
-    CloseError, Completion, Connection, ConnectionEvent, ConnectionState, Events, FailureKind,
-    Origin, Receipt, ReceiveError, RemoteEndpoint, Security, SendError,
+    CloseError, Completion, Connection, ConnectionEvent, ConnectionLimits, ConnectionState, Events,
+    FailureKind, Origin, Preconnection, Receipt, ReceiveError, RemoteEndpoint, Security, SendError,
+    TlsRole,
 };
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 fn byte_streams() -> [(Security, Security); 2] {
     [(Security::disabled(), Security::disabled()), tls_pair()]
@@ -144,6 +146,34 @@ async fn a_reset_by_the_peer_completes_every_send_in_order() {
     );
     let closed = client.close().await.expect_err("it was reset");
     assert_eq!(closed.kind(), FailureKind::Reset, "{closed}");
+}
+
+#[tokio::test]
+async fn a_close_and_an_upgrade_without_an_answer_end_after_their_limits() {
+    let mut limits = ConnectionLimits::default();
+    limits.linger = Duration::from_millis(50);
+    limits.handshake_timeout = Duration::from_millis(50);
+    let plain = Preconnection::new(Security::disabled()).limits(limits);
+    let (client, silent) = pair(&plain, &plain).await;
+    let security = Security::tls();
+    let tls = security.tls_parameters().expect("TLS");
+    let upgrade = client.upgrade_tls(tls, TlsRole::Client, Some("localhost"));
+    let error = upgrade.await.expect_err("nobody answers");
+    assert_eq!(error.kind(), FailureKind::TimedOut, "{error}");
+    assert_eq!(client.state(), ConnectionState::Closed);
+    drop(silent);
+
+    let (client, _silent) = pair(&plain, &plain).await;
+    let (outcomes, following) = fill(&client).await;
+    let error = client.close().await.expect_err("nobody reads");
+    assert!(
+        matches!(error, CloseError::TimedOut { unacknowledged } if unacknowledged > 0),
+        "{error}"
+    );
+    all(following).await;
+    for failure in outcomes.failures_behind_what_was_sent() {
+        assert_eq!(failure.kind(), FailureKind::TimedOut, "{failure}");
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 use crate::support::*;
 use portway::property::ConnectionState;
 use portway::{
-    CloseError, Completion, Connection, ConnectionEvent, ConnectionProperties, Events, FailureKind,
-    Message, MessageContext, ReceiveError, Security, SendError, TransportProperties,
+    CloseError, Completion, Connection, ConnectionEvent, ConnectionLimits, ConnectionProperties,
+    Events, FailureKind, Message, MessageContext, ReceiveError, Security, SendError,
+    TransportProperties,
 };
 use portway_sim::Direction;
 use std::time::Duration;
@@ -121,9 +122,13 @@ fn close_times_out_after_conn_timeout_and_never_says_ok() {
 }
 
 #[test]
-fn close_without_a_timeout_ends_when_the_system_gives_up() {
+fn close_without_any_limit_ends_when_the_system_gives_up() {
     let net = Net::named(4);
-    let (client, _server) = pair(&net, (Security::disabled(), Security::disabled()));
+    let mut listener = net.listen(Security::disabled());
+    let to = net
+        .to_server(Security::disabled())
+        .limits(lingering(Duration::MAX));
+    let (client, _server) = net.connect(&to, &mut listener);
     net.sim.link("client", "server").black_hole(Direction::Both);
     net.sim
         .block_on(client.send("hello"))
@@ -135,6 +140,61 @@ fn close_without_a_timeout_ends_when_the_system_gives_up() {
         .expect_err("nobody is there");
     assert!(matches!(error, CloseError::Failed(_)), "{error:?}");
     assert_eq!(error.kind(), FailureKind::TimedOut);
+}
+
+fn lingering(linger: Duration) -> ConnectionLimits {
+    let mut limits = ConnectionLimits::default();
+    limits.linger = linger;
+    limits
+}
+
+#[test]
+fn close_to_a_peer_that_takes_nothing_more_is_given_up() {
+    for security in byte_streams() {
+        let net = Net::named(20);
+        let (client, server) = pair(&net, security);
+        let receipt = net.sim.block_on(client.send(vec![9; 3_000_000]));
+        let start = net.sim.now();
+        let error = net.sim.block_on(client.close()).expect_err("nobody reads");
+        let waited = net.sim.now() - start;
+        assert!(
+            waited >= ms(60_000) && waited < ms(180_000),
+            "a minute without progress: {waited:?}"
+        );
+        assert!(
+            matches!(error, CloseError::TimedOut { unacknowledged } if unacknowledged > 0),
+            "{error}"
+        );
+        let completion = receipt.expect("taken").completion();
+        assert!(
+            matches!(completion, Some(Completion::Failed(_))),
+            "{completion:?}"
+        );
+        drop((client, server));
+        net.sim.run_until_idle();
+        assert_eq!(net.sim.sockets_open(), 0);
+        assert_eq!(net.client.tasks_alive(), 0);
+    }
+}
+
+#[test]
+fn close_lasts_as_long_as_the_peer_takes_something() {
+    for (of_server, of_client) in byte_streams() {
+        let net = Net::named(21);
+        let mut listener = net.listen(of_server);
+        let to = net.to_server(of_client).limits(lingering(ms(1000)));
+        let (client, server) = net.connect(&to, &mut listener);
+        // Thirty seconds for all of it.
+        net.sim.link("client", "server").set_rate(10_000, 20_000);
+        let receipt = net.sim.block_on(client.send(vec![9; 300_000]));
+        let start = net.sim.now();
+        let received = net.spawn(async move { server.receive().await });
+        assert_eq!(net.sim.block_on(client.close()), Ok(()));
+        assert!(net.sim.now() - start > ms(20_000), "{:?}", net.sim.now());
+        let received = net.sim.block_on(received).expect("it ran");
+        assert_eq!(received.expect("a message").len(), 300_000);
+        assert_eq!(receipt.expect("taken").completion(), Some(Completion::Sent));
+    }
 }
 
 #[test]

@@ -8,9 +8,9 @@ use portway::framer::{
     Control, Deframed, Delimited, Demand, Framer, FramerFactory, Outgoing, Progress, from_fn,
 };
 use portway::{
-    Advice, Completion, Connection, ConnectionLimits, EstablishmentError, Failure, FailureKind,
-    LengthPrefixed, LocalEndpoint, Origin, Preconnection, ReceiveError, RemoteEndpoint, Security,
-    TlsRole, UpgradeError,
+    Advice, Completion, Connection, ConnectionLimits, ConnectionState, EstablishmentError, Failure,
+    FailureKind, LengthPrefixed, LocalEndpoint, Origin, Preconnection, ReceiveError,
+    RemoteEndpoint, Security, TlsRole, UpgradeError,
 };
 use portway_core::dns::{Answer, AnswerData, RecordKind, ServiceBinding};
 use portway_core::race::AttemptOutcome;
@@ -345,6 +345,27 @@ fn plaintext_injected_before_the_upgrade_is_refused_in_both_roles() {
             .block_on(peer.receive_partial(1, 10))
             .expect_err("a reset");
         assert_eq!(error.kind(), FailureKind::Reset);
+    }
+}
+
+#[test]
+fn upgrade_with_a_peer_that_is_silent_ends_after_its_time_limit() {
+    for role in [TlsRole::Client, TlsRole::Server] {
+        let net = Net::named(9);
+        let (client, peer) = framed_and_raw(&net, LengthPrefixed::u32());
+        let security = server_tls();
+        let tls = security.tls_parameters().expect("tls");
+        let start = net.sim.now();
+        let upgrade = client.upgrade_tls(tls, role, Some(NAME));
+        let error = net.sim.block_on(upgrade).expect_err("nobody answers");
+        assert_eq!(error.kind(), FailureKind::TimedOut, "{error}");
+        let limit = ConnectionLimits::default().handshake_timeout;
+        assert_eq!(net.sim.now() - start, limit);
+        assert_eq!(client.state(), ConnectionState::Closed);
+        drop((client, peer));
+        net.sim.run_until_idle();
+        assert_eq!(net.client.tasks_alive(), 0);
+        assert_eq!(net.client.sockets_open(), 0);
     }
 }
 

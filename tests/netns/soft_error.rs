@@ -3,7 +3,8 @@
 use crate::world::{FAR_V4, World, plain};
 use portway::property::SelectionProperty;
 use portway::{
-    ConnectionEvent, ConnectionState, FailureKind, MessageProperties, TransportProperties,
+    Completion, ConnectionEvent, ConnectionState, FailureKind, MessageProperties,
+    TransportProperties,
 };
 use std::future::IntoFuture;
 use std::net::SocketAddr;
@@ -40,7 +41,9 @@ fn port_unreachable_is_told_and_the_connection_goes_on() {
         assert_eq!(connection.state(), ConnectionState::Established);
 
         let peer = world.far_udp(address);
-        drop(connection.send("to somebody").await.expect("accepted"));
+        // The peer's socket blocks this thread, so the datagram must have left before.
+        let receipt = connection.send("to somebody").await.expect("accepted");
+        assert_eq!(receipt.await, Completion::Sent);
         let mut buffer = [0; 64];
         let (len, from) = peer.recv_from(&mut buffer).expect("a datagram");
         assert_eq!(&buffer[..len], b"to somebody");

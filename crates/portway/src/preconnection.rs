@@ -95,9 +95,11 @@ pub struct ConnectionLimits {
     pub send_queue_messages: usize,
     /// The longest message that `receive` assembles. 16 MiB.
     pub receive_message_bytes: usize,
-    /// A connection that was dropped with messages left is given up when its peer takes none of
-    /// them for this time. 60 s.
+    /// A connection that was closed or dropped is given up when its peer takes nothing of what is
+    /// left for this time; a close that `connTimeout` bounds ends by that instead. 60 s.
     pub linger: Duration,
+    /// An upgrade of a live connection to TLS that takes longer fails. 10 s.
+    pub handshake_timeout: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -107,6 +109,7 @@ impl Default for ConnectionLimits {
             send_queue_messages: 1024,
             receive_message_bytes: 16 * 1024 * 1024,
             linger: Duration::from_secs(60),
+            handshake_timeout: Duration::from_secs(10),
         }
     }
 }

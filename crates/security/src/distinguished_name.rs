@@ -2,6 +2,8 @@
 //!
 //! Invariant: input comes from a peer; whatever it holds, the result is short printable text.
 
+use crate::der::{OBJECT_IDENTIFIER, Reader, SEQUENCE, SET};
+
 /// The most telling parts of a DER-encoded name: common name and organisation.
 ///
 /// `der` is the content of the outer SEQUENCE, as webpki hands it out.
@@ -40,31 +42,6 @@ fn printable(value: &[u8]) -> String {
         .collect()
 }
 
-/// Walks DER elements that follow one another; ends at the first that is malformed.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&first, rest) = rest.split_first()?;
-        let (length, rest) = match first {
-            0..=0x7f => (usize::from(first), rest),
-            0x81 => (usize::from(*rest.first()?), rest.get(1..)?),
-            0x82 => {
-                let bytes = [*rest.first()?, *rest.get(1)?];
-                (usize::from(u16::from_be_bytes(bytes)), rest.get(2..)?)
-            }
-            _ => return None,
-        };
-        let value = rest.get(..length)?;
-        self.0 = &rest[length..];
-        Some((tag, value))
-    }
-}
-
-const SET: u8 = 0x31;
-const SEQUENCE: u8 = 0x30;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const ORGANISATION: &[u8] = &[0x55, 0x04, 0x0a];
 

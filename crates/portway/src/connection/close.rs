@@ -4,7 +4,7 @@
 //! accepted, the end of the stream included.
 
 use super::Connection;
-use super::group::{Ending, Sending, runtime_gone};
+use super::group::{Ending, Group, Sending, runtime_gone};
 use super::link::Link;
 use super::shared::Shared;
 use super::waiters::Waiter;
@@ -23,7 +23,8 @@ use std::time::Duration;
 impl Connection {
     /// Ends the connection in an orderly way: sends what was accepted, then the end of the
     /// stream, and waits until the peer has acknowledged all of it. `connTimeout` bounds the
-    /// wait; without one it lasts until the system gives up.
+    /// wait; without one it lasts as long as the peer goes on to acknowledge something, see
+    /// [`ConnectionLimits::linger`](crate::ConnectionLimits::linger).
     ///
     /// Over UDP nothing is acknowledged, so this waits for the system to take the datagrams.
     ///
@@ -137,13 +138,10 @@ async fn run(closer: Closer) {
     let shared = &closer.0;
     let timeout = shared.lock().details.properties.conn_timeout();
     let closing = deliver(shared);
-    let ending = match timeout {
-        None => closing.await,
-        Some(timeout) => tokio::select! {
-            biased;
-            ending = closing => ending,
-            () = sleep(&shared.context, timeout) => timed_out(shared),
-        },
+    let ending = tokio::select! {
+        biased;
+        ending = closing => ending,
+        () = too_long(shared, timeout) => timed_out(shared),
     };
     let mut group = shared.lock();
     if matches!(ending, Ending::CloseTimedOut { .. }) {
@@ -152,14 +150,41 @@ async fn run(closer: Closer) {
     group.end(ending);
 }
 
-fn timed_out(shared: &Shared) -> Ending {
+/// Waits until the closing has taken too long.
+async fn too_long(shared: &Shared, timeout: Option<Duration>) {
+    if let Some(timeout) = timeout {
+        return sleep(&shared.context, timeout).await;
+    }
+    let linger = shared.lock().details.limits.linger;
+    let mut before = progress(shared);
+    loop {
+        sleep(&shared.context, linger).await;
+        let now = progress(shared);
+        if now.0 == before.0 && now.1 >= before.1 {
+            return;
+        }
+        before = now;
+    }
+}
+
+/// How far a closing is: the last words add to what is left.
+fn progress(shared: &Shared) -> (Sending, usize) {
     let group = shared.lock();
-    let in_flight = match &group.link {
+    let left = in_flight(&group) + group.outbound.left_bytes();
+    (group.sending, left)
+}
+
+fn in_flight(group: &Group) -> usize {
+    match &group.link {
         Some(Link::Bytes(link)) => link.socket.unacknowledged().unwrap_or(0),
         _ => 0,
-    };
+    }
+}
+
+fn timed_out(shared: &Shared) -> Ending {
+    let group = shared.lock();
     Ending::CloseTimedOut {
-        unacknowledged: in_flight + group.outbound.queue.queued_bytes(),
+        unacknowledged: in_flight(&group) + group.outbound.queue.queued_bytes(),
     }
 }
 

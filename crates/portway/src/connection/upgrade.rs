@@ -14,8 +14,10 @@ use portway_core::{Failure, FailureKind, Origin};
 use portway_transport::environment::TcpStream;
 use portway_transport::establish::handshake;
 use portway_transport::layer::ByteLayer;
+use portway_transport::listen::sleep;
 use portway_transport::tls::TlsLayer;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Which side of the TLS handshake this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,9 @@ impl Connection {
     /// else checks the peer's address.
     ///
     /// Cancel safety: not cancel-safe; the connection fails when the future is dropped in the
-    /// middle of the handshake.
+    /// middle of the handshake. [`ConnectionLimits::handshake_timeout`] bounds it.
+    ///
+    /// [`ConnectionLimits::handshake_timeout`]: crate::ConnectionLimits::handshake_timeout
     ///
     /// # Errors
     /// [`UpgradeError::BufferedPlaintext`] when the peer, or somebody on the way, sent more
@@ -62,10 +66,15 @@ impl Connection {
         };
         let mut unread = BytesMut::new();
         let layer = match self.layer(parameters, role, server_name, &*socket) {
-            Ok(mut layer) => match handshake(&*socket, &mut layer, &mut unread).await {
-                Ok(()) => Ok(layer),
-                Err(failure) => Err(failure),
-            },
+            Ok(mut layer) => {
+                let limit = shared.lock().details.limits.handshake_timeout;
+                let shaken = tokio::select! {
+                    biased;
+                    shaken = handshake(&*socket, &mut layer, &mut unread) => shaken,
+                    () = sleep(&shared.context, limit) => Err(timed_out(limit)),
+                };
+                shaken.map(|()| layer)
+            }
             Err(failure) => Err(failure),
         };
         guard.is_finished = true;
@@ -138,6 +147,14 @@ fn begin(group: &mut Group) -> Result<Arc<dyn TcpStream>, UpgradeError> {
     }
     group.sending = Sending::Held;
     Ok(socket)
+}
+
+fn timed_out(limit: Duration) -> Failure {
+    Failure::new(
+        Origin::Tls,
+        FailureKind::TimedOut,
+        format!("the peer did not complete the handshake within {limit:?}"),
+    )
 }
 
 fn not_possible(why: &str) -> UpgradeError {

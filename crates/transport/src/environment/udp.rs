@@ -267,6 +267,15 @@ impl DatagramBatch {
         }
     }
 
+    /// No room at all, and no memory.
+    pub(crate) const fn empty() -> Self {
+        DatagramBatch {
+            slots: Vec::new(),
+            received: Vec::new(),
+            messages_max: 0,
+        }
+    }
+
     /// How many messages it holds.
     pub fn len(&self) -> usize {
         self.received.len()

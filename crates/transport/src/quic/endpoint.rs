@@ -9,12 +9,13 @@ use super::driver::{Core, Driver};
 use super::identifiers::{Clock, Generator};
 use super::options::{ClientConfig, EndpointOptions, ServerConfig};
 use super::waiting::wake_all;
-use super::{ConnectError, VarInt};
+use super::{ConnectError, ConnectionError, VarInt};
 use crate::environment::{Environment, UdpBind, UdpSocket};
 use crate::failure_map::failure_from_io;
 use aws_lc_rs::{hkdf, hmac};
 use bytes::Bytes;
 use portway_core::Failure;
+use portway_core::failure::{FailureKind, Origin};
 use quinn_proto::EndpointConfig;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -52,6 +53,8 @@ struct Calls {
     is_awake: bool,
     waker: Option<Waker>,
     is_called: bool,
+    /// The driver is gone: nothing is listed any more.
+    is_over: bool,
 }
 
 impl Endpoint {
@@ -230,8 +233,33 @@ impl Shared {
     /// Puts a connection on the driver's list.
     pub(super) fn list(&self, connection: Arc<ConnectionShared>) {
         let mut calls = self.calls();
-        calls.listed.push(connection);
-        Self::wake_driver(calls);
+        if !calls.is_over {
+            calls.listed.push(connection);
+            Self::wake_driver(calls);
+        }
+    }
+
+    /// Ends everything, since the driver ends: no connection may hold what holds it.
+    pub(super) fn end(&self) {
+        let mut calls = self.calls();
+        calls.is_over = true;
+        let listed = std::mem::take(&mut calls.listed);
+        drop(calls);
+        let mut wakers = Vec::new();
+        let connections = self.core().take_all(&mut wakers);
+        for connection in &connections {
+            let failure = Failure::new(
+                Origin::Local,
+                FailureKind::Cancelled,
+                "the runtime of the endpoint has ended",
+            );
+            connection
+                .lock()
+                .end(ConnectionError::System(failure), &mut wakers);
+        }
+        let unaccepted = self.accepting().close(&mut wakers);
+        drop((unaccepted, connections, listed));
+        wake_all(&mut wakers);
     }
 
     /// Lets the driver look at everything.
@@ -287,7 +315,7 @@ fn bind_socket(
 ) -> Result<Arc<dyn UdpSocket>, Failure> {
     let doing = format!("binding {}", bind.local);
     environment
-        .udp_bind(bind)
+        .udp_bind(bind.for_packets())
         .map_err(|error| failure_from_io(&error, &doing))
 }
 

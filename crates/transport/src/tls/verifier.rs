@@ -7,6 +7,7 @@ use super::algorithm::Allowed;
 use super::classify;
 use super::observed::Observed;
 use portway_core::security::{TrustCallback, TrustDecision, TrustQuestion};
+use portway_security::accepted::AcceptedChains;
 use portway_security::chain::Presented;
 use portway_security::{ChainError, ChainPolicy, Purpose};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -17,12 +18,14 @@ use rustls::{
     OtherError, PeerMisbehaved, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Judges the chain of the peer in either role, then lets the application judge.
 #[derive(Debug)]
 pub(super) struct PolicyVerifier {
     policy: ChainPolicy,
+    /// Of this policy and the allowed algorithms.
+    accepted: Mutex<AcceptedChains>,
     callback: Option<TrustCallback>,
     allowed: Allowed,
     is_mandatory: bool,
@@ -38,6 +41,7 @@ impl PolicyVerifier {
     ) -> Self {
         PolicyVerifier {
             policy,
+            accepted: Mutex::default(),
             callback,
             allowed,
             is_mandatory: true,
@@ -65,6 +69,7 @@ impl PolicyVerifier {
         };
         PolicyVerifier {
             policy,
+            accepted: Mutex::default(),
             callback,
             allowed,
             is_mandatory,
@@ -80,10 +85,7 @@ impl PolicyVerifier {
         stapled_ocsp: &[u8],
         now: UnixTime,
     ) -> Result<(), Error> {
-        let algorithms = &self.allowed.in_chains;
-        let result = self
-            .policy
-            .verify(presented, purpose, name, now, algorithms);
+        let result = self.judge(presented, purpose, name, now);
         if let Some(callback) = &self.callback {
             let failure = result
                 .as_ref()
@@ -110,6 +112,31 @@ impl PolicyVerifier {
             Observed::note(|observed| observed.chain_error = Some(reason));
             error
         })
+    }
+
+    /// What the policy says of a chain, without the arithmetic when it has accepted the same one.
+    fn judge(
+        &self,
+        presented: Presented<'_>,
+        purpose: Purpose,
+        name: Option<&ServerName<'_>>,
+        now: UnixTime,
+    ) -> Result<(), ChainError> {
+        if self.accepted().contain(presented, purpose, name, now) {
+            return Ok(());
+        }
+        let algorithms = &self.allowed.in_chains;
+        self.policy
+            .verify(presented, purpose, name, now, algorithms)?;
+        if matches!(self.policy, ChainPolicy::Anchors(_)) {
+            self.accepted().insert(presented, purpose, name);
+        }
+        Ok(())
+    }
+
+    fn accepted(&self) -> MutexGuard<'_, AcceptedChains> {
+        // A panic while holding the lock leaves a list that is merely incomplete.
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// RFC 8446 §4.4.3: a signature is of an algorithm that was offered.

@@ -31,10 +31,19 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]).unwrap();
+        Identity::with_subject("portway test")
+    }
+
+    pub(crate) fn with_subject(subject: &str) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, subject);
+        let certificate = params.self_signed(&key).unwrap();
         Identity {
-            certificate: made.cert.der().clone(),
-            key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()),
+            certificate: certificate.der().clone(),
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()),
         }
     }
 
@@ -83,6 +92,7 @@ pub(crate) struct Pair {
     pub(crate) client: Endpoint,
     pub(crate) server: Endpoint,
     pub(crate) config: ClientConfig,
+    pub(crate) server_crypto: ServerCrypto,
 }
 
 impl Pair {
@@ -103,6 +113,7 @@ impl Pair {
         client(&mut config.transport);
         Pair {
             client: endpoint(&environment, None),
+            server_crypto: server_config.crypto.clone(),
             server: endpoint(&environment, Some(server_config)),
             environment,
             identity,
@@ -116,8 +127,16 @@ impl Pair {
             .client
             .connect(&self.config, self.server.local_address(), NAME)
             .unwrap();
-        let (client, server) = tokio::join!(connecting, self.server.accept());
-        (client.unwrap(), server.unwrap().unwrap())
+        let accepting = async {
+            loop {
+                // What other clients have failed at is none of this one's business.
+                if let Ok(connection) = self.server.accept().await.unwrap() {
+                    return connection;
+                }
+            }
+        };
+        let (client, server) = tokio::join!(connecting, accepting);
+        (client.unwrap(), server)
     }
 
     /// Closes both and waits until nothing is left.

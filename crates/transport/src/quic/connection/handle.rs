@@ -131,6 +131,11 @@ impl Connection {
         self.shared().lock().proto.rtt()
     }
 
+    /// Bytes of all streams together that may wait here to be read now.
+    pub fn receive_window(&self) -> u32 {
+        self.shared().lock().window.bytes()
+    }
+
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         self.shared().lock().proto.stats().into()

@@ -25,6 +25,11 @@ impl Window {
         }
     }
 
+    /// The window now.
+    pub(in crate::quic) fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
     /// Notes that the application has read; true when it is time to ask [`Window::grow`].
     pub(in crate::quic) fn consume(&mut self, bytes: usize) -> bool {
         self.consumed += bytes as u64;

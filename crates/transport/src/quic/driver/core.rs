@@ -7,7 +7,7 @@ use super::Next;
 use super::outgoing::Outgoing;
 use super::slot::{Role, Slot, Stage};
 use super::timers::{Deadline, Timers};
-use crate::environment::{ReceivedDatagram, UdpSocket};
+use crate::environment::{DatagramBatch, ReceivedMessage, UdpSocket};
 use crate::quic::accepting::AcceptError;
 use crate::quic::connection::{
     Connection, ConnectionRef, ConnectionShared, ConnectionState, Dirty, Phase,
@@ -19,7 +19,8 @@ use crate::quic::{ConnectError, ConnectionError, VarInt};
 use bytes::{Bytes, BytesMut};
 use quinn_proto::crypto::HandshakeTokenKey;
 use quinn_proto::{
-    ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, Incoming, NoneTokenStore,
+    ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, EndpointEvent, Incoming,
+    NoneTokenStore,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub(in crate::quic) struct Core {
     touched: Vec<usize>,
     timers: Timers,
     outgoing: Outgoing,
-    receive_buffer: Vec<u8>,
+    incoming: DatagramBatch,
     server: Server,
     life: Life,
 }
@@ -77,7 +78,7 @@ impl Core {
         clock: Clock,
     ) -> Self {
         Core {
-            proto: quinn_proto::Endpoint::new(Arc::new(config), None, true, None),
+            proto: quinn_proto::Endpoint::new(Arc::new(config), None, !socket.may_fragment(), None),
             socket,
             slots: Vec::new(),
             alive: 0,
@@ -85,7 +86,7 @@ impl Core {
             touched: Vec::new(),
             timers: Timers::default(),
             outgoing: Outgoing::default(),
-            receive_buffer: vec![0; RECEIVE_BYTES],
+            incoming: DatagramBatch::new(MESSAGES_MAX),
             server: Server {
                 config: None,
                 token_key,
@@ -226,7 +227,7 @@ impl Core {
     }
 
     fn flush(&mut self) {
-        self.outgoing.flush(&*self.socket, false);
+        self.outgoing.flush(&*self.socket);
     }
 
     fn touch_listed(&mut self, connection: &Arc<ConnectionShared>) {
@@ -240,28 +241,27 @@ impl Core {
 
     /// Receives up to a bound; true when there may be more.
     fn receive(&mut self, round: &mut Round<'_>) -> bool {
-        let mut buffer = std::mem::take(&mut self.receive_buffer);
-        let mut may_be_more = true;
-        for _ in 0..DATAGRAMS_MAX {
-            match self.socket.try_receive(&mut buffer) {
-                Ok(received) => {
-                    let data = BytesMut::from(&buffer[..received.len]);
-                    self.route(round, &received, data);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    may_be_more = false;
-                    break;
-                }
-                // An error that another datagram caused, or one that did not fit.
-                Err(_) => {}
-            }
+        // An error was caused by another datagram, or says that there is none.
+        if self.socket.try_receive_batch(&mut self.incoming).is_err() {
+            return false;
         }
-        self.receive_buffer = buffer;
-        may_be_more
+        let empty = DatagramBatch::empty();
+        let incoming = std::mem::replace(&mut self.incoming, empty);
+        for message in incoming.messages() {
+            // The segments share one allocation: they come from one sender at one time.
+            let mut rest = BytesMut::from(message.contents);
+            while rest.len() > message.stride {
+                let data = rest.split_to(message.stride);
+                self.route(round, &message, data);
+            }
+            self.route(round, &message, rest);
+        }
+        self.incoming = incoming;
+        self.incoming.is_full()
     }
 
     /// Hands a datagram to its connection.
-    fn route(&mut self, round: &mut Round<'_>, received: &ReceivedDatagram, data: BytesMut) {
+    fn route(&mut self, round: &mut Round<'_>, received: &ReceivedMessage<'_>, data: BytesMut) {
         let ecn = received.ecn.and_then(EcnCodepoint::from_bits);
         let mut response = self.outgoing.buffer();
         let event = self.proto.handle(
@@ -391,7 +391,12 @@ impl Core {
             slot.stage = Stage::Running;
             self.on_handshake_over(round, &connection, role, &phase, remote);
         }
-        if is_drained {
+        if progress.is_some_and(|role| role.is_given_up(&phase)) {
+            // The protocol would keep what came in one packet for the whole idle time.
+            let drained = EndpointEvent::drained();
+            self.proto.handle_event(ConnectionHandle(index), drained);
+            self.remove(index, round.wakers);
+        } else if is_drained {
             self.remove(index, round.wakers);
         } else if has_more {
             self.touch(index);
@@ -400,9 +405,10 @@ impl Core {
 
     /// Queues what the connection has to send, up to a bound; true when there is more.
     fn transmit(&mut self, state: &mut ConnectionState, now: Instant) -> bool {
+        let segments = self.socket.gso_segments_max().min(SEGMENTS_MAX);
         for _ in 0..TRANSMITS_MAX {
             let mut buffer = self.outgoing.buffer();
-            match state.proto.poll_transmit(now, SEGMENTS_MAX, &mut buffer) {
+            match state.proto.poll_transmit(now, segments, &mut buffer) {
                 Some(transmit) => self.outgoing.push(transmit, buffer),
                 None => {
                     self.outgoing.give_back(buffer);
@@ -500,6 +506,18 @@ impl Core {
         }
     }
 
+    /// Takes all connections, since the driver ends.
+    pub(in crate::quic) fn take_all(
+        &mut self,
+        wakers: &mut Vec<Waker>,
+    ) -> Vec<Arc<ConnectionShared>> {
+        self.life.is_closed = true;
+        self.alive = 0;
+        wakers.append(&mut self.life.idle);
+        let slots = self.slots.drain(..).flatten();
+        slots.map(|slot| slot.connection).collect()
+    }
+
     /// Whether the driver can end.
     pub(super) fn is_over(&self) -> bool {
         self.life.is_abandoned && self.alive == 0
@@ -557,6 +575,21 @@ impl Stage {
     }
 }
 
+impl Role {
+    /// Whether the client gave up its own handshake, so that nothing is left to be said.
+    fn is_given_up(self, phase: &Phase) -> bool {
+        let is_accepting = matches!(self, Role::Accepting { .. });
+        let is_closed_by_peer = matches!(
+            phase,
+            Phase::Closed(
+                ConnectionError::ClosedByPeer { .. }
+                    | ConnectionError::TransportClosedByPeer { .. }
+            )
+        );
+        is_accepting && is_closed_by_peer
+    }
+}
+
 /// What to do with a client that wants to connect.
 enum Decision {
     Accept(Arc<ServerConfig>),
@@ -600,10 +633,8 @@ impl Server {
     }
 }
 
-/// The largest UDP payload.
-const RECEIVE_BYTES: usize = 65_535;
-/// Datagrams that are received in a round.
-const DATAGRAMS_MAX: usize = 64;
+/// Messages that are received in a round, each of one or more datagrams.
+const MESSAGES_MAX: usize = 32;
 /// Batches that a connection may send in a round.
 const TRANSMITS_MAX: usize = 4;
 /// Datagrams of a batch.

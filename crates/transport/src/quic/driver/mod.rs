@@ -98,6 +98,12 @@ impl Future for Driver {
     }
 }
 
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
 /// What to do after a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {

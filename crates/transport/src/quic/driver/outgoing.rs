@@ -3,23 +3,15 @@
 //! Invariant: what the socket has no room for stays in order, and while something stays no
 //! connection is asked for more, so the queue is bounded by one round.
 
-use crate::environment::UdpSocket;
-use quinn_proto::Transmit;
+use crate::environment::{Transmit, UdpSocket};
 use std::collections::VecDeque;
 use std::io;
 
 /// The queue, with buffers that are used again.
 #[derive(Default)]
 pub(super) struct Outgoing {
-    queue: VecDeque<Entry>,
+    queue: VecDeque<(quinn_proto::Transmit, Vec<u8>)>,
     spare: Vec<Vec<u8>>,
-}
-
-struct Entry {
-    transmit: Transmit,
-    contents: Vec<u8>,
-    /// Bytes that the socket has taken already.
-    sent: usize,
 }
 
 impl Outgoing {
@@ -37,53 +29,35 @@ impl Outgoing {
     }
 
     /// Adds datagrams.
-    pub(super) fn push(&mut self, transmit: Transmit, contents: Vec<u8>) {
-        self.queue.push_back(Entry {
-            transmit,
-            contents,
-            sent: 0,
-        });
+    pub(super) fn push(&mut self, transmit: quinn_proto::Transmit, contents: Vec<u8>) {
+        self.queue.push_back((transmit, contents));
     }
 
-    /// Whether the socket has not taken everything.
+    /// Whether something waits for the socket.
     pub(super) fn is_blocked(&self) -> bool {
         !self.queue.is_empty()
     }
 
     /// Hands to the socket what it takes.
-    pub(super) fn flush(&mut self, socket: &dyn UdpSocket, is_connected: bool) {
-        while let Some(entry) = self.queue.front_mut() {
-            match entry.send(socket, is_connected) {
+    pub(super) fn flush(&mut self, socket: &dyn UdpSocket) {
+        while let Some((transmit, contents)) = self.queue.front() {
+            let result = socket.try_transmit(&Transmit {
+                remote: transmit.destination,
+                source: transmit.src_ip,
+                ecn: transmit.ecn.map(|ecn| ecn as u8),
+                contents: &contents[..transmit.size],
+                segment_size: transmit.segment_size,
+            });
+            match result {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // Any other error concerns this datagram, such as a probe that is too large, or a
                 // route that is gone for now: it is lost, as it could be lost on the way.
                 Ok(()) | Err(_) => {}
             }
-            if let Some(entry) = self.queue.pop_front() {
-                self.give_back(entry.contents);
+            if let Some((_, contents)) = self.queue.pop_front() {
+                self.give_back(contents);
             }
         }
-    }
-}
-
-impl Entry {
-    fn send(&mut self, socket: &dyn UdpSocket, is_connected: bool) -> io::Result<()> {
-        let remote = (!is_connected).then_some(self.transmit.destination);
-        let size = self.transmit.size;
-        let segment = self.transmit.segment_size.unwrap_or(size).max(1);
-        while self.sent < size {
-            let rest = &self.contents[self.sent..size];
-            if rest.len() <= segment {
-                socket.try_send(rest, remote)?;
-                self.sent = size;
-                continue;
-            }
-            let datagrams: Vec<&[u8]> = rest.chunks(segment).collect();
-            let taken = socket.try_send_batch(&datagrams, remote)?;
-            let bytes: usize = datagrams[..taken].iter().map(|it| it.len()).sum();
-            self.sent += bytes;
-        }
-        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::end::{ReadsClosed, read_ends};
 use crate::quic::connection::{ConnectionRef, ConnectionState, EarlyData};
+use crate::quic::identifiers::Clock;
 use crate::quic::waiting::keep;
 use crate::quic::{StreamError, StreamId, VarInt};
 use bytes::Bytes;
@@ -38,9 +39,12 @@ enum State {
 }
 
 /// What a read came to.
-enum Outcome<R> {
-    Data(R),
-    Finished,
+struct Read<R> {
+    /// What it got; nothing at the end of the stream.
+    data: Option<R>,
+    bytes: usize,
+    /// Whether the end was seen, possibly behind the data. The protocol tells it once.
+    is_finished: bool,
 }
 
 impl ReceiveStream {
@@ -88,19 +92,25 @@ impl ReceiveStream {
         }
         self.poll_with(context, |chunks| {
             let before = out.filled().len();
-            loop {
+            let mut is_finished = false;
+            while out.remaining() > 0 {
                 match chunks.next(out.remaining()) {
                     Ok(Some(chunk)) => out.put_slice(&chunk.bytes),
-                    // The end, or nothing more now: told at the next read.
-                    _ if out.filled().len() > before => break,
-                    Ok(None) => return Ok((Outcome::Finished, 0)),
+                    Ok(None) => {
+                        is_finished = true;
+                        break;
+                    }
+                    // Nothing more now: told at the next read.
+                    Err(_) if out.filled().len() > before => break,
                     Err(error) => return Err(error),
                 }
-                if out.remaining() == 0 {
-                    break;
-                }
             }
-            Ok((Outcome::Data(()), out.filled().len() - before))
+            let bytes = out.filled().len() - before;
+            Ok(Read {
+                data: (bytes > 0).then_some(()),
+                bytes,
+                is_finished,
+            })
         })
         .map_ok(|_| ())
     }
@@ -119,13 +129,64 @@ impl ReceiveStream {
         context: &mut Context<'_>,
         bytes_max: usize,
     ) -> Poll<Result<Option<Bytes>, StreamError>> {
-        self.poll_with(context, |chunks| match chunks.next(bytes_max)? {
-            Some(chunk) => {
-                let len = chunk.bytes.len();
-                Ok((Outcome::Data(chunk.bytes), len))
-            }
-            None => Ok((Outcome::Finished, 0)),
+        self.poll_with(context, |chunks| {
+            let data = chunks.next(bytes_max)?.map(|chunk| chunk.bytes);
+            Ok(Read {
+                bytes: data.as_ref().map_or(0, Bytes::len),
+                is_finished: data.is_none(),
+                data,
+            })
         })
+    }
+
+    /// Reads every piece that is there without copying, at most `bytes_max` bytes in all, and adds
+    /// them to `out`; false is the peer's end of the stream. One call is cheaper than one for each
+    /// piece.
+    ///
+    /// Losing the future loses no data.
+    pub async fn read_chunks(
+        &mut self,
+        bytes_max: usize,
+        out: &mut Vec<Bytes>,
+    ) -> Result<bool, StreamError> {
+        poll_fn(|context| self.poll_read_chunks(context, bytes_max, out)).await
+    }
+
+    /// As [`ReceiveStream::read_chunks`].
+    pub fn poll_read_chunks(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes_max: usize,
+        out: &mut Vec<Bytes>,
+    ) -> Poll<Result<bool, StreamError>> {
+        self.poll_with(context, |chunks| {
+            let (mut bytes, mut is_finished) = (0, false);
+            while bytes < bytes_max {
+                match chunks.next(bytes_max - bytes) {
+                    Ok(Some(chunk)) => {
+                        bytes += chunk.bytes.len();
+                        out.push(chunk.bytes);
+                    }
+                    Ok(None) => {
+                        is_finished = true;
+                        break;
+                    }
+                    Err(_) if bytes > 0 => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(Read {
+                data: (bytes > 0).then_some(()),
+                bytes,
+                is_finished,
+            })
+        })
+        .map_ok(|data| data.is_some())
+    }
+
+    /// Whether the peer's end of the stream was seen, so that a further read gives nothing.
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Finished
     }
 
     /// Reads everything up to the peer's end, at most `bytes_max` bytes.
@@ -133,12 +194,16 @@ impl ReceiveStream {
     /// # Errors
     /// [`StreamError::TooLong`] beyond that. A future that is lost loses what it has read.
     pub async fn read_to_end(&mut self, bytes_max: usize) -> Result<Vec<u8>, StreamError> {
-        let mut all = Vec::new();
-        while let Some(chunk) = self.read_chunk(usize::MAX).await? {
-            if all.len() + chunk.len() > bytes_max {
+        let (mut all, mut chunks) = (Vec::new(), Vec::new());
+        while !self.is_finished() {
+            let room = (bytes_max - all.len()).saturating_add(1);
+            self.read_chunks(room, &mut chunks).await?;
+            for chunk in chunks.drain(..) {
+                all.extend_from_slice(&chunk);
+            }
+            if all.len() > bytes_max {
                 return Err(StreamError::TooLong { bytes_max });
             }
-            all.extend_from_slice(&chunk);
         }
         Ok(all)
     }
@@ -147,7 +212,7 @@ impl ReceiveStream {
     fn poll_with<R>(
         &mut self,
         context: &mut Context<'_>,
-        read: impl FnOnce(&mut Chunks<'_>) -> Result<(Outcome<R>, usize), ReadError>,
+        read: impl FnOnce(&mut Chunks<'_>) -> Result<Read<R>, ReadError>,
     ) -> Poll<Result<Option<R>, StreamError>> {
         match self.state {
             State::Open => {}
@@ -175,19 +240,13 @@ impl ReceiveStream {
                 state.touch();
             }
             let outcome = match result {
-                Ok((Outcome::Data(data), bytes)) => {
-                    if state.window.consume(bytes) {
-                        let rtt = state.proto.rtt();
-                        if let Some(window) = state.window.grow(clock.now(), rtt) {
-                            state.proto.set_receive_window(window.into());
-                            state.touch();
-                        }
+                Ok(read) => {
+                    state.on_read(read.bytes, clock);
+                    if !read.is_finished {
+                        return Poll::Ready(Ok(read.data));
                     }
-                    return Poll::Ready(Ok(Some(data)));
-                }
-                Ok((Outcome::Finished, _)) => {
                     *kept = State::Finished;
-                    Ok(())
+                    Ok(read.data)
                 }
                 Err(ReadError::Reset(code)) => {
                     *kept = State::Reset(code.into());
@@ -203,9 +262,9 @@ impl ReceiveStream {
                 }
             };
             if let Some(end) = read_ends(state).get_mut(&id) {
-                end.conclude(outcome.clone(), wakers);
+                end.conclude(outcome.as_ref().map(|_| ()).map_err(Clone::clone), wakers);
             }
-            Poll::Ready(outcome.map(|()| None))
+            Poll::Ready(outcome)
         })
     }
 
@@ -279,6 +338,17 @@ impl ReceiveStream {
 }
 
 impl ConnectionState {
+    /// Takes note of what was read, and lets the window grow when it limits the peer.
+    fn on_read(&mut self, bytes: usize, clock: &Clock) {
+        if self.window.consume(bytes) {
+            let rtt = self.proto.rtt();
+            if let Some(window) = self.window.grow(clock.now(), rtt) {
+                self.proto.set_receive_window(window.into());
+                self.touch();
+            }
+        }
+    }
+
     /// Why a stream that the protocol has forgotten cannot be read.
     fn closed_reason(&self, id: quinn_proto::StreamId) -> StreamError {
         let reset = self.streams.receivers.get(&id).and_then(|it| it.reset);

@@ -119,10 +119,25 @@ impl UdpSocket for RealUdpSocket {
     }
 
     fn try_receive_batch(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
-        self.when_readable(|| match &self.packets {
-            Some(packets) => packets.receive(&self.socket, batch),
-            None => receive::receive_some(&SockRef::from(&*self.socket), batch),
-        })
+        let Some(packets) = &self.packets else {
+            let receive = || receive::receive_some(&SockRef::from(&*self.socket), batch);
+            return self.when_readable(receive);
+        };
+        let mut taken = None;
+        let result = self.when_readable(|| {
+            if taken.is_some() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let count = packets.receive(&self.socket, batch)?;
+            // One call takes all that waits, so one that found more room says that nothing does.
+            // tokio is told so, which saves the call that would only find that out.
+            if Packets::has_emptied_the_socket(count, batch) {
+                taken = Some(count);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(count)
+        });
+        taken.map_or(result, Ok)
     }
 
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
