@@ -88,10 +88,15 @@ pub enum FieldValue {
 impl FieldValue {
     /// Checks a value as it came from the wire; it keeps the bytes that it is given.
     pub fn parse(value: Bytes) -> Self {
-        match HeaderValue::from_maybe_shared(value.clone()) {
-            Ok(value) => FieldValue::Valid(value),
-            Err(_) => FieldValue::Malformed(value),
+        // Without an early end this is done many bytes at a time.
+        let has_control = value.iter().fold(false, |found, &byte| {
+            found | ((byte < b' ') & (byte != b'\t')) | (byte == DELETE)
+        });
+        if has_control {
+            return FieldValue::Malformed(value);
         }
+        let value = HeaderValue::from_maybe_shared(value);
+        FieldValue::Valid(value.expect("control characters are all that a value may not have"))
     }
 
     /// The bytes on the wire.
@@ -102,6 +107,8 @@ impl FieldValue {
         }
     }
 }
+
+const DELETE: u8 = 0x7f;
 
 #[cfg(test)]
 mod tests {

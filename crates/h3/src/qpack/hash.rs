@@ -16,22 +16,30 @@ pub(super) const fn line_hash(name_hash: u32, value: &[u8]) -> u32 {
 }
 
 #[inline]
-const fn mix(seed: u64, mut bytes: &[u8]) -> u64 {
+const fn mix(seed: u64, bytes: &[u8]) -> u64 {
     let mut state = seed.wrapping_mul(MULTIPLIER);
-    while let Some((word, rest)) = bytes.split_first_chunk::<8>() {
-        state = step(state, u64::from_le_bytes(*word));
-        bytes = rest;
+    // The last word overlaps the one before it, rather than that single bytes are left over.
+    if let Some(last) = bytes.last_chunk::<8>() {
+        let mut rest = bytes;
+        while let Some((word, behind)) = rest.split_first_chunk::<8>() {
+            if behind.is_empty() {
+                break;
+            }
+            state = step(state, u64::from_le_bytes(*word));
+            rest = behind;
+        }
+        return step(state, u64::from_le_bytes(*last));
     }
-    if let Some((word, rest)) = bytes.split_first_chunk::<4>() {
-        state = step(state, u32::from_le_bytes(*word) as u64);
-        bytes = rest;
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let high = (u32::from_le_bytes(*last) as u64) << 32;
+        return step(state, high | u32::from_le_bytes(*first) as u64);
     }
-    let mut tail = 0;
-    while let Some((&byte, rest)) = bytes.split_first() {
-        tail = (tail << 8) | byte as u64;
-        bytes = rest;
+    match bytes {
+        [a, b, c] => step(state, (*a as u64) << 16 | (*b as u64) << 8 | *c as u64),
+        [a, b] => step(state, (*a as u64) << 8 | *b as u64),
+        [a] => step(state, *a as u64),
+        _ => step(state, 0),
     }
-    step(state, tail)
 }
 
 #[inline]

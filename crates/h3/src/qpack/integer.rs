@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing above 62 bits is accepted, nor more bytes than 62 bits can need.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 /// The largest integer that QPACK has, the largest that QUIC has.
 pub(crate) const MAX: u64 = (1 << 62) - 1;
@@ -55,7 +55,7 @@ fn decode_continued(prefix: u64, bytes: &[u8]) -> Result<(u64, usize), IntegerEr
 /// Writes `value` into the low `prefix_bits` of a byte whose other bits are `pattern`, and behind
 /// it.
 #[inline]
-pub(super) fn encode(prefix_bits: u32, pattern: u8, value: u64, out: &mut BytesMut) {
+pub(super) fn encode(prefix_bits: u32, pattern: u8, value: u64, out: &mut impl BufMut) {
     debug_assert!(value <= MAX, "QPACK has no integers above 62 bits");
     let prefix_max = (1u64 << prefix_bits) - 1;
     if value < prefix_max {
@@ -70,6 +70,9 @@ pub(super) fn encode(prefix_bits: u32, pattern: u8, value: u64, out: &mut BytesM
     }
     out.put_u8(rest as u8);
 }
+
+/// How many bytes [`encode`] writes at most.
+pub(super) const ENCODED_LEN_MAX: usize = 1 + CONTINUATION_BYTES_MAX;
 
 /// Sixty-two bits in groups of seven.
 const CONTINUATION_BYTES_MAX: usize = 9;

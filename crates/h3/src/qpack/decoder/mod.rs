@@ -103,7 +103,7 @@ impl Decoder {
     ) -> Result<Decoded, DecodeError<E>> {
         let prefix = Prefix::parse(section, &self.table).map_err(|error| error.widen())?;
         let is_blocked = prefix.required > self.table.inserted();
-        if is_blocked || (self.blocked.streams() > 0 && self.blocked.has_stream(stream)) {
+        if is_blocked || self.blocked.has_stream(stream) {
             self.block(stream, prefix, section)?;
             return Ok(Decoded::Blocked);
         }

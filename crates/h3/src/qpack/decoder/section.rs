@@ -249,12 +249,21 @@ impl<'a> Lines<'a> {
     }
 
     fn value_bytes(&mut self, literal: Literal<'_>) -> Result<Bytes, SectionError> {
-        if self.values.capacity() == 0 {
+        let has_values = self.values.capacity() > 0;
+        if !has_values && self.rest.len() < LAST_LINES {
+            // No other literal is to be expected, with which the memory could be shared.
+            self.scratch.clear();
+            literal
+                .decode(self.bytes_left, self.scratch)
+                .map_err(string_error)?;
+            return Ok(Bytes::copy_from_slice(self.scratch));
+        }
+        if !has_values {
             // The lines that follow have no more bytes than what is left of the section, and of
             // the limit.
             let rest = self.rest.len().saturating_mul(8) / 5;
             let room = literal.decoded_len_max().saturating_add(rest);
-            self.values = BytesMut::with_capacity(room.min(self.bytes_left) + 2);
+            self.values = BytesMut::with_capacity(room.min(self.bytes_left) + DECODING_ROOM);
         }
         literal
             .decode(self.bytes_left, &mut self.values)
@@ -296,3 +305,9 @@ fn string_error(error: HuffmanError) -> SectionError {
         HuffmanError::TooLong => DecodeError::TooLarge(SectionLimit::Bytes),
     }
 }
+
+/// A section that has fewer bytes left seldom has another literal in them.
+const LAST_LINES: usize = 24;
+
+/// What decoding needs for a moment beside the string.
+const DECODING_ROOM: usize = 16;

@@ -20,7 +20,7 @@ pub(super) enum Instruction {
 #[derive(Debug, Default)]
 pub(super) struct DecoderStream {
     /// The beginning of an instruction whose end is to come.
-    partial: [u8; INSTRUCTION_MAX],
+    partial: [u8; integer::ENCODED_LEN_MAX],
     partial_len: u8,
 }
 
@@ -78,6 +78,3 @@ fn parse(bytes: &[u8]) -> Result<Option<(Instruction, usize)>, QpackError> {
         )),
     }
 }
-
-/// A prefix and nine groups of seven bits.
-const INSTRUCTION_MAX: usize = 10;

@@ -90,22 +90,25 @@ impl<'a> SectionEncoder<'a> {
         if self.required == 0 {
             return;
         }
-        let mut prefix = BytesMut::with_capacity(2 * PREFIX_USUAL);
         // RFC 9204 §4.5.1.1: the count is sent modulo twice the entries that the largest table
         // can have.
         let full_range = 2 * self.encoder.entries_max();
-        integer::encode(8, 0, self.required % full_range + 1, &mut prefix);
+        let mut prefix = [0; 2 * integer::ENCODED_LEN_MAX];
+        let mut unused = &mut prefix[..];
+        integer::encode(8, 0, self.required % full_range + 1, &mut unused);
         match self.base.checked_sub(self.required) {
-            Some(delta) => integer::encode(7, 0, delta, &mut prefix),
-            None => integer::encode(7, 0x80, self.required - self.base - 1, &mut prefix),
+            Some(delta) => integer::encode(7, 0, delta, &mut unused),
+            None => integer::encode(7, 0x80, self.required - self.base - 1, &mut unused),
         }
+        let unused = unused.len();
+        let prefix = &prefix[..prefix.len() - unused];
         let usual = self.start..self.start + PREFIX_USUAL;
         if prefix.len() > PREFIX_USUAL {
             let lines = usual.end..self.out.len();
             self.out.resize(lines.end + prefix.len() - PREFIX_USUAL, 0);
             self.out.copy_within(lines, self.start + prefix.len());
         }
-        self.out[self.start..self.start + prefix.len()].copy_from_slice(&prefix);
+        self.out[self.start..self.start + prefix.len()].copy_from_slice(prefix);
         self.encoder.unacknowledged.push(Section {
             stream: self.stream,
             required: self.required,
@@ -121,11 +124,11 @@ impl<'a> SectionEncoder<'a> {
             Some(found) => self.refreshed(found, line.size()),
             None => self.inserted(line)?,
         };
-        if newest < self.referable_below() {
+        let below = self.referable_below(newest);
+        if newest < below {
             return Some(newest);
         }
         // The newest may be a duplicate that is still on its way.
-        let below = self.referable_below();
         found.and_then(|_| self.encoder.table.find_line(line, below))
     }
 
@@ -161,14 +164,16 @@ impl<'a> SectionEncoder<'a> {
         self.encoder.evictable().min(self.lowest)
     }
 
-    /// Entries below this absolute index may be referred to.
-    fn referable_below(&mut self) -> u64 {
+    /// Entries below this absolute index may be referred to, of those up to `highest`.
+    fn referable_below(&mut self, highest: u64) -> u64 {
+        let known_received = self.encoder.known_received;
         if !self.encoder.may_track_section() {
             return 0;
         }
-        match self.may_risk() {
-            true => u64::MAX,
-            false => self.encoder.known_received,
+        // What the peer has puts nothing at risk, so that nobody needs to count streams for it.
+        match highest < known_received || !self.may_risk() {
+            true => known_received,
+            false => u64::MAX,
         }
     }
 
@@ -222,8 +227,12 @@ impl<'a> SectionEncoder<'a> {
 
     /// An entry to take the name from.
     fn name_entry(&mut self, line: &Line<'_>) -> Option<u64> {
-        let below = self.referable_below();
-        let absolute = self.encoder.table.find_name(line, below)?;
+        let newest = self.encoder.table.find_name(line, u64::MAX)?;
+        let below = self.referable_below(newest);
+        let absolute = match newest < below {
+            true => newest,
+            false => self.encoder.table.find_name(line, below)?,
+        };
         // A name saves less than a draining entry costs when it cannot leave.
         (absolute >= self.encoder.table.draining()).then_some(absolute)
     }

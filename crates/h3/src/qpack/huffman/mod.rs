@@ -62,44 +62,50 @@ pub(super) fn decoded_len_max(encoded_len: usize) -> usize {
 pub(super) fn decode(encoded: &[u8], limit: usize, out: &mut BytesMut) -> Result<(), HuffmanError> {
     let start = out.len();
     let longest = decoded_len_max(encoded.len()).min(limit);
-    // Two symbols are stored at a time, of which the second may not count.
-    out.resize(start + longest + 2, 0);
+    // A group is stored at a time, of which the last symbols may not count.
+    out.resize(start + longest + GROUP_SYMBOLS + 1, 0);
     let decoded = decode_into(encoded, &mut out[start..], longest);
     out.truncate(start + decoded.unwrap_or(0));
     decoded.map(|_| ())
 }
 
-/// Decodes into `target`, which has room for `longest` symbols and two more. Returns how many
-/// there are.
+/// Decodes into `target`, which has room for `longest` symbols and [`GROUP_SYMBOLS`] more. Returns
+/// how many there are.
 fn decode_into(encoded: &[u8], target: &mut [u8], longest: usize) -> Result<usize, HuffmanError> {
     let mut rest = encoded;
     let mut at = 0;
     // The `held` most significant bits of `bits` are not yet decoded; the others are zero, or
     // what the next refill puts there anyway.
     let (mut bits, mut held) = (0u64, 0u32);
-    while let Some(next) = rest.first_chunk::<8>() {
+    while let Some(next) = rest.first_chunk::<8>()
+        && at <= longest
+    {
         bits |= u64::from_be_bytes(*next) >> held;
         rest = &rest[((63 - held) / 8) as usize..];
         held |= 56;
-        // The longest code has thirty bits, so that whatever comes first is complete.
-        while held >= 30 {
-            if at > longest {
-                return Err(HuffmanError::TooLong);
-            }
+        // That is enough for a group of looks without asking again.
+        let (mut symbols, mut symbol_bits) = (0u64, 0u32);
+        let mut is_long = false;
+        for _ in 0..GROUP_LOOKS {
             let pair = PAIRS[(bits >> (64 - PAIR_BITS)) as usize];
-            if pair.symbols != 0 {
-                target[at] = pair.first;
-                target[at + 1] = pair.second;
-                at += usize::from(pair.symbols);
-                bits <<= pair.bits;
-                held -= u32::from(pair.bits);
-            } else {
-                let (symbol, length) = long_symbol(bits).ok_or(HuffmanError::Malformed)?;
-                target[at] = symbol;
-                at += 1;
-                bits <<= length;
-                held -= length;
+            is_long = pair.symbol_bits == 0;
+            if is_long {
+                break;
             }
+            symbols |= u64::from(pair.symbols) << symbol_bits;
+            symbol_bits += u32::from(pair.symbol_bits);
+            bits <<= pair.bits;
+            held -= u32::from(pair.bits);
+        }
+        target[at..at + GROUP_SYMBOLS].copy_from_slice(&symbols.to_le_bytes());
+        at += symbol_bits as usize / 8;
+        // The longest code has thirty bits; with fewer at hand it comes first after a refill.
+        if is_long && held >= 30 {
+            let (symbol, length) = long_symbol(bits).ok_or(HuffmanError::Malformed)?;
+            target[at] = symbol;
+            at += 1;
+            bits <<= length;
+            held -= length;
         }
     }
     decode_tail(rest, bits & !(u64::MAX >> held), held, target, at, longest)
@@ -127,9 +133,10 @@ fn decode_tail(
         // Ones behind the end make the padding part of the end-of-string symbol.
         let padded = bits | (u64::MAX.checked_shr(held).unwrap_or(0));
         let pair = PAIRS[(padded >> (64 - PAIR_BITS)) as usize];
-        let found = match pair.symbols {
+        let first = pair.symbols as u8;
+        let found = match pair.symbol_bits {
             0 => long_symbol(padded),
-            _ => Some((pair.first, u32::from(LENGTHS[usize::from(pair.first)]))),
+            _ => Some((first, u32::from(LENGTHS[usize::from(first)]))),
         };
         match found {
             Some((symbol, length)) if length <= held => {
@@ -163,9 +170,11 @@ fn long_symbol(bits: u64) -> Option<(u8, u32)> {
 /// What the next [`PAIR_BITS`] bits begin with: one symbol or two, or none that is complete.
 #[derive(Clone, Copy)]
 struct Pair {
-    first: u8,
-    second: u8,
-    symbols: u8,
+    /// The first in the low byte, the second above it.
+    symbols: u16,
+    /// Eight for each symbol.
+    symbol_bits: u8,
+    /// How many bits their codes take.
     bits: u8,
 }
 
@@ -183,6 +192,10 @@ struct Group {
 
 /// How many bits one look into [`PAIRS`] takes: two symbols of six bits, as most are.
 const PAIR_BITS: u32 = 12;
+
+/// How many looks the 56 bits of a refill are enough for, and how many symbols they give at most.
+const GROUP_LOOKS: usize = 4;
+const GROUP_SYMBOLS: usize = 2 * GROUP_LOOKS;
 
 const GROUP_COUNT: usize = 21;
 
@@ -240,9 +253,8 @@ const fn symbols_by_code() -> ([u8; 256], [Group; GROUP_COUNT]) {
 
 const fn pairs() -> [Pair; 1 << PAIR_BITS] {
     let none = Pair {
-        first: 0,
-        second: 0,
         symbols: 0,
+        symbol_bits: 0,
         bits: 0,
     };
     let mut pairs = [none; 1 << PAIR_BITS];
@@ -250,14 +262,18 @@ const fn pairs() -> [Pair; 1 << PAIR_BITS] {
     while index < pairs.len() {
         let bits = (index as u32) << (32 - PAIR_BITS);
         if let Some((first, length)) = short_symbol(bits, PAIR_BITS) {
-            pairs[index].first = first;
-            pairs[index].bits = length as u8;
-            pairs[index].symbols = 1;
-            if let Some((second, more)) = short_symbol(bits << length, PAIR_BITS - length) {
-                pairs[index].second = second;
-                pairs[index].bits = (length + more) as u8;
-                pairs[index].symbols = 2;
-            }
+            pairs[index] = match short_symbol(bits << length, PAIR_BITS - length) {
+                Some((second, more)) => Pair {
+                    symbols: u16::from_le_bytes([first, second]),
+                    symbol_bits: 16,
+                    bits: (length + more) as u8,
+                },
+                None => Pair {
+                    symbols: first as u16,
+                    symbol_bits: 8,
+                    bits: length as u8,
+                },
+            };
         }
         index += 1;
     }
