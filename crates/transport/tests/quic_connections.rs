@@ -11,6 +11,7 @@ use portway_transport::quic::{
     AddressValidation, ConnectError, Connection, ConnectionError, DatagramError, Endpoint,
     EndpointOptions, Side, StreamError, StreamKind, VarInt,
 };
+use portway_transport::tls::TlsEngine;
 use quic_support::{ALPN, Identity, NAME, Pair, endpoint};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -210,7 +211,7 @@ fn a_server_that_has_lost_everything_resets_its_peers() {
 #[tokio::test]
 async fn a_client_that_does_not_trust_the_server_is_seen_on_both_sides() {
     let pair = Pair::new();
-    let stranger = Identity::with_subject("stranger").client();
+    let stranger = Identity::new().client();
     let remote = pair.server.local_address();
     let connecting = pair.client.connect(&stranger, remote, NAME).unwrap();
     let (client, server) = tokio::join!(connecting, pair.server.accept());
@@ -471,7 +472,7 @@ async fn early_data_that_is_refused_fails_its_streams_and_nothing_else() {
     let pair = with_ticket().await;
     // Other keys for tickets: the old ones are worth nothing.
     pair.server
-        .set_server_config(Some(pair.identity.server()))
+        .set_server_config(Some(pair.identity.server_of(&TlsEngine::new())))
         .unwrap();
     let remote = pair.server.local_address();
     let client = pair

@@ -5,6 +5,7 @@
 //! simulated, too.
 
 mod accepting;
+mod choice;
 mod connection;
 mod driver;
 mod endpoint;
@@ -17,6 +18,7 @@ mod stream;
 mod waiting;
 
 pub use self::accepting::AcceptError;
+pub use self::choice::{Choice, Chooser, IncomingClient};
 pub use self::connection::{Connecting, Connection, Statistics};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConnectError, ConnectionError, DatagramError, StreamError};

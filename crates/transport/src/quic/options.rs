@@ -2,8 +2,10 @@
 //!
 //! Invariant: every amount that a peer can make this side hold has a bound here.
 
-use super::ConnectError;
-use super::VarInt;
+use super::choice::Chooser;
+use super::hello::HelloLimits;
+use super::{ConnectError, VarInt};
+use crate::tls::{QuicClientTls, QuicServerTls};
 use quinn_proto::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig};
 use std::net::{SocketAddrV4, SocketAddrV6};
@@ -238,17 +240,16 @@ fn invalid(words: String) -> ConnectError {
 
 /// TLS for the connecting side, made by [`crate::tls`].
 #[derive(Clone)]
-pub struct ClientCrypto(Arc<dyn quinn_proto::crypto::ClientConfig>);
+pub struct ClientCrypto(Arc<QuicClientTls>);
 
 impl ClientCrypto {
-    /// Wraps what quinn-proto takes. Not part of the stable interface.
-    #[doc(hidden)]
-    pub fn new(config: Arc<dyn quinn_proto::crypto::ClientConfig>) -> Self {
-        ClientCrypto(config)
+    /// TLS as an engine has made it.
+    pub fn new(tls: Arc<QuicClientTls>) -> Self {
+        ClientCrypto(tls)
     }
 
     pub(crate) fn proto(&self) -> Arc<dyn quinn_proto::crypto::ClientConfig> {
-        Arc::clone(&self.0)
+        self.0.clone()
     }
 }
 
@@ -260,17 +261,16 @@ impl std::fmt::Debug for ClientCrypto {
 
 /// TLS for the accepting side, made by [`crate::tls`].
 #[derive(Clone)]
-pub struct ServerCrypto(Arc<dyn quinn_proto::crypto::ServerConfig>);
+pub struct ServerCrypto(Arc<QuicServerTls>);
 
 impl ServerCrypto {
-    /// Wraps what quinn-proto takes. Not part of the stable interface.
-    #[doc(hidden)]
-    pub fn new(config: Arc<dyn quinn_proto::crypto::ServerConfig>) -> Self {
-        ServerCrypto(config)
+    /// TLS as an engine has made it.
+    pub fn new(tls: Arc<QuicServerTls>) -> Self {
+        ServerCrypto(tls)
     }
 
     pub(crate) fn proto(&self) -> Arc<dyn quinn_proto::crypto::ServerConfig> {
-        Arc::clone(&self.0)
+        self.0.clone()
     }
 }
 
@@ -320,6 +320,9 @@ pub struct ServerConfig {
     pub hands_over_early: bool,
     /// What clients that are not served yet may take up.
     pub incoming: IncomingLimits,
+    /// Chooses another configuration for each client by what it says first. Without one, and for
+    /// what comes before a client is read (Retry, the limits here), this configuration counts.
+    pub chooser: Option<Chooser>,
 }
 
 impl ServerConfig {
@@ -334,7 +337,15 @@ impl ServerConfig {
             preferred_v6: None,
             hands_over_early: false,
             incoming: IncomingLimits::default(),
+            chooser: None,
         }
+    }
+
+    /// The same with a chooser.
+    #[must_use]
+    pub fn with_chooser(mut self, chooser: Chooser) -> Self {
+        self.chooser = Some(chooser);
+        self
     }
 }
 
@@ -363,6 +374,10 @@ pub struct IncomingLimits {
     pub bytes_each: u64,
     /// Bytes of all such clients together.
     pub bytes_total: u64,
+    /// What the hello of one client may take up while it is read for a choice.
+    pub hello: HelloLimits,
+    /// How long a client is waited for whose hello is not whole.
+    pub hello_wait: Duration,
 }
 
 impl Default for IncomingLimits {
@@ -372,6 +387,9 @@ impl Default for IncomingLimits {
             retry_above: 256,
             bytes_each: 64 << 10,
             bytes_total: 16 << 20,
+            hello: HelloLimits::default(),
+            // A lost packet of the first flight is sent again after one second and after three.
+            hello_wait: Duration::from_secs(4),
         }
     }
 }

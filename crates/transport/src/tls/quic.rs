@@ -33,7 +33,7 @@ pub enum EarlyData {
     Allowed,
 }
 
-/// TLS of one QUIC client, for any number of attempts to reach the same name.
+/// TLS of QUIC clients with the same parameters, for any number of attempts.
 pub struct QuicClientTls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
@@ -51,7 +51,8 @@ impl QuicClientTls {
         QuicSession::client(config, Version::V1, name, Vec::new()).expect("a session")
     }
 
-    /// The name that the server must prove, or its address.
+    /// The name that the server must prove, or its address. An attempt is made with this name
+    /// unless it is to be for another one.
     pub fn server_name(&self) -> String {
         self.name.to_str().into_owned()
     }
@@ -67,16 +68,17 @@ impl crypto::ClientConfig for QuicClientTls {
     fn start_session(
         self: Arc<Self>,
         version: u32,
-        _server_name: &str,
+        server_name: &str,
         params: &TransportParameters,
     ) -> Result<Box<dyn crypto::Session>, ConnectError> {
         let version = known_version(version)?;
-        let (config, name) = (Arc::clone(&self.config), self.name.clone());
-        let session = QuicSession::client(config, version, name, encoded(params));
+        let invalid = || ConnectError::InvalidServerName(server_name.to_owned());
+        let name = ServerName::try_from(server_name).map_err(|_| invalid())?;
+        let config = Arc::clone(&self.config);
+        let session = QuicSession::client(config, version, name.to_owned(), encoded(params));
         // The parameters were checked when the configuration was made, so what is left is a name
         // that cannot be sent.
-        let session = session.map_err(|_| ConnectError::InvalidServerName(self.server_name()))?;
-        Ok(Box::new(session))
+        Ok(Box::new(session.map_err(|_| invalid())?))
     }
 }
 
@@ -176,6 +178,12 @@ pub struct QuicHandshake {
 }
 
 impl QuicHandshake {
+    /// What a session of this module knows; `None` for those of others.
+    pub(crate) fn of(session: &dyn crypto::Session) -> Option<QuicHandshake> {
+        let data = session.handshake_data()?.downcast::<QuicHandshake>().ok()?;
+        Some(*data)
+    }
+
     /// What the peer means by closing the connection with this transport error code, if it is one
     /// of TLS (RFC 9001 §4.8).
     pub fn peer_failure(&self, code: u64) -> Option<Failure> {

@@ -7,16 +7,14 @@
     reason = "this is test code outside of a test function"
 )]
 
+use portway_core::security::{TlsParameters, Trust};
 use portway_transport::RealEnvironment;
 use portway_transport::environment::{Environment, UdpBind};
 use portway_transport::quic::{
     ClientConfig, ClientCrypto, Connection, Endpoint, EndpointOptions, ServerConfig, ServerCrypto,
     TransportOptions,
 };
-use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use rustls::RootCertStore;
-use rustls::crypto::aws_lc_rs;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use portway_transport::tls::{EarlyData, TlsEngine, self_signed};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -25,63 +23,44 @@ pub(crate) const ALPN: &[u8] = b"test";
 
 /// A self-signed identity and the configurations around it.
 pub(crate) struct Identity {
-    certificate: CertificateDer<'static>,
-    key: PrivatePkcs8KeyDer<'static>,
+    engine: TlsEngine,
+    server: TlsParameters,
+    client: TlsParameters,
 }
 
 impl Identity {
     pub(crate) fn new() -> Self {
-        Identity::with_subject("portway test")
-    }
-
-    pub(crate) fn with_subject(subject: &str) -> Self {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut params = rcgen::CertificateParams::new(vec![NAME.to_owned()]).unwrap();
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, subject);
-        let certificate = params.self_signed(&key).unwrap();
+        let identity = self_signed(&[NAME.to_owned()]).unwrap();
+        let pinned = Trust::Pinned(Arc::from([identity.chain[0].clone()]));
         Identity {
-            certificate: certificate.der().clone(),
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()),
+            engine: TlsEngine::new(),
+            server: TlsParameters::default().with_identity(identity),
+            client: TlsParameters::default().with_trust(pinned),
         }
     }
 
     pub(crate) fn server(&self) -> ServerConfig {
-        let mut config =
-            rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(
-                    vec![self.certificate.clone()],
-                    PrivateKeyDer::Pkcs8(self.key.clone_key()),
-                )
-                .unwrap();
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        config.max_early_data_size = u32::MAX;
-        let config = QuicServerConfig::try_from(config).unwrap();
-        ServerConfig::new(ServerCrypto::new(Arc::new(config)))
+        self.server_of(&self.engine)
     }
 
-    /// A client that keeps tickets for as long as its configuration is used.
+    /// A server whose sessions another engine keeps.
+    pub(crate) fn server_of(&self, engine: &TlsEngine) -> ServerConfig {
+        let alpn = [ALPN.to_vec()];
+        let tls = engine.quic_server(&self.server, &alpn, EarlyData::Allowed);
+        ServerConfig::new(ServerCrypto::new(tls.unwrap()))
+    }
+
+    /// A client that keeps tickets as long as this identity lives.
     pub(crate) fn client(&self) -> ClientConfig {
         self.client_with_alpn(ALPN)
     }
 
     pub(crate) fn client_with_alpn(&self, alpn: &[u8]) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
-        let mut config =
-            rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-        config.alpn_protocols = vec![alpn.to_vec()];
-        config.enable_early_data = true;
-        let config = QuicClientConfig::try_from(config).unwrap();
-        ClientConfig::new(ClientCrypto::new(Arc::new(config)))
+        let (alpn, remote) = ([alpn.to_vec()], Ipv4Addr::LOCALHOST.into());
+        let tls =
+            self.engine
+                .quic_client(&self.client, Some(NAME), remote, &alpn, EarlyData::Allowed);
+        ClientConfig::new(ClientCrypto::new(tls.unwrap()))
     }
 }
 

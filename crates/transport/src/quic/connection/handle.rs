@@ -6,9 +6,10 @@
 use super::{ConnectionRef, ConnectionShared, EarlyData, Phase};
 use crate::quic::waiting::Place;
 use crate::quic::{ConnectionError, DatagramError, Side, VarInt};
+use crate::tls::QuicHandshake;
 use bytes::Bytes;
+use portway_core::security::Protection;
 use quinn_proto::SendDatagramError;
-use quinn_proto::crypto::rustls::HandshakeData;
 use rustls_pki_types::CertificateDer;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -79,12 +80,12 @@ impl Connection {
 
     /// The application protocol that both sides agreed on.
     pub fn alpn(&self) -> Option<Vec<u8>> {
-        self.handshake_data()?.protocol
+        self.handshake()?.alpn
     }
 
-    /// The name that the client asked for; known on the accepting side.
+    /// The name that the client asked for.
     pub fn server_name(&self) -> Option<String> {
-        self.handshake_data()?.server_name
+        self.handshake()?.server_name
     }
 
     /// The peer's certificates, its own first.
@@ -94,10 +95,14 @@ impl Connection {
         identity.downcast().ok().map(|chain| *chain)
     }
 
-    fn handshake_data(&self) -> Option<HandshakeData> {
-        let state = self.shared().lock();
-        let data = state.proto.crypto_session().handshake_data()?;
-        data.downcast().ok().map(|data| *data)
+    /// What was negotiated, once the handshake is complete.
+    pub fn protection(&self) -> Option<Protection> {
+        self.handshake()?.protection
+    }
+
+    /// What TLS knows.
+    pub(crate) fn handshake(&self) -> Option<QuicHandshake> {
+        QuicHandshake::of(self.shared().lock().proto.crypto_session())
     }
 
     /// Resolves when the handshake has ended. A connection that was accepted or awaited has done

@@ -7,6 +7,7 @@ use super::window::Window;
 use crate::quic::options::{DefaultCodes, TransportOptions};
 use crate::quic::waiting::{End, OpenQueue, Receiver, Sender, StreamTable, WaitList};
 use crate::quic::{ConnectionError, StreamError, VarInt};
+use crate::tls::QuicHandshake;
 use bytes::Bytes;
 use quinn_proto::{Connection, ConnectionHandle, Dir, Event, StreamEvent, StreamId};
 use std::collections::VecDeque;
@@ -118,12 +119,26 @@ impl ConnectionState {
             match event {
                 Event::Stream(event) => self.on_stream_event(event, wakers),
                 Event::Connected => self.on_connected(wakers),
-                Event::ConnectionLost { reason } => self.end(reason.into(), wakers),
+                Event::ConnectionLost { reason } => {
+                    let error = self.explained(reason.into());
+                    self.end(error, wakers);
+                }
                 Event::DatagramReceived => self.datagrams.receiving.drain(wakers),
                 Event::DatagramsUnblocked => self.datagrams.sending.drain(wakers),
                 Event::HandshakeDataReady => {}
             }
         }
+    }
+
+    /// The same error with TLS's own words, which the protocol does not carry.
+    fn explained(&self, mut error: ConnectionError) -> ConnectionError {
+        if let ConnectionError::TransportClosedLocally { reason, .. } = &mut error
+            && let Some(handshake) = QuicHandshake::of(self.proto.crypto_session())
+            && let Some(failure) = handshake.failure
+        {
+            *reason = failure.detail;
+        }
+        error
     }
 
     fn on_connected(&mut self, wakers: &mut Vec<Waker>) {

@@ -5,22 +5,19 @@
 
 use super::Next;
 use super::outgoing::Outgoing;
+use super::serving::Server;
 use super::slot::{Role, Slot, Stage};
 use super::timers::{Deadline, Timers};
 use crate::environment::{DatagramBatch, ReceivedMessage, UdpSocket};
-use crate::quic::accepting::AcceptError;
-use crate::quic::connection::{
-    Connection, ConnectionRef, ConnectionShared, ConnectionState, Dirty, Phase,
-};
+use crate::quic::connection::{ConnectionShared, ConnectionState, Dirty, Phase};
 use crate::quic::endpoint::Shared;
 use crate::quic::identifiers::Clock;
-use crate::quic::options::{AddressValidation, ClientConfig, ServerConfig, TransportOptions};
+use crate::quic::options::{ClientConfig, TransportOptions};
 use crate::quic::{ConnectError, ConnectionError, VarInt};
 use bytes::{Bytes, BytesMut};
 use quinn_proto::crypto::HandshakeTokenKey;
 use quinn_proto::{
-    ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, EndpointEvent, Incoming,
-    NoneTokenStore,
+    ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, EndpointEvent, NoneTokenStore,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,17 +26,17 @@ use std::time::Instant;
 
 /// Everything that the driver owns, behind the endpoint's lock.
 pub(in crate::quic) struct Core {
-    proto: quinn_proto::Endpoint,
+    pub(super) proto: quinn_proto::Endpoint,
     socket: Arc<dyn UdpSocket>,
     slots: Vec<Option<Slot>>,
     alive: usize,
     generation: u32,
     touched: Vec<usize>,
     timers: Timers,
-    outgoing: Outgoing,
+    pub(super) outgoing: Outgoing,
     incoming: DatagramBatch,
-    server: Server,
-    life: Life,
+    pub(super) server: Server,
+    pub(super) life: Life,
 }
 
 /// What a round of work carries along.
@@ -50,23 +47,13 @@ pub(super) struct Round<'a> {
     pub(super) wakers: &'a mut Vec<Waker>,
 }
 
-/// How connections are accepted.
-struct Server {
-    config: Option<Arc<ServerConfig>>,
-    token_key: Arc<dyn HandshakeTokenKey>,
-    clock: Clock,
-    /// Connections that the application has not got yet.
-    pending: usize,
-    handshaking: usize,
-}
-
 /// Whether the endpoint is in use.
 #[derive(Default)]
-struct Life {
+pub(super) struct Life {
     /// No handle of the endpoint is left.
     is_abandoned: bool,
     /// Closed by the application.
-    is_closed: bool,
+    pub(super) is_closed: bool,
     idle: Vec<Waker>,
 }
 
@@ -87,13 +74,7 @@ impl Core {
             timers: Timers::default(),
             outgoing: Outgoing::default(),
             incoming: DatagramBatch::new(MESSAGES_MAX),
-            server: Server {
-                config: None,
-                token_key,
-                clock,
-                pending: 0,
-                handshaking: 0,
-            },
+            server: Server::new(token_key, clock),
             life: Life::default(),
         }
     }
@@ -104,20 +85,6 @@ impl Core {
 
     pub(in crate::quic) fn connections(&self) -> usize {
         self.alive
-    }
-
-    /// Accepts with `config` from now on.
-    pub(in crate::quic) fn set_server(
-        &mut self,
-        config: Option<ServerConfig>,
-    ) -> Result<(), ConnectError> {
-        let proto = match &config {
-            None => None,
-            Some(config) => Some(Arc::new(self.server.proto(config)?)),
-        };
-        self.proto.set_server_config(proto);
-        self.server.config = config.map(Arc::new);
-        Ok(())
     }
 
     /// Starts a connection.
@@ -149,7 +116,7 @@ impl Core {
         Ok(self.insert(shared, handle, proto, &config.transport, stage))
     }
 
-    fn insert(
+    pub(super) fn insert(
         &mut self,
         shared: &Arc<Shared>,
         handle: ConnectionHandle,
@@ -185,11 +152,6 @@ impl Core {
         }
     }
 
-    /// The application has taken a connection from the accept queue.
-    pub(in crate::quic) fn on_accepted(&mut self) {
-        self.server.pending = self.server.pending.saturating_sub(1);
-    }
-
     /// One round of work.
     pub(super) fn round(
         &mut self,
@@ -199,6 +161,7 @@ impl Core {
         self.flush();
         let is_full = self.receive(round);
         self.expire(round.now);
+        self.expire_held(round);
         for connection in listed.drain(..) {
             self.touch_listed(&connection);
         }
@@ -226,7 +189,7 @@ impl Core {
         }
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         self.outgoing.flush(&*self.socket);
     }
 
@@ -263,6 +226,7 @@ impl Core {
     /// Hands a datagram to its connection.
     fn route(&mut self, round: &mut Round<'_>, received: &ReceivedMessage<'_>, data: BytesMut) {
         let ecn = received.ecn.and_then(EcnCodepoint::from_bits);
+        let first = self.server.wants(&data).map(<[u8]>::to_vec);
         let mut response = self.outgoing.buffer();
         let event = self.proto.handle(
             round.now,
@@ -280,57 +244,21 @@ impl Core {
                 self.touch(handle.0);
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
-                self.on_incoming(round, incoming);
+                self.on_incoming(round, incoming, first.as_deref());
             }
             Some(DatagramEvent::Response(transmit)) if !self.outgoing.is_blocked() => {
                 self.outgoing.push(transmit, response);
                 self.flush();
                 return;
             }
-            Some(DatagramEvent::Response(_)) | None => {}
-        }
-        self.outgoing.give_back(response);
-    }
-
-    /// Decides about a client that wants to connect.
-    fn on_incoming(&mut self, round: &mut Round<'_>, incoming: Incoming) {
-        let mut response = self.outgoing.buffer();
-        let transmit = match self.server.decide(&incoming, self.life.is_closed) {
-            Decision::Refuse => Some(self.proto.refuse(incoming, &mut response)),
-            Decision::Retry => self.proto.retry(incoming, &mut response).ok(),
-            Decision::Accept(config) => {
-                let remote = incoming.remote_address();
-                match self.proto.accept(incoming, round.now, &mut response, None) {
-                    Ok((handle, proto)) => {
-                        let role = Role::Accepting {
-                            hands_over_early: config.hands_over_early,
-                        };
-                        let until = round.now + config.transport.times.handshake;
-                        let stage = Stage::Handshaking { until, role };
-                        self.server.pending += 1;
-                        self.server.handshaking += 1;
-                        self.insert(round.shared, handle, proto, &config.transport, stage);
-                        None
-                    }
-                    Err(error) => {
-                        let cause = error.cause.into();
-                        let error_for_application = AcceptError { remote, cause };
-                        round
-                            .shared
-                            .accepting()
-                            .push_failure(error_for_application, round.wakers);
-                        error.response
-                    }
+            Some(DatagramEvent::Response(_)) => {}
+            None => {
+                if let Some(datagram) = first {
+                    self.on_held_datagram(&datagram);
                 }
             }
-        };
-        match transmit {
-            Some(transmit) => {
-                self.outgoing.push(transmit, response);
-                self.flush();
-            }
-            None => self.outgoing.give_back(response),
         }
+        self.outgoing.give_back(response);
     }
 
     /// Touches the connections whose deadline has passed.
@@ -419,34 +347,6 @@ impl Core {
         true
     }
 
-    /// Hands a connection over whose handshake has ended, or tells that it has failed.
-    fn on_handshake_over(
-        &mut self,
-        round: &mut Round<'_>,
-        connection: &Arc<ConnectionShared>,
-        role: Role,
-        phase: &Phase,
-        remote: SocketAddr,
-    ) {
-        if role == Role::Connecting {
-            return;
-        }
-        self.server.handshaking = self.server.handshaking.saturating_sub(1);
-        if let Phase::Closed(cause) = phase {
-            self.on_accepted();
-            let cause = cause.clone();
-            let error = AcceptError { remote, cause };
-            round.shared.accepting().push_failure(error, round.wakers);
-            return;
-        }
-        let handle = Connection::new(ConnectionRef(Arc::clone(connection)));
-        let refused = round.shared.accepting().push(handle, round.wakers);
-        if let Some(handle) = refused {
-            self.on_accepted();
-            drop(handle);
-        }
-    }
-
     fn remove(&mut self, index: usize, wakers: &mut Vec<Waker>) {
         if let Some(slot) = self.slots.get_mut(index)
             && slot.take().is_some()
@@ -525,7 +425,8 @@ impl Core {
 
     /// When the next deadline comes.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.timers.next()
+        let (timer, held) = (self.timers.next(), self.server.deadline());
+        timer.into_iter().chain(held).min()
     }
 
     /// Ready when the socket has something, or room for what waits.
@@ -587,49 +488,6 @@ impl Role {
             )
         );
         is_accepting && is_closed_by_peer
-    }
-}
-
-/// What to do with a client that wants to connect.
-enum Decision {
-    Accept(Arc<ServerConfig>),
-    Retry,
-    Refuse,
-}
-
-impl Server {
-    fn decide(&self, incoming: &Incoming, is_closed: bool) -> Decision {
-        let Some(config) = self.config.as_ref().filter(|_| !is_closed) else {
-            return Decision::Refuse;
-        };
-        if self.pending >= config.incoming.backlog {
-            return Decision::Refuse;
-        }
-        let must_validate = match config.address_validation {
-            AddressValidation::Never => false,
-            AddressValidation::UnderLoad => self.handshaking >= config.incoming.retry_above,
-            AddressValidation::Always => true,
-        };
-        if must_validate && !incoming.remote_address_validated() && incoming.may_retry() {
-            return Decision::Retry;
-        }
-        Decision::Accept(Arc::clone(config))
-    }
-
-    /// What quinn-proto makes of a configuration.
-    fn proto(&self, config: &ServerConfig) -> Result<quinn_proto::ServerConfig, ConnectError> {
-        let crypto = config.crypto.proto();
-        let mut proto = quinn_proto::ServerConfig::new(crypto, Arc::clone(&self.token_key));
-        proto
-            .transport_config(config.transport.proto()?)
-            .migration(config.may_migrate)
-            .preferred_address_v4(config.preferred_v4)
-            .preferred_address_v6(config.preferred_v6)
-            .max_incoming(config.incoming.backlog)
-            .incoming_buffer_size(config.incoming.bytes_each)
-            .incoming_buffer_size_total(config.incoming.bytes_total)
-            .time_source(Arc::new(self.clock.clone()));
-        Ok(proto)
     }
 }
 

@@ -4,7 +4,9 @@
 //! connection and in total, so none starves another. Wakers run without any lock.
 
 mod core;
+mod held;
 mod outgoing;
+mod serving;
 mod slot;
 mod timers;
 
@@ -64,8 +66,16 @@ impl Driver {
             now: self.shared.clock.now(),
             wakers: &mut self.wakers,
         };
-        let next = core.round(&mut round, &mut self.listed);
+        let mut next = core.round(&mut round, &mut self.listed);
+        let answerable = core.take_answerable();
         drop(core);
+        for client in answerable {
+            let choice = client
+                .question()
+                .map(|(client, chooser)| chooser.choose(&client));
+            self.shared.core().answer(&mut round, client, choice);
+            next = Next::Again;
+        }
         wake_all(&mut self.wakers);
         next
     }

@@ -118,6 +118,14 @@ impl HelloReader {
         }
     }
 
+    /// The identifier by which a client's first datagrams are told from another's, if this datagram
+    /// begins with an Initial packet.
+    pub fn identifier(datagram: &[u8]) -> Option<&[u8]> {
+        initial::packets(datagram)
+            .next()
+            .map(|packet| packet.destination)
+    }
+
     /// Takes the next datagram of the client; gives the hello when it is whole.
     ///
     /// Packets that do not authenticate, are of another kind or have been seen are ignored.
