@@ -123,6 +123,9 @@ impl Connection {
     /// Tells the time: how long since any fixed moment. It never goes back.
     pub fn set_time(&mut self, now: Duration) {
         self.glitches.set_time(now);
+        if self.pushes.max().is_some() {
+            self.expire_unclaimed();
+        }
     }
 
     /// The next thing that happened.
@@ -246,7 +249,7 @@ impl Connection {
             sections: &mut self.sections,
             extension_frames: &self.config.extension_frames,
             extended_connect: self.config.extended_connect,
-            push_id_max: None,
+            push_id_max: self.pushes.max(),
         };
         (
             self.exchanges
@@ -282,8 +285,14 @@ impl Connection {
         if exchange.is_scheduled {
             self.out.scheduler.remove(stream, exchange.priority);
         }
-        if exchange.is_known && self.role == Role::Server {
+        if exchange.is_known && self.role == Role::Server && stream.is_request() {
             self.handed_out -= 1;
+        }
+        if !stream.is_request() {
+            match self.role {
+                Role::Client => self.forget_push_stream(stream),
+                Role::Server => self.forget_promise_stream(stream),
+            }
         }
         self.tell_if_drained();
     }
@@ -302,7 +311,6 @@ impl Connection {
         let Some(exchange) = self.exchanges.get_mut(&stream) else {
             return;
         };
-        let has_two_directions = stream.direction() == crate::stream::Direction::Bidirectional;
         if !exchange.send.is_over() {
             self.out.actions.push_back(Action::Reset(stream, code));
         }
@@ -314,7 +322,6 @@ impl Connection {
         let error = StreamError { code, ..error };
         exchange.receive.fail(error);
         exchange.send.abort(error);
-        debug_assert!(has_two_directions || self.role == Role::Client);
         match exchange.is_known {
             true => Self::notify(&mut self.out, stream, exchange),
             false => self.forget(stream),

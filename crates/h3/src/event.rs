@@ -34,6 +34,25 @@ pub enum Event {
         /// The first identifier that is not processed.
         identifier: u64,
     },
+    /// The server promised a push on a request stream; [`Connection::promise`] has its request.
+    /// The same push may be promised for several requests.
+    ///
+    /// [`Connection::promise`]: crate::Connection::promise
+    PushPromised {
+        /// The request that it belongs to.
+        stream: StreamId,
+        /// Which push.
+        push_id: u64,
+    },
+    /// The response to a promise begins on a stream of its own.
+    Push {
+        /// Which push.
+        push_id: u64,
+        /// Where its response comes.
+        stream: StreamId,
+    },
+    /// The other side gave up a push.
+    PushCancelled(u64),
     /// After a shutdown, nothing is in flight any more; the connection can be closed.
     Drained,
     /// The connection is over. Every stream has its own failure to tell.

@@ -10,6 +10,7 @@ pub use send::SendError;
 pub(crate) use send::{Head, SendState, Sender};
 
 use bytes::Bytes;
+use http::uri::Authority;
 use http::{HeaderMap, Method};
 
 use crate::frame::FrameType;
@@ -54,6 +55,8 @@ pub(crate) struct Exchange {
     pub(crate) has_priority_update: bool,
     /// The method of the request, for a server: it says what the response may have.
     pub(crate) request_method: Option<Method>,
+    /// The authority of the request, for a client that takes pushes.
+    pub(crate) request_authority: Option<Authority>,
 }
 
 impl Exchange {
@@ -68,6 +71,7 @@ impl Exchange {
             is_blocked: false,
             has_priority_update: false,
             request_method: None,
+            request_authority: None,
         }
     }
 

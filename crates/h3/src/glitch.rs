@@ -34,6 +34,11 @@ impl Glitches {
         self.now = self.now.max(now);
     }
 
+    /// The time that was told last.
+    pub(crate) fn now(&self) -> Duration {
+        self.now
+    }
+
     /// Takes `count` tokens.
     ///
     /// # Errors

@@ -177,7 +177,8 @@ impl Connection {
             return Ok(());
         };
         if !exchange.is_known {
-            if !exchange.receive.has_head() {
+            // A push stream waits for its promise.
+            if !exchange.receive.has_head() || self.role == Role::Client {
                 return Ok(());
             }
             // A request counts until its application is done with it, so that opening and

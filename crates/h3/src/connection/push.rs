@@ -2,28 +2,35 @@
 //!
 //! Invariant: a push identifier is used once, and never above what the client allowed.
 
+mod client;
+mod server;
+
 use super::Connection;
-use crate::error::{Code, ConnectionError, Fault};
-use crate::message::Section;
-use crate::stream::{Role, StreamId};
+use crate::error::{Code, ConnectionError};
+use crate::stream::Role;
+
+pub(super) use client::Promised;
+pub(super) use server::Promises;
 
 /// What is known of pushes.
 #[derive(Debug, Default)]
 pub(super) struct Pushes {
-    /// The largest identifier that the client allows.
+    /// The largest identifier that the client allows: sent by a client, received by a server.
     max: Option<u64>,
+    /// A client's side.
+    promised: Promised,
+    /// A server's side.
+    promises: Promises,
+}
+
+impl Pushes {
+    /// The largest identifier that the client allows.
+    pub(super) fn max(&self) -> Option<u64> {
+        self.max
+    }
 }
 
 impl Connection {
-    pub(super) fn on_promise(
-        &mut self,
-        _stream: StreamId,
-        _push_id: u64,
-        _section: Section,
-    ) -> Result<(), Fault> {
-        Err(wrong_id("a promise although push is off").into())
-    }
-
     // RFC 9114 §7.2.7: the largest push identifier never shrinks.
     pub(super) fn on_max_push_id(&mut self, push_id: u64) -> Result<(), ConnectionError> {
         if self.pushes.max.is_some_and(|max| push_id < max) {
@@ -34,25 +41,34 @@ impl Connection {
         Ok(())
     }
 
-    // RFC 9114 §7.2.3: a client may cancel what was promised, a server what was allowed.
-    pub(super) fn on_cancel_push(&mut self, _push_id: u64) -> Result<(), ConnectionError> {
+    pub(super) fn on_cancel_push(&mut self, push_id: u64) -> Result<(), ConnectionError> {
+        self.glitch("CANCEL_PUSH frames")?;
         match self.role {
-            Role::Client => Err(wrong_id("CANCEL_PUSH above the largest push id")),
-            Role::Server => Err(wrong_id("CANCEL_PUSH for a push that was not promised")),
+            Role::Client => self.on_push_withdrawn(push_id),
+            Role::Server => self.on_push_unwanted(push_id),
         }
     }
 
-    // RFC 9218 §7.2: a priority for a push that was not promised.
-    pub(super) fn on_push_priority_update(
-        &mut self,
-        _push_id: u64,
-        _value: &[u8],
-    ) -> Result<(), ConnectionError> {
-        Err(wrong_id("a priority for a push that was not promised"))
+    /// Gives up a push: a client does not want it, a server will not fulfil it.
+    pub fn cancel_push(&mut self, push_id: u64) {
+        if self.closed.is_some() {
+            return;
+        }
+        match self.role {
+            Role::Client => self.refuse_push(push_id),
+            Role::Server => self.withdraw_push(push_id),
+        }
     }
 
+    fn send_cancel_push(&mut self, push_id: u64) {
+        let mut frame = bytes::BytesMut::new();
+        crate::frame::cancel_push::encode(push_id, &mut frame);
+        self.queue_control(frame);
+    }
+
+    /// One above the largest identifier that was promised to this client.
     pub(super) fn next_push_id(&self) -> u64 {
-        0
+        self.pushes.promised.next()
     }
 }
 

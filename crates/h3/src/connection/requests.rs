@@ -70,6 +70,9 @@ impl Connection {
         let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
         let mut exchange = Exchange::new(Receive::new(answer), Sender::new(SendState::Head));
         exchange.is_known = true;
+        if self.pushes.max().is_some() {
+            exchange.request_authority = head.uri.authority().cloned();
+        }
         let is_tunnel = head.is_connect();
         let expected = if is_tunnel { Expected::Any } else { expected };
         exchange.send.queue_head(
@@ -368,7 +371,7 @@ impl Connection {
             .map_or(0, |exchange| exchange.send.queued_bytes())
     }
 
-    fn check_open(&self) -> Result<(), SendError> {
+    pub(super) fn check_open(&self) -> Result<(), SendError> {
         match self.closed {
             Some(closed) => Err(SendError::Connection(closed.error)),
             None => Ok(()),

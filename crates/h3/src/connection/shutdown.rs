@@ -154,8 +154,10 @@ impl Connection {
         self.glitch("GOAWAY frames")?;
         self.shutdown.received = Some(identifier);
         self.out.events.push_back(Event::GoAway { identifier });
-        if self.role == Role::Client {
-            self.fail_refused(identifier);
+        match self.role {
+            Role::Client => self.fail_refused(identifier),
+            // RFC 9114 §5.2: pushes at or above the identifier are not accepted.
+            Role::Server => self.drop_pushes_from(identifier),
         }
         self.tell_if_drained();
         Ok(())

@@ -16,6 +16,7 @@ impl Connection {
             let applied = self.sections.on_settings(table, blocked);
             debug_assert!(applied.is_ok(), "nothing was remembered before");
         }
+        self.allow_pushes(self.config.pushes);
     }
 
     /// Whether the transport is to open a unidirectional stream; its identifier goes to

@@ -31,6 +31,7 @@ pub(super) struct PeerStreams {
 ///
 /// ```text
 /// Untyped ──type──▶ Control │ QpackEncoder │ QpackDecoder │ (unknown: stopped and forgotten)
+///            └────▶ Push ──push id──▶ (an exchange)
 /// ```
 #[derive(Debug)]
 enum PeerStream {
@@ -38,6 +39,7 @@ enum PeerStream {
     Control,
     QpackEncoder,
     QpackDecoder,
+    Push(Reader),
 }
 
 impl PeerStreams {
@@ -123,7 +125,20 @@ impl Connection {
                 }
             }
         }
-        match self.peer.streams.get(&stream) {
+        match self.peer.streams.get_mut(&stream) {
+            Some(PeerStream::Push(reader)) => {
+                let Some(push_id) = reader.read(&mut bytes) else {
+                    // RFC 9114 §6.2: a stream may end before its header.
+                    if fin {
+                        self.peer.streams.remove(&stream);
+                        self.glitch("push streams without an identifier")?;
+                    }
+                    return Ok(());
+                };
+                self.peer.streams.remove(&stream);
+                self.on_push_stream(stream, push_id, fin)?;
+                return self.on_exchange_data(stream, bytes, fin);
+            }
             Some(PeerStream::Control) => self.on_control_data(bytes)?,
             Some(PeerStream::QpackEncoder) => {
                 self.sections.on_encoder_stream(&bytes)?;
@@ -155,10 +170,16 @@ impl Connection {
             let reason = "a push stream from a client";
             return Err(ConnectionError::local(Code::H3_STREAM_CREATION_ERROR, reason).into());
         }
-        // RFC 9114 §4.6: a push stream before any MAX_PUSH_ID.
         if ty == stream_type::PUSH {
-            let reason = "a push stream although push is off";
-            return Err(ConnectionError::local(Code::H3_ID_ERROR, reason).into());
+            // RFC 9114 §4.6: a push stream before any MAX_PUSH_ID is an error already.
+            if self.pushes.max().is_none() {
+                let reason = "a push stream although push is off";
+                return Err(ConnectionError::local(Code::H3_ID_ERROR, reason).into());
+            }
+            self.peer
+                .streams
+                .insert(stream, PeerStream::Push(Reader::default()));
+            return Ok(true);
         }
         self.peer.streams.remove(&stream);
         // RFC 9114 §6.2: reading is aborted, and nothing else happens.
@@ -176,7 +197,9 @@ impl Connection {
         self.peer.opened.open(stream.index())?;
         match self.peer.streams.remove(&stream) {
             // RFC 9114 §6.2: a stream may be reset before its type.
-            None | Some(PeerStream::Untyped(_)) => Ok(self.glitch("reset streams")?),
+            None | Some(PeerStream::Untyped(_) | PeerStream::Push(_)) => {
+                Ok(self.glitch("reset streams")?)
+            }
             Some(_) => Err(CLOSED_CRITICAL.into()),
         }
     }

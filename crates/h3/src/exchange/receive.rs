@@ -143,6 +143,15 @@ impl Receive {
         }
     }
 
+    /// A direction in which nothing comes.
+    pub(crate) fn none() -> Self {
+        Self {
+            state: ReceiveState::Closed,
+            failure: Failure::Told,
+            ..Self::new(Answer::Request)
+        }
+    }
+
     /// Whether more bytes are welcome.
     // The application's reading is what moves the flow-control window: a slow reader keeps at most
     // its window waiting.
