@@ -78,7 +78,7 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
 fn bar(row: &Row, span: Duration) -> String {
     let column = |at: Duration| {
         let share = at.as_secs_f64() / span.as_secs_f64().max(f64::MIN_POSITIVE);
-        ((share * (COLUMNS - 1) as f64) as usize).min(COLUMNS - 1)
+        (share * (COLUMNS - 1) as f64) as usize
     };
     let (start, end) = (column(row.start), column(row.end));
     let answered = row.middle.map_or(usize::MAX, column);

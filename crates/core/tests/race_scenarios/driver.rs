@@ -63,3 +63,15 @@ fn an_attempt_leaves_from_the_port_that_was_given_and_zero_is_none() {
         assert_eq!(leaf.local_port, expected);
     }
 }
+
+#[test]
+fn a_race_to_nowhere_is_lost_at_once() {
+    let mut config = World::parse("remote 192.0.2.1:443").config;
+    config.remotes.clear();
+    let mut race = Race::new(Time::ZERO, config);
+    let Some(Output::Lost(failure)) = race.poll_output() else {
+        panic!("there is nothing to wait for");
+    };
+    assert_eq!(failure.kind, FailureKind::InvalidRequest);
+    assert_eq!(failure.detail, "there is no remote endpoint");
+}

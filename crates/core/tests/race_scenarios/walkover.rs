@@ -51,6 +51,7 @@ fn whatever_can_lead_elsewhere_is_no_course() {
         "remote example.com:443",
         "remote 192.0.2.7:443\nremote 192.0.2.8:443",
         "remote 192.0.2.7:443\nremote example.com:443",
+        "remote 192.0.2.7:443\nremote example.com:443\nset queries=0",
         "remote 192.0.2.7:443\nstack tls\nstack quic",
         "remote 192.0.2.7:443\nset mix\nstack tls\nstack tcp",
         "remote 192.0.2.7:443\nset pin\npath a#1 192.0.2.1/24\npath b#2 192.0.2.2/24",
