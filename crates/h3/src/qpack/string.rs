@@ -44,6 +44,11 @@ impl<'a> Literal<'a> {
         Ok(())
     }
 
+    /// No string of these bytes decodes to fewer.
+    pub(super) fn decoded_len_min(&self) -> u64 {
+        decoded_len_min(self.is_huffman, self.bytes.len() as u64)
+    }
+
     /// At least how much room [`Literal::decode`] needs, if it succeeds.
     pub(super) fn decoded_len_max(&self) -> usize {
         match self.is_huffman {
@@ -74,11 +79,15 @@ impl LiteralHeader {
 
     /// No string of the declared length decodes to fewer bytes.
     pub(super) fn decoded_len_min(&self) -> u64 {
-        match self.is_huffman {
-            // The longest code has thirty bits.
-            true => self.length.saturating_mul(8).saturating_sub(7) / 30,
-            false => self.length,
-        }
+        decoded_len_min(self.is_huffman, self.length)
+    }
+}
+
+fn decoded_len_min(is_huffman: bool, length: u64) -> u64 {
+    match is_huffman {
+        // The longest code has thirty bits.
+        true => length.saturating_mul(8).saturating_sub(7) / 30,
+        false => length,
     }
 }
 

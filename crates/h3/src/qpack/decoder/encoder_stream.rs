@@ -160,14 +160,16 @@ fn room_for_strings(table: &DynamicTable, used: usize) -> usize {
 /// A literal with at most `room` bytes. One that cannot have so few is refused at once: its end
 /// may never come, and what is there of it would be kept.
 fn literal(length_bits: u32, bytes: &[u8], room: usize) -> Result<(Literal<'_>, usize), Stop> {
-    match Literal::parse(length_bits, bytes) {
-        Ok(parsed) => Ok(parsed),
-        Err(LiteralError::Length(error)) => Err(error.into()),
-        Err(LiteralError::Truncated(header)) if header.decoded_len_min() > room as u64 => {
-            Err(refused("a string is larger than the table"))
-        }
-        Err(LiteralError::Truncated(_)) => Err(Stop::Truncated),
+    let parsed = Literal::parse(length_bits, bytes);
+    let decoded_len_min = match &parsed {
+        Ok((literal, _)) => literal.decoded_len_min(),
+        Err(LiteralError::Truncated(header)) => header.decoded_len_min(),
+        Err(LiteralError::Length(error)) => return Err((*error).into()),
+    };
+    if decoded_len_min > room as u64 {
+        return Err(refused("a string is larger than the table"));
     }
+    parsed.map_err(|_| Stop::Truncated)
 }
 
 fn decode(value: Literal<'_>, room: usize, scratch: &mut BytesMut) -> Result<FieldValue, Stop> {

@@ -258,6 +258,26 @@ fn blocked_sections_hold_no_more_bytes_than_configured() {
 }
 
 #[test]
+fn blocked_sections_may_fill_their_bound() {
+    let with_bound = |blocked_bytes_max| {
+        let mut decoder = Decoder::new(DecoderConfig {
+            blocked_bytes_max,
+            ..config()
+        });
+        let result = decode(&mut decoder, 0, &[0x03, 0x81, 0x10]);
+        (result.err().map(kind_of), decoder.blocked.bytes())
+    };
+    let (_, bytes) = with_bound(0);
+    assert!(bytes > 3);
+    assert_eq!(with_bound(bytes - 1).0, Some(QpackErrorKind::ExcessiveLoad));
+    let mut decoder = Decoder::new(DecoderConfig {
+        blocked_bytes_max: bytes,
+        ..config()
+    });
+    block(&mut decoder, 0, &[0x03, 0x81, 0x10]);
+}
+
+#[test]
 fn empty_blocked_sections_are_not_free() {
     let mut decoder = Decoder::new(DecoderConfig {
         blocked_bytes_max: 1000,
@@ -565,6 +585,9 @@ fn a_string_larger_than_the_table_is_refused_before_it_comes() {
     refused_instruction(&mut decoder, b"\x7f\x9f\x06");
     let mut decoder = Decoder::new(config());
     refused_instruction(&mut decoder, b"\xc0\x01");
+    // A name that is complete is refused before its value comes.
+    let mut decoder = Decoder::new(config());
+    refused_instruction(&mut decoder, b"\x41a");
 }
 
 #[test]

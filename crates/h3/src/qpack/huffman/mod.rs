@@ -29,15 +29,15 @@ pub(super) fn encoded_len(bytes: &[u8]) -> usize {
 /// Writes `bytes` encoded; `encoded_len` is what [`encoded_len`] said of them.
 pub(super) fn encode(bytes: &[u8], encoded_len: usize, out: &mut BytesMut) {
     let start = out.len();
-    // The writer stores eight bytes at a time, of which the last may go beyond the string.
-    out.resize(start + encoded_len + 8, 0);
+    // Four bytes are stored at a time, of which the last may go beyond the string.
+    out.resize(start + encoded_len + 4, 0);
     let target = &mut out[start..];
     let mut at = 0;
     // The newest `held` bits of `bits` are not yet written; more than 32 never stay.
     let (mut bits, mut held) = (0u64, 0u32);
     for &byte in bytes {
         let (code, length) = CODES[usize::from(byte)];
-        bits = (bits << length) | u64::from(code);
+        bits = (bits << length) + u64::from(code);
         held += u32::from(length);
         if held >= 32 {
             held -= 32;
@@ -47,7 +47,7 @@ pub(super) fn encode(bytes: &[u8], encoded_len: usize, out: &mut BytesMut) {
     }
     // RFC 7541 §5.2: the rest of the last byte is the beginning of the end-of-string symbol,
     // which is all ones.
-    let last = ((bits << 32) | u64::from(u32::MAX)) >> held;
+    let last = ((bits << 32) + u64::from(u32::MAX)) >> held;
     target[at..at + 4].copy_from_slice(&(last as u32).to_be_bytes());
     out.truncate(start + encoded_len);
 }
