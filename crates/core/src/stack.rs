@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever a stack does not provide or apply has a reason that a person can read.
 
+mod application;
 mod builtin;
 mod effect;
 mod in_use;
@@ -186,8 +187,10 @@ impl StackDescriptor {
     /// The stacks that portway itself brings, in the order in which equals are tried.
     pub fn builtin() -> Vec<StackDescriptor> {
         vec![
+            StackDescriptor::quic(),
             StackDescriptor::tls(),
             StackDescriptor::tcp(),
+            StackDescriptor::quic_datagram(),
             StackDescriptor::udp(),
         ]
     }

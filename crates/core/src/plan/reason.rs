@@ -40,6 +40,10 @@ pub enum Reason {
     },
     /// The algorithms that are allowed are of no version that the stack speaks.
     TlsAlgorithms,
+    /// The stack needs an application protocol, and none was named.
+    NoApplicationProtocol,
+    /// None of the application protocols that were named is defined over the stack.
+    ApplicationProtocols,
     /// A protected stack listens with a certificate, and there is none.
     NoIdentity,
     /// Every endpoint of that side is for other stacks.
@@ -106,6 +110,12 @@ impl fmt::Display for Reason {
                 "the groups, cipher suites or signature algorithms that are allowed are of no \
                  TLS version that it speaks",
             ),
+            Reason::NoApplicationProtocol => {
+                f.write_str("it needs an application protocol (ALPN), and none is named")
+            }
+            Reason::ApplicationProtocols => {
+                f.write_str("none of the application protocols that are named runs over it")
+            }
             Reason::NoIdentity => {
                 f.write_str("a listener with TLS needs a certificate, and none is given")
             }

@@ -101,7 +101,9 @@ pub(super) fn candidates(request: &PlanRequest, verdicts: &[StackVerdict]) -> Ve
                 } else {
                     SecurityClass::Cleartext
                 },
-                alpn: tls.map(|tls| tls.alpn.clone()).unwrap_or_default(),
+                alpn: tls
+                    .map(|tls| stack.carried(&tls.alpn))
+                    .unwrap_or_default(),
             })
         })
         .collect();
@@ -158,6 +160,12 @@ fn tls_exclusion(action: Action, tls: &TlsParameters, stack: &StackDescriptor) -
         .any(|v| stack.tls_versions.contains(&v))
     {
         return Some(Reason::TlsAlgorithms);
+    }
+    if tls.alpn.is_empty() && stack.needs_application_protocol() {
+        return Some(Reason::NoApplicationProtocol);
+    }
+    if !tls.alpn.is_empty() && stack.carried(&tls.alpn).is_empty() {
+        return Some(Reason::ApplicationProtocols);
     }
     let is_nameless = tls.identity.is_none() && tls.challenge_callback.is_none();
     (action == Action::Listen && is_nameless).then_some(Reason::NoIdentity)

@@ -35,7 +35,7 @@ fn all_stacks() -> Vec<StackDescriptor> {
 
 /// A request to a named host over any of the five stacks, without wishes.
 fn initiate(security: SecurityParameters) -> PlanRequest {
-    let mut request = PlanRequest::new(Action::Initiate, security);
+    let mut request = PlanRequest::new(Action::Initiate, with_protocol(security));
     request.remotes = vec![remote("example.com:443")];
     request.properties = neutral();
     request.stacks = all_stacks();
@@ -50,6 +50,14 @@ fn listen(security: SecurityParameters) -> PlanRequest {
     request.locals = vec![local("*:443")];
     request.properties = neutral();
     request
+}
+
+/// Names an application protocol where none is, so that QUIC can be used.
+fn with_protocol(security: SecurityParameters) -> SecurityParameters {
+    match security.tls_parameters() {
+        Some(tls) if tls.alpn.is_empty() => security.with_alpn(["portway"]),
+        _ => security,
+    }
 }
 
 fn remote(text: &str) -> RemoteEndpoint {

@@ -26,7 +26,10 @@ initiate from *:0 to example.com:443, 192.0.2.1:443
    ├─ 1. tls; reliability is avoided, but lost bytes are sent again until they are acknowledged; \
 multistreaming is preferred by default, but each connection has a transport connection of its \
 own; keepAlive is preferred, and the transport can send keep-alive probes
+   ├─ out: quic: it needs an application protocol (ALPN), and none is named
    ├─ out: tcp: security is required, but it sends cleartext
+   ├─ out: quic-datagram: it needs an application protocol (ALPN), and none is named; \
+preserveOrder is required, but datagrams can overtake one another
    └─ out: udp: security is required, but it sends cleartext; it can deliver a message twice, and \
 messages are not marked safelyReplayable; preserveOrder is required, but datagrams can overtake \
 one another; congestionControl is required, but nothing limits the rate but the application";
@@ -44,7 +47,9 @@ initiate to example.com:443
 ├─ security: cleartext
 ├─ paths: none is known yet
 └─ protocols, the preferred one first
+   ├─ 1. quic
    ├─ 1. tls
+   ├─ 1. quic-datagram
    ├─ 2. tcp
    └─ 2. udp";
     assert_eq!(text, expected);
@@ -99,6 +104,14 @@ fn every_reason_reads_as_a_clause() {
             Reason::TlsAlgorithms,
             "the groups, cipher suites or signature algorithms that are allowed are of no TLS \
              version that it speaks",
+        ),
+        (
+            Reason::NoApplicationProtocol,
+            "it needs an application protocol (ALPN), and none is named",
+        ),
+        (
+            Reason::ApplicationProtocols,
+            "none of the application protocols that are named runs over it",
         ),
         (
             Reason::NoIdentity,

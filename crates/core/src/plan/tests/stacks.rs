@@ -483,7 +483,7 @@ fn any_use_of_several_paths_prefers_stacks_that_can() {
         let mut request = initiate(SecurityParameters::tls());
         request.action = action;
         request.locals = vec![local("*:7")];
-        request.security = listen(SecurityParameters::tls()).security;
+        request.security = with_protocol(listen(SecurityParameters::tls()).security);
         request.properties.unset("multipath").unwrap();
         if let Some(multipath) = multipath {
             request.properties = request.properties.with_multipath(multipath);
@@ -531,6 +531,38 @@ fn the_profiles_choose_their_protocols() {
 }
 
 #[test]
+fn quic_is_out_without_an_application_protocol_that_runs_over_it() {
+    let exclusions = |security: SecurityParameters, stack: &str| {
+        let mut request = initiate(SecurityParameters::tls());
+        request.security = security;
+        exclusions_of(request, stack)
+    };
+    let tls = SecurityParameters::tls;
+    for quic in ["quic", "quic-datagram"] {
+        assert_eq!(exclusions(tls(), quic), [Reason::NoApplicationProtocol]);
+        let web = tls().with_alpn(["h2", "http/1.1"]);
+        assert_eq!(exclusions(web, quic), [Reason::ApplicationProtocols]);
+        assert_eq!(exclusions(tls().with_alpn(["h2", "h3"]), quic), []);
+    }
+    assert_eq!(exclusions(tls(), "tls"), []);
+    let http3 = tls().with_alpn(["h3"]);
+    assert_eq!(exclusions(http3, "tls"), [Reason::ApplicationProtocols]);
+}
+
+#[test]
+fn each_stack_offers_the_application_protocols_that_run_over_it() {
+    let mut request = initiate(SecurityParameters::tls());
+    request.security = SecurityParameters::tls().with_alpn(["h3", "h2", "http/1.1"]);
+    let candidates = Plan::new(request).unwrap().candidates();
+    let offered = |stack: StackId| {
+        let candidate = candidates.iter().find(|c| c.stack == stack).unwrap();
+        candidate.alpn.join(&b' ')
+    };
+    assert_eq!(offered(StackId::QUIC), b"h3");
+    assert_eq!(offered(StackId::TLS), b"h2 http/1.1");
+}
+
+#[test]
 fn the_default_request_is_tls_over_tcp() {
     let mut request = PlanRequest::new(Action::Initiate, SecurityParameters::tls());
     request.remotes.push(remote("example.com:443"));
@@ -550,7 +582,8 @@ fn without_a_stack_the_error_names_the_property_and_every_stacks_reason() {
         .require(SelectionProperty::PerMsgReliability);
     let text = Plan::new(request).unwrap_err().to_string();
     for part in [
-        "no protocol stack satisfies the request; tls: security is disabled",
+        "no protocol stack satisfies the request; quic: security is disabled",
+        "; tls: security is disabled",
         "; tcp: perMsgReliability is required, but every message has",
         "; udp: it can deliver a message twice",
     ] {
