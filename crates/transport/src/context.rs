@@ -3,6 +3,7 @@
 //! Invariant: two contexts share nothing, so isolating a session is using another context.
 
 use crate::environment::Environment;
+pub use crate::histories::Histories;
 use crate::tls::TlsEngine;
 use portway_core::race::{Account, FamilyPolicy, History, Limits, Report, Timing};
 use portway_core::stack::{StackDescriptor, StackId};
@@ -25,7 +26,7 @@ struct Shared {
     timing: Timing,
     limits: Limits,
     families: FamilyPolicy,
-    history: Mutex<History>,
+    histories: Mutex<Histories>,
     accounts: Mutex<Accounts>,
 }
 
@@ -106,27 +107,22 @@ impl Context {
         self.shared.families
     }
 
-    /// What earlier races learned of addresses.
-    pub fn history(&self) -> MutexGuard<'_, History> {
-        self.shared
-            .history
+    /// What earlier races learned on the network that the host is connected to now.
+    pub fn history(&self) -> MutexGuard<'_, Histories> {
+        let mut histories = self
+            .shared
+            .histories
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner);
+        histories.follow(&*self.shared.environment);
+        histories
     }
-}
 
-impl Context {
     /// Adds to what is known of addresses, for the races that follow.
     pub fn learn(&self, teach: impl FnOnce(&mut History)) {
         let mut history = self.history();
         teach(&mut history);
-        // Any bound will do: what is forgotten is only measured again.
-        while history.rtts.len() > HISTORY_ADDRESSES_MAX {
-            history.rtts.pop_first();
-        }
-        while history.used.len() > HISTORY_ADDRESSES_MAX {
-            history.used.pop_first();
-        }
+        history.shrink(HISTORY_ADDRESSES_MAX);
     }
 }
 
@@ -235,7 +231,7 @@ impl ContextBuilder {
                 timing: self.timing,
                 limits: self.limits,
                 families: self.families,
-                history: Mutex::new(History::default()),
+                histories: Mutex::default(),
                 accounts: Mutex::new(Accounts {
                     latest: VecDeque::new(),
                     first: 0,

@@ -9,6 +9,7 @@ pub mod environment;
 pub mod establish;
 pub mod established;
 pub mod failure_map;
+mod histories;
 pub mod layer;
 pub mod listen;
 pub mod quic;

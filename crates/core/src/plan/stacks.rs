@@ -101,9 +101,7 @@ pub(super) fn candidates(request: &PlanRequest, verdicts: &[StackVerdict]) -> Ve
                 } else {
                     SecurityClass::Cleartext
                 },
-                alpn: tls
-                    .map(|tls| stack.carried(&tls.alpn))
-                    .unwrap_or_default(),
+                alpn: tls.map(|tls| stack.carried(&tls.alpn)).unwrap_or_default(),
             })
         })
         .collect();

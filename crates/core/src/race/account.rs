@@ -44,8 +44,7 @@ impl Account {
     pub fn teach(&self, history: &mut History) {
         match &self.0 {
             Kind::Told(told) => {
-                history.rtts.extend(&told.learned.rtts);
-                history.used.extend(&told.learned.used);
+                history.add(told.learned.clone());
             }
             Kind::Walkover(walkover) => walkover.teach(history),
         }

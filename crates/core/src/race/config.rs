@@ -5,6 +5,8 @@
 use super::io::{Candidate, Timing};
 use crate::endpoint::{LocalEndpoint, RemoteEndpoint};
 use crate::path::Path;
+use crate::stack::StackId;
+use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -114,4 +116,52 @@ pub struct History {
     pub rtts: BTreeMap<IpAddr, Duration>,
     /// Addresses that a connection was established to.
     pub used: BTreeSet<IpAddr>,
+    /// Stacks that an address did not answer while it answered another one.
+    pub setbacks: Vec<Setback>,
+}
+
+/// A stack that an address did not answer while it answered another one: UDP may be blocked on the
+/// way, or nobody listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setback {
+    /// The stack.
+    pub stack: StackId,
+    /// The address.
+    pub address: IpAddr,
+    /// Until when the stack is tried last there. A stack that has worked since has a time that
+    /// has passed.
+    pub until: Time,
+}
+
+impl History {
+    /// Adds what a later race learned.
+    pub fn add(&mut self, learned: History) {
+        self.rtts.extend(learned.rtts);
+        self.used.extend(learned.used);
+        for setback in learned.setbacks {
+            self.setbacks
+                .retain(|known| (&known.stack, known.address) != (&setback.stack, setback.address));
+            self.setbacks.push(setback);
+        }
+    }
+
+    /// Forgets until no more than `max` entries of each kind are left. Any of them will do: what
+    /// is forgotten is only measured again.
+    pub fn shrink(&mut self, max: usize) {
+        while self.rtts.len() > max {
+            self.rtts.pop_first();
+        }
+        while self.used.len() > max {
+            self.used.pop_first();
+        }
+        self.setbacks
+            .drain(..self.setbacks.len().saturating_sub(max));
+    }
+
+    /// Whether the stack is to be tried last at the address.
+    pub(super) fn is_set_back(&self, stack: &StackId, address: IpAddr, now: Time) -> bool {
+        self.setbacks.iter().any(|setback| {
+            setback.stack == *stack && setback.address == address && setback.until > now
+        })
+    }
 }

@@ -160,6 +160,9 @@ pub struct Timing {
     pub attempt_delay_max: Duration,
     /// How long answers are still taken after a win. 1 s.
     pub late_answers: Duration,
+    /// How long a stack is tried last at an address that did not answer it while it answered
+    /// another one. 10 min.
+    pub setback: Duration,
     /// The whole race ends after this time; `None` leaves it to the application.
     pub deadline: Option<Time>,
 }
@@ -172,6 +175,7 @@ impl Default for Timing {
             attempt_delay_min: Duration::from_millis(100),
             attempt_delay_max: Duration::from_secs(2),
             late_answers: Duration::from_secs(1),
+            setback: Duration::from_secs(600),
             deadline: None,
         }
     }

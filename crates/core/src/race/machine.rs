@@ -10,7 +10,7 @@
 //!    waiting (no route yet; paths change)
 //! ```
 
-use super::config::{History, RaceConfig};
+use super::config::{History, RaceConfig, Setback};
 use super::event::{CancelReason, Event, EventKind, Exclusion, Group, ReadyReason, StartReason};
 use super::io::{AttemptId, Input, Leaf, Output, Progress, QueryId};
 use super::log::Log;
@@ -68,6 +68,25 @@ pub(super) struct Attempt {
     pub(super) rtt: Option<Duration>,
     pub(super) end: Option<(Time, End)>,
     route: Route,
+}
+
+impl Attempt {
+    /// Whether the peer was silent for an attempt delay or showed that it lacks the stack.
+    fn was_in_vain(&self, now: Time, config: &RaceConfig) -> bool {
+        match &self.end {
+            Some((_, End::Failed(failure))) => matches!(
+                failure.kind,
+                FailureKind::TimedOut
+                    | FailureKind::Refused
+                    | FailureKind::Unsupported
+                    | FailureKind::AlpnMismatch
+            ),
+            None => {
+                self.answered.is_none() && self.started + attempt_delay(config, &self.leaf) <= now
+            }
+            Some(_) => false,
+        }
+    }
 }
 
 /// How an attempt ended.
@@ -300,10 +319,33 @@ impl Race {
         attempt.end = Some((now, End::Succeeded));
         let address = attempt.leaf.remote.ip();
         self.learned.used.insert(address);
+        self.learn_setbacks(id);
         self.cancel_running(CancelReason::AnotherWon);
         self.log.event(EventKind::Won { attempt: id });
         self.log.output(Output::Won(id));
         self.decide(Ok(id));
+    }
+
+    /// Remembers which stacks were not answered while `winner` was, and that the winner's works.
+    fn learn_setbacks(&mut self, winner: AttemptId) {
+        let now = self.log.now;
+        let until = now + self.config.timing.setback;
+        let won = &self.attempts[winner.0 as usize].leaf;
+        let history = &self.config.history;
+        let recovered = history.is_set_back(&won.stack, won.remote.ip(), now);
+        let setback = |leaf: &Leaf, until| Setback {
+            stack: leaf.stack.clone(),
+            address: leaf.remote.ip(),
+            until,
+        };
+        let beaten = self.attempts.iter().filter(|attempt| {
+            let leaf = &attempt.leaf;
+            let is_rival = leaf.stack != won.stack && leaf.security == won.security;
+            is_rival && attempt.was_in_vain(now, &self.config)
+        });
+        let mut setbacks: Vec<Setback> = beaten.map(|it| setback(&it.leaf, until)).collect();
+        setbacks.extend(recovered.then(|| setback(won, now)));
+        self.learned.setbacks = setbacks;
     }
 
     fn on_failure(&mut self, id: AttemptId, failure: Failure) {
@@ -445,6 +487,7 @@ impl Race {
             paths: &self.config.paths,
             resolution: &self.resolution,
             history: &self.config.history,
+            now: self.log.now,
             tiers: &self.tiers.of_candidate,
         };
         self.plan = planner.plan();

@@ -25,7 +25,7 @@ mod walkover;
 mod waterfall;
 
 pub use account::Account;
-pub use config::{FamilyPolicy, FirstFamilyCount, History, Limits, RaceConfig};
+pub use config::{FamilyPolicy, FirstFamilyCount, History, Limits, RaceConfig, Setback};
 pub use event::{
     CancelReason, Event, EventKind, Exclusion, Group, OpenReason, ReadyReason, StartReason,
 };

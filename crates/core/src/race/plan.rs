@@ -14,6 +14,7 @@ use crate::endpoint::{LocalEndpoint, RemoteEndpoint};
 use crate::path::{Path, PathId};
 use crate::security::SecurityClass;
 use crate::stack::StackId;
+use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
@@ -54,6 +55,7 @@ pub(super) struct Planner<'a> {
     pub(super) paths: &'a [Path],
     pub(super) resolution: &'a Resolution,
     pub(super) history: &'a History,
+    pub(super) now: Time,
     /// Candidates that take part, with their security tier.
     pub(super) tiers: &'a BTreeMap<usize, u8>,
 }
@@ -196,7 +198,7 @@ impl Planner<'_> {
             } else {
                 None
             },
-            rank: candidate.rank,
+            rank: self.rank(candidate, address),
         };
         Draft {
             preference: Preference::of(&destination, &sources),
@@ -208,6 +210,18 @@ impl Planner<'_> {
                 route,
                 target: node.service.target.clone(),
             },
+        }
+    }
+
+    /// Behind all others where earlier races found that the address does not answer the stack.
+    fn rank(&self, candidate: &Candidate, address: IpAddr) -> u32 {
+        let is_set_back = self
+            .history
+            .is_set_back(&candidate.stack, address, self.now);
+        let ranks = self.config.candidates.iter().map(|other| other.rank);
+        match ranks.max() {
+            Some(last) if is_set_back => candidate.rank.saturating_add(last).saturating_add(1),
+            _ => candidate.rank,
         }
     }
 

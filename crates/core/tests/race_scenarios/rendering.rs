@@ -172,14 +172,46 @@ fn every_event_is_one_line_that_says_what_and_why() {
 #[test]
 fn race_learns_round_trips_and_the_address_that_won() {
     let run = World::parse(WORLD).run();
-    let learned = run.recorder.race().learned();
+    let learned = History {
+        setbacks: Vec::new(),
+        ..run.recorder.race().learned().clone()
+    };
     let expected: History = serde_json::from_str(
         r#"{"rtts": {"192.0.2.1": {"secs": 0, "nanos": 80000000},
                      "2001:db8::1": {"secs": 0, "nanos": 60000000}},
             "used": ["192.0.2.1"]}"#,
     )
     .unwrap();
-    assert_eq!(learned, &expected);
+    assert_eq!(learned, expected);
+}
+
+#[test]
+fn race_learns_which_stack_an_address_did_not_answer() {
+    let setbacks = |script: &str| {
+        let race = "stack quic 0\nstack tls 1\nremote 192.0.2.1:443\n".to_owned() + script;
+        let run = World::parse(&race).run();
+        let learned = run.recorder.race().learned().setbacks.clone();
+        let text = learned.iter().map(|it| {
+            let until = it.until.saturating_since(Time::ZERO).as_millis();
+            format!("{} {} {until}", it.stack, it.address)
+        });
+        text.collect::<Vec<_>>().join(", ")
+    };
+    let tls = "host tls 192.0.2.1:443 ready=40\n".to_owned();
+    // Silence for an attempt delay, then 600 s from the win on.
+    assert_eq!(setbacks(&tls), "quic 192.0.2.1 600290");
+    let refused = tls.clone() + "host quic 192.0.2.1:443 refused=20";
+    assert_eq!(setbacks(&refused), "quic 192.0.2.1 600060");
+    let answered = tls.clone() + "host quic 192.0.2.1:443 answered=20";
+    assert_eq!(setbacks(&answered), "", "it is there, only slower");
+    let untrusted = tls.clone() + "host quic 192.0.2.1:443 certificate-rejected=20";
+    assert_eq!(setbacks(&untrusted), "");
+    // A stack that works again is no longer set back.
+    let recovered = "setback quic 192.0.2.1 5000\nhost quic 192.0.2.1:443 ready=10";
+    assert_eq!(
+        setbacks(recovered),
+        "tls 192.0.2.1 600260, quic 192.0.2.1 260"
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use portway_core::dns::{Answer, AnswerData, RecordKind, ServerRecord, ServiceBin
 use portway_core::path::{InterfaceKind, LocalAddress, Path, PathId};
 use portway_core::race::{
     AttemptId, Candidate, Input, Leaf, Output, Progress, QueryId, RaceConfig, Recorder, Recording,
+    Setback,
 };
 use portway_core::security::TlsVersion;
 use portway_core::{
@@ -63,7 +64,7 @@ impl World {
         world
     }
 
-    /// One line: `remote`, `local`, `stack`, `path`, `set`, `rtt`, `dns`, `host` or `at`.
+    /// One line: `remote`, `local`, `stack`, `path`, `set`, `rtt`, `setback`, `dns`, `host` or `at`.
     fn line(&mut self, line: &str) {
         let (verb, rest) = line.split_once(' ').unwrap();
         match verb {
@@ -81,6 +82,14 @@ impl World {
             }
             "used" => {
                 self.config.history.used.insert(rest.parse().unwrap());
+            }
+            "setback" => {
+                let words: Vec<&str> = rest.split(' ').collect();
+                self.config.history.setbacks.push(Setback {
+                    stack: StackId::new(words[0].to_owned()),
+                    address: words[1].parse().unwrap(),
+                    until: Time::from_origin(ms(words[2].parse().unwrap())),
+                });
             }
             "dns" => self.dns(rest),
             "host" => self.host(rest),

@@ -1,0 +1,143 @@
+//! What races learned, apart for each network.
+//!
+//! Invariant: what was measured on one network says nothing of another, which may block other
+//! protocols.
+
+use crate::environment::Environment;
+use portway_core::path::{LocalAddress, Path};
+use portway_core::race::History;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::{Deref, DerefMut};
+
+/// The history of the present network, and those of the networks before it.
+#[derive(Debug, Default)]
+pub struct Histories {
+    /// That of the paths when they were looked at last; `None` where the environment counts none.
+    revision: Option<u64>,
+    network: Network,
+    current: History,
+    /// The latest one last.
+    others: Vec<(Network, History)>,
+}
+
+/// A network by what the host sees of it: its interfaces and the prefixes of their addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Network(BTreeSet<(String, IpAddr)>);
+
+impl Histories {
+    /// Turns to the history of the network that the host is connected to now.
+    pub(crate) fn follow(&mut self, environment: &dyn Environment) {
+        let revision = environment.paths_revision();
+        if revision.is_some() && revision == self.revision {
+            return;
+        }
+        self.revision = revision;
+        self.turn_to(Network::of(&environment.paths()));
+    }
+
+    fn turn_to(&mut self, network: Network) {
+        if network == self.network {
+            return;
+        }
+        let known = self.others.iter().position(|(other, _)| *other == network);
+        let history = match known {
+            Some(index) => self.others.remove(index).1,
+            None => History::default(),
+        };
+        let before = std::mem::replace(&mut self.network, network);
+        let learned = std::mem::replace(&mut self.current, history);
+        if self.others.len() == NETWORKS_MAX {
+            self.others.remove(0);
+        }
+        self.others.push((before, learned));
+    }
+}
+
+impl Deref for Histories {
+    type Target = History;
+
+    fn deref(&self) -> &History {
+        &self.current
+    }
+}
+
+impl DerefMut for Histories {
+    fn deref_mut(&mut self) -> &mut History {
+        &mut self.current
+    }
+}
+
+impl Network {
+    fn of(paths: &[Path]) -> Self {
+        let prefixes = paths.iter().flat_map(|path| {
+            let prefixes = path.addresses.iter().map(prefix);
+            prefixes.map(|prefix| (path.interface.clone(), prefix))
+        });
+        Network(prefixes.collect())
+    }
+}
+
+/// The network part of an address; temporary addresses of one network come and go.
+fn prefix(local: &LocalAddress) -> IpAddr {
+    let host_bits = |bits: u32| bits.saturating_sub(u32::from(local.prefix_len));
+    match local.address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(host_bits(32)).unwrap_or(0);
+            Ipv4Addr::from_bits(v4.to_bits() & mask).into()
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(host_bits(128)).unwrap_or(0);
+            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
+        }
+    }
+}
+
+/// Networks of which something is remembered, beside the present one.
+const NETWORKS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn network(interface: &str, address: &str, prefix_len: u8) -> Network {
+        let local = LocalAddress {
+            address: address.parse().unwrap(),
+            prefix_len,
+            is_temporary: false,
+            is_deprecated: false,
+        };
+        Network([(interface.to_owned(), prefix(&local))].into())
+    }
+
+    #[test]
+    fn a_network_is_known_again_by_its_prefix() {
+        let home = network("wlan0", "2001:db8:1::17", 64);
+        assert_eq!(home, network("wlan0", "2001:db8:1::99", 64));
+        assert_ne!(home, network("wlan0", "2001:db8:2::17", 64));
+        assert_ne!(home, network("eth0", "2001:db8:1::17", 64));
+        let v4 = network("wlan0", "192.0.2.7", 24);
+        assert_eq!(v4, network("wlan0", "192.0.2.200", 24));
+        assert_ne!(v4, network("wlan0", "192.0.3.7", 24));
+        assert_eq!(network("a", "192.0.2.7", 0), network("a", "10.0.0.1", 0));
+    }
+
+    #[test]
+    fn each_network_keeps_its_own_history_up_to_a_limit() {
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut histories = Histories::default();
+        histories.turn_to(network("eth0", "10.0.0.1", 8));
+        histories.rtts.insert(address, Duration::from_millis(7));
+        histories.turn_to(network("eth0", "11.0.0.1", 8));
+        assert!(histories.rtts.is_empty());
+        histories.turn_to(network("eth0", "10.0.0.2", 8));
+        assert_eq!(histories.rtts.len(), 1);
+        for other in 20..20 + NETWORKS_MAX + 1 {
+            histories.turn_to(network("eth0", &format!("{other}.0.0.1"), 8));
+        }
+        assert_eq!(histories.others.len(), NETWORKS_MAX);
+        histories.turn_to(network("eth0", "10.0.0.1", 8));
+        assert!(histories.rtts.is_empty(), "the oldest was forgotten");
+    }
+}
