@@ -195,6 +195,12 @@ pub trait TcpStream: Send + Sync {
     /// The connection's end.
     fn unacknowledged(&self) -> io::Result<usize>;
 
+    /// Ready when [`TcpStream::unacknowledged`] may have become zero or an error. A carrier whose
+    /// system does not tell is pending for ever and registers nothing.
+    fn poll_acknowledged(&self, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
     /// Takes an error that arrived without a read or write, such as a reset.
     fn take_error(&self) -> Option<io::Error>;
 
@@ -203,6 +209,15 @@ pub trait TcpStream: Send + Sync {
     /// # Errors
     /// The system's error for the first option that it refuses.
     fn set_options(&self, options: &TcpOptions) -> io::Result<()>;
+
+    /// Sends before other streams of the same transport that have a lower number; all start at
+    /// zero.
+    ///
+    /// # Errors
+    /// The carrier has its transport to itself, or the stream has ended.
+    fn set_precedence(&self, _precedence: i32) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// The measured smoothed round-trip time, if there is one yet.
     fn rtt(&self) -> Option<Duration>;

@@ -8,6 +8,7 @@ use crate::environment::{TcpConnect, TcpOptions, TcpStream, UdpBind};
 use crate::established::{ByteCarrier, Carrier, DatagramCarrier, Established};
 use crate::failure_map::failure_from_io;
 use crate::layer::{ByteLayer, LayerStatus};
+use crate::quic_stack;
 use bytes::BytesMut;
 use portway_core::race::{Leaf, Progress};
 use portway_core::security::TlsParameters;
@@ -44,7 +45,13 @@ pub async fn establish(
     };
     match context.stack(&leaf.stack).map(|descriptor| descriptor.wire) {
         Some(WireProtocol::Tcp) => tcp(context, leaf, tls, options, progress).await,
-        Some(WireProtocol::Udp) if tls.is_none() => udp(context, leaf, options),
+        Some(WireProtocol::Udp) => match tls {
+            None => udp(context, leaf, options),
+            Some(tls) => {
+                let local = local_of(&leaf);
+                quic_stack::connect(context, leaf, local, tls, options, progress).await
+            }
+        },
         _ => Err(Failure::new(
             Origin::Local,
             FailureKind::Unsupported,

@@ -2,6 +2,7 @@
 
 use crate::environment::{TcpStream, UdpSocket};
 use crate::layer::ByteLayer;
+use crate::quic_stack::QuicCarrier;
 use bytes::BytesMut;
 use portway_core::race::Leaf;
 use portway_core::security::Protection;
@@ -29,6 +30,8 @@ pub enum Carrier {
     Bytes(ByteCarrier),
     /// Datagrams to and from one peer.
     Datagrams(DatagramCarrier),
+    /// A QUIC connection, whose streams and datagrams are carriers.
+    Quic(QuicCarrier),
 }
 
 /// A byte stream with the layers on it.

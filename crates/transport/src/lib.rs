@@ -13,6 +13,7 @@ mod histories;
 pub mod layer;
 pub mod listen;
 pub mod quic;
+pub mod quic_stack;
 pub mod real;
 pub mod tls;
 

@@ -10,10 +10,12 @@ use crate::environment::{ListenAddress, TcpListener, TcpOptions, TcpStream, UdpB
 use crate::establish::handshake;
 use crate::established::{ByteCarrier, Carrier, DatagramCarrier};
 use crate::failure_map::failure_from_io;
+use crate::quic::Endpoint;
+use crate::quic_stack::{self, QuicCarrier};
 use bytes::BytesMut;
 use portway_core::path::PathId;
 use portway_core::security::{Protection, TlsParameters};
-use portway_core::stack::WireProtocol;
+use portway_core::stack::{CarrierKind, StackDescriptor, WireProtocol};
 use portway_core::{Failure, FailureKind, Origin, StackId};
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
@@ -149,10 +151,7 @@ impl Listening {
             let acceptor = Acceptor {
                 context: context.clone(),
                 stack: stack.clone(),
-                tls: descriptor
-                    .is_protected()
-                    .then(|| request.tls.clone())
-                    .flatten(),
+                tls: tls_of(request, descriptor),
                 request: request.clone(),
                 sender: sender.clone(),
                 pending: pending.clone(),
@@ -189,6 +188,20 @@ impl Listening {
                         .map_err(|error| cannot_listen(&error, stack, local))?;
                     addresses.push((stack.clone(), socket.local_address()));
                     starts.push(Box::new(move || acceptor.receive_peers(socket)));
+                }
+                // The streams of a connection come with it; its datagrams are not told apart.
+                WireProtocol::Udp
+                    if *stack == StackId::QUIC_DATAGRAM
+                        && request.stacks.contains(&StackId::QUIC) => {}
+                WireProtocol::Udp if let Some(tls) = &acceptor.tls => {
+                    let endpoint =
+                        quic_stack::bind(context, descriptor, local, tls, &request.limits)?;
+                    addresses.push((stack.clone(), endpoint.local_address()));
+                    let is_datagrams = descriptor.carrier == CarrierKind::Datagrams;
+                    starts.push(Box::new(move || {
+                        let environment = acceptor.context.environment().clone();
+                        environment.spawn(Box::pin(acceptor.accept_quic(endpoint, is_datagrams)));
+                    }));
                 }
                 _ => return Err(unsupported(stack)),
             }
@@ -316,6 +329,55 @@ impl Acceptor {
         }));
     }
 
+    /// Hands QUIC connections over whose handshakes are complete.
+    async fn accept_quic(mut self, endpoint: Endpoint, is_datagrams: bool) {
+        let stopped = self.sender.clone();
+        loop {
+            let accepting = async {
+                // The sender lives in `Listening`; when it is gone, `stopped` ends the loop.
+                let _ = self.is_paused.wait_for(|is_paused| !is_paused).await;
+                let permit = self.pending.clone().acquire_owned().await;
+                let permit = permit.expect("the semaphore is never closed");
+                Some((endpoint.accept().await?, permit))
+            };
+            let accepted = tokio::select! {
+                () = stopped.closed() => return,
+                accepted = accepting => accepted,
+            };
+            let incoming = match accepted {
+                None => return,
+                Some((Err(error), _)) => Incoming::Failed {
+                    peer: Some(error.remote),
+                    failure: error.cause.failure(),
+                },
+                Some((Ok(connection), permit)) => {
+                    let peer = connection.remote_address();
+                    if !admits(&self.request.admitted, peer.ip()) {
+                        continue;
+                    }
+                    let protection = quic_stack::protection(&connection);
+                    let environment = self.context.environment();
+                    let quic = QuicCarrier::new(environment, &endpoint, connection);
+                    let pending = Pending {
+                        _permit: Some(permit),
+                    };
+                    Incoming::Accepted(Box::new(Accepted {
+                        stack: self.stack.clone(),
+                        carrier: match is_datagrams {
+                            true => Carrier::Datagrams(quic.datagrams(None)),
+                            false => Carrier::Quic(quic),
+                        },
+                        protection: Some(protection),
+                        peer,
+                        pending,
+                    }))
+                }
+            };
+            // An error means that the listener was stopped meanwhile.
+            let _ = self.sender.send(incoming).await;
+        }
+    }
+
     fn receive_peers(self, socket: Arc<dyn crate::environment::UdpSocket>) {
         let (arrivals, mut arrived) = mpsc::channel(self.request.limits.pending_max.max(1));
         let admitted = self.request.admitted.clone();
@@ -408,6 +470,13 @@ impl Backoff {
         self.next = (self.next * 2).min(BACKOFF_MAX);
         sleep(context, wait).await;
     }
+}
+
+/// TLS parameters with the application protocols that the stack carries.
+fn tls_of(request: &ListenRequest, stack: &StackDescriptor) -> Option<TlsParameters> {
+    let mut tls = request.tls.clone().filter(|_| stack.is_protected())?;
+    tls.alpn = stack.carried(&tls.alpn);
+    Some(tls)
 }
 
 fn admits(admitted: &[IpAddr], peer: IpAddr) -> bool {

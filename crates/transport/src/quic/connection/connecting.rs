@@ -24,6 +24,20 @@ impl Connecting {
         }
     }
 
+    /// The connection as it is now, for what can be asked before the handshake has ended.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        self.connection.clone()
+    }
+
+    /// Ready when the peer has answered with any packet, or the handshake has ended. Only the
+    /// last waker is kept.
+    pub fn poll_answered(&self, context: &mut Context<'_>) -> Poll<()> {
+        match &self.connection {
+            Some(connection) => connection.poll_answered(context),
+            None => Poll::Ready(()),
+        }
+    }
+
     /// The connection for early data, when a ticket of an earlier connection allows that. What is
     /// sent before the handshake ends may be replayed by an attacker, and it is lost when the
     /// server does not take it: then its streams fail with

@@ -6,6 +6,7 @@
 mod connecting;
 mod handle;
 mod open;
+mod polling;
 mod shared;
 mod state;
 mod window;

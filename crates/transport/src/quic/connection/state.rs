@@ -20,6 +20,8 @@ pub(in crate::quic) struct ConnectionState {
     pub(in crate::quic) handle: ConnectionHandle,
     pub(in crate::quic) phase: Phase,
     pub(in crate::quic) early: EarlyData,
+    /// Whether any packet of the peer has come.
+    pub(in crate::quic) is_answered: bool,
     /// Whether the driver is to look at this connection, and whether it knows.
     pub(in crate::quic) dirty: Dirty,
     pub(in crate::quic) streams: StreamWaiters,
@@ -89,6 +91,7 @@ impl ConnectionState {
             handle,
             phase: Phase::Handshaking,
             early: EarlyData::Open,
+            is_answered: false,
             dirty: Dirty::Clean,
             streams: StreamWaiters::default(),
             lifecycle: WaitList::default(),
@@ -115,6 +118,10 @@ impl ConnectionState {
 
     /// Takes the protocol's events and collects whom to wake.
     pub(in crate::quic) fn poll_events(&mut self, wakers: &mut Vec<Waker>) {
+        if !self.is_answered && self.proto.stats().udp_rx.datagrams > 0 {
+            self.is_answered = true;
+            self.lifecycle.drain(wakers);
+        }
         while let Some(event) = self.proto.poll() {
             match event {
                 Event::Stream(event) => self.on_stream_event(event, wakers),

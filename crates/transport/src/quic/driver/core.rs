@@ -9,16 +9,19 @@ use super::serving::Server;
 use super::slot::{Role, Slot, Stage};
 use super::timers::{Deadline, Timers};
 use crate::environment::{DatagramBatch, ReceivedMessage, UdpSocket};
+use crate::failure_map::failure_from_io;
 use crate::quic::connection::{ConnectionShared, ConnectionState, Dirty, Phase};
 use crate::quic::endpoint::Shared;
 use crate::quic::identifiers::Clock;
 use crate::quic::options::{ClientConfig, TransportOptions};
 use crate::quic::{ConnectError, ConnectionError, VarInt};
 use bytes::{Bytes, BytesMut};
+use portway_core::FailureKind;
 use quinn_proto::crypto::HandshakeTokenKey;
 use quinn_proto::{
     ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, EndpointEvent, NoneTokenStore,
 };
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -204,8 +207,11 @@ impl Core {
 
     /// Receives up to a bound; true when there may be more.
     fn receive(&mut self, round: &mut Round<'_>) -> bool {
-        // An error was caused by another datagram, or says that there is none.
-        if self.socket.try_receive_batch(&mut self.incoming).is_err() {
+        if let Err(error) = self.socket.try_receive_batch(&mut self.incoming) {
+            // An error was caused by another datagram, or says that there is none.
+            if error.kind() != ErrorKind::WouldBlock {
+                self.on_unreachable(round, &error);
+            }
             return false;
         }
         let empty = DatagramBatch::empty();
@@ -221,6 +227,35 @@ impl Core {
         }
         self.incoming = incoming;
         self.incoming.is_full()
+    }
+
+    /// The system tells, on a connected socket only, that the peer is not there. Anybody on the
+    /// way could say so, so that a connection which has a peer takes no notice.
+    fn on_unreachable(&mut self, round: &mut Round<'_>, error: &std::io::Error) {
+        let failure = failure_from_io(error, "the peer is not there");
+        if !matches!(
+            failure.kind,
+            FailureKind::Refused | FailureKind::Unreachable
+        ) {
+            return;
+        }
+        let slots = self.slots.iter().enumerate();
+        let alone: Vec<usize> = slots
+            .filter_map(|(index, slot)| {
+                let mut state = slot.as_ref()?.connection.lock();
+                let is_alone = state.phase == Phase::Handshaking
+                    && state.proto.side().is_client()
+                    && !state.is_answered;
+                is_alone.then(|| {
+                    state
+                        .proto
+                        .close(round.now, VarInt::ZERO.proto(), Bytes::new());
+                    state.end(ConnectionError::System(failure.clone()), round.wakers);
+                    index
+                })
+            })
+            .collect();
+        alone.into_iter().for_each(|index| self.touch(index));
     }
 
     /// Hands a datagram to its connection.

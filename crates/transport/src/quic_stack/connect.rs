@@ -1,0 +1,111 @@
+//! A leaf of a race over QUIC.
+//!
+//! Invariant: as for every leaf, what comes back has its security class.
+
+use super::{QuicCarrier, crypto};
+use crate::context::Context;
+use crate::driver::ProgressSink;
+use crate::environment::{TcpOptions, UdpBind};
+use crate::established::{Carrier, Established};
+use crate::quic::{
+    ClientConfig, Connecting, Connection, ConnectionError, Endpoint, EndpointOptions,
+};
+use crate::tls::EarlyData;
+use portway_core::race::{Leaf, Progress};
+use portway_core::security::TlsParameters;
+use portway_core::stack::CarrierKind;
+use portway_core::{Failure, FailureKind, Origin};
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+/// Connects a leaf.
+pub(crate) async fn connect(
+    context: &Context,
+    leaf: Leaf,
+    local: Option<SocketAddr>,
+    tls: &TlsParameters,
+    options: &TcpOptions,
+    progress: Option<&ProgressSink>,
+) -> Result<Established, Failure> {
+    let environment = context.environment();
+    let mut bind = UdpBind::to(leaf.remote);
+    if let Some(local) = local {
+        bind.local = local;
+    }
+    bind.path = leaf.path;
+    bind.dscp = options.dscp;
+    let endpoint = Endpoint::bind(environment.clone(), bind, &EndpointOptions::default(), None)?;
+    let (host, ip) = (leaf.host_name.as_deref(), leaf.remote.ip());
+    let early_data = EarlyData::Refused;
+    let tls = context
+        .tls()
+        .quic_client(tls, host, ip, &leaf.alpn, early_data)?;
+    let name = tls.server_name();
+    let mut config = ClientConfig::new(crypto::client(tls));
+    config.transport.times.keep_alive = options.keep_alive.flatten();
+    if let Some(rtt) = context.history().rtts.get(&leaf.remote.ip()) {
+        config.transport.times.initial_rtt = *rtt;
+    }
+    let connecting = endpoint
+        .connect(&config, leaf.remote, &name)
+        .map_err(|error| error.failure())?;
+    let early = connecting.connection();
+    let connection = handshake(connecting, progress).await.map_err(|error| {
+        let failure = early
+            .as_ref()
+            .map(|early| crypto::failure_of(early, &error));
+        named(failure.unwrap_or_else(|| error.failure()), &leaf)
+    })?;
+    if let Some(progress) = progress {
+        let rtt = Some(connection.rtt());
+        progress.report(Progress::TransportConnected { rtt });
+    }
+    let protection = crypto::protection(&connection);
+    let quic = QuicCarrier::new(environment, &endpoint, connection);
+    let is_datagrams = context
+        .stack(&leaf.stack)
+        .is_some_and(|stack| stack.carrier == CarrierKind::Datagrams);
+    if is_datagrams && quic.connection().datagram_size_max().is_none() {
+        return Err(Failure::new(
+            Origin::Quic,
+            FailureKind::Unsupported,
+            format!("{} takes no datagrams", leaf.remote),
+        ));
+    }
+    Ok(Established {
+        carrier: match is_datagrams {
+            true => Carrier::Datagrams(quic.datagrams(None)),
+            false => Carrier::Quic(quic),
+        },
+        protection: Some(protection),
+        leaf,
+    })
+}
+
+/// Waits for the handshake and tells when the peer has answered at all.
+async fn handshake(
+    mut connecting: Connecting,
+    progress: Option<&ProgressSink>,
+) -> Result<Connection, ConnectionError> {
+    let mut is_answered = progress.is_none();
+    poll_fn(|context| {
+        let polled = Pin::new(&mut connecting).poll(context);
+        if polled.is_pending()
+            && !is_answered
+            && connecting.poll_answered(context).is_ready()
+            && let Some(progress) = progress
+        {
+            is_answered = true;
+            progress.report(Progress::PeerAnswered);
+        }
+        polled
+    })
+    .await
+}
+
+/// Says whom it was about.
+fn named(mut failure: Failure, leaf: &Leaf) -> Failure {
+    failure.detail = format!("cannot connect to {}: {}", leaf.remote, failure.detail);
+    failure
+}

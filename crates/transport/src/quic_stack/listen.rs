@@ -1,0 +1,36 @@
+//! Listening for QUIC.
+//!
+//! Invariant: what is handed over has completed its handshake.
+
+use super::crypto;
+use crate::context::Context;
+use crate::environment::UdpBind;
+use crate::listen::ListenLimits;
+use crate::quic::{Endpoint, EndpointOptions, ServerConfig};
+use crate::tls::EarlyData;
+use portway_core::Failure;
+use portway_core::security::TlsParameters;
+use portway_core::stack::StackDescriptor;
+use std::net::SocketAddr;
+
+/// Opens an endpoint that accepts connections of `stack`.
+pub(crate) fn bind(
+    context: &Context,
+    stack: &StackDescriptor,
+    local: SocketAddr,
+    tls: &TlsParameters,
+    limits: &ListenLimits,
+) -> Result<Endpoint, Failure> {
+    let alpn = stack.carried(&tls.alpn);
+    let tls = context.tls().quic_server(tls, &alpn, EarlyData::Refused)?;
+    let mut config = ServerConfig::new(crypto::server(tls));
+    config.transport.times.handshake = limits.handshake_timeout;
+    config.incoming.backlog = limits.pending_max.max(1);
+    let bind = UdpBind::on(local);
+    Endpoint::bind(
+        context.environment().clone(),
+        bind,
+        &EndpointOptions::default(),
+        Some(config),
+    )
+}

@@ -1,0 +1,152 @@
+//! QUIC as stacks of the engine: streams as byte carriers, datagrams as a datagram carrier.
+//!
+//! Invariant: the transport connection outlives its last carrier until the peer's words are heard
+//! out, for a bounded time, so that a close here does not cut off a close there.
+
+mod connect;
+mod crypto;
+mod datagrams;
+mod keeper;
+mod listen;
+mod stream;
+
+pub(crate) use connect::connect;
+pub(crate) use crypto::protection;
+pub(crate) use listen::bind;
+
+use crate::environment::{BoxFuture, Environment};
+use crate::established::{ByteCarrier, DatagramCarrier};
+use crate::quic::{Connection, ConnectionError, Endpoint, ReceiveStream, SendStream, StreamKind};
+use bytes::{Bytes, BytesMut};
+use keeper::Farewell;
+use portway_core::Failure;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use stream::StreamSocket;
+use tokio::sync::mpsc;
+
+/// A QUIC connection from which carriers are made.
+///
+/// The transport connection is closed when this and all carriers that came of it are gone, and
+/// the peer's streams have ended or were heard out for a moment.
+pub struct QuicCarrier {
+    connection: Connection,
+    farewell: mpsc::UnboundedSender<Farewell>,
+    local: SocketAddr,
+}
+
+impl QuicCarrier {
+    /// Takes a connection of `endpoint` over.
+    pub fn new(
+        environment: &Arc<dyn Environment>,
+        endpoint: &Endpoint,
+        connection: Connection,
+    ) -> Self {
+        let farewell = keeper::keep(environment, connection.clone());
+        let mut local = endpoint.local_address();
+        if let Some(ip) = connection.local_ip() {
+            local.set_ip(ip);
+        }
+        QuicCarrier {
+            connection,
+            farewell,
+            local,
+        }
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The local address.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Opens a stream, waiting until the peer allows one. The peer learns of it by the first
+    /// bytes, or by its end.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub async fn open(&self, kind: StreamKind) -> Result<ByteCarrier, Failure> {
+        let opened = match kind {
+            StreamKind::Bidirectional => {
+                let opened = self.connection.open_bi().await;
+                opened.map(|(send, receive)| (Some(send), Some(receive)))
+            }
+            StreamKind::Unidirectional => {
+                let opened = self.connection.open_uni().await;
+                opened.map(|send| (Some(send), None))
+            }
+        };
+        let (send, receive) = opened.map_err(|error| error.failure())?;
+        Ok(self.carrier(send, receive))
+    }
+
+    /// The next stream that the peer opens, and its kind.
+    ///
+    /// Cancel safety: no stream is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub async fn accept(&self) -> Result<(ByteCarrier, StreamKind), ConnectionError> {
+        tokio::select! {
+            biased;
+            accepted = self.connection.accept_bi() => {
+                let (send, receive) = accepted?;
+                let carrier = self.carrier(Some(send), Some(receive));
+                Ok((carrier, StreamKind::Bidirectional))
+            }
+            accepted = self.connection.accept_uni() => {
+                let carrier = self.carrier(None, Some(accepted?));
+                Ok((carrier, StreamKind::Unidirectional))
+            }
+        }
+    }
+
+    /// The connection's datagrams. `first` is one that was received already.
+    pub fn datagrams(&self, first: Option<Bytes>) -> DatagramCarrier {
+        let socket = datagrams::DatagramSocket::new(
+            self.connection.clone(),
+            self.farewell.clone(),
+            self.local,
+            first,
+        );
+        DatagramCarrier {
+            socket: Arc::new(socket),
+            peer: self.connection.remote_address(),
+        }
+    }
+
+    fn carrier(&self, send: Option<SendStream>, receive: Option<ReceiveStream>) -> ByteCarrier {
+        let socket = StreamSocket::new(
+            self.connection.clone(),
+            self.farewell.clone(),
+            self.local,
+            send,
+            receive,
+        );
+        ByteCarrier {
+            socket: Box::new(socket),
+            layer: None,
+            unread: BytesMut::new(),
+        }
+    }
+}
+
+impl fmt::Debug for QuicCarrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuicCarrier")
+            .field("local", &self.local)
+            .field("peer", &self.connection.remote_address())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a future in a task that nobody waits for.
+fn spawn(environment: &Arc<dyn Environment>, task: impl Future<Output = ()> + Send + 'static) {
+    let task: BoxFuture<()> = Box::pin(task);
+    environment.spawn(task);
+}
