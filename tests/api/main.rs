@@ -12,6 +12,7 @@ mod listening;
 mod messages;
 mod names;
 mod properties;
+mod quic;
 mod requests;
 mod runtimes;
 mod selection;

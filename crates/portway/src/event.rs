@@ -20,6 +20,9 @@ pub enum ConnectionEvent {
     Race(portway_core::race::Event),
     /// Messages flow from now on.
     Ready,
+    /// The connection is no longer in its group, since it could not follow a change of a shared
+    /// property (the `CloneError` of RFC 9622 §7.4).
+    LeftGroup(Failure),
     /// An error that does not end the connection, such as an ICMP message (RFC 9622 §8.3.1).
     SoftError(Failure),
     /// The connection ended in an orderly way. The last event.

@@ -5,6 +5,7 @@ use crate::error::EstablishmentError;
 use crate::open::{Opened, open};
 use crate::preconnection::Preconnection;
 use portway_core::message::Message;
+use portway_core::property::Action;
 use portway_core::race::Event;
 use portway_transport::context::Context;
 use portway_transport::driver::{Observer, RaceRequest, Record, run_race};
@@ -87,7 +88,7 @@ impl Initiate {
             terms,
             paths: opening,
         };
-        let connection = Connection::establishing_with(&context, &self.preconnection);
+        let connection = Connection::of(&context, &self.preconnection, Action::Initiate);
         if let Some(message) = self.first_message {
             connection
                 .enqueue_first(message)

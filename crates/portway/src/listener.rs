@@ -2,7 +2,7 @@
 //!
 //! Invariant: a connection is delivered once, ready, and only while the limit allows it.
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Siblings, Transport};
 use crate::error::EstablishmentError;
 use crate::open::open_accepted;
 use crate::preconnection::Preconnection;
@@ -11,8 +11,10 @@ use portway_core::path::PathId;
 use portway_core::plan::{Action, Plan};
 use portway_core::{Failure, FailureKind, LocalEndpoint, Origin, RemoteEndpoint, StackId};
 use portway_transport::context::Context;
+use portway_transport::established::{ByteCarrier, Carrier};
 pub use portway_transport::listen::ListenLimits;
-use portway_transport::listen::{Accepted, Incoming, ListenRequest, Listening};
+use portway_transport::listen::{Accepted, Incoming, ListenRequest, Listening, Pending};
+use portway_transport::quic::StreamKind;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::pin::Pin;
@@ -70,7 +72,7 @@ impl Listener {
             changed: Notify::new(),
         });
         let (sender, ready) = mpsc::channel(1);
-        let preconnection = Arc::new(preconnection.clone());
+        let preconnection = preconnection.clone();
         for listening in listenings {
             context.environment().spawn(Box::pin(deliver_all(
                 context.clone(),
@@ -169,7 +171,7 @@ impl std::fmt::Debug for Listener {
 /// Carries one group of sockets: waits for the limit, takes what is ready, hands it over.
 async fn deliver_all(
     context: Context,
-    preconnection: Arc<Preconnection>,
+    preconnection: Preconnection,
     mut listening: Listening,
     sender: mpsc::Sender<Delivery>,
     control: Arc<Control>,
@@ -218,16 +220,31 @@ async fn deliver_all(
                         pending,
                         ..
                     } = *accepted;
+                    let carrier = match carrier {
+                        Carrier::Quic(carrier) => {
+                            let transport = Transport {
+                                carrier,
+                                stack,
+                                protection,
+                            };
+                            let streams = Streams {
+                                context,
+                                preconnection,
+                                siblings: Siblings::over(transport),
+                                sender,
+                                control,
+                                peer,
+                            };
+                            return streams.deliver(pending).await;
+                        }
+                        carrier => carrier,
+                    };
                     let opening =
                         open_accepted(&context, &preconnection, stack, carrier, protection);
                     let opened = tokio::select! {
                         () = sender.closed() => return,
                         opened = opening => opened,
-                        () = timer => Err(Failure::new(
-                            Origin::Local,
-                            FailureKind::TimedOut,
-                            format!("{peer} did not complete the framers' handshake in time"),
-                        )),
+                        () = timer => Err(late_framers(peer)),
                     };
                     deliver(opened, &sender, &control).await;
                     drop(pending);
@@ -236,6 +253,73 @@ async fn deliver_all(
             Some(_) => {}
         }
     }
+}
+
+/// The streams that one peer opens over one transport connection.
+struct Streams {
+    context: Context,
+    preconnection: Preconnection,
+    siblings: Arc<Siblings>,
+    sender: mpsc::Sender<Delivery>,
+    control: Arc<Control>,
+    peer: SocketAddr,
+}
+
+impl Streams {
+    /// Delivers each stream as a connection of the same group, until the peer or the listener
+    /// ends. `pending` counts until the first stream has come.
+    async fn deliver(self, pending: Pending) {
+        let mut pending = Some(pending);
+        loop {
+            let accepted = tokio::select! {
+                () = self.sender.closed() => return,
+                () = stopped(&self.control) => return,
+                accepted = self.siblings.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok(stream) => stream,
+                Err(error) => {
+                    if pending.is_some() {
+                        // It went without a stream, so that nothing else tells of it.
+                        let mut failure = error.failure();
+                        failure.detail = format!("{}: {}", self.peer, failure.detail);
+                        let _ = self.sender.try_send(Err(failure));
+                    }
+                    return;
+                }
+            };
+            self.deliver_stream(stream, pending.take());
+        }
+    }
+
+    /// Delivers one stream when its framers are up, without keeping the others waiting.
+    fn deliver_stream(&self, stream: (ByteCarrier, StreamKind), pending: Option<Pending>) {
+        let (context, preconnection) = (self.context.clone(), self.preconnection.clone());
+        let (sender, control) = (self.sender.clone(), self.control.clone());
+        let (siblings, peer) = (self.siblings.clone(), self.peer);
+        let timer = portway_transport::listen::sleep(
+            &context,
+            preconnection.needs.listen_limits.handshake_timeout,
+        );
+        self.context.environment().spawn(Box::pin(async move {
+            let opening = siblings.receive(&context, &preconnection, stream, Action::Listen);
+            let opened = tokio::select! {
+                () = sender.closed() => return,
+                opened = opening => opened,
+                () = timer => Err(late_framers(peer)),
+            };
+            deliver(opened, &sender, &control).await;
+            drop(pending);
+        }));
+    }
+}
+
+fn late_framers(peer: SocketAddr) -> Failure {
+    Failure::new(
+        Origin::Local,
+        FailureKind::TimedOut,
+        format!("{peer} did not complete the framers' handshake in time"),
+    )
 }
 
 async fn deliver(

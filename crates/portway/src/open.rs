@@ -3,12 +3,12 @@
 //! Invariant: a race is won only by a whole stack (RFC 9622 §7.1, RFC 9623 §4): the framers'
 //! handshakes have ended before anything is handed over.
 
-use crate::connection::{Connection, LinkStart};
+use crate::connection::{Connection, Siblings, Transport};
 use crate::preconnection::Preconnection;
 use bytes::BytesMut;
 use portway_core::framer::ReceiveLimits;
 use portway_core::framer::{Pipeline, Progress};
-use portway_core::property::Action;
+use portway_core::property::{Action, Direction};
 use portway_core::race::Leaf;
 use portway_core::security::Protection;
 use portway_core::send_queue::WireBuffer;
@@ -17,6 +17,7 @@ use portway_transport::context::Context;
 use portway_transport::driver::ProgressSink;
 use portway_transport::establish::{establish, read_some, write_all};
 use portway_transport::established::{ByteCarrier, Carrier};
+use std::sync::Arc;
 
 /// A stack that is ready for messages.
 pub(crate) struct Opened {
@@ -24,6 +25,10 @@ pub(crate) struct Opened {
     pub(crate) carrier: Carrier,
     pub(crate) protection: Option<Protection>,
     pub(crate) framing: Framing,
+    /// The group that the connection is in from its beginning.
+    pub(crate) siblings: Option<Arc<Siblings>>,
+    /// Which ways it carries messages.
+    pub(crate) direction: Direction,
 }
 
 /// The framers of a connection, with what they have read and not used.
@@ -43,13 +48,26 @@ pub(crate) async fn open(
     let needs = &*preconnection.needs;
     let options = &needs.defaults(Action::Initiate).options;
     let established = establish(context, leaf, &needs.security, options, Some(progress)).await?;
-    let mut carrier = established.carrier;
-    let framing = bring_up(&mut carrier, preconnection.needs.framers.instantiate()).await?;
+    let (stack, protection) = (established.leaf.stack, established.protection);
+    let mut carrier = match established.carrier {
+        Carrier::Quic(carrier) => {
+            let siblings = Siblings::over(Transport {
+                carrier,
+                stack,
+                protection,
+            });
+            return siblings.open(preconnection).await;
+        }
+        carrier => carrier,
+    };
+    let framing = bring_up_framers(&mut carrier, preconnection).await?;
     Ok(Opened {
-        stack: established.leaf.stack,
+        stack,
         carrier,
-        protection: established.protection,
+        protection,
         framing,
+        siblings: None,
+        direction: preconnection.needs.properties.direction(),
     })
 }
 
@@ -61,21 +79,29 @@ pub(crate) async fn open_accepted(
     mut carrier: Carrier,
     protection: Option<Protection>,
 ) -> Result<Connection, Failure> {
-    let framing = bring_up(&mut carrier, preconnection.needs.framers.instantiate()).await?;
+    let framing = bring_up_framers(&mut carrier, preconnection).await?;
     let opened = Opened {
         stack,
         carrier,
         protection,
         framing,
+        siblings: None,
+        direction: preconnection.needs.properties.direction(),
     };
-    Ok(Connection::accepted(
+    Ok(Connection::ready_made(
         context,
         preconnection,
-        LinkStart::from(opened),
+        Action::Listen,
+        opened,
     ))
 }
 
-async fn bring_up(carrier: &mut Carrier, mut pipeline: Pipeline) -> Result<Framing, Failure> {
+/// Brings up the framers of a carrier.
+pub(crate) async fn bring_up_framers(
+    carrier: &mut Carrier,
+    preconnection: &Preconnection,
+) -> Result<Framing, Failure> {
+    let mut pipeline: Pipeline = preconnection.needs.framers.instantiate();
     let mut out = WireBuffer::new();
     let mut unread = BytesMut::new();
     let mut progress = pipeline.start(&mut out)?;

@@ -97,7 +97,7 @@ impl Connection {
     }
 }
 
-fn start_closing(shared: &Arc<Shared>) {
+pub(super) fn start_closing(shared: &Arc<Shared>) {
     let mut group = shared.lock();
     match group.state() {
         ConnectionState::Closed => return,
@@ -241,7 +241,11 @@ async fn acknowledged(shared: &Arc<Shared>, socket: &dyn TcpStream) -> Ending {
         if let Some(ending) = shared.lock().ending() {
             return ending;
         }
-        sleep(&shared.context, interval).await;
+        tokio::select! {
+            biased;
+            () = poll_fn(|context| socket.poll_acknowledged(context)) => {}
+            () = sleep(&shared.context, interval) => {}
+        }
         interval = (interval * 2).min(ACKNOWLEDGEMENT_INTERVAL_MAX);
     }
 }

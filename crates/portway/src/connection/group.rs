@@ -7,6 +7,7 @@
 //!
 //! Invariant: every method is called with the lock held and never waits.
 
+use super::Siblings;
 use super::inbound::{Fill, Inbound};
 use super::link::{Link, LinkStart};
 use super::outbound::{Flush, Outbound, SendFailure};
@@ -65,6 +66,10 @@ pub(super) struct Details {
     pub(super) limits: Arc<ConnectionLimits>,
     pub(super) stack: Option<StackId>,
     pub(super) protection: Option<Protection>,
+    /// What a sibling is opened with; `None` once the connection has ended.
+    pub(super) preconnection: Option<Preconnection>,
+    /// The group that the connection is in, until it has ended.
+    pub(super) siblings: Option<Arc<Siblings>>,
     pub(super) race: Option<RaceId>,
     pub(super) recording: Option<Box<Recording>>,
 }
@@ -169,6 +174,8 @@ impl Group {
                 limits,
                 stack: None,
                 protection: None,
+                preconnection: Some(preconnection.clone()),
+                siblings: None,
                 race: None,
                 recording: None,
             }),
@@ -209,11 +216,20 @@ impl Group {
         self.link = Some(start.link);
         self.details.stack = Some(start.stack);
         self.details.protection = start.protection;
+        self.details.siblings = start.siblings;
+        self.details.direction = start.direction;
         self.details.race = race;
         self.details.recording = recording;
         self.state = ConnectionState::Established;
         self.emit(ConnectionEvent::Ready);
         self.wake_waiters();
+    }
+
+    /// Makes the connection a member of a group, unless it has ended.
+    pub(super) fn join(&mut self, siblings: &Arc<Siblings>) {
+        if self.state != ConnectionState::Closed {
+            self.details.siblings = Some(siblings.clone());
+        }
     }
 
     pub(super) fn keep_race(&mut self, race: Option<RaceId>) {
@@ -297,8 +313,7 @@ impl Group {
         let Some(message) = message else {
             return Ok(());
         };
-        let is_datagram = matches!(self.link, Some(Link::Datagrams(_)));
-        super::properties::check_message(message, &self.details, is_datagram)?;
+        super::properties::check_message(message, &self.details, self.link.as_ref())?;
         if let Some(Link::Datagrams(link)) = &self.link {
             let may_fragment = !super::properties::forbids_fragments(message);
             let max = link.socket.payload_max(link.peer, may_fragment);
@@ -566,6 +581,9 @@ impl Group {
         });
         self.ending = Some(Box::new(ending));
         self.link = None;
+        self.details.preconnection = None;
+        // The last one to leave a group closes the transport that it shares.
+        self.details.siblings = None;
         // Whoever called holds the connection, so this is not the last reference.
         self.orphan = None;
         self.inbound.wake_reader();

@@ -72,7 +72,7 @@ impl ConnectionInfo {
     fn of(group: &Group) -> Self {
         let details = &group.details;
         let link = group.link.as_ref();
-        let direction = details.selection.direction();
+        let direction = details.direction;
         let (singular, longest, rtt) = match link {
             Some(Link::Bytes(link)) => (None, None, link.socket.rtt()),
             Some(Link::Datagrams(link)) => (

@@ -1,9 +1,11 @@
 //! The carrier of a connection while it is alive.
 
+use super::Siblings;
 use super::inbound::Inbound;
 use crate::open::{Framing, Opened};
 use bytes::BytesMut;
 use portway_core::framer::Pipeline;
+use portway_core::property::Direction;
 use portway_core::security::Protection;
 use portway_core::{Failure, FailureKind, StackId};
 use portway_transport::environment::{TcpStream, UdpSocket};
@@ -29,6 +31,8 @@ pub(super) struct ByteLink {
 pub(super) struct DatagramLink {
     pub(super) socket: Arc<dyn UdpSocket>,
     pub(super) peer: SocketAddr,
+    /// Whether the stack delivers a datagram once that the network has doubled.
+    pub(super) rejects_duplicates: bool,
     /// The latest error that did not end the connection, until it is told as an event.
     pub(super) soft_error: Cell<Option<Box<Failure>>>,
 }
@@ -72,6 +76,8 @@ pub(crate) struct LinkStart {
     pub(super) protection: Option<Protection>,
     pub(super) pipeline: Pipeline,
     pub(super) inbound: Inbound,
+    pub(super) siblings: Option<Arc<Siblings>>,
+    pub(super) direction: Direction,
 }
 
 impl From<Opened> for LinkStart {
@@ -89,6 +95,7 @@ impl From<Opened> for LinkStart {
                 Link::Datagrams(DatagramLink {
                     socket: carrier.socket,
                     peer: carrier.peer,
+                    rejects_duplicates: opened.stack != StackId::UDP,
                     soft_error: Cell::new(None),
                 }),
                 BytesMut::new(),
@@ -101,6 +108,8 @@ impl From<Opened> for LinkStart {
             link,
             protection: opened.protection,
             pipeline,
+            siblings: opened.siblings,
+            direction: opened.direction,
         }
     }
 }

@@ -17,6 +17,7 @@ mod properties;
 mod receive;
 mod send;
 mod shared;
+mod siblings;
 mod upgrade;
 mod waiters;
 mod writer;
@@ -31,6 +32,7 @@ pub use upgrade::TlsRole;
 
 pub(crate) use link::LinkStart;
 pub(crate) use shared::Establishing;
+pub(crate) use siblings::{Siblings, Transport};
 
 use crate::event::Events;
 use crate::preconnection::Preconnection;
@@ -51,7 +53,7 @@ pub struct Connection {
 }
 
 /// Counts the application's handles; tasks hold [`Shared`] and not this.
-struct Handle {
+pub(crate) struct Handle {
     shared: Arc<Shared>,
 }
 
@@ -62,24 +64,12 @@ impl Drop for Handle {
 }
 
 impl Connection {
-    pub(crate) fn establishing_with(context: &Context, preconnection: &Preconnection) -> Self {
-        Connection::of(Shared::new(context, preconnection, Action::Initiate))
-    }
-
-    pub(crate) fn accepted(
-        context: &Context,
-        preconnection: &Preconnection,
-        link: LinkStart,
-    ) -> Self {
-        let shared = Shared::new(context, preconnection, Action::Listen);
-        shared.install(link, None, None);
-        Connection::of(shared)
-    }
-
-    fn of(shared: Arc<Shared>) -> Self {
-        Connection {
-            handle: Arc::new(Handle { shared }),
-        }
+    /// A connection that is to be established.
+    pub(crate) fn of(context: &Context, preconnection: &Preconnection, action: Action) -> Self {
+        let handle = Arc::new_cyclic(|handle| Handle {
+            shared: Shared::new(context, preconnection, action, handle.clone()),
+        });
+        Connection { handle }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -6,14 +6,18 @@ use super::Connection;
 use super::group::{Details, Group};
 use super::link::Link;
 use crate::error::SendError;
+use crate::event::ConnectionEvent;
 use crate::options::tcp_options;
 use portway_core::message::Message;
 use portway_core::path::Path;
 use portway_core::property::{
-    Effect, Property, PropertyClass, PropertyError, PropertyValue, SpecialValue,
+    ConnectionProperties, Effect, Property, PropertyClass, PropertyError, PropertyValue,
+    SpecialValue,
 };
 use portway_core::stack::{InUse, Moment};
+use portway_core::{Failure, FailureKind, Origin};
 use portway_transport::environment::TcpOptions;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Connection {
@@ -56,6 +60,10 @@ impl Connection {
     /// Changes a connection property and says what that did. A property that cannot be set on
     /// this stack keeps its value for reading and changes nothing else.
     ///
+    /// The other connections of the group follow, except for `connPriority`, which is each one's
+    /// own (RFC 9622 §7.4). One that cannot follow leaves the group and tells it as
+    /// [`ConnectionEvent::LeftGroup`].
+    ///
     /// # Errors
     /// There is no such property, it cannot be changed on a live connection, or it does not take
     /// the value.
@@ -64,6 +72,49 @@ impl Connection {
         name: &str,
         value: impl Into<PropertyValue>,
     ) -> Result<Effect, PropertyError> {
+        let value = value.into();
+        let effect = self.set_alone(name, value.clone())?;
+        if name.parse() != Ok(Property::ConnPriority) {
+            for member in self.grouped_connections() {
+                if !Arc::ptr_eq(member.shared(), self.shared()) {
+                    member.follow(name, value.clone(), &effect)?;
+                }
+            }
+        }
+        Ok(effect)
+    }
+
+    /// Changes a property as another member of the group did, or leaves the group.
+    fn follow(
+        &self,
+        name: &str,
+        value: PropertyValue,
+        expected: &Effect,
+    ) -> Result<(), PropertyError> {
+        let effect = self.set_alone(name, value)?;
+        if expected.is_effective() && !effect.is_effective() {
+            let mut group = self.shared().lock();
+            group.details.siblings = None;
+            group.emit(ConnectionEvent::LeftGroup(Failure::new(
+                Origin::Local,
+                FailureKind::Unsupported,
+                format!("{name} was changed in the group, and here it has no effect: {effect}"),
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes the properties over that another connection has.
+    pub(super) fn adopt(&self, properties: ConnectionProperties) {
+        let mut group = self.shared().lock();
+        let group = &mut *group;
+        group.details.properties = properties;
+        if let Some(link) = &group.link {
+            carry_out_changes(&group.details, link);
+        }
+    }
+
+    fn set_alone(&self, name: &str, value: PropertyValue) -> Result<Effect, PropertyError> {
         let shared = self.shared();
         let mut group = shared.lock();
         let property = group.details.properties.set(name, value)?;
@@ -93,6 +144,10 @@ pub(super) fn carry_out_changes(details: &Details, link: &Link) {
         return;
     }
     let now = tcp_options(&details.properties);
+    if details.siblings.is_some() {
+        // A stream of a transport that it has to itself has nothing to precede.
+        let _ = link.socket.set_precedence(precedence(details));
+    }
     if now != details.defaults.options {
         let mut changed = now;
         // What was asked for and no longer is goes back to the system's default.
@@ -114,6 +169,11 @@ fn carry_out(group: &mut Group, property: Property, value: &PropertyValue) -> Op
     let all = tcp_options(properties);
     let mut changed = TcpOptions::default();
     match property {
+        Property::ConnPriority => {
+            let set = link.socket.set_precedence(precedence(&group.details));
+            let refused = |error| Effect::ignored(format!("the stream has ended: {error}"));
+            return set.err().map(refused);
+        }
         Property::ConnTimeout => {
             changed.user_timeout = Some(all.user_timeout.flatten());
             // What the time-out is decides whether keep-alives make sense.
@@ -134,12 +194,20 @@ fn carry_out(group: &mut Group, property: Property, value: &PropertyValue) -> Op
         .then(|| Effect::emulated("keep-alives are off, as connTimeout ends the wait sooner"))
 }
 
+/// RFC 9622 §8.1.2: a lower number is a higher priority; a carrier's precedence runs the other way.
+fn precedence(details: &Details) -> i32 {
+    let priority = details.properties.conn_priority();
+    i32::try_from(priority).map_or(i32::MIN, |priority| -priority)
+}
+
 /// Refuses a message whose properties contradict the connection (RFC 9622 §9.1.3).
 pub(super) fn check_message(
     message: &mut Message,
     details: &Details,
-    is_datagram: bool,
+    link: Option<&Link>,
 ) -> Result<(), SendError> {
+    let is_datagram = matches!(link, Some(Link::Datagrams(_)));
+    let may_double = matches!(link, Some(Link::Datagrams(link)) if !link.rejects_duplicates);
     let stated = message.context.properties();
     let states_reliability = stated.is_some_and(|stated| stated.is_reliable().is_some());
     message.context.apply_defaults(&details.defaults.message);
@@ -158,7 +226,7 @@ pub(super) fn check_message(
         ));
     }
     // RFC 9622 §9.1.3.4: UDP may deliver a message twice.
-    if is_datagram && !properties.is_safely_replayable() {
+    if may_double && !properties.is_safely_replayable() {
         return Err(inconsistent("over UDP a message must be safelyReplayable"));
     }
     Ok(())

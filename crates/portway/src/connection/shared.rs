@@ -3,7 +3,7 @@
 use super::group::{Ending, Group};
 use super::link::LinkStart;
 use super::waiters::{Place, Waiter};
-use super::writer;
+use super::{Handle, Siblings, writer};
 use crate::event::ConnectionEvent;
 use crate::preconnection::Preconnection;
 use portway_core::property::{Action, ConnectionState};
@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     group: Mutex<Group>,
     /// Receives are served in the order of their calls (RFC 9622 §9.3.1).
     pub(super) receive_turn: Semaphore,
+    /// What the application holds.
+    handle: Weak<Handle>,
 }
 
 impl Shared {
@@ -27,8 +29,10 @@ impl Shared {
         context: &Context,
         preconnection: &Preconnection,
         action: Action,
+        handle: Weak<Handle>,
     ) -> Arc<Self> {
         Arc::new(Shared {
+            handle,
             context: context.clone(),
             group: Mutex::new(Group::new(preconnection, action)),
             receive_turn: Semaphore::new(1),
@@ -37,6 +41,12 @@ impl Shared {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Group> {
         self.group.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the connection a member of a group, unless it has ended.
+    pub(super) fn join(&self, siblings: &Arc<Siblings>) {
+        siblings.join(&self.handle);
+        self.lock().join(siblings);
     }
 
     pub(super) fn now(&self) -> Time {
@@ -50,6 +60,9 @@ impl Shared {
         race: Option<RaceId>,
         recording: Option<Box<Recording>>,
     ) {
+        if let Some(siblings) = &start.siblings {
+            siblings.join(&self.handle);
+        }
         let mut group = self.lock();
         group.install(start, race, recording);
         let now = self.now();

@@ -1,0 +1,210 @@
+//! QUIC as a stack of the interface: streams of one transport connection, and datagrams.
+
+use crate::support::{framed, listen, tls_pair};
+use portway::property::Direction;
+use portway::{
+    Completion, Connection, ConnectionState, Context, FailureKind, Listener, Preconnection,
+    RealConfig, RealEnvironment, ReceiveError, RemoteEndpoint, Security, SelectionProperty,
+    StackId, TransportProperties,
+};
+use portway_core::race::AttemptOutcome;
+use std::sync::Arc;
+
+const ALPN: [&str; 1] = ["portway-test"];
+
+/// What a server and a client need to speak QUIC, or TLS over TCP.
+fn protocol_pair() -> (Security, Security) {
+    let (server, client) = tls_pair();
+    (server.with_alpn(ALPN), client.with_alpn(ALPN))
+}
+
+fn context() -> Context {
+    Context::new(Arc::new(RealEnvironment::new(RealConfig::default())))
+}
+
+/// A listener and a connected client that has said `hello`; the server's side of it last.
+async fn greeted(
+    server: &Preconnection,
+    client: &Preconnection,
+) -> (Listener, Connection, Connection) {
+    let (mut listener, address) = listen(server).await;
+    let to = client.clone().remote(RemoteEndpoint::from(address));
+    let client = to.initiate().await.expect("a connection");
+    client.send("hello").await.expect("accepted");
+    let accepted = listener.accept().await.expect("accepted");
+    assert_eq!(&accepted.receive().await.expect("hello")[..], b"hello");
+    (listener, client, accepted)
+}
+
+async fn greeted_by_default() -> (Listener, Connection, Connection) {
+    let (server, client) = protocol_pair();
+    greeted(&framed(server), &framed(client)).await
+}
+
+#[tokio::test]
+async fn quic_is_preferred_where_an_application_protocol_is_named() {
+    let (_listener, client, server) = greeted_by_default().await;
+    for connection in [&client, &server] {
+        let info = connection.info();
+        assert_eq!(info.stack, Some(StackId::QUIC));
+        let protection = info.protection.expect("protected");
+        assert_eq!(protection.alpn.as_deref(), Some(ALPN[0].as_bytes()));
+        assert_eq!(protection.server_name.as_deref(), Some("localhost"));
+    }
+    let receipt = server.send("answer").await.expect("accepted");
+    assert_eq!(&client.receive().await.expect("answer")[..], b"answer");
+    assert_eq!(receipt.await, Completion::Sent);
+    client.close().await.expect("acknowledged");
+    assert_eq!(server.receive().await, Err(ReceiveError::Finished));
+    server.close().await.expect("acknowledged");
+    assert_eq!(client.state(), ConnectionState::Closed);
+}
+
+#[tokio::test]
+async fn a_large_message_crosses_quic_both_ways() {
+    let (_listener, client, server) = greeted_by_default().await;
+    let payload: Vec<u8> = (0..4 << 20).map(|at: u32| (at % 251) as u8).collect();
+    for (from, to) in [(&client, &server), (&server, &client)] {
+        let (sent, received) = tokio::join!(from.send(payload.clone()), to.receive());
+        let received = received.expect("a message");
+        assert!(received.is_complete() && received[..] == payload);
+        assert_eq!(sent.expect("accepted").await, Completion::Sent);
+    }
+}
+
+#[tokio::test]
+async fn siblings_are_streams_of_one_transport_in_both_directions() {
+    let (mut listener, client, server) = greeted_by_default().await;
+    let sibling = client.open_sibling().await.expect("a stream");
+    sibling.send("second").await.expect("accepted");
+    let second = listener.accept().await.expect("a stream of the group");
+    assert_eq!(&second.receive().await.expect("second")[..], b"second");
+    assert_eq!(second.info().remote, server.info().remote);
+    assert_eq!(sibling.info().local, client.info().local, "one socket");
+    assert_eq!(client.grouped_connections().len(), 2);
+    assert_eq!(server.grouped_connections().len(), 2);
+
+    let from_server = server.open_sibling().await.expect("a stream");
+    from_server.send("third").await.expect("accepted");
+    let third = client.accept_sibling().await.expect("a stream");
+    assert_eq!(&third.receive().await.expect("third")[..], b"third");
+    assert_eq!(client.grouped_connections().len(), 3);
+
+    // Closing one leaves the others as they are.
+    sibling.close().await.expect("acknowledged");
+    assert_eq!(second.receive().await, Err(ReceiveError::Finished));
+    client.send("still there").await.expect("accepted");
+    assert_eq!(&server.receive().await.expect("more")[..], b"still there");
+    assert_eq!(client.grouped_connections().len(), 2);
+}
+
+#[tokio::test]
+async fn a_group_is_closed_with_everything_delivered() {
+    let (mut listener, client, server) = greeted_by_default().await;
+    let sibling = client.open_sibling().await.expect("a stream");
+    for (connection, text) in [(&client, "last"), (&sibling, "words")] {
+        connection.send(text).await.expect("accepted");
+    }
+    client.close_group().await.expect("acknowledged");
+    assert_eq!(sibling.state(), ConnectionState::Closed);
+    assert_eq!(&server.receive().await.expect("last")[..], b"last");
+    let second = listener.accept().await.expect("a stream");
+    assert_eq!(&second.receive().await.expect("words")[..], b"words");
+    for connection in [&server, &second] {
+        assert_eq!(connection.receive().await, Err(ReceiveError::Finished));
+        connection.close().await.expect("acknowledged");
+    }
+    assert!(client.grouped_connections().is_empty());
+}
+
+#[tokio::test]
+async fn an_abort_is_a_reset_for_its_stream_and_for_no_other() {
+    let (mut listener, client, server) = greeted_by_default().await;
+    let sibling = client.open_sibling().await.expect("a stream");
+    sibling.send("second").await.expect("accepted");
+    let second = listener.accept().await.expect("a stream");
+    assert_eq!(&second.receive().await.expect("second")[..], b"second");
+    sibling.abort();
+    let error = second.receive().await.expect_err("reset");
+    assert_eq!(error.kind(), FailureKind::Reset, "{error}");
+    client.send("alive").await.expect("accepted");
+    assert_eq!(&server.receive().await.expect("alive")[..], b"alive");
+    client.abort_group();
+    let error = server.receive().await.expect_err("reset");
+    assert_eq!(error.kind(), FailureKind::Reset, "{error}");
+}
+
+#[tokio::test]
+async fn the_direction_chooses_the_kind_of_stream() {
+    let (server, client) = protocol_pair();
+    let one_way = TransportProperties::new().with_direction(Direction::UnidirectionalSend);
+    let client = framed(client).properties(one_way);
+    let (_listener, client, server) = greeted(&framed(server), &client).await;
+    assert_eq!(client.info().stack, Some(StackId::QUIC));
+    assert!(client.info().can_send && !client.info().can_receive);
+    assert!(server.info().can_receive && !server.info().can_send);
+    client.close().await.expect("acknowledged");
+    assert_eq!(server.receive().await, Err(ReceiveError::Finished));
+    server.close().await.expect("nothing to acknowledge");
+}
+
+#[tokio::test]
+async fn datagrams_of_quic_are_a_connection_of_their_own() {
+    let (server, client) = protocol_pair();
+    let datagrams = |security| {
+        let properties =
+            TransportProperties::unreliable_datagram().prohibit(SelectionProperty::Reliability);
+        Preconnection::new(security).properties(properties)
+    };
+    let (mut listener, address) = listen(&datagrams(server)).await;
+    let to = datagrams(client).remote(RemoteEndpoint::from(address));
+    let (client, server) = tokio::join!(async { to.initiate().await }, listener.accept());
+    let (client, server) = (client.expect("connected"), server.expect("accepted"));
+    assert_eq!(client.info().stack, Some(StackId::QUIC_DATAGRAM));
+    for (from, to) in [(&client, &server), (&server, &client)] {
+        from.send("a datagram").await.expect("accepted");
+        assert_eq!(&to.receive().await.expect("it")[..], b"a datagram");
+    }
+    let longest = client.info().send_message_bytes.expect("a limit");
+    assert!((1000..65_536).contains(&longest), "{longest}");
+    assert!(client.send(vec![0; longest + 1]).await.is_err());
+    client.send("last words").await.expect("accepted");
+    client.close().await.expect("sent");
+    assert_eq!(&server.receive().await.expect("it")[..], b"last words");
+}
+
+#[tokio::test]
+async fn a_server_without_quic_is_reached_over_tls() {
+    let (server, client) = protocol_pair();
+    let only_tls =
+        portway::LocalEndpoint::address(crate::support::loopback()).for_stack(StackId::TLS);
+    let mut listener = framed(server).local(only_tls).listen().await.expect("it");
+    let address = std::net::SocketAddr::new(crate::support::loopback(), listener.port());
+    let to = framed(client)
+        .context(&context())
+        .remote(RemoteEndpoint::from(address));
+    let (client, server) = tokio::join!(async { to.initiate().await }, listener.accept());
+    let (client, _server) = (client.expect("connected"), server.expect("accepted"));
+    assert_eq!(client.info().stack, Some(StackId::TLS));
+    let report = client.report().expect("a report");
+    let first = &report.attempts[0];
+    assert_eq!(first.leaf.stack, StackId::QUIC);
+    // The system told that nobody is there, so that the race did not have to wait.
+    let refused = matches!(&first.outcome, AttemptOutcome::Failed(failure)
+        if failure.kind == FailureKind::Refused);
+    assert!(refused, "{:?}", first.outcome);
+}
+
+#[tokio::test]
+async fn a_wrong_application_protocol_fails_over_quic_and_tls_alike() {
+    let (server, client) = tls_pair();
+    let (_listener, address) = listen(&framed(server.with_alpn(["theirs"]))).await;
+    let client = framed(client.with_alpn(["ours"]))
+        .context(&context())
+        .remote(RemoteEndpoint::from(address));
+    let error = client.initiate().await.expect_err("no common protocol");
+    assert_eq!(error.kind(), FailureKind::AlpnMismatch, "{error}");
+    let attempts = &error.report().expect("a report").attempts;
+    let stacks: Vec<_> = attempts.iter().map(|it| it.leaf.stack.clone()).collect();
+    assert_eq!(stacks, [StackId::QUIC, StackId::TLS]);
+}
