@@ -12,6 +12,7 @@ use portway::{
 
 pub(crate) async fn run(arguments: ConnectArguments) -> Result<(), CommandError> {
     let target = arguments.remote.to_string();
+    let is_datagram = arguments.udp || arguments.datagrams;
     let preconnection = preconnection(&arguments)?;
     let style = Style::of_stderr();
     let mut initiate = preconnection.initiate().timeout(arguments.network.timeout);
@@ -25,28 +26,46 @@ pub(crate) async fn run(arguments: ConnectArguments) -> Result<(), CommandError>
         output::tell(&format!("connected {}", summary(&connection.info())));
     }
     let session = Session {
-        mode: MessageMode::of(arguments.framer, arguments.udp),
-        is_datagram: arguments.udp,
+        mode: MessageMode::of(arguments.framer, is_datagram),
+        is_datagram,
         linger: arguments.linger,
         idle: None,
         replies: arguments.replies,
     };
-    session.run(&connection).await
+    if arguments.sibling == 0 {
+        return session.run(&connection).await;
+    }
+    let mut group = vec![connection.clone()];
+    for _ in 0..arguments.sibling {
+        let opened = connection.open_sibling().await;
+        let sibling = opened.map_err(|error| CommandError::establishment(&target, &error))?;
+        if arguments.verbose {
+            output::tell(&format!("sibling {}", summary(&sibling.info())));
+        }
+        group.push(sibling);
+    }
+    session.run_group(group).await
 }
 
 fn preconnection(arguments: &ConnectArguments) -> Result<Preconnection, CommandError> {
     if arguments.udp && arguments.security.security != SecurityLevel::None {
         return Err(CommandError::usage(
-            "--udp needs --security none: there is no protection over UDP yet",
+            "--udp needs --security none: protected datagrams are those of QUIC, --datagrams",
         ));
     }
-    let mode = MessageMode::of(arguments.framer, arguments.udp);
+    if arguments.datagrams && arguments.security.alpn.is_empty() {
+        return Err(CommandError::usage(
+            "--datagrams needs --alpn: the peers of a QUIC connection agree on a protocol",
+        ));
+    }
+    let is_datagram = arguments.udp || arguments.datagrams;
+    let mode = MessageMode::of(arguments.framer, is_datagram);
     if arguments.replies.is_some() && mode == MessageMode::Stream {
         return Err(CommandError::usage(
-            "--replies counts messages, so it needs --framer or --udp",
+            "--replies counts messages, so it needs --framer, --udp or --datagrams",
         ));
     }
-    let properties = match arguments.udp {
+    let properties = match is_datagram {
         false => TransportProperties::new(),
         true => TransportProperties::unreliable_datagram().prohibit(SelectionProperty::Reliability),
     };

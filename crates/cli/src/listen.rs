@@ -92,7 +92,8 @@ fn told(
 }
 
 fn is_datagram(connection: &Connection) -> bool {
-    connection.info().stack == Some(StackId::UDP)
+    let stack = connection.info().stack;
+    stack.is_some_and(|stack| stack == StackId::UDP || stack == StackId::QUIC_DATAGRAM)
 }
 
 fn echo(arguments: &ListenArguments, connection: &Connection) -> Echo {
@@ -140,18 +141,39 @@ fn tell_failure(failure: &Failure) {
 fn protocols(arguments: &ListenArguments) -> Result<Vec<Protocol>, CommandError> {
     let level = arguments.security.security;
     if arguments.protocols.is_empty() {
-        return Ok(vec![match level {
-            ListenLevel::Tls => Protocol::Tls,
-            ListenLevel::None => Protocol::Tcp,
-        }]);
+        return Ok(match level {
+            ListenLevel::None => vec![Protocol::Tcp],
+            ListenLevel::Tls if arguments.security.alpn.is_empty() => vec![Protocol::Tls],
+            ListenLevel::Tls => vec![Protocol::Tls, Protocol::Quic],
+        });
     }
-    let does_fit =
-        |protocol: &Protocol| (*protocol == Protocol::Tls) == (level == ListenLevel::Tls);
+    let needs_alpn = arguments.protocols.contains(&Protocol::Quic);
+    if needs_alpn && arguments.security.alpn.is_empty() {
+        return Err(no_alpn("--protocols quic"));
+    }
+    let is_protected = |protocol: &Protocol| matches!(protocol, Protocol::Tls | Protocol::Quic);
+    let does_fit = |protocol: &Protocol| is_protected(protocol) == (level == ListenLevel::Tls);
     match arguments.protocols.iter().all(does_fit) {
         true => Ok(arguments.protocols.clone()),
         false => Err(CommandError::usage(
-            "--protocols takes tls, or with --security none tcp and udp",
+            "--protocols takes tls and quic, or with --security none tcp and udp",
         )),
+    }
+}
+
+fn no_alpn(argument: &str) -> CommandError {
+    CommandError::usage(format!(
+        "{argument} needs --alpn: the peers of a QUIC connection agree on a protocol"
+    ))
+}
+
+/// The local endpoint, for one stack where the others were not asked for.
+fn local(arguments: &ListenArguments, protocols: &[Protocol]) -> LocalEndpoint {
+    let local = arguments.local.clone();
+    match protocols {
+        [Protocol::Tls] => local.for_stack(StackId::TLS),
+        [Protocol::Quic] => local.for_stack(StackId::QUIC),
+        _ => local,
     }
 }
 
@@ -160,6 +182,17 @@ fn preconnection(
     protocols: &[Protocol],
 ) -> Result<Preconnection, CommandError> {
     let security = security(&arguments.security, &arguments.local)?;
+    if arguments.datagrams {
+        if arguments.security.alpn.is_empty() {
+            return Err(no_alpn("--datagrams"));
+        }
+        let properties =
+            TransportProperties::unreliable_datagram().prohibit(SelectionProperty::Reliability);
+        let preconnection = Preconnection::new(security)
+            .local(arguments.local.clone())
+            .properties(properties);
+        return Ok(framed(preconnection, arguments.framer));
+    }
     let has = |protocol| protocols.contains(&protocol);
     let properties = match (has(Protocol::Udp), has(Protocol::Tcp)) {
         (false, _) => TransportProperties::new(),
@@ -172,7 +205,7 @@ fn preconnection(
             .no_preference(SelectionProperty::CongestionControl),
     };
     let mut preconnection = Preconnection::new(security)
-        .local(arguments.local.clone())
+        .local(local(arguments, protocols))
         .properties(properties);
     if has(Protocol::Udp) {
         let defaults = MessageProperties::new().with_safely_replayable(true);

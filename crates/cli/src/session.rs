@@ -8,10 +8,12 @@ use crate::message_mode::{LINE_BYTES_MAX, MessageMode};
 use crate::output;
 use portway::{Connection, ReceiveError, SendError};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{
     AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, stdin, stdout,
 };
+use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
 
 /// How a connection is joined to the standard streams.
@@ -32,6 +34,37 @@ impl Session {
     /// Runs until both sides have ended, then closes the connection.
     pub(crate) async fn run(self, connection: &Connection) -> Result<(), CommandError> {
         self.run_over(connection, stdin(), stdout()).await
+    }
+
+    /// Runs several connections at the same time, each with the whole of the input.
+    pub(crate) async fn run_group(self, group: Vec<Connection>) -> Result<(), CommandError> {
+        let cannot_read =
+            |error| CommandError::failed(format!("cannot read standard input: {error}"));
+        let mut input = Vec::new();
+        let mut bounded = stdin().take(GROUP_INPUT_BYTES_MAX + 1);
+        let read = bounded.read_to_end(&mut input).await;
+        if read.map_err(cannot_read)? as u64 > GROUP_INPUT_BYTES_MAX {
+            return Err(CommandError::failed(format!(
+                "with --sibling the input has at most {GROUP_INPUT_BYTES_MAX} bytes"
+            )));
+        }
+        let input: Arc<[u8]> = input.into();
+        let here = LocalSet::new();
+        let mut sessions = JoinSet::new();
+        for connection in group {
+            let input = input.clone();
+            let run = async move { self.run_over(&connection, &input[..], stdout()).await };
+            sessions.spawn_local_on(run, &here);
+        }
+        let all = async {
+            let mut outcome = Ok(());
+            while let Some(ended) = sessions.join_next().await {
+                let ended = ended.map_err(|error| CommandError::failed(error.to_string()));
+                outcome = outcome.and(ended.and_then(|session| session));
+            }
+            outcome
+        };
+        here.run_until(all).await
     }
 
     async fn run_over(
@@ -132,11 +165,12 @@ impl Session {
                 return Ok(());
             };
             activity.note();
-            write(&mut output, &received).await?;
+            // A line is written at once, lest another one of the group get in between.
+            match received.is_end && self.mode == MessageMode::Lines {
+                true => write(&mut output, &[&received[..], b"\n"].concat()).await?,
+                false => write(&mut output, &received).await?,
+            }
             if received.is_end {
-                if self.mode == MessageMode::Lines {
-                    write(&mut output, b"\n").await?;
-                }
                 left = left.map(|left| left - 1);
             }
             flush(&mut output).await?;
@@ -215,4 +249,6 @@ async fn flush(output: &mut (impl AsyncWrite + Unpin)) -> Result<(), CommandErro
     flushed.map_err(|error| output::cannot_write(&error))
 }
 
+/// The input of a group is kept, as each of its connections sends all of it.
+const GROUP_INPUT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const READ_BYTES: usize = 64 * 1024;

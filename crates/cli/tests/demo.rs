@@ -14,7 +14,7 @@ fn the_demo_ends_well_and_draws_its_race() {
         "service record 1",
         "HTTPS? demo.portway.test",
         "In plain words:",
-        "connected tls 127.0.0.1:",
+        "connected quic 127.0.0.1:",
         "SHA-256",
         "as sent",
         path,
@@ -22,7 +22,7 @@ fn the_demo_ends_well_and_draws_its_race() {
         assert!(text.contains(words), "no {words:?} in:\n{text}");
     }
     let svg = std::fs::read_to_string(&file).expect("the picture");
-    assert!(svg.contains("tls 127.0.0.1:"), "{svg}");
+    assert!(svg.contains("quic 127.0.0.1:"), "{svg}");
     assert!(svg.ends_with("</svg>\n"));
 }
 

@@ -67,7 +67,7 @@ fn the_json_has_the_same_in_one_object() {
     assert_eq!(value["connection"]["stack"], "tls");
     assert_eq!(value["connection"]["protection"]["version"], "TLS 1.3");
     assert_eq!(value["report"]["attempts"][0]["outcome"], "succeeded");
-    assert_eq!(value["plan"]["stacks"].as_array().map(Vec::len), Some(3));
+    assert_eq!(value["plan"]["stacks"].as_array().map(Vec::len), Some(5));
     let events = value["events"].as_array().expect("events");
     assert!(events.iter().any(|event| event["kind"]["won"].is_object()));
 }

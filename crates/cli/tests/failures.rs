@@ -18,7 +18,7 @@ fn wrong_arguments_end_with_two() {
         (&["connect", "a.example:1", "--udp"], "--security none"),
         (
             &["connect", "a.example:1", "--replies", "1"],
-            "--framer or --udp",
+            "--framer, --udp",
         ),
         (&["connect", "a.example:1", "--timeout", "0"], "above zero"),
         (&["connect", "a.example:1", "--cert", "x"], "--key"),
@@ -134,7 +134,7 @@ fn a_server_without_a_common_protocol_is_refused() {
     let listening = Listening::start(&[ANY, "--self-signed", "--alpn", "a", "--echo"], 1);
     run(&["connect", &listening.address(), "--insecure", "--alpn", "b"])
         .expect(1)
-        .says(&["attempt 0 tls"]);
+        .says(&["attempt 0 quic", "attempt 1 tls"]);
 }
 
 #[test]

@@ -16,6 +16,7 @@ Examples:
   portway connect example.com:443 --alpn http/1.1
   portway connect 127.0.0.1:7000 --insecure --framer line
   portway connect mail.example:25 --security none -v
+  echo hello | portway connect 127.0.0.1:7000 --insecure --alpn chat --sibling 3
   echo hello | portway connect 127.0.0.1:7000 --udp --security none --replies 1")]
 pub(crate) struct ConnectArguments {
     /// Where to: host:port or address:port, an IPv6 address in square brackets; a service name may
@@ -28,6 +29,13 @@ pub(crate) struct ConnectArguments {
     /// Send datagrams over UDP, one for each line; needs --security none
     #[arg(long)]
     pub(crate) udp: bool,
+    /// Send the datagrams of QUIC, one for each line; needs --alpn
+    #[arg(long, conflicts_with = "udp")]
+    pub(crate) datagrams: bool,
+    /// Open so many more connections of the same group, streams of the same transport over QUIC,
+    /// and send the whole input over each
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["udp", "datagrams"])]
+    pub(crate) sibling: u16,
     /// End after this many messages were received
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) replies: Option<u64>,

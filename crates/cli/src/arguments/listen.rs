@@ -16,13 +16,15 @@ Examples:
   portway listen 127.0.0.1:7000 --self-signed --echo
   portway listen '*:443' --cert chain.pem --key key.pem --client-ca clients.pem
   portway listen '[::1]:0' --security none > received
+  portway listen 127.0.0.1:7000 --self-signed --alpn chat --protocols quic --echo
   portway listen 127.0.0.1:7000 --security none --protocols tcp,udp --echo --count 10")]
 pub(crate) struct ListenArguments {
     /// Where to: address:port, an IPv6 address in square brackets; * is any address, port 0 any
     /// free port
     #[arg(value_name = "ADDR:PORT")]
     pub(crate) local: LocalEndpoint,
-    /// Which protocols to accept, all on the same port
+    /// Which protocols to accept, all on the same port: tls unless said otherwise, and quic where
+    /// --alpn names what is spoken over it
     #[arg(long, value_enum, value_name = "A,B", value_delimiter = ',')]
     pub(crate) protocols: Vec<Protocol>,
     /// How messages are cut out of the byte stream
@@ -31,6 +33,9 @@ pub(crate) struct ListenArguments {
     /// Send everything back to whom it came from, for any number of connections
     #[arg(long)]
     pub(crate) echo: bool,
+    /// Accept the datagrams of QUIC instead of its streams; needs --alpn
+    #[arg(long, conflicts_with = "protocols")]
+    pub(crate) datagrams: bool,
     /// End after this many connections
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
@@ -109,6 +114,8 @@ pub(crate) enum ListenLevel {
 pub(crate) enum Protocol {
     /// TLS over TCP
     Tls,
+    /// QUIC; needs --alpn
+    Quic,
     /// TCP without protection
     Tcp,
     /// UDP without protection

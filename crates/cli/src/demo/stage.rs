@@ -67,7 +67,7 @@ impl Stage {
         format!(
             "- a name server at {}: it knows {NAME} by an IPv6 address, an IPv4 address\n  \
              and two HTTPS records, which name the protocol and the ports\n\
-             - a TLS server at {}, and a spare one at {}, with a certificate\n  \
+             - a server at {}, and a spare one at {}, over QUIC and TLS with a certificate\n  \
              from an authority that was made a moment ago\n\
              - the IPv6 address leads nowhere: {}\n\
              - a file of {} MiB of random bytes, waiting at the servers",
