@@ -6,7 +6,9 @@
 mod config;
 mod control;
 mod critical;
+mod datagrams;
 mod inbound;
+mod origins;
 mod push;
 mod requests;
 mod sections;
@@ -26,11 +28,12 @@ use crate::glitch::Glitches;
 use crate::grease::Grease;
 use crate::priority::Scheduler;
 use crate::settings::Settings;
-use crate::stream::{Opened, Role, StreamId, StreamMap};
+use crate::stream::{Role, StreamId, StreamMap};
 
 pub use config::Config;
 use control::Control;
 use critical::LocalStreams;
+pub(crate) use datagrams::{Datagrams, RequestDatagrams};
 use push::Pushes;
 pub(crate) use sections::Sections;
 use shutdown::Shutdown;
@@ -55,13 +58,13 @@ pub struct Connection {
     exchanges: StreamMap<Box<Exchange>>,
     /// How many exchanges the application of a server was given.
     handed_out: usize,
-    opened: Opened,
     control: Control,
     local: LocalStreams,
     peer: PeerStreams,
     sections: Sections,
     shutdown: Shutdown,
     pushes: Pushes,
+    datagrams: Datagrams,
     glitches: Glitches,
     grease: Grease,
     out: Outbox,
@@ -99,13 +102,13 @@ impl Connection {
             closed: None,
             exchanges: StreamMap::default(),
             handed_out: 0,
-            opened: Opened::default(),
             control,
             local,
             peer: PeerStreams::default(),
             sections,
             shutdown: Shutdown::default(),
             pushes: Pushes::default(),
+            datagrams: Datagrams::default(),
             glitches,
             grease,
             out: Outbox::default(),
@@ -135,7 +138,10 @@ impl Connection {
 
     /// The next thing that the transport must do, besides writing.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.out.actions.pop_front()
+        self.out
+            .actions
+            .pop_front()
+            .or_else(|| self.datagrams.poll_unsent())
     }
 
     /// The next stream that is to be read again although the transport had told before that it is
@@ -211,6 +217,7 @@ impl Connection {
             Self::notify(&mut self.out, stream, exchange);
         }
         self.exchanges.retain(|_, exchange| exchange.is_known);
+        self.datagrams = Datagrams::default();
         self.out.actions.clear();
         self.out.resumed.clear();
         self.out.events.push_back(Event::Closed(error));
@@ -242,6 +249,7 @@ impl Connection {
 
     /// The parts of the connection that a stream needs to make messages of what arrives.
     fn split(&mut self, stream: StreamId) -> (Option<&mut Exchange>, Context<'_>) {
+        let profile = self.control.datagram_profile();
         let context = Context {
             stream,
             limits: &self.config.limits,
@@ -250,6 +258,8 @@ impl Connection {
             extension_frames: &self.config.extension_frames,
             extended_connect: self.config.extended_connect,
             push_id_max: self.pushes.max(),
+            profile,
+            datagrams: &mut self.datagrams,
         };
         (
             self.exchanges
@@ -282,6 +292,7 @@ impl Connection {
         let Some(exchange) = self.exchanges.remove(&stream) else {
             return;
         };
+        self.datagrams.forget(stream);
         if exchange.is_scheduled {
             self.out.scheduler.remove(stream, exchange.priority);
         }

@@ -53,6 +53,15 @@ pub enum Event {
     },
     /// The other side gave up a push.
     PushCancelled(u64),
+    /// [`Connection::receive_datagram`] has something for this request. Told again only after it
+    /// had nothing.
+    ///
+    /// [`Connection::receive_datagram`]: crate::Connection::receive_datagram
+    Datagram(StreamId),
+    /// The server told which origins it speaks for; see [`Connection::origins`].
+    ///
+    /// [`Connection::origins`]: crate::Connection::origins
+    Origins,
     /// After a shutdown, nothing is in flight any more; the connection can be closed.
     Drained,
     /// The connection is over. Every stream has its own failure to tell.

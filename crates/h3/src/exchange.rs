@@ -13,6 +13,8 @@ use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, Method};
 
+use crate::connection::RequestDatagrams;
+use crate::datagram::ContextChange;
 use crate::frame::FrameType;
 use crate::message::{RequestHead, ResponseHead};
 
@@ -32,6 +34,8 @@ pub enum Incoming {
     Trailers(Box<HeaderMap>),
     /// A frame of an extension that the application asked for.
     Extension(FrameType, Bytes),
+    /// The peer registered or closed a context of datagrams (draft-01).
+    Context(ContextChange),
     /// The message is complete.
     End,
 }
@@ -55,6 +59,9 @@ pub(crate) struct Exchange {
     pub(crate) has_priority_update: bool,
     /// The method of the request, for a server: it says what the response may have.
     pub(crate) request_method: Option<Method>,
+    /// Whether the meaning of the request includes datagrams.
+    pub(crate) takes_datagrams: bool,
+    pub(crate) datagrams: Option<Box<RequestDatagrams>>,
     /// The authority of the request, for a client that takes pushes.
     pub(crate) request_authority: Option<Authority>,
 }
@@ -71,6 +78,8 @@ impl Exchange {
             is_blocked: false,
             has_priority_update: false,
             request_method: None,
+            takes_datagrams: false,
+            datagrams: None,
             request_authority: None,
         }
     }

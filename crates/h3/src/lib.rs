@@ -7,6 +7,8 @@
 //! |---|---|
 //! | [`Connection`] | the protocol: control streams, requests and responses, shutdown |
 //! | [`Transport`], [`memory`] | the seam to QUIC, and a deterministic one for tests |
+//! | [`capsule`] | capsules (RFC 9297), over any version of HTTP |
+//! | [`datagram`] | HTTP datagrams: RFC 9297, draft-01 and draft-00 |
 //! | [`error`] | failures with their scope as a type, codes, retry advice |
 //! | [`field`] | field names, values and lines as they are on the wire |
 //! | [`frame`] | the incremental frame decoder and every frame's payload |
@@ -18,7 +20,9 @@
 //! | [`varint`] | variable-length integers |
 //! | [`version`] | RFC 9114 and draft-32 |
 
+pub mod capsule;
 mod connection;
+pub mod datagram;
 pub mod error;
 mod event;
 mod exchange;
@@ -33,6 +37,7 @@ pub mod priority;
 pub mod qpack;
 pub mod settings;
 mod stream;
+mod structured;
 mod transport;
 pub mod varint;
 pub mod version;

@@ -148,7 +148,7 @@ impl From<ResponseHead> for http::Response<()> {
 }
 
 /// Whether `byte` may be part of a token (RFC 9110 §5.6.2).
-fn is_token_char(byte: u8) -> bool {
+pub(crate) fn is_token_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

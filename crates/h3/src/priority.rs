@@ -2,15 +2,15 @@
 //!
 //! Invariant: whatever text a peer sends, the result is an urgency from 0 to 7 and a flag.
 
-mod dictionary;
 mod scheduler;
 
 use std::fmt;
 
 use http::HeaderMap;
 
-use dictionary::BareItem;
 pub(crate) use scheduler::Scheduler;
+
+use crate::structured::{self, BareItem};
 
 /// The name of the header field.
 pub const HEADER: &str = "priority";
@@ -132,7 +132,7 @@ impl Signal {
     fn read(&mut self, text: &[u8]) -> Option<()> {
         // RFC 9218 §4: unknown parameters, other types and values out of range are ignored. The
         // last of several equal keys counts (RFC 9651 §4.2.2), also when it is then ignored.
-        dictionary::parse(text, |key, item| match (key, item) {
+        structured::parse_dictionary(text, |key, item| match (key, item) {
             (b"u", BareItem::Integer(urgency @ 0..=7)) => self.urgency = Some(urgency as u8),
             (b"u", _) => self.urgency = None,
             (b"i", BareItem::Boolean(is_incremental)) => {

@@ -124,14 +124,18 @@ impl Connection {
     /// is to be sent. Call it when the transport has events and after calls of the application.
     pub fn drive(&mut self, transport: &mut impl Transport, now: Duration) {
         self.set_time(now);
+        self.set_datagram_len(transport.max_datagram_len());
         while let Some(event) = transport.poll_event() {
             match event {
                 TransportEvent::Readable(stream) => self.read(transport, stream),
                 TransportEvent::Writable(stream) => self.on_writable(stream),
                 TransportEvent::Stopped(stream, code) => self.on_stop_sending(stream, code),
                 TransportEvent::Available(_) => {}
-                // Nobody negotiated datagrams, so that nothing can be made of them.
-                TransportEvent::Datagrams => while transport.receive_datagram().is_some() {},
+                TransportEvent::Datagrams => {
+                    while let Some(datagram) = transport.receive_datagram() {
+                        self.on_datagram(datagram);
+                    }
+                }
                 TransportEvent::EarlyData(decided) => {
                     self.on_early_data_decided(decided == EarlyData::Accepted);
                 }

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use crate::datagram::Profiles;
 use crate::frame::FrameType;
 use crate::limits::Limits;
 use crate::settings::Settings;
@@ -22,6 +23,9 @@ pub struct Config {
     pub extended_connect: bool,
     /// How many pushes a client takes in all at the start; 0 turns push off.
     pub pushes: u64,
+    /// Which profiles of HTTP datagrams are offered, always or never, so that an offer does not
+    /// tell what it is for. The transport must take datagrams.
+    pub datagrams: Profiles,
     /// The seed of reserved values that are sent to exercise the peer; `None` sends none.
     pub grease_seed: Option<u64>,
     /// What an earlier session with this server gave to remember, for 0-RTT.
@@ -40,8 +44,10 @@ impl Config {
             qpack_table_bytes: self.limits.qpack_table_bytes as u64,
             qpack_blocked_streams: self.limits.qpack_blocked_streams as u64,
             extended_connect: self.extended_connect && role == Role::Server,
+            datagram: self.datagrams.rfc9297,
+            datagram_00: self.datagrams.draft_00,
+            datagram_01: self.datagrams.draft_01,
             extensions: self.extension_settings.clone(),
-            ..Settings::default()
         }
     }
 }

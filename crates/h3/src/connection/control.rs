@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use super::{Config, Connection};
+use crate::datagram::Profile;
 use crate::error::{Code, ConnectionError};
 use crate::event::{Action, Event};
 use crate::frame::{self, Decoded, Decoder, FrameType, Treatment};
@@ -20,6 +21,9 @@ pub(super) struct Control {
     settings: Option<Settings>,
     remembered: Option<Settings>,
     has_settings: bool,
+    profile: Option<Profile>,
+    /// The origins that a server told of.
+    pub(super) origins: Option<Vec<String>>,
 }
 
 impl Control {
@@ -40,11 +44,18 @@ impl Control {
             settings: None,
             remembered,
             has_settings: false,
+            profile: None,
+            origins: None,
         }
     }
 
     pub(super) fn peer_settings(&self) -> Option<&Settings> {
         self.settings.as_ref()
+    }
+
+    /// What both sides said about datagrams.
+    pub(super) fn datagram_profile(&self) -> Option<Profile> {
+        self.profile
     }
 
     /// What may be expected of the peer now: its settings, remembered ones, or none.
@@ -93,6 +104,7 @@ impl Connection {
                 let (identifier, value) = frame::priority_update::decode(payload)?;
                 self.on_push_priority_update(identifier, &value)
             }
+            FrameType::ORIGIN => self.on_origin(&payload),
             _ => Ok(()),
         }
     }
@@ -117,9 +129,13 @@ impl Connection {
                 .actions
                 .push_back(Action::Remember(settings.to_remember()));
         }
+        self.on_datagram_settings(&settings)?;
+        let ours = self.config.settings(self.role);
+        self.control.profile = Profile::negotiated(&ours, &settings);
         self.control.has_settings = true;
         self.control.settings = Some(settings);
         self.out.events.push_back(Event::Settings);
+        self.deliver_early();
         Ok(())
     }
 
@@ -136,7 +152,7 @@ impl Connection {
         let priority = Priority::parse(value).unwrap_or_default();
         if self.exchanges.contains_key(&stream) {
             self.set_priority(stream, priority);
-        } else if stream.index() >= self.opened.next() {
+        } else if stream.index() >= self.peer.requests.next() {
             self.peer
                 .keep_early_priority(stream, priority, self.config.limits.requests)?;
         }
@@ -194,6 +210,8 @@ fn treat(
                 return Err(ConnectionError::local(Code::H3_FRAME_ERROR, reason));
             }
         }
+        // RFC 8336 §2: servers ignore the frame; so does a client if it is larger than we keep.
+        (FrameType::ORIGIN, Role::Client) if len <= limit as u64 => {}
         _ => return Ok(Treatment::Skip),
     }
     if len > limit as u64 {

@@ -27,7 +27,7 @@ impl Connection {
             Some(exchange) => exchange.receive.wants_read(&self.config.limits),
             None if stream.initiator() == self.role => false,
             None => match stream.direction() {
-                Direction::Bidirectional => !self.opened.was_opened(stream.index()),
+                Direction::Bidirectional => !self.peer.requests.was_opened(stream.index()),
                 Direction::Unidirectional => self.reads_unidirectional(stream),
             },
         }
@@ -115,7 +115,7 @@ impl Connection {
 
     /// Begins an exchange for a request stream of the client; `false` when it gets none.
     fn open_request(&mut self, stream: StreamId) -> Result<bool, Fault> {
-        if !self.opened.open(stream.index())? {
+        if !self.peer.requests.open(stream.index())? {
             return Ok(false);
         }
         // RFC 9114 §5.2: requests beyond our GOAWAY are cancelled as they arrive.
@@ -166,6 +166,7 @@ impl Connection {
                 FrameOutcome::Promise(push_id, section) => {
                     self.on_promise(stream, push_id, *section)?;
                 }
+                FrameOutcome::Capsule(payload) => self.on_draft_capsule(stream, payload)?,
             }
         }
         self.after_progress(stream)
@@ -209,10 +210,15 @@ impl Connection {
             (false, Some(head)) => Priority::of_request(&head.headers),
             _ => exchange.priority,
         };
+        exchange.takes_datagrams |= exchange
+            .receive
+            .request_head()
+            .is_some_and(|head| head.protocol.is_some());
         exchange.priority = Priority::default();
         self.set_priority(stream, wanted);
         self.shutdown.on_handed_out(stream);
         self.out.events.push_back(Event::Request(stream));
+        self.deliver_early();
     }
 
     /// Goes on with streams whose sections were waiting for the encoder stream.
@@ -276,7 +282,7 @@ impl Connection {
     }
 
     fn on_unknown_request_reset(&mut self, stream: StreamId) -> Result<(), Fault> {
-        if self.role == Role::Server && self.opened.open(stream.index())? {
+        if self.role == Role::Server && self.peer.requests.open(stream.index())? {
             self.glitch("reset streams")?;
             self.out
                 .actions

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 
 use super::Connection;
 use super::critical::Purpose;
+use crate::datagram::Profile;
 use crate::error::{Code, StreamError};
 use crate::event::{Action, Finish};
 use crate::exchange::{
@@ -67,9 +68,15 @@ impl Connection {
             to_connect: head.is_connect(),
             is_pushed: false,
         };
+        if self.control.datagram_profile() == Some(Profile::Draft00) {
+            self.datagrams
+                .on_headers(stream, &head.headers)
+                .map_err(SendError::Stream)?;
+        }
         let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
         let mut exchange = Exchange::new(Receive::new(answer), Sender::new(SendState::Head));
         exchange.is_known = true;
+        exchange.takes_datagrams = head.protocol.is_some();
         if self.pushes.max().is_some() {
             exchange.request_authority = head.uri.authority().cloned();
         }

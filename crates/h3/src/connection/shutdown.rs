@@ -97,11 +97,13 @@ impl Connection {
         }
         let limit = match self.role {
             // Streams that were opened and whose requests are incomplete are still served.
-            Role::Server => {
-                StreamId::nth(Role::Client, Direction::Bidirectional, self.opened.next())
-                    .map_or(LAST_REQUEST, StreamId::value)
-                    .max(self.shutdown.seen)
-            }
+            Role::Server => StreamId::nth(
+                Role::Client,
+                Direction::Bidirectional,
+                self.peer.requests.next(),
+            )
+            .map_or(LAST_REQUEST, StreamId::value)
+            .max(self.shutdown.seen),
             Role::Client => self.next_push_id(),
         };
         self.shutdown.phase = Phase::Ending(limit);

@@ -23,6 +23,8 @@ pub(super) struct PeerStreams {
     has_control: bool,
     has_encoder: bool,
     has_decoder: bool,
+    /// The request streams that a client has opened.
+    pub(super) requests: Opened,
     /// Priorities of requests that have not arrived.
     early_priorities: BTreeMap<StreamId, Priority>,
 }

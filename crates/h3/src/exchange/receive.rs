@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::Incoming;
-use crate::connection::Sections;
+use crate::connection::{Datagrams, Sections};
+use crate::datagram::{CAPSULE_FRAME, Profile};
 use crate::error::{Code, ConnectionError, Fault, StreamError};
 use crate::frame::{Decoded, Decoder, FrameType, Treatment};
 use crate::glitch::Glitches;
@@ -116,6 +117,9 @@ pub(crate) struct Context<'a> {
     pub(crate) extended_connect: bool,
     /// The largest push identifier that we allowed.
     pub(crate) push_id_max: Option<u64>,
+    /// What was negotiated for datagrams.
+    pub(crate) profile: Option<Profile>,
+    pub(crate) datagrams: &'a mut Datagrams,
 }
 
 /// What a step of [`Receive::process`] leads to.
@@ -125,6 +129,8 @@ pub(crate) enum FrameOutcome {
     Idle,
     /// A promise, which concerns the connection.
     Promise(u64, Box<Section>),
+    /// A CAPSULE frame of draft-01.
+    Capsule(Bytes),
 }
 
 impl Receive {
@@ -189,6 +195,11 @@ impl Receive {
     /// Whether a field section of the message was handed over.
     pub(crate) fn has_head(&self) -> bool {
         self.state != ReceiveState::Head
+    }
+
+    /// Adds something for the application that is not part of the message.
+    pub(crate) fn tell(&mut self, incoming: Incoming) {
+        self.inbox.push_back(incoming);
     }
 
     /// The next thing for the application.
@@ -295,6 +306,9 @@ impl Receive {
             Decoded::Whole { ty, payload } if ty == FrameType::PUSH_PROMISE => {
                 self.on_section(ty, payload, context)
             }
+            Decoded::Whole { ty, payload } if ty == CAPSULE_FRAME => {
+                Ok(Some(FrameOutcome::Capsule(payload)))
+            }
             Decoded::Whole { ty, payload } => {
                 self.inbox_bytes += payload.len();
                 self.inbox.push_back(Incoming::Extension(ty, payload));
@@ -382,6 +396,7 @@ impl Receive {
                         ReceiveState::Body
                     }
                 };
+                context.learn_flows(&head.headers)?;
                 self.inbox.push_back(Incoming::Request(Box::new(head)));
             }
             Answer::Response {
@@ -409,6 +424,7 @@ impl Receive {
                 } else {
                     self.expected = declared(&head.headers)?;
                 }
+                context.learn_flows(&head.headers)?;
                 self.inbox.push_back(Incoming::Response(Box::new(head)));
             }
         }
@@ -440,6 +456,13 @@ impl Receive {
 impl Context<'_> {
     fn glitch(&mut self, reason: &'static str) -> Result<(), ConnectionError> {
         self.glitches.take(1, reason)
+    }
+
+    fn learn_flows(&mut self, headers: &http::HeaderMap) -> Result<(), StreamError> {
+        match self.profile {
+            Some(Profile::Draft00) => self.datagrams.on_headers(self.stream, headers),
+            _ => Ok(()),
+        }
     }
 
     // RFC 9114 §7.2.5: a promise beyond what MAX_PUSH_ID allows is H3_ID_ERROR, before anything is
@@ -499,6 +522,14 @@ fn treat(
         )),
         // RFC 9114 §7.2.8: types of HTTP/2 are fatal, unlike unknown ones.
         _ if ty.is_http2_only() => Err(unexpected("a frame of HTTP/2")),
+        // draft-01 §4: on request streams only; one that is too large to be of use is skipped.
+        CAPSULE_FRAME if context.profile == Some(Profile::Draft01) => match answer {
+            Answer::Response {
+                is_pushed: true, ..
+            } => Err(unexpected("CAPSULE on a push stream")),
+            _ if len <= context.limits.capsule_bytes as u64 => Ok(Treatment::Collect),
+            _ => Ok(Treatment::Skip),
+        },
         _ if context.extension_frames.contains(&ty) => {
             match len <= context.limits.control_frame_bytes as u64 {
                 true => Ok(Treatment::Collect),

@@ -31,6 +31,11 @@ pub enum SendError {
     GoingAway,
     /// The peer has not offered, or not offered yet, what this needs.
     NotOffered(&'static str),
+    /// The datagram is longer than the transport takes now.
+    DatagramTooLarge {
+        /// How long its payload can be.
+        max: usize,
+    },
     /// There is no such stream.
     UnknownStream,
     /// The connection is closed.
@@ -47,6 +52,7 @@ impl fmt::Display for SendError {
             Self::Stream(error) => fmt::Display::fmt(error, f),
             Self::GoingAway => f.write_str("the peer takes no new requests"),
             Self::NotOffered(what) => write!(f, "the peer does not offer {what}"),
+            Self::DatagramTooLarge { max } => write!(f, "a datagram has at most {max} bytes now"),
             Self::UnknownStream => f.write_str("there is no such stream"),
             Self::Connection(error) => fmt::Display::fmt(error, f),
         }

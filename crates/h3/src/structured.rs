@@ -1,19 +1,19 @@
-//! Dictionaries of structured fields (RFC 9651 §4.2.2), as far as priorities need them: everything
-//! is parsed, so that a broken text is found, but only integers and booleans are kept.
+//! Structured fields (RFC 9651 §4.2), as far as HTTP/3 needs them: everything is parsed, so that a
+//! broken text is found, but only integers and booleans are kept.
 //!
 //! Invariant: parsing takes one pass and no memory.
 
 /// A member's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BareItem {
+pub(crate) enum BareItem {
     Integer(i64),
     Boolean(bool),
     /// A value of another type.
     Other,
 }
 
-/// Gives every member in its order; `None` when the text is not a dictionary.
-pub(super) fn parse(text: &[u8], mut visit: impl FnMut(&[u8], BareItem)) -> Option<()> {
+/// Gives every member of a dictionary in its order; `None` when the text is not one.
+pub(crate) fn parse_dictionary(text: &[u8], mut visit: impl FnMut(&[u8], BareItem)) -> Option<()> {
     let mut text = Text { rest: text };
     text.skip(|byte| byte == b' ');
     if text.trim_end().is_empty() {
@@ -25,7 +25,7 @@ pub(super) fn parse(text: &[u8], mut visit: impl FnMut(&[u8], BareItem)) -> Opti
             true => text.member()?,
             false => BareItem::Boolean(true),
         };
-        text.parameters()?;
+        text.parameters(|_, _| {})?;
         visit(key, item);
         text.skip(is_blank);
         if text.rest.is_empty() {
@@ -40,6 +40,46 @@ pub(super) fn parse(text: &[u8], mut visit: impl FnMut(&[u8], BareItem)) -> Opti
             return None;
         }
     }
+}
+
+/// Gives every member of a list in its order, with the first of its parameters; `None` when the
+/// text is not a list.
+pub(crate) fn parse_list<'a>(
+    text: &'a [u8],
+    mut visit: impl FnMut(BareItem, Option<(&'a [u8], BareItem)>),
+) -> Option<()> {
+    let mut text = Text { rest: text };
+    text.skip(|byte| byte == b' ');
+    if text.trim_end().is_empty() {
+        return Some(());
+    }
+    loop {
+        let item = text.member()?;
+        let mut first = None;
+        text.parameters(|key, value| first = first.or(Some((key, value))))?;
+        visit(item, first);
+        text.skip(is_blank);
+        if text.rest.is_empty() {
+            return Some(());
+        }
+        if !text.eat(b',') {
+            return None;
+        }
+        text.skip(is_blank);
+        if text.rest.is_empty() {
+            return None;
+        }
+    }
+}
+
+/// The item that a text is; `None` when it is none.
+pub(crate) fn parse_item(text: &[u8]) -> Option<BareItem> {
+    let mut text = Text { rest: text };
+    text.skip(|byte| byte == b' ');
+    let item = text.bare_item()?;
+    text.parameters(|_, _| {})?;
+    text.skip(|byte| byte == b' ');
+    text.rest.is_empty().then_some(item)
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -103,20 +143,22 @@ impl<'a> Text<'a> {
                 return Some(BareItem::Other);
             }
             self.bare_item()?;
-            self.parameters()?;
+            self.parameters(|_, _| {})?;
             if !matches!(self.peek()?, b' ' | b')') {
                 return None;
             }
         }
     }
 
-    fn parameters(&mut self) -> Option<()> {
+    fn parameters(&mut self, mut visit: impl FnMut(&'a [u8], BareItem)) -> Option<()> {
         while self.eat(b';') {
             self.skip(|byte| byte == b' ');
-            self.key()?;
-            if self.eat(b'=') {
-                self.bare_item()?;
-            }
+            let key = self.key()?;
+            let value = match self.eat(b'=') {
+                true => self.bare_item()?,
+                false => BareItem::Boolean(true),
+            };
+            visit(key, value);
         }
         Some(())
     }
@@ -219,7 +261,7 @@ mod tests {
 
     fn members(text: &str) -> Option<Vec<(String, BareItem)>> {
         let mut members = Vec::new();
-        parse(text.as_bytes(), |key, item| {
+        parse_dictionary(text.as_bytes(), |key, item| {
             members.push((String::from_utf8_lossy(key).into_owned(), item));
         })?;
         Some(members)
@@ -299,6 +341,40 @@ mod tests {
         let text = "a=(1 \"b\";c);d=:AA==:, e=%\"%aa\", f=@1, g=?1";
         for cut in 0..text.len() {
             let _ = members(&text[..cut]);
+        }
+    }
+
+    #[test]
+    fn lists_give_their_items_with_the_first_parameter() {
+        let mut members = Vec::new();
+        parse_list(b"42, 44; ecn-ect0;x=1,46;y=2 , a", |item, first| {
+            let name = first.map(|(key, value)| (String::from_utf8_lossy(key).into_owned(), value));
+            members.push((item, name));
+        })
+        .expect("a list");
+        let named = |key: &str, value| Some((key.to_owned(), value));
+        let expected = [
+            (BareItem::Integer(42), None),
+            (
+                BareItem::Integer(44),
+                named("ecn-ect0", BareItem::Boolean(true)),
+            ),
+            (BareItem::Integer(46), named("y", BareItem::Integer(2))),
+            (BareItem::Other, None),
+        ];
+        assert_eq!(members, expected);
+        assert_eq!(parse_list(b"", |_, _| {}), Some(()));
+        for text in ["1,", "1 2", ",", "1;", "(1"] {
+            assert_eq!(parse_list(text.as_bytes(), |_, _| {}), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_item_stands_alone() {
+        assert_eq!(parse_item(b" ?1;a=b "), Some(BareItem::Boolean(true)));
+        assert_eq!(parse_item(b"?0"), Some(BareItem::Boolean(false)));
+        for text in ["", "?1, ?1", "?1 x", "?"] {
+            assert_eq!(parse_item(text.as_bytes()), None, "{text}");
         }
     }
 }
