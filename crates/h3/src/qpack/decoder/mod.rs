@@ -83,7 +83,9 @@ impl Decoder {
             scratch,
             ..
         } = self;
-        stream.receive(bytes, table, scratch)
+        let received = stream.receive(bytes, table, scratch);
+        self.release_scratch();
+        received
     }
 
     /// Decodes a field section that came on `stream`, and gives each line to `visitor`. A section
@@ -203,6 +205,7 @@ impl Decoder {
             &self.config,
         );
         let result = visit(lines, visitor);
+        self.release_scratch();
         let is_done_with = matches!(
             result,
             Ok(()) | Err(DecodeError::TooLarge(_) | DecodeError::Refused(_))
@@ -214,6 +217,13 @@ impl Decoder {
             self.known_received = self.known_received.max(prefix.required);
         }
         result
+    }
+
+    /// Gives the memory of a large string back: a connection may be idle from now on.
+    fn release_scratch(&mut self) {
+        if self.scratch.capacity() > SCRATCH_KEPT {
+            self.scratch = BytesMut::new();
+        }
     }
 
     /// Writes an instruction for the decoder stream.
@@ -282,6 +292,8 @@ impl Default for DecoderConfig {
         }
     }
 }
+
+const SCRATCH_KEPT: usize = 512;
 
 const SECTION_ACKNOWLEDGMENT: u8 = 0x80;
 const STREAM_CANCELLATION: u8 = 0x40;

@@ -146,16 +146,20 @@ impl<'a> SectionEncoder<'a> {
 
     /// Inserts a line, if that is worth it and possible.
     fn inserted(&mut self, line: &Line<'_>) -> Option<u64> {
+        let has_room = self.encoder.table.has_room(line.size());
         let is_wanted = match self.encoder.judge(line) {
             Advice::Insert => true,
-            Advice::InsertIfRoom => self.encoder.table.has_room(line.size()),
+            Advice::InsertIfRoom => has_room,
             Advice::Literal => false,
         };
-        let evictable = self.evictable();
-        if is_wanted && self.encoder.table.can_insert(line.size(), evictable) {
-            return self.encoder.insert(line);
+        if !is_wanted {
+            return None;
         }
-        None
+        let table = &self.encoder.table;
+        match has_room || table.can_insert(line.size(), self.evictable()) {
+            true => self.encoder.insert(line),
+            false => None,
+        }
     }
 
     /// RFC 9204 §2.1.1: entries below this index are acknowledged and not referred to by any

@@ -144,6 +144,19 @@ fn what_was_seen_long_ago_is_not_inserted() {
 }
 
 #[test]
+fn what_is_sent_before_the_settings_come_does_not_shorten_the_memory() {
+    let mut encoder = Encoder::new(EncoderConfig::default());
+    section(&mut encoder, 0, ONE);
+    encoder.on_peer_settings(4096, 100).unwrap();
+    section(&mut encoder, 0, &[(":path", "/first")]);
+    for other in 0..31 {
+        section(&mut encoder, 0, &[(":path", &format!("/{other}"))]);
+    }
+    section(&mut encoder, 0, &[(":path", "/first")]);
+    assert_eq!(encoder.table.inserted(), 1);
+}
+
+#[test]
 fn large_values_are_not_inserted() {
     let mut encoder = encoder(1 << 20, 100);
     encoder.set_table_capacity(1 << 20);
