@@ -139,6 +139,10 @@ impl LengthPrefixed {
     #[inline]
     pub(super) fn check(&self, part: &Outgoing<'_>) -> Result<Option<u64>, Failure> {
         let here = part.data.len() as u64;
+        let is_whole = part.is_start && part.is_end;
+        if is_whole && part.length.is_none_or(|length| length == here) && here <= self.limit() {
+            return Ok(Some(here));
+        }
         if !part.is_start {
             check_part(here, self.unsent, part.is_end)?;
             return Ok(None);
@@ -170,8 +174,17 @@ impl LengthPrefixed {
         out.put_chunks(part.data);
     }
 
+    #[inline]
     fn put_header(&self, length: u64, out: &mut WireBuffer) {
         match self.width {
+            // The commonest width, as a copy of constant size.
+            Width::Fixed(4) => {
+                let value = (length + self.header_in_length(4)) as u32;
+                match self.order {
+                    ByteOrder::Big => out.put_slice(&value.to_be_bytes()),
+                    ByteOrder::Little => out.put_slice(&value.to_le_bytes()),
+                }
+            }
             Width::Fixed(width) => {
                 let value = length + self.header_in_length(width);
                 match self.order {
@@ -191,9 +204,10 @@ impl LengthPrefixed {
         }
     }
 
-    /// Takes the header out of `input`, or says how many bytes of it are missing.
+    /// The length of the message at the front of `input` and that of its header, or how many bytes
+    /// of the header are missing.
     #[inline]
-    fn take_header(&self, input: &mut BytesMut) -> Result<Result<Body, usize>, Failure> {
+    fn header(&self, input: &[u8]) -> Result<Result<(u64, usize), usize>, Failure> {
         let width = match self.width {
             Width::Fixed(width) => width,
             Width::Varint => match input.first() {
@@ -205,7 +219,10 @@ impl LengthPrefixed {
             return Ok(Err(width - input.len()));
         }
         let mut bytes = [0; 8];
+        let four = || [input[0], input[1], input[2], input[3]];
         let claimed = match (self.width, self.order) {
+            (Width::Fixed(4), ByteOrder::Big) => u32::from_be_bytes(four()).into(),
+            (Width::Fixed(4), ByteOrder::Little) => u32::from_le_bytes(four()).into(),
             (Width::Fixed(_), ByteOrder::Little) => {
                 bytes[..width].copy_from_slice(&input[..width]);
                 u64::from_le_bytes(bytes)
@@ -227,8 +244,7 @@ impl LengthPrefixed {
         if length > self.max_length {
             return Err(too_long(length, self.max_length));
         }
-        input.advance(width);
-        Ok(Ok(Body::new(length)))
+        Ok(Ok((length, width)))
     }
 }
 
@@ -248,8 +264,16 @@ impl Framer for LengthPrefixed {
     fn deframe(&mut self, input: &mut BytesMut, demand: Demand) -> Result<Deframed, Failure> {
         let mut body = match self.body {
             Some(body) => body,
-            None => match self.take_header(input)? {
-                Ok(body) => body,
+            None => match self.header(input)? {
+                Ok((length, width)) => {
+                    input.advance(width);
+                    // Most messages are there to their end.
+                    if length <= input.len() as u64 && length <= demand.max as u64 {
+                        let data = input.split_to(length as usize);
+                        return Ok(Deframed::Frame(Frame::new(data, true)));
+                    }
+                    Body::new(length)
+                }
                 Err(missing) => return Ok(Deframed::NeedsMore(missing)),
             },
         };

@@ -163,6 +163,7 @@ pub struct Outgoing<'a> {
 
 impl<'a> Outgoing<'a> {
     /// A whole message.
+    #[inline]
     pub fn whole(data: Chunks, context: &'a MessageContext) -> Self {
         Outgoing {
             context,

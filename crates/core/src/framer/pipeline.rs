@@ -159,11 +159,21 @@ impl Pipeline {
     /// The message cannot be framed.
     #[inline]
     pub fn frame(&mut self, message: Message, out: &mut WireBuffer) -> Result<(), FrameError> {
-        if self.stages.is_empty() {
-            out.put_chunks(message.data);
-            return Ok(());
+        let part = Outgoing::whole(message.data, &message.context);
+        match self.stages.as_mut_slice() {
+            [] => out.put_chunks(part.data),
+            // One framer is the commonest stack, and it writes to the wire itself.
+            [only] if !only.is_aside() => {
+                let before = out.len();
+                let framed = only.framer.frame(part, out);
+                return framed.map_err(|failure| FrameError {
+                    failure,
+                    is_stream_broken: out.len() != before,
+                });
+            }
+            _ => return self.frame_part(part, out),
         }
-        self.frame_part(Outgoing::whole(message.data, &message.context), out)
+        Ok(())
     }
 
     /// Frames a message or a part of one into `out`.
@@ -368,6 +378,7 @@ impl Pipeline {
         self.frame_from(level - 1, part, out)
     }
 
+    #[inline]
     fn deframe_lowest(
         &mut self,
         input: &mut BytesMut,
@@ -378,7 +389,7 @@ impl Pipeline {
             true => Deframed::Passthrough,
             false => stage.framer.deframe(input, demand)?,
         };
-        if deframed == Deframed::Passthrough {
+        if matches!(deframed, Deframed::Passthrough) {
             stage.step_aside();
         }
         Ok(deframed)

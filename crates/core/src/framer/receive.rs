@@ -42,6 +42,8 @@ pub struct ReceiveBuffer {
     next_id: u64,
     /// How many bytes must be here for the last receive, if it lacked some.
     wanted: usize,
+    /// The room that the latest message took, if it was much: the next one is likely to be alike.
+    likely: usize,
     endpoints: Option<Arc<ContextEndpoints>>,
     is_early_data: bool,
 }
@@ -130,6 +132,7 @@ impl ReceiveBuffer {
             rest: None,
             next_id: 0,
             wanted: 0,
+            likely: 0,
             endpoints: None,
             is_early_data: false,
         }
@@ -157,6 +160,7 @@ impl ReceiveBuffer {
     /// lacks, as far as that is in proportion to what has come.
     // A declared length is no reason to allocate: at most three times of what has arrived.
     pub fn prepare_read(&mut self) -> &mut BytesMut {
+        self.prepare_likely();
         let spare = self.input.capacity() - self.input.len();
         let missing = self.wanted.saturating_sub(self.input.len());
         if spare < READ_BYTES_MIN || spare < missing {
@@ -169,12 +173,21 @@ impl ReceiveBuffer {
     /// The stream's buffer for a layer that appends what it decrypts: with room for what the
     /// pending receive lacks, in the same proportion.
     pub fn prepare_append(&mut self) -> &mut BytesMut {
+        self.prepare_likely();
         let spare = self.input.capacity() - self.input.len();
         let missing = self.wanted.saturating_sub(self.input.len());
         if spare < missing {
             self.input.reserve(missing.min(3 * self.input.len()));
         }
         &mut self.input
+    }
+
+    /// Before the first bytes of a message: room for one like the latest, so that they need not
+    /// be moved when the rest comes. What did come is the measure, not what is declared.
+    fn prepare_likely(&mut self) {
+        if self.input.is_empty() && self.input.capacity() < self.likely {
+            self.input.reserve(self.likely);
+        }
     }
 
     /// The stream's bytes that wait, for framers that are still shaking hands.
@@ -261,7 +274,7 @@ impl ReceiveBuffer {
         }
         loop {
             let found = match framers.deframe(&mut self.input, demand) {
-                Ok(Deframed::Frame(frame)) => Some(frame),
+                Ok(Deframed::Frame(frame)) => return Ok(self.deliver(frame, demand, framers)),
                 Ok(Deframed::NeedsMore(missing)) => {
                     if self.is_waiting() {
                         return Ok(self.needs_more(missing));
@@ -382,6 +395,10 @@ impl ReceiveBuffer {
             let behind = frame.data.split_off(demand.max);
             self.rest = Some(Frame::new(behind, std::mem::take(&mut frame.is_end)));
         }
+        self.likely = match frame.data.len() {
+            short if short < READ_BYTES_MIN => 0,
+            long => (long + HEADER_BYTES_MAX).min(LIKELY_BYTES_MAX),
+        };
         let (is_start, mut context) = match self.current.take() {
             Some(context) => (false, context),
             None => (true, self.start_message(frame.context)),
@@ -429,6 +446,12 @@ const READ_BYTES: usize = 32 * 1024;
 
 /// Below this a read is not worth its system call.
 const READ_BYTES_MIN: usize = 2 * 1024;
+
+/// The most that is kept ready for a message like the latest.
+const LIKELY_BYTES_MAX: usize = 256 * 1024;
+
+/// What may stand before a message's bytes.
+const HEADER_BYTES_MAX: usize = 64;
 
 /// What a waiting datagram costs besides its bytes, so that empty ones are bounded too.
 const DATAGRAM_OVERHEAD_BYTES: usize = 64;

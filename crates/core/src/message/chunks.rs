@@ -22,6 +22,7 @@ impl Chunks {
     }
 
     /// The number of bytes in all pieces.
+    #[inline]
     pub fn len(&self) -> usize {
         self.first.len() + self.rest.iter().map(Bytes::len).sum::<usize>()
     }
@@ -45,6 +46,12 @@ impl Chunks {
         std::iter::once(&self.first)
             .filter(|piece| !piece.is_empty())
             .chain(&self.rest)
+    }
+
+    /// The first piece, which may be empty, and the others.
+    #[inline]
+    pub(crate) fn into_parts(self) -> (Bytes, Vec<Bytes>) {
+        (self.first, self.rest)
     }
 
     /// All bytes in one piece: without a copy when there is only one, else with one copy.

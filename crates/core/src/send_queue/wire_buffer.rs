@@ -48,11 +48,13 @@ impl WireBuffer {
     }
 
     /// The number of bytes that have not left.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether every byte has left.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -82,8 +84,10 @@ impl WireBuffer {
     /// Adds every piece of `chunks`.
     #[inline]
     pub fn put_chunks(&mut self, chunks: Chunks) {
-        for piece in chunks {
-            self.put_bytes(piece);
+        let (first, rest) = chunks.into_parts();
+        self.put_bytes(first);
+        if !rest.is_empty() {
+            rest.into_iter().for_each(|piece| self.put_bytes(piece));
         }
     }
 
@@ -98,6 +102,7 @@ impl WireBuffer {
     }
 
     /// The first bytes that have not left, empty only when there are none.
+    #[inline]
     pub fn first_slice(&self) -> &[u8] {
         match self.pieces.front() {
             Some(piece) if piece.staged_before == 0 => &piece.bytes,
@@ -135,6 +140,7 @@ impl WireBuffer {
     ///
     /// # Panics
     /// When `count` is more than [`WireBuffer::len`].
+    #[inline]
     pub fn advance(&mut self, count: usize) -> usize {
         assert!(count <= self.len, "more bytes left than there were");
         self.len -= count;
@@ -144,7 +150,10 @@ impl WireBuffer {
         } else {
             self.drop_front(count);
         }
-        self.take_due_marks()
+        match self.marks.is_empty() {
+            true => 0,
+            false => self.take_due_marks(),
+        }
     }
 
     /// Removes and returns the number of marks with no byte before them, such as that of an
@@ -198,8 +207,11 @@ impl WireBuffer {
         self.staged.capacity()
     }
 
+    #[inline]
     fn clear_bytes(&mut self) {
-        self.pieces.clear();
+        if !self.pieces.is_empty() {
+            self.pieces.clear();
+        }
         self.staged.clear();
         self.staged_taken = 0;
         self.staged_last = 0;
