@@ -53,6 +53,19 @@ pub trait ByteLayer: Send {
     /// The layer is dead or not ready.
     fn write(&mut self, plaintext: &[&[u8]], out: &mut BytesMut) -> Result<(), Failure>;
 
+    /// As [`ByteLayer::write`], into memory that is used again and again.
+    ///
+    /// # Errors
+    /// As [`ByteLayer::write`].
+    fn seal(&mut self, plaintext: &[&[u8]], out: &mut Sealed) -> Result<(), Failure> {
+        let mut bytes = BytesMut::new();
+        self.write(plaintext, &mut bytes)?;
+        out.append(bytes.len(), |room| {
+            room.copy_from_slice(&bytes);
+            Ok(bytes.len())
+        })
+    }
+
     /// Appends this layer's orderly end of the sending direction, such as close_notify.
     fn close(&mut self, out: &mut BytesMut);
 
@@ -74,6 +87,51 @@ pub trait ByteLayer: Send {
     }
 }
 
+/// Wire bytes in memory that stays initialised, so that filling it again costs nothing more.
+#[derive(Debug, Default)]
+pub struct Sealed {
+    /// Longer than what it holds.
+    memory: Vec<u8>,
+    len: usize,
+}
+
+impl Sealed {
+    /// Nothing, without memory.
+    pub const fn new() -> Self {
+        Sealed {
+            memory: Vec::new(),
+            len: 0,
+        }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.memory[..self.len]
+    }
+
+    /// Forgets the bytes and keeps the memory.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Appends what `fill` writes to a room of `bytes`; it says how much that is.
+    ///
+    /// # Errors
+    /// Those of `fill`, and then nothing is appended.
+    pub fn append<E>(
+        &mut self,
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let end = self.len + bytes;
+        if self.memory.len() < end {
+            self.memory.resize(end, 0);
+        }
+        self.len += fill(&mut self.memory[self.len..end])?.min(bytes);
+        Ok(())
+    }
+}
+
 /// Where a layer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerStatus {
@@ -85,4 +143,30 @@ pub enum LayerStatus {
     PeerClosed,
     /// The layer failed and cannot be used.
     Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    #[test]
+    fn what_is_sealed_is_what_was_filled_in() {
+        let mut sealed = Sealed::new();
+        let fill = |byte: u8, count: usize| {
+            move |room: &mut [u8]| {
+                room[..count].fill(byte);
+                Ok::<_, Infallible>(count)
+            }
+        };
+        sealed.append(8, fill(1, 3)).expect("it cannot fail");
+        sealed.append(4, fill(2, 4)).expect("it cannot fail");
+        assert_eq!(sealed.bytes(), [1, 1, 1, 2, 2, 2, 2]);
+        assert_eq!(sealed.append(4, |_| Err("no")), Err("no"));
+        assert_eq!(sealed.bytes().len(), 7, "nothing is appended by a failure");
+        sealed.clear();
+        assert!(sealed.bytes().is_empty());
+        sealed.append(2, fill(3, 1)).expect("it cannot fail");
+        assert_eq!(sealed.bytes(), [3], "old bytes do not come back");
+    }
 }

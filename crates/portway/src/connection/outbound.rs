@@ -14,6 +14,8 @@ use portway_core::send_queue::{
 };
 use portway_core::{Failure, FailureKind, Time};
 use portway_transport::failure_map::failure_from_io;
+use portway_transport::layer::{ByteLayer, Sealed};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
@@ -22,7 +24,7 @@ pub(super) struct Outbound {
     pub(super) queue: SendQueue<Arc<ReceiptCell>>,
     /// Framed bytes, before the layer.
     wire: WireBuffer,
-    /// Bytes that the layer has sealed.
+    /// Bytes that the layer has sealed and the system has not taken.
     pub(super) sealed: BytesMut,
     /// How many sends end where in the sealed bytes, counted from the connection's beginning.
     sealed_sends: VecDeque<(u64, usize)>,
@@ -249,38 +251,66 @@ impl Outbound {
 
     fn flush_sealed(&mut self, link: &mut ByteLink) -> Result<Flush, Failure> {
         loop {
-            if self.sealed.is_empty() {
-                if self.wire.is_empty() {
-                    if self.sealed.capacity() > IDLE_BYTES_MAX {
-                        self.sealed = BytesMut::new();
-                    }
-                    return Ok(Flush::Done);
-                }
-                self.seal(link)?;
-            }
-            let Some(written) = write(link, &[IoSlice::new(&self.sealed)])? else {
-                return Ok(Flush::Blocked);
-            };
-            if written == self.sealed.len() {
-                self.sealed.clear();
+            if !self.sealed.is_empty() {
+                let Some(written) = write(link, &[IoSlice::new(&self.sealed)])? else {
+                    return Ok(Flush::Blocked);
+                };
+                self.after_sealed_write(written);
+            } else if self.wire.is_empty() {
+                return Ok(Flush::Done);
             } else {
-                self.sealed.advance(written);
-            }
-            self.sealed_taken += written as u64;
-            while let Some((end, sends)) = self.sealed_sends.front().copied() {
-                if end > self.sealed_taken {
-                    break;
-                }
-                self.sealed_sends.pop_front();
-                self.queue.on_sent(ONLY, sends);
+                self.seal_and_write(link)?;
             }
         }
     }
 
-    /// Seals a bounded part of what is framed.
-    fn seal(&mut self, link: &mut ByteLink) -> Result<(), Failure> {
+    fn after_sealed_write(&mut self, written: usize) {
+        if written == self.sealed.len() {
+            // Between writes a connection keeps no memory for them.
+            self.sealed = BytesMut::new();
+        } else {
+            self.sealed.advance(written);
+        }
+        self.sealed_taken += written as u64;
+        while let Some((end, sends)) = self.sealed_sends.front().copied() {
+            if end > self.sealed_taken {
+                break;
+            }
+            self.sealed_sends.pop_front();
+            self.queue.on_sent(ONLY, sends);
+        }
+    }
+
+    /// Seals a part of what is framed in memory that the thread lends, writes it, and keeps what
+    /// the system did not take.
+    fn seal_and_write(&mut self, link: &mut ByteLink) -> Result<(), Failure> {
+        let mut lent = SEALED.take();
+        lent.clear();
+        let sealed = self.seal(link, |layer, slices| layer.seal(slices, &mut lent));
+        let done = sealed.and_then(|sends| {
+            let bytes = lent.bytes();
+            let written = write(link, &[IoSlice::new(bytes)])?.unwrap_or(0);
+            self.sealed_taken += written as u64;
+            if written < bytes.len() {
+                self.sealed.extend_from_slice(&bytes[written..]);
+                self.mark_sealed(sends);
+            } else if sends > 0 {
+                self.queue.on_sent(ONLY, sends);
+            }
+            Ok(())
+        });
+        SEALED.set(lent);
+        done
+    }
+
+    /// Seals a bounded part of what is framed by `into`; how many sends end with it.
+    fn seal(
+        &mut self,
+        link: &mut ByteLink,
+        into: impl FnOnce(&mut dyn ByteLayer, &[&[u8]]) -> Result<(), Failure>,
+    ) -> Result<usize, Failure> {
         let Some(layer) = &mut link.layer else {
-            return Ok(());
+            return Ok(0);
         };
         // A short rest goes along: a record and a write of its own would cost more.
         let bytes_max = match self.wire.len() {
@@ -289,11 +319,9 @@ impl Outbound {
         };
         let first = self.wire.first_slice();
         if first.len() == self.wire.len() && first.len() <= bytes_max {
-            layer.write(&[first], &mut self.sealed)?;
+            into(&mut **layer, &[first])?;
             let bytes = first.len();
-            let sends = self.wire.advance(bytes);
-            self.mark_sealed(sends);
-            return Ok(());
+            return Ok(self.wire.advance(bytes));
         }
         let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
         let (mut count, mut bytes) = (0, 0);
@@ -305,10 +333,8 @@ impl Outbound {
                 break;
             }
         }
-        layer.write(&slices[..count], &mut self.sealed)?;
-        let sends = self.wire.advance(bytes);
-        self.mark_sealed(sends);
-        Ok(())
+        into(&mut **layer, &slices[..count])?;
+        Ok(self.wire.advance(bytes))
     }
 
     /// So many sends end with what is sealed.
@@ -435,7 +461,10 @@ impl Outbound {
         };
         pipeline.stop(&mut self.wire)?;
         while link.layer.is_some() && !self.wire.is_empty() {
-            self.seal(link)?;
+            let mut sealed = std::mem::take(&mut self.sealed);
+            let sends = self.seal(link, |layer, slices| layer.write(slices, &mut sealed));
+            self.sealed = sealed;
+            self.mark_sealed(sends?);
         }
         if let Some(layer) = &mut link.layer {
             layer.close(&mut self.sealed);
@@ -526,6 +555,9 @@ const SLICES_MAX: usize = 64;
 const DATAGRAMS_MAX: usize = 64;
 /// Pending ICMP errors that one send steps over.
 const SOFT_ERRORS_MAX: usize = 4;
-/// What an idle connection may keep for its next write: a record of one KiB and its overhead, so
-/// that a dialogue of small messages does not allocate each time.
-const IDLE_BYTES_MAX: usize = 1536;
+
+thread_local! {
+    /// What records are sealed in, so that a connection holds only those that the system did not
+    /// take.
+    static SEALED: RefCell<Sealed> = const { RefCell::new(Sealed::new()) };
+}

@@ -14,8 +14,8 @@ use super::engine::TlsLimits;
 use super::observed::{Observed, Refusal};
 use super::protection;
 use super::record;
-use super::step::{self, Next, Task};
-use crate::layer::{ByteLayer, LayerStatus};
+use super::step::{self, Next, Records, Task};
+use crate::layer::{ByteLayer, LayerStatus, Sealed};
 use bytes::{Buf, Bytes, BytesMut};
 use portway_core::security::Protection;
 use portway_core::{Failure, FailureKind, Origin};
@@ -118,7 +118,7 @@ impl TlsLayer {
     }
 
     /// Lets rustls take one step and says how much of `wire` it has consumed.
-    fn step(&mut self, wire: &mut [u8], task: Task<'_>, out: &mut BytesMut) -> (usize, Next) {
+    fn step(&mut self, wire: &mut [u8], task: Task<'_>, out: &mut impl Records) -> (usize, Next) {
         let plaintext = &mut self.plaintext;
         match &mut self.connection {
             Connection::Client(c) => step::take(c.process_tls_records(wire), task, plaintext, out),
@@ -264,11 +264,11 @@ impl TlsLayer {
     }
 
     /// Encrypts `plaintext` to the end of `out`.
-    fn encrypt(&mut self, plaintext: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
+    fn encrypt(&mut self, plaintext: &[u8], out: &mut impl Records) -> Result<(), Failure> {
         self.send(Task::Encrypt(plaintext), out)
     }
 
-    fn send(&mut self, task: Task<'_>, out: &mut BytesMut) -> Result<(), Failure> {
+    fn send(&mut self, task: Task<'_>, out: &mut impl Records) -> Result<(), Failure> {
         let mut held = std::mem::take(&mut self.held);
         let result = loop {
             let (consumed, next) = self.step(&mut held, task, out);
@@ -296,12 +296,36 @@ impl TlsLayer {
         classify::connection(error, self.role(), &observed, true)
     }
 
+    /// Encrypts slices, in as few records as possible.
+    fn write_records(
+        &mut self,
+        plaintext: &[&[u8]],
+        out: &mut impl Records,
+    ) -> Result<(), Failure> {
+        self.usable()?;
+        let total: usize = plaintext.iter().map(|slice| slice.len()).sum();
+        match plaintext {
+            _ if total == 0 => Ok(()),
+            [one] => self.encrypt(one, out),
+            many if total <= GATHERED_ON_STACK_MAX => {
+                let mut record = [0; GATHERED_ON_STACK_MAX];
+                let mut end = 0;
+                for slice in many {
+                    record[end..end + slice.len()].copy_from_slice(slice);
+                    end += slice.len();
+                }
+                self.encrypt(&record[..end], out)
+            }
+            many => self.encrypt_gathered(many, total, out),
+        }
+    }
+
     /// Encrypts several slices as if they were one, in as few records as possible.
     fn encrypt_gathered(
         &mut self,
         slices: &[&[u8]],
         total: usize,
-        out: &mut BytesMut,
+        out: &mut impl Records,
     ) -> Result<(), Failure> {
         let mut record = Vec::with_capacity(total.min(record::FRAGMENT_BYTES_MAX));
         for (index, slice) in slices.iter().enumerate() {
@@ -398,22 +422,11 @@ impl ByteLayer for TlsLayer {
     }
 
     fn write(&mut self, plaintext: &[&[u8]], out: &mut BytesMut) -> Result<(), Failure> {
-        self.usable()?;
-        let total: usize = plaintext.iter().map(|slice| slice.len()).sum();
-        match plaintext {
-            _ if total == 0 => Ok(()),
-            [one] => self.encrypt(one, out),
-            many if total <= GATHERED_ON_STACK_MAX => {
-                let mut record = [0; GATHERED_ON_STACK_MAX];
-                let mut end = 0;
-                for slice in many {
-                    record[end..end + slice.len()].copy_from_slice(slice);
-                    end += slice.len();
-                }
-                self.encrypt(&record[..end], out)
-            }
-            many => self.encrypt_gathered(many, total, out),
-        }
+        self.write_records(plaintext, out)
+    }
+
+    fn seal(&mut self, plaintext: &[&[u8]], out: &mut Sealed) -> Result<(), Failure> {
+        self.write_records(plaintext, out)
     }
 
     fn close(&mut self, out: &mut BytesMut) {

@@ -3,6 +3,7 @@
 //! Invariant: whatever rustls hands out (plaintext, records to send) is stored before it is asked
 //! for more.
 
+use crate::layer::Sealed;
 use bytes::BytesMut;
 use rustls::Error;
 use rustls::unbuffered::{
@@ -34,12 +35,47 @@ pub(super) enum Next {
     Failed(Error),
 }
 
+/// Where records that are to be sent are appended.
+pub(super) trait Records {
+    /// Appends what `fill` writes to a room of `bytes`; it says how much that is. When it fails,
+    /// nothing is appended.
+    fn append<E>(
+        &mut self,
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<(), E>;
+}
+
+impl Records for BytesMut {
+    fn append<E>(
+        &mut self,
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let start = self.len();
+        self.resize(start + bytes, 0);
+        let filled = fill(&mut self[start..]);
+        self.truncate(start + *filled.as_ref().unwrap_or(&0));
+        filled.map(drop)
+    }
+}
+
+impl Records for Sealed {
+    fn append<E>(
+        &mut self,
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        Sealed::append(self, bytes, fill)
+    }
+}
+
 /// Handles what rustls said and returns how many bytes of input it consumed.
 pub(super) fn take<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     task: Task<'_>,
     plaintext: &mut BytesMut,
-    out: &mut BytesMut,
+    out: &mut impl Records,
 ) -> (usize, Next) {
     let mut consumed = status.discard;
     let next = match status.state {
@@ -79,7 +115,7 @@ struct Exhausted;
 fn perform<Data>(
     mut traffic: WriteTraffic<'_, Data>,
     task: Task<'_>,
-    out: &mut BytesMut,
+    out: &mut impl Records,
 ) -> Result<(), Exhausted> {
     match task {
         Task::Receive => Ok(()),
@@ -95,37 +131,27 @@ fn perform<Data>(
 
 /// Appends what `fill` writes; it is called again if the space was too small.
 fn append(
-    out: &mut BytesMut,
+    out: &mut impl Records,
     estimate: usize,
     mut fill: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
 ) -> Result<(), Exhausted> {
-    let start = out.len();
     let mut space = estimate;
     loop {
-        out.resize(start + space, 0);
-        match fill(&mut out[start..]) {
-            Ok(written) => {
-                out.truncate(start + written);
-                return Ok(());
-            }
+        match out.append(space, &mut fill) {
+            Ok(()) => return Ok(()),
             Err(EncryptError::InsufficientSize(error)) if error.required_size > space => {
                 space = error.required_size;
             }
-            Err(_) => {
-                out.truncate(start);
-                return Err(Exhausted);
-            }
+            Err(_) => return Err(Exhausted),
         }
     }
 }
 
-fn encode<Data>(mut chunk: EncodeTlsData<'_, Data>, out: &mut BytesMut) {
-    let start = out.len();
+fn encode<Data>(mut chunk: EncodeTlsData<'_, Data>, out: &mut impl Records) {
     // The first call only asks for the size.
     if let Err(EncodeError::InsufficientSize(error)) = chunk.encode(&mut []) {
-        out.resize(start + error.required_size, 0);
-        let written = chunk.encode(&mut out[start..]).unwrap_or(0);
-        out.truncate(start + written);
+        // With that room it succeeds.
+        let _ = out.append(error.required_size, |room| chunk.encode(room));
     }
 }
 
