@@ -10,6 +10,7 @@ mod faults;
 mod identities;
 mod listening;
 mod race;
+mod receiving;
 mod security;
 mod support;
 mod waiting;

@@ -6,6 +6,7 @@ use crate::error::ReceiveError;
 use portway_core::framer::Demand;
 use portway_core::message::ReceivedMessage;
 use std::future::poll_fn;
+use std::task::Poll;
 
 impl Connection {
     /// Receives the next message. One that is longer than
@@ -20,8 +21,7 @@ impl Connection {
     /// # Errors
     /// [`ReceiveError::Finished`] when the peer sends nothing more.
     pub async fn receive(&self) -> Result<ReceivedMessage, ReceiveError> {
-        let _turn = self.receive_turn().await;
-        self.next(Demand::WHOLE).await
+        self.receive_in_turn(Demand::WHOLE).await
     }
 
     /// Receives a whole message of at most `max` bytes, or the next part of one: at least
@@ -37,35 +37,42 @@ impl Connection {
         min_incomplete: usize,
         max: usize,
     ) -> Result<ReceivedMessage, ReceiveError> {
-        let _turn = self.receive_turn().await;
-        self.next(Demand::new(min_incomplete, max)).await
+        self.receive_in_turn(Demand::new(min_incomplete, max)).await
     }
 
-    async fn receive_turn(&self) -> tokio::sync::SemaphorePermit<'_> {
-        let turns = &self.shared().receive_turn;
-        // Whoever waits is given the permit itself, so this overtakes nobody.
-        match turns.try_acquire() {
-            Ok(turn) => turn,
-            Err(_) => {
-                let turn = turns.acquire().await;
-                turn.expect("the semaphore is never closed")
-            }
-        }
-    }
-
-    async fn next(&self, demand: Demand) -> Result<ReceivedMessage, ReceiveError> {
+    async fn receive_in_turn(&self, demand: Demand) -> Result<ReceivedMessage, ReceiveError> {
         let shared = self.shared();
+        let turns = &shared.receive_turn;
+        let mut turn = None;
         let mut waiter = Waiter::of(shared);
-        poll_fn(|context| {
-            let coop = std::task::ready!(tokio::task::coop::poll_proceed(context));
-            let mut group = shared.lock();
-            let polled = group.poll_receive(|| shared.now(), demand, &mut waiter.place, context);
-            super::writer::start_if_needed(shared, &mut group);
-            if polled.is_ready() {
-                coop.made_progress();
+        loop {
+            let found = poll_fn(|context| {
+                let coop = std::task::ready!(tokio::task::coop::poll_proceed(context));
+                let mut group = shared.lock();
+                // A receive that finds its message needs no turn, unless somebody waits. Turns are
+                // looked at and taken with the lock held, so that nobody comes in between.
+                if turn.is_none() && turns.available_permits() == 0 {
+                    return Poll::Ready(None);
+                }
+                let polled =
+                    group.poll_receive(|| shared.now(), demand, &mut waiter.place, context);
+                super::writer::start_if_needed(shared, &mut group);
+                if polled.is_ready() {
+                    coop.made_progress();
+                } else if turn.is_none() {
+                    turn = turns.try_acquire().ok();
+                    if turn.is_none() {
+                        return Poll::Ready(None);
+                    }
+                }
+                polled.map(Some)
+            })
+            .await;
+            if let Some(received) = found {
+                return received;
             }
-            polled
-        })
-        .await
+            let acquired = turns.acquire().await;
+            turn = Some(acquired.expect("the semaphore is never closed"));
+        }
     }
 }

@@ -65,9 +65,11 @@ impl Shared {
         }
         let mut group = self.lock();
         group.install(start, race, recording);
-        let now = self.now();
-        group.pump(now);
-        writer::start_if_needed(self, &mut group);
+        if !group.is_flushed() || group.outbound.ends() {
+            let now = self.now();
+            group.pump(now);
+            writer::start_if_needed(self, &mut group);
+        }
     }
 
     /// Waits until the connection is established or has ended.
