@@ -171,8 +171,9 @@ message, processor time of both threads. Gate: at most 1.05.
 
 const CONNECTS: &str = "To an address, so that there is one candidate; on TLS with the whole \
 handshake, without resumption.
-Both connect to the same server, again and again; portway knows its certificate chain from the first
-time and verifies only the proof of the key. Processor time is that of the client. Gate: at most 1.05.
+Both connect to the same server, again and again; portway knows its certificate chain from the
+first time and verifies only the proof of the key. Processor time is that of the client. Gate: at
+most 1.05.
 
 ";
 

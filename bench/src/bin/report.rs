@@ -93,7 +93,7 @@ impl Options {
     fn parse() -> Options {
         let mut options = Options {
             output: None,
-            pairs: "41".to_owned(),
+            pairs: "101".to_owned(),
             only: None,
             records: false,
         };

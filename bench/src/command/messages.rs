@@ -164,7 +164,7 @@ async fn cpu(server: &Server, messenger: &mut impl Messenger, bursts: Bursts) ->
 }
 
 async fn trip(messenger: &mut impl Messenger) -> f64 {
-    ping_pong(messenger, 64, 1000).await.as_nanos() as f64 / 1000.0
+    ping_pong(messenger, 64, 500).await.as_nanos() as f64 / 1000.0
 }
 
 fn runtime() -> Runtime {
