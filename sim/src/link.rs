@@ -78,6 +78,9 @@ pub struct LinkOptions {
     pub reorder_delay: Duration,
     /// The probability that a datagram arrives twice.
     pub duplicate: f64,
+    /// The probability that one bit of a datagram's payload is changed, as by a damaged checksum
+    /// or by somebody on the way.
+    pub corrupt: f64,
     /// Whether a full queue makes senders of datagrams wait, as the host's own interface does.
     pub holds_senders: bool,
     /// The ECN bits that datagrams have after the link; `None` leaves them.
@@ -102,6 +105,7 @@ impl Default for LinkOptions {
             reorder: 0.0,
             reorder_delay: Duration::from_millis(5),
             duplicate: 0.0,
+            corrupt: 0.0,
             holds_senders: false,
             ecn: None,
             unreachable: None,

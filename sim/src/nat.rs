@@ -60,6 +60,27 @@ impl NatHandle {
         self
     }
 
+    /// As [`NatHandle::rebind`], at a given time.
+    pub fn rebind_at(&self, time: Time) -> &Self {
+        let index = self.index;
+        self.shared.with(|state| {
+            state.schedule(time, move |state| state.nats[index].mappings.clear());
+        });
+        self
+    }
+
+    /// Changes the public address at a given time; mappings to the old one are forgotten.
+    pub fn move_at(&self, time: Time, public: IpAddr) -> &Self {
+        let index = self.index;
+        self.shared.with(|state| {
+            state.schedule(time, move |state| {
+                state.nats[index].public = public;
+                state.nats[index].mappings.clear();
+            });
+        });
+        self
+    }
+
     /// The public address of an inside one, if there is a live mapping.
     pub fn public_address(&self, protocol: WireProtocol, inside: SocketAddr) -> Option<SocketAddr> {
         self.shared.with(|state| {

@@ -186,6 +186,15 @@ impl State {
         if let (Body::Udp { ecn, .. }, Some(marked)) = (&mut packet.body, options.ecn) {
             *ecn = marked & 3;
         }
+        if let Body::Udp { data, .. } = &mut packet.body
+            && self.random.happens(options.corrupt)
+            && !data.is_empty()
+        {
+            let mut damaged = data.to_vec();
+            let bit = self.random.next_u64() % (damaged.len() as u64 * 8);
+            damaged[(bit / 8) as usize] ^= 1 << (bit % 8);
+            *data = Bytes::from(damaged);
+        }
         Some(left + options.delay)
     }
 

@@ -170,3 +170,25 @@ fn inside_address_is_not_reachable_from_outside() {
     natted.pair.sim.run_until_idle();
     assert!(local.try_receive(&mut [0; 20]).is_err());
 }
+
+#[test]
+fn the_port_and_the_address_change_at_the_times_that_were_set() {
+    let natted = natted();
+    let (client, server) = natted.sockets();
+    let moved = "203.0.113.9".parse().unwrap();
+    natted.nat.rebind_at(at(1000)).move_at(at(2000), moved);
+    let mut seen = Vec::new();
+    for time in [0, 990, 1010, 1990, 2010] {
+        natted.pair.sim.run_until(at(time));
+        seen.push(natted.seen(&*client, &*server));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[2], seen[3]);
+    assert_eq!(seen[1].ip(), seen[2].ip());
+    assert_ne!(seen[1].port(), seen[2].port());
+    assert_eq!(seen[4].ip(), moved);
+    // What is still sent to the old address finds nobody.
+    server.try_send(b"late", Some(seen[3])).unwrap();
+    natted.pair.sim.run_for(ms(100));
+    assert!(client.try_receive(&mut [0; 9]).is_err());
+}

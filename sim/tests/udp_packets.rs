@@ -107,3 +107,30 @@ fn a_source_is_chosen_among_the_hosts_own_addresses() {
     pair.sim.run_for(ms(1000));
     assert_eq!(client.try_receive(&mut [0; 9]).unwrap().len, 6);
 }
+
+#[test]
+fn a_damaged_datagram_differs_in_one_bit_and_the_others_in_none() {
+    let seed = 50;
+    println!("seed {seed}");
+    let pair = pair(seed);
+    let (client, server) = packet_sockets(&pair);
+    let link = pair.sim.link("client", "server");
+    link.update(Direction::Forward, |options| options.corrupt = 0.3);
+    let sent = pattern(900);
+    let mut batch = DatagramBatch::new(1);
+    let mut damaged = 0;
+    for _ in 0..200 {
+        client
+            .try_transmit(&Transmit::to(pair.remote(), &sent))
+            .unwrap();
+        pair.sim.run_for(ms(20));
+        server.try_receive_batch(&mut batch).unwrap();
+        let message = batch.messages().next().unwrap();
+        assert_eq!(message.contents.len(), sent.len());
+        let pairs = message.contents.iter().zip(&sent);
+        let bits: u32 = pairs.map(|(it, was)| (it ^ was).count_ones()).sum();
+        assert!(bits <= 1);
+        damaged += bits;
+    }
+    assert!((30..90).contains(&damaged), "{damaged} of 200");
+}
