@@ -5,10 +5,11 @@
 
 mod udp;
 
-pub(crate) use udp::Slot;
 pub use udp::{
     DatagramBatch, ReceivedDatagram, ReceivedMessage, Transmit, UdpBind, UdpProfile, UdpSocket,
+    shard_of,
 };
+pub(crate) use udp::{Slot, shard_offset};
 
 use bytes::BytesMut;
 use portway_core::dns::{Answer, Question};

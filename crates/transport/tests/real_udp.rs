@@ -7,7 +7,7 @@
 
 use portway_transport::RealEnvironment;
 use portway_transport::environment::{
-    DatagramBatch, Environment, ReceivedDatagram, Transmit, UdpBind, UdpSocket,
+    DatagramBatch, Environment, ReceivedDatagram, Transmit, UdpBind, UdpSocket, shard_of,
 };
 use portway_transport::real::Config;
 use std::future::poll_fn;
@@ -341,5 +341,45 @@ async fn a_batch_takes_datagrams_of_any_length_and_tells_a_refusal() {
         let error = receive_batch(&*client, &mut batch).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(batch.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn sockets_that_share_a_port_get_the_packets_that_name_them() {
+    for address in [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ] {
+        let shards = 3;
+        let first = UdpBind::on(SocketAddr::new(address, 0)).for_packets();
+        let first = bind(first.sharded(shards));
+        let shared = first.local_address();
+        let bind_next = || bind(UdpBind::on(shared).for_packets().sharded(shards));
+        let sockets = [first, bind_next(), bind_next()];
+        for number in 0..24_u16 {
+            let [high, low] = (number * 1021).to_be_bytes();
+            let long = [0xc0, 0, 0, 0, 1, 8, high, low, 1, 2, 3, 4, 5, 6];
+            let short = [0x40, high, low, 1, 2, 3];
+            for packet in [&long[..], &short] {
+                // A port of its own each time: the peer's address plays no part.
+                let client = bind(UdpBind::to(shared));
+                send(&*client, packet, None).await;
+                let expected = usize::from(shard_of(packet, shards));
+                let mut batch = DatagramBatch::new(2);
+                receive_batch(&*sockets[expected], &mut batch)
+                    .await
+                    .unwrap();
+                assert_eq!(batch.messages().next().unwrap().contents, packet);
+            }
+        }
+        for socket in &sockets {
+            let error = socket
+                .try_receive_batch(&mut DatagramBatch::new(1))
+                .unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        }
+        // Who does not share is refused.
+        let environment = RealEnvironment::new(Config::default());
+        assert!(environment.udp_bind(UdpBind::on(shared)).is_err());
     }
 }

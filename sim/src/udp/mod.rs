@@ -11,7 +11,7 @@ use crate::route::Origin;
 use crate::state::{Shared, State};
 use bytes::Bytes;
 use portway_core::{Time, WireProtocol};
-use portway_transport::environment::{Transmit, UdpBind, UdpProfile, UdpSocket};
+use portway_transport::environment::{Transmit, UdpBind, UdpProfile, UdpSocket, shard_of};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -91,7 +91,13 @@ impl UdpTable {
     }
 
     /// The socket for a datagram: a connected one first, then a bound one, then any.
-    fn find(&self, host: HostId, local: SocketAddr, remote: SocketAddr) -> Option<UdpId> {
+    fn find(
+        &self,
+        host: HostId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        data: &[u8],
+    ) -> Option<UdpId> {
         let rank = |socket: &Udp| {
             let is_mine = socket.host == host && takes(socket.local, local);
             match socket.remote {
@@ -104,7 +110,17 @@ impl UdpTable {
             .sockets
             .iter()
             .filter_map(|(id, socket)| Some((rank(socket)?, *id)));
-        ranked.max_by_key(|(rank, _)| *rank).map(|(_, id)| id)
+        let (best, found) = ranked.clone().max_by_key(|(rank, _)| *rank)?;
+        let Some(shards) = self.sockets[&found].request.shards else {
+            return Some(found);
+        };
+        // Identifiers rise, so this is the order in which the sockets were bound.
+        let group: Vec<UdpId> = ranked
+            .filter(|(rank, _)| *rank == best)
+            .map(|(_, id)| id)
+            .collect();
+        let index = usize::from(shard_of(data, shards));
+        Some(group.get(index).copied().unwrap_or(group[0]))
     }
 }
 
@@ -148,7 +164,10 @@ impl State {
         let mut sockets = self.udp.sockets.values();
         let is_used = sockets.any(|other| {
             let other_bound = SocketAddr::new(other.request.local.ip(), other.local.port());
-            other.host == host && (takes(other_bound, bound) || takes(bound, other_bound))
+            let is_shared = request.shards.is_some() && other.request.shards.is_some();
+            other.host == host
+                && !is_shared
+                && (takes(other_bound, bound) || takes(bound, other_bound))
         });
         if is_used {
             return Err(errno(libc::EADDRINUSE));
@@ -275,7 +294,7 @@ impl State {
         let Body::Udp { data, ecn, .. } = packet.body else {
             return true;
         };
-        let Some(id) = self.udp.find(host, local, remote) else {
+        let Some(id) = self.udp.find(host, local, remote, &data) else {
             return false;
         };
         let Some(socket) = self.udp.sockets.get_mut(&id) else {

@@ -21,6 +21,10 @@ pub struct UdpBind {
     pub dscp: Option<u8>,
     /// What the socket is for.
     pub profile: UdpProfile,
+    /// How many sockets share the address, when it is shared: each packet goes to the one that
+    /// [`shard_of`] names, counted in the order in which they were bound. A socket that is closed
+    /// ends that order, and packets may then come to any of them.
+    pub shards: Option<u16>,
 }
 
 impl UdpBind {
@@ -32,6 +36,7 @@ impl UdpBind {
             path: None,
             dscp: None,
             profile: UdpProfile::Datagrams,
+            shards: None,
         }
     }
 
@@ -53,6 +58,13 @@ impl UdpBind {
         self.profile = UdpProfile::Packets;
         self
     }
+
+    /// The same socket, as one of so many that share the address.
+    #[must_use]
+    pub fn sharded(mut self, shards: u16) -> Self {
+        self.shards = Some(shards);
+        self
+    }
 }
 
 /// What a UDP socket is for.
@@ -64,6 +76,30 @@ pub enum UdpProfile {
     /// The packets of a protocol that finds the path's MTU itself: none is fragmented, and many
     /// are sent and received at a time. Only [`UdpSocket::try_receive_batch`] receives.
     Packets,
+}
+
+/// Which of so many sockets a QUIC packet is for: the first two bytes of its destination connection
+/// identifier, modulo their number. What is too short for that is for the first one.
+///
+/// A server puts the shard into the identifiers that it issues. A client's own first choice is
+/// random and at least eight bytes long (RFC 9000 §7.2), so new connections spread, and all packets
+/// of one meet at one shard from the first on.
+pub fn shard_of(packet: &[u8], shards: u16) -> u16 {
+    let number = packet.first().and_then(|first| {
+        let at = shard_offset(*first);
+        let bytes: [u8; 2] = packet.get(at..at + 2)?.try_into().ok()?;
+        Some(u16::from_be_bytes(bytes))
+    });
+    number.unwrap_or(0) % shards.max(1)
+}
+
+/// Where the destination connection identifier begins: behind the first byte, or in a long header
+/// behind the version and a length as well (RFC 8999 §5).
+pub(crate) fn shard_offset(first: u8) -> usize {
+    match first & 0x80 {
+        0 => 1,
+        _ => 6,
+    }
 }
 
 /// A UDP socket. The `try_` methods never block and never register a waker.
@@ -368,6 +404,19 @@ mod tests {
         batch.clear();
         assert!(batch.is_empty());
         assert!(batch.push(message(b"again", 5)));
+    }
+
+    #[test]
+    fn packets_of_both_headers_are_for_the_shard_of_their_identifier() {
+        let long = [0xc0, 0, 0, 0, 1, 8, 0x01, 0x05, 9, 9];
+        let short = [0x40, 0x01, 0x05, 9, 9];
+        for shards in [1, 2, 3, 256, u16::MAX] {
+            assert_eq!(shard_of(&long, shards), 0x0105 % shards);
+            assert_eq!(shard_of(&short, shards), 0x0105 % shards);
+        }
+        assert_eq!(shard_of(&long[..7], 4), 0);
+        assert_eq!(shard_of(&[], 4), 0);
+        assert_eq!(shard_of(&short, 0), 0);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use portway_core::Failure;
 use portway_core::failure::{FailureKind, Origin};
 use quinn_proto::EndpointConfig;
+use quinn_proto::crypto::HandshakeTokenKey;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,31 +69,18 @@ impl Endpoint {
         options: &EndpointOptions,
         server: Option<ServerConfig>,
     ) -> Result<Endpoint, Failure> {
+        let shard = options.shard.as_ref();
+        let bind = match shard {
+            Some(shard) => shard.bind(bind)?,
+            None => bind,
+        };
         let socket = bind_socket(&environment, bind)?;
-        let clock = Clock::new(Arc::clone(&environment));
-        let mut random = [0; 160];
-        environment.fill_random(&mut random);
-        let (reset_key, rest) = random.split_at(64);
-        let (token_key, seed) = rest.split_at(64);
-        let reset_key = options.reset_key.as_ref().map_or(reset_key, |key| key);
-        let token_key = options.token_key.as_ref().map_or(token_key, |key| key);
-        let mut config =
-            EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, reset_key)));
-        let identifiers = Arc::clone(&environment);
-        config
-            .cid_generator(move || Box::new(Generator::new(Arc::clone(&identifiers))))
-            .supported_versions(vec![VERSION_1])
-            .rng_seed(seed.try_into().ok());
-        if options.receive_payload_max != 0 {
-            config
-                .max_udp_payload_size(options.receive_payload_max)
-                .map_err(|_| {
-                    let words = "a UDP payload is 1200 to 65527 bytes".to_owned();
-                    ConnectError::InvalidOptions(words).failure()
-                })?;
+        if let Some(shard) = shard {
+            shard.on_bound(socket.local_address());
         }
-        let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(token_key);
-        let mut core = Core::new(config, socket, Arc::new(token_key), clock.clone());
+        let clock = Clock::new(Arc::clone(&environment));
+        let (config, token_key) = configuration(&environment, options)?;
+        let mut core = Core::new(config, socket, token_key, clock.clone(), shard.cloned());
         core.set_server(server).map_err(|error| error.failure())?;
         let shared = Arc::new(Shared {
             environment,
@@ -101,6 +89,9 @@ impl Endpoint {
             core: Mutex::new(core),
             calls: Mutex::new(Calls::default()),
         });
+        if let Some(shard) = shard {
+            shard.on_started(&shared);
+        }
         let driver = Driver::new(Arc::clone(&shared));
         shared.environment.spawn(Box::pin(driver));
         Ok(Endpoint {
@@ -189,6 +180,10 @@ impl Endpoint {
     /// The system's error; the old socket is then still in use.
     pub fn rebind(&self, bind: UdpBind) -> Result<(), Failure> {
         let shared = &self.handle.0;
+        if shared.core().is_shard() {
+            let words = "an endpoint that shares its port cannot move".to_owned();
+            return Err(ConnectError::InvalidOptions(words).failure());
+        }
         let socket = bind_socket(&shared.environment, bind)?;
         shared.core().rebind(socket);
         shared.call();
@@ -307,6 +302,39 @@ impl Shared {
     pub(super) fn share(self: &Arc<Self>, state: ConnectionState) -> Arc<ConnectionShared> {
         ConnectionShared::new(state, Arc::clone(self))
     }
+}
+
+/// What the protocol's endpoint is made from, and the key of tokens.
+fn configuration(
+    environment: &Arc<dyn Environment>,
+    options: &EndpointOptions,
+) -> Result<(EndpointConfig, Arc<dyn HandshakeTokenKey>), Failure> {
+    let mut keys = [0; 128];
+    match &options.shard {
+        Some(shard) => keys = shard.keys(&**environment),
+        None => environment.fill_random(&mut keys),
+    }
+    let (reset_key, token_key) = keys.split_at(64);
+    let reset_key = options.reset_key.as_ref().map_or(reset_key, |key| key);
+    let token_key = options.token_key.as_ref().map_or(token_key, |key| key);
+    let mut seed = [0; 32];
+    environment.fill_random(&mut seed);
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, reset_key)));
+    let (identifiers, shard) = (Arc::clone(environment), options.shard.clone());
+    config
+        .cid_generator(move || Box::new(Generator::new(Arc::clone(&identifiers), shard.clone())))
+        .supported_versions(vec![VERSION_1])
+        .rng_seed(Some(seed));
+    if options.receive_payload_max != 0 {
+        config
+            .max_udp_payload_size(options.receive_payload_max)
+            .map_err(|_| {
+                let words = "a UDP payload is 1200 to 65527 bytes".to_owned();
+                ConnectError::InvalidOptions(words).failure()
+            })?;
+    }
+    let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(token_key);
+    Ok((config, Arc::new(token_key)))
 }
 
 fn bind_socket(

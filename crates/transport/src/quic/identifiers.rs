@@ -1,7 +1,9 @@
 //! Connection identifiers and the randomness and clock that quinn-proto is given.
 //!
-//! Invariant: an identifier is unpredictable, and all randomness comes from the environment.
+//! Invariant: an identifier is unpredictable but for the shard that it names, and all randomness
+//! comes from the environment.
 
+use super::sharding::Shard;
 use crate::environment::Environment;
 use quinn_proto::{ConnectionId, ConnectionIdGenerator, TimeSource};
 use std::sync::Arc;
@@ -14,14 +16,17 @@ pub(super) struct Generator {
     environment: Arc<dyn Environment>,
     pool: [u8; POOL_BYTES],
     used: usize,
+    /// Whom the identifiers name.
+    shard: Option<Shard>,
 }
 
 impl Generator {
-    pub(super) fn new(environment: Arc<dyn Environment>) -> Self {
+    pub(super) fn new(environment: Arc<dyn Environment>, shard: Option<Shard>) -> Self {
         Generator {
             environment,
             pool: [0; POOL_BYTES],
             used: POOL_BYTES,
+            shard,
         }
     }
 }
@@ -32,9 +37,12 @@ impl ConnectionIdGenerator for Generator {
             self.environment.fill_random(&mut self.pool);
             self.used = 0;
         }
-        let id = ConnectionId::new(&self.pool[self.used..self.used + LEN]);
+        let bytes = &mut self.pool[self.used..self.used + LEN];
         self.used += LEN;
-        id
+        if let Some(shard) = &self.shard {
+            shard.mark(bytes);
+        }
+        ConnectionId::new(bytes)
     }
 
     fn cid_len(&self) -> usize {

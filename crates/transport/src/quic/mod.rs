@@ -14,6 +14,8 @@ mod hello;
 mod identifiers;
 mod number;
 mod options;
+mod sharded;
+mod sharding;
 mod stream;
 mod waiting;
 
@@ -29,4 +31,6 @@ pub use self::options::{
     EndpointOptions, IncomingLimits, MtuOptions, ServerConfig, ServerCrypto, StreamLimits, Times,
     TransportOptions,
 };
+pub use self::sharded::{ShardedOptions, ShardedServer};
+pub use self::sharding::Shard;
 pub use self::stream::{ReadsClosed, ReceiveStream, SendStream, WritesClosed};

@@ -4,6 +4,7 @@
 
 use super::choice::Chooser;
 use super::hello::HelloLimits;
+use super::sharding::Shard;
 use super::{ConnectError, VarInt};
 use crate::tls::{QuicClientTls, QuicServerTls};
 use quinn_proto::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
@@ -405,4 +406,6 @@ pub struct EndpointOptions {
     pub token_key: Option<[u8; 64]>,
     /// The largest UDP payload in bytes to take from peers; zero stands for 1472.
     pub receive_payload_max: u16,
+    /// Which of several endpoints that share a port this one is.
+    pub shard: Option<Shard>,
 }

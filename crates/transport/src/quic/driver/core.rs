@@ -14,6 +14,7 @@ use crate::quic::connection::{ConnectionShared, ConnectionState, Dirty, Phase};
 use crate::quic::endpoint::Shared;
 use crate::quic::identifiers::Clock;
 use crate::quic::options::{ClientConfig, TransportOptions};
+use crate::quic::sharding::Shard;
 use crate::quic::{ConnectError, ConnectionError, VarInt};
 use bytes::{Bytes, BytesMut};
 use portway_core::FailureKind;
@@ -40,6 +41,7 @@ pub(in crate::quic) struct Core {
     incoming: DatagramBatch,
     pub(super) server: Server,
     pub(super) life: Life,
+    shard: Option<Shard>,
 }
 
 /// What a round of work carries along.
@@ -66,6 +68,7 @@ impl Core {
         socket: Arc<dyn UdpSocket>,
         token_key: Arc<dyn HandshakeTokenKey>,
         clock: Clock,
+        shard: Option<Shard>,
     ) -> Self {
         Core {
             proto: quinn_proto::Endpoint::new(Arc::new(config), None, !socket.may_fragment(), None),
@@ -79,7 +82,13 @@ impl Core {
             incoming: DatagramBatch::new(MESSAGES_MAX),
             server: Server::new(token_key, clock),
             life: Life::default(),
+            shard,
         }
+    }
+
+    /// Whether other endpoints share its port.
+    pub(in crate::quic) fn is_shard(&self) -> bool {
+        self.shard.is_some()
     }
 
     pub(in crate::quic) fn socket(&self) -> &Arc<dyn UdpSocket> {
@@ -207,6 +216,7 @@ impl Core {
 
     /// Receives up to a bound; true when there may be more.
     fn receive(&mut self, round: &mut Round<'_>) -> bool {
+        self.receive_handed(round);
         if let Err(error) = self.socket.try_receive_batch(&mut self.incoming) {
             // An error was caused by another datagram, or says that there is none.
             if error.kind() != ErrorKind::WouldBlock {
@@ -221,12 +231,38 @@ impl Core {
             let mut rest = BytesMut::from(message.contents);
             while rest.len() > message.stride {
                 let data = rest.split_to(message.stride);
-                self.route(round, &message, data);
+                self.keep(round, &message, data);
             }
-            self.route(round, &message, rest);
+            self.keep(round, &message, rest);
         }
         self.incoming = incoming;
         self.incoming.is_full()
+    }
+
+    /// Handles a datagram unless it is another shard's.
+    fn keep(&mut self, round: &mut Round<'_>, received: &ReceivedMessage<'_>, data: BytesMut) {
+        let kept = match &self.shard {
+            Some(shard) => shard.keep(received, data),
+            None => Some(data),
+        };
+        if let Some(data) = kept {
+            self.route(round, received, data);
+        }
+    }
+
+    /// Handles what other shards have handed over.
+    fn receive_handed(&mut self, round: &mut Round<'_>) {
+        let handed = self.shard.as_ref().map(Shard::take);
+        for handed in handed.into_iter().flatten() {
+            let received = ReceivedMessage {
+                contents: &[],
+                stride: 0,
+                remote: handed.remote,
+                local: handed.local,
+                ecn: handed.ecn,
+            };
+            self.route(round, &received, handed.packet);
+        }
     }
 
     /// The system tells, on a connected socket only, that the peer is not there. Anybody on the

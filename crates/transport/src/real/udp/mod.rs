@@ -7,6 +7,8 @@ mod packets;
 mod receive;
 #[cfg(target_os = "linux")]
 mod send_linux;
+#[cfg(target_os = "linux")]
+mod steering;
 
 use crate::environment::{
     BoxFuture, DatagramBatch, ReceivedDatagram, Transmit, UdpBind, UdpProfile, UdpSocket,
@@ -36,7 +38,7 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
     }
     control::request_all(&socket, request.local.ip());
     tcp::bind_to_path(&socket, request.path)?;
-    socket.bind(&request.local.into())?;
+    bind_shared(&socket, request)?;
     let packets = match request.profile {
         UdpProfile::Packets => Some(Packets::new(&socket)?),
         UdpProfile::Datagrams => None,
@@ -54,6 +56,26 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
         dscp: request.dscp.unwrap_or(0),
         packets,
     }))
+}
+
+#[cfg(target_os = "linux")]
+fn bind_shared(socket: &Socket, request: &UdpBind) -> io::Result<()> {
+    if request.shards.is_some() {
+        steering::share_port(socket)?;
+    }
+    socket.bind(&request.local.into())?;
+    match request.shards {
+        Some(shards) => steering::steer(socket, shards.max(1)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind_shared(socket: &Socket, request: &UdpBind) -> io::Result<()> {
+    match request.shards {
+        Some(_) => Err(io::ErrorKind::Unsupported.into()),
+        None => socket.bind(&request.local.into()),
+    }
 }
 
 struct RealUdpSocket {
