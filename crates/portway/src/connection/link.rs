@@ -43,14 +43,20 @@ impl DatagramLink {
     /// RFC 9622 §8.3.1: an ICMP message about an earlier datagram ends nothing; the next one may
     /// arrive.
     pub(super) fn note_if_soft(&self, failure: Failure) -> Result<(), Failure> {
-        match failure.kind {
-            FailureKind::Refused | FailureKind::Unreachable => {
-                self.soft_error.set(Some(Box::new(failure)));
-                Ok(())
-            }
-            _ => Err(failure),
+        if !is_soft(&failure) {
+            return Err(failure);
         }
+        self.soft_error.set(Some(Box::new(failure)));
+        Ok(())
     }
+}
+
+/// Whether a failure to deliver datagrams leaves their socket usable.
+pub(super) fn is_soft(failure: &Failure) -> bool {
+    matches!(
+        failure.kind,
+        FailureKind::Refused | FailureKind::Unreachable
+    )
 }
 
 impl Link {

@@ -3,7 +3,7 @@
 //! Invariant: a message completes as sent when the carrier has taken its last byte, as sealed by
 //! the layer; every accepted message completes once, in order.
 
-use super::link::{ByteLink, DatagramLink, Link};
+use super::link::{ByteLink, DatagramLink, Link, is_soft};
 use crate::error::SendError;
 use crate::receipt::{Completion, Receipt, ReceiptCell};
 use bytes::{Buf, Bytes, BytesMut};
@@ -144,6 +144,9 @@ impl Outbound {
                             max,
                         };
                         return Some(Err(SendFailure::Refused(error)));
+                    }
+                    Err(failure) if is_soft(&failure) => {
+                        return Some(Err(SendFailure::Refused(SendError::Failed(failure))));
                     }
                     Err(failure) => Err(failure),
                 }
@@ -409,18 +412,26 @@ impl Outbound {
             .iter()
             .map(|datagram| &datagram.bytes[..])
             .collect();
-        let sent = match link.socket.try_send_batch(&batch, None) {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
-            Err(error) => match after_error(link, &error) {
-                Aftermath::Soft => 0,
-                // What is too large for the path is lost like any datagram; its size was checked
-                // against the limit that was known.
-                Aftermath::TooLarge => 1,
-                Aftermath::Fatal(failure) => return Err(failure),
-            },
-        };
+        // Something that keeps the first one from leaving, such as a route that is gone, loses it
+        // as the network might have.
+        let mut sent = 1;
+        for _ in 0..SOFT_ERRORS_MAX {
+            match link.socket.try_send_batch(&batch, None) {
+                Ok(taken) => {
+                    sent = taken;
+                    break;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => match after_error(link, &error) {
+                    Aftermath::Soft => {}
+                    // What is too large for the path is lost like any datagram; its size was
+                    // checked against the limit that was known.
+                    Aftermath::TooLarge => break,
+                    Aftermath::Fatal(failure) => return Err(failure),
+                },
+            }
+        }
         let sends = self.datagrams.drain(..sent).map(|datagram| datagram.sends);
         self.queue.on_sent(ONLY, sends.sum());
         Ok(true)
@@ -493,21 +504,23 @@ fn write(link: &ByteLink, slices: &[IoSlice<'_>]) -> Result<Option<usize>, Failu
     }
 }
 
-/// Sends one datagram; false when the socket takes no more for now.
+/// Sends one datagram; false when the socket takes no more for now. An error that persists is
+/// this datagram's own.
 fn send_datagram(link: &DatagramLink, datagram: &[u8]) -> Result<bool, Failure> {
+    let mut soft = None;
     for _ in 0..SOFT_ERRORS_MAX {
         match link.socket.try_send(datagram, None) {
             Ok(()) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => match after_error(link, &error) {
-                Aftermath::Soft => {}
+                Aftermath::Soft => soft = Some(failure_from_io(&error, "cannot send")),
                 Aftermath::TooLarge => return Err(failure_from_io(&error, "cannot send")),
                 Aftermath::Fatal(failure) => return Err(failure),
             },
         }
     }
-    Ok(false)
+    soft.map_or(Ok(false), Err)
 }
 
 enum Aftermath {
