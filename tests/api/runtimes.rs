@@ -1,6 +1,6 @@
 //! Threads and runtimes: what may move between threads, and what outlives its runtime.
 
-use crate::support::{framed, listen, pair, tls_pair};
+use crate::support::{datagrams, framed, listen, pair, tls_pair};
 use portway::message::MessageContext;
 use portway::{
     Action, Batch, ByteStream, Connection, Context, Events, Initiate, Listener, MessageSink,
@@ -125,6 +125,40 @@ fn a_connection_whose_runtime_is_gone_fails_and_does_not_spin() {
     // Only a hang takes this long.
     let wait = || reported.recv_timeout(Duration::from_secs(20));
     for what in ["received: Err", "sent: ", "closed: Err", "dropped"] {
+        let told = wait().unwrap_or_else(|error| panic!("no {what}: {error}"));
+        assert!(told.starts_with(what), "{told}");
+    }
+}
+
+#[test]
+fn an_accepted_datagram_connection_whose_runtime_is_gone_fails() {
+    let (report, reported) = mpsc::channel();
+    std::thread::spawn(move || {
+        let first = current_thread();
+        let (client, server) = first.block_on(async {
+            let (mut listener, address) = listen(&datagrams()).await;
+            let client = datagrams().remote(RemoteEndpoint::from(address));
+            let client = client.initiate().await.expect("a connection");
+            client.send("hello").await.expect("accepted");
+            (client, listener.accept().await.expect("a peer"))
+        });
+        let second = current_thread();
+        let message = second.block_on(server.receive());
+        assert_eq!(&message.expect("it has arrived")[..], b"hello");
+        let waiting = server.clone();
+        let waiting = second.spawn(async move { waiting.receive().await });
+        second.block_on(tokio::task::yield_now());
+        drop(first);
+        let received = second.block_on(waiting).expect("no panic");
+        let _ = report.send(format!("waited: {received:?}"));
+        let received = second.block_on(client.receive());
+        let _ = report.send(format!("received: {received:?}"));
+        let sent = second.block_on(server.send("into the void"));
+        let _ = report.send(format!("sent: {sent:?}"));
+    });
+    // Only a hang takes this long.
+    let wait = || reported.recv_timeout(Duration::from_secs(20));
+    for what in ["waited: Err", "received: Err", "sent: Err"] {
         let told = wait().unwrap_or_else(|error| panic!("no {what}: {error}"));
         assert!(told.starts_with(what), "{told}");
     }

@@ -3,12 +3,12 @@
 use crate::capture::{Capture, SYN, Segment, TCP};
 use crate::log::Log;
 use crate::namespace::Namespace;
-use crate::world::{BEYOND, World, initiate, plain};
+use crate::world::{BEYOND, FAR_V4, World, initiate, plain};
 use portway::property::InterfaceSelector;
 use portway::race::EventKind;
 use portway::{
-    LocalEndpoint, MessageProperties, Preconnection, Preference, RemoteEndpoint, Security,
-    SelectionProperty, StackId, TransportProperties,
+    Completion, LocalEndpoint, MessageProperties, Preconnection, Preference, RemoteEndpoint,
+    Security, SelectionProperty, StackId, TransportProperties,
 };
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
@@ -268,5 +268,78 @@ fn paths_are_decided_before_protocols() {
             });
             assert_eq!(first[0], StackId::TCP, "the preferred protocol of its path");
         }
+    });
+}
+
+#[test]
+fn datagrams_are_answered_from_the_address_that_they_came_to() {
+    let test = "datagrams_are_answered_from_the_address_that_they_came_to";
+    let Some(world) = World::with_two_cables(test) else {
+        return;
+    };
+    // Routing would answer each of them from the address of the first cable.
+    world
+        .far
+        .command("ip route add 203.0.113.1/32 via 192.0.2.1 dev far");
+    world
+        .near
+        .command("ip route add 203.0.113.2/32 via 192.0.2.2 dev near");
+    world
+        .near
+        .command("ip addr add 2001:db8::77/64 dev near nodad");
+    let datagrams = TransportProperties::unreliable_datagram();
+    let datagrams = datagrams.prohibit(SelectionProperty::Reliability);
+    world.run(|| async {
+        let mut listener = Preconnection::new(Security::disabled())
+            .local(LocalEndpoint::any())
+            .properties(datagrams)
+            .message_defaults(MessageProperties::new().with_safely_replayable(true))
+            .listen()
+            .await
+            .expect("sockets");
+        let any = |address: IpAddr| match address {
+            IpAddr::V4(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            IpAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+        };
+        let addresses: [IpAddr; 4] = [
+            NEAR,
+            NEAR2,
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x77).into(),
+        ];
+        let mut peers = [any(NEAR), any(addresses[2])].map(|any| world.far_udp(any));
+        for address in addresses {
+            // One socket asks both addresses of a family, so that each is a connection.
+            let peer = &mut peers[usize::from(address.is_ipv6())];
+            let asked = SocketAddr::new(address, listener.port());
+            peer.send_to(b"question", asked).expect("sent");
+            let connection = listener.accept().await.expect("a peer");
+            let question = connection.receive().await.expect("a message");
+            assert_eq!(question.context.local_endpoint(), Some(asked));
+            assert_eq!(connection.info().local, Some(asked));
+            let receipt = connection.send("answer").await.expect("accepted");
+            assert_eq!(receipt.await, Completion::Sent);
+            let batch = connection.send_batch(["one", "two"]).await;
+            for receipt in batch.expect("accepted") {
+                assert_eq!(receipt.await, Completion::Sent);
+            }
+            for expected in ["answer", "one", "two"] {
+                let mut buffer = [0; 64];
+                let (len, from) = peer.recv_from(&mut buffer).expect("a datagram");
+                assert_eq!(&buffer[..len], expected.as_bytes());
+                assert_eq!(from, asked);
+            }
+        }
+        // A broadcast address is nobody's to answer from.
+        let peer = world.far_udp(SocketAddr::new(FAR_V4.into(), 0));
+        peer.set_broadcast(true).expect("an option");
+        let all = SocketAddr::from(([192, 0, 2, 255], listener.port()));
+        peer.send_to(b"anybody?", all).expect("sent");
+        let connection = listener.accept().await.expect("a peer");
+        let receipt = connection.send("here").await.expect("accepted");
+        assert_eq!(receipt.await, Completion::Sent);
+        let mut buffer = [0; 64];
+        let (len, from) = peer.recv_from(&mut buffer).expect("a datagram");
+        assert_eq!((&buffer[..len], from.ip()), (&b"here"[..], NEAR));
     });
 }

@@ -3,17 +3,19 @@
 //! Invariant: what a peer can make us hold is bounded by [`DemuxLimits`]; beyond it datagrams are
 //! dropped, newest first, as a full socket buffer would.
 
-use crate::environment::{
-    DatagramBatch, Environment, ReceivedDatagram, ReceivedMessage, Transmit, UdpSocket,
-};
+mod peer;
+
+pub(crate) use peer::PeerSocket;
+
+use crate::environment::{Environment, ReceivedDatagram, UdpSocket};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Wake, Waker};
 use tokio::sync::{Notify, mpsc};
 
 /// Bounds of what peers can make a listening UDP socket hold.
@@ -47,15 +49,10 @@ pub(crate) fn demultiplex(
     may_arrive: impl Fn(SocketAddr) -> bool + Send + 'static,
     arrivals: mpsc::Sender<PeerSocket>,
 ) {
-    let hub = Arc::new(Hub {
-        socket,
-        limits,
-        peers: Mutex::default(),
-        writers: Arc::default(),
-        peer_left: Notify::new(),
-        waiting_bytes: AtomicUsize::new(0),
-    });
+    let hub = Hub::new(socket, limits);
+    let running = Running(hub.clone());
     environment.spawn(Box::pin(async move {
+        let _running = running;
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         while !(arrivals.is_closed() && hub.lock().is_empty()) {
             tokio::select! {
@@ -69,18 +66,50 @@ pub(crate) fn demultiplex(
     }));
 }
 
+/// Who sends, and to which address of ours where the socket has several: an answer from another
+/// one would be a stranger's.
+type Pair = (SocketAddr, Option<IpAddr>);
+
 struct Hub {
     socket: Arc<dyn UdpSocket>,
+    /// Whether the socket has all addresses of this host.
+    is_wildcard: bool,
+    /// Nobody reads the socket any more.
+    is_abandoned: AtomicBool,
     limits: DemuxLimits,
-    peers: Mutex<BTreeMap<SocketAddr, Weak<Inbox>>>,
+    peers: Mutex<BTreeMap<Pair, Weak<Inbox>>>,
     writers: Arc<Writers>,
     peer_left: Notify,
     /// What waits in all inboxes.
     waiting_bytes: AtomicUsize,
 }
 
+/// Tells the peers' sockets when the task that reads for them is gone, with its runtime.
+struct Running(Arc<Hub>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.is_abandoned.store(true, Ordering::Release);
+        let inboxes: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        inboxes.iter().for_each(|inbox| inbox.wake());
+    }
+}
+
 impl Hub {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Weak<Inbox>>> {
+    fn new(socket: Arc<dyn UdpSocket>, limits: DemuxLimits) -> Arc<Self> {
+        Arc::new(Hub {
+            is_wildcard: socket.local_address().ip().is_unspecified(),
+            socket,
+            is_abandoned: AtomicBool::new(false),
+            limits,
+            peers: Mutex::default(),
+            writers: Arc::default(),
+            peer_left: Notify::new(),
+            waiting_bytes: AtomicUsize::new(0),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Pair, Weak<Inbox>>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -98,9 +127,32 @@ impl Hub {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // Errors of single peers, such as ICMP messages, do not concern the others.
-                Err(_) => {}
+                Err(_) => _ = self.hand_on_errors(),
             }
         }
+    }
+
+    /// Hands what the network told about single peers on to them; whether there was anything.
+    fn hand_on_errors(&self) -> bool {
+        let mut any = false;
+        for _ in 0..ERRORS_PER_LOOK {
+            let Some((peer, error)) = self.socket.take_error() else {
+                break;
+            };
+            any = true;
+            let peers = self.lock();
+            let of_peer = peers
+                .range((peer, None)..)
+                .take_while(|((other, _), _)| *other == peer);
+            let inboxes: Vec<_> = of_peer.filter_map(|(_, inbox)| inbox.upgrade()).collect();
+            drop(peers);
+            for inbox in inboxes {
+                inbox.fail(io::Error::from_raw_os_error(
+                    error.raw_os_error().unwrap_or_default(),
+                ));
+            }
+        }
+        any
     }
 
     fn deliver(
@@ -111,7 +163,9 @@ impl Hub {
         arrivals: &mpsc::Sender<PeerSocket>,
     ) {
         let mut peers = self.lock();
-        if let Some(inbox) = peers.get(&received.remote).and_then(Weak::upgrade) {
+        let local = received.local.filter(|_| self.is_wildcard);
+        let pair = (received.remote, local);
+        if let Some(inbox) = peers.get(&pair).and_then(Weak::upgrade) {
             drop(peers);
             inbox.push(received, data);
             return;
@@ -124,10 +178,10 @@ impl Hub {
         };
         let inbox = Arc::new(Inbox {
             hub: self.clone(),
-            peer: received.remote,
+            pair,
             state: Mutex::default(),
         });
-        peers.insert(received.remote, Arc::downgrade(&inbox));
+        peers.insert(pair, Arc::downgrade(&inbox));
         drop(peers);
         inbox.push(received, data);
         permit.send(PeerSocket { inbox });
@@ -150,7 +204,7 @@ impl Wake for Writers {
 
 struct Inbox {
     hub: Arc<Hub>,
-    peer: SocketAddr,
+    pair: Pair,
     state: Mutex<InboxState>,
 }
 
@@ -158,6 +212,8 @@ struct Inbox {
 struct InboxState {
     datagrams: VecDeque<(ReceivedDatagram, Bytes)>,
     waiting_bytes: usize,
+    /// The latest error about something that was sent to the peer.
+    error: Option<io::Error>,
     reader: Option<Waker>,
 }
 
@@ -181,8 +237,21 @@ impl Inbox {
         self.hub.waiting_bytes.fetch_add(charge, Ordering::Relaxed);
         state.waiting_bytes += charge;
         state.datagrams.push_back((received, data));
-        let reader = state.reader.take();
         drop(state);
+        self.wake();
+    }
+
+    fn fail(&self, error: io::Error) {
+        self.lock().error = Some(error);
+        self.wake();
+    }
+
+    fn take_error(&self) -> Option<io::Error> {
+        self.lock().error.take()
+    }
+
+    fn wake(&self) {
+        let reader = self.lock().reader.take();
         if let Some(reader) = reader {
             reader.wake();
         }
@@ -205,113 +274,13 @@ impl Drop for Inbox {
         let mut peers = self.hub.lock();
         // Between the last handle's end and this, the peer may have come back with a new inbox.
         if peers
-            .get(&self.peer)
+            .get(&self.pair)
             .is_some_and(|inbox| inbox.strong_count() == 0)
         {
-            peers.remove(&self.peer);
+            peers.remove(&self.pair);
         }
         drop(peers);
         self.hub.peer_left.notify_one();
-    }
-}
-
-/// The view of one peer on a socket that many peers share.
-pub(crate) struct PeerSocket {
-    inbox: Arc<Inbox>,
-}
-
-impl PeerSocket {
-    /// The peer.
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.inbox.peer
-    }
-}
-
-impl UdpSocket for PeerSocket {
-    fn try_send(&self, datagram: &[u8], _: Option<SocketAddr>) -> io::Result<()> {
-        self.inbox
-            .hub
-            .socket
-            .try_send(datagram, Some(self.inbox.peer))
-    }
-
-    fn try_send_batch(&self, datagrams: &[&[u8]], _: Option<SocketAddr>) -> io::Result<usize> {
-        self.inbox
-            .hub
-            .socket
-            .try_send_batch(datagrams, Some(self.inbox.peer))
-    }
-
-    fn try_transmit(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.inbox.hub.socket.try_transmit(&Transmit {
-            remote: self.inbox.peer,
-            ..*transmit
-        })
-    }
-
-    fn try_receive(&self, out: &mut [u8]) -> io::Result<ReceivedDatagram> {
-        let Some((received, data)) = self.inbox.pop() else {
-            return Err(io::ErrorKind::WouldBlock.into());
-        };
-        match out.get_mut(..data.len()) {
-            Some(out) => out.copy_from_slice(&data),
-            None => return Err(io::ErrorKind::InvalidData.into()),
-        }
-        Ok(received)
-    }
-
-    fn try_receive_batch(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
-        batch.clear();
-        while !batch.is_full()
-            && let Some((received, data)) = self.inbox.pop()
-        {
-            batch.push(ReceivedMessage {
-                contents: &data,
-                stride: data.len(),
-                remote: received.remote,
-                local: received.local,
-                ecn: received.ecn,
-            });
-        }
-        match batch.len() {
-            0 => Err(io::ErrorKind::WouldBlock.into()),
-            count => Ok(count),
-        }
-    }
-
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.inbox.lock();
-        if !state.datagrams.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        state.reader = Some(context.waker().clone());
-        Poll::Pending
-    }
-
-    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let writers = &self.inbox.hub.writers;
-        {
-            // Registered before the poll: a wake between the two must not be lost.
-            let mut wakers = writers
-                .wakers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            wakers.retain(|waiting| !waiting.will_wake(context.waker()));
-            wakers.push(context.waker().clone());
-        }
-        let waker = Waker::from(writers.clone());
-        self.inbox
-            .hub
-            .socket
-            .poll_writable(&mut Context::from_waker(&waker))
-    }
-
-    fn payload_max(&self, remote: SocketAddr, may_fragment: bool) -> usize {
-        self.inbox.hub.socket.payload_max(remote, may_fragment)
-    }
-
-    fn local_address(&self) -> SocketAddr {
-        self.inbox.hub.socket.local_address()
     }
 }
 
@@ -321,6 +290,8 @@ const DATAGRAM_BYTES_MAX: usize = 65_527;
 const DATAGRAM_OVERHEAD_BYTES: usize = 64;
 /// Datagrams read before others get their turn.
 const READS_PER_WAKE: usize = 64;
+/// Errors of the network that are handed on at a time.
+const ERRORS_PER_LOOK: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -333,35 +304,28 @@ mod tests {
     async fn a_peer_that_comes_back_while_its_old_inbox_ends_stays_known() {
         let environment = RealEnvironment::new(Config::default());
         let bound = environment.udp_bind(UdpBind::on((Ipv4Addr::LOCALHOST, 0).into()));
-        let hub = Arc::new(Hub {
-            socket: bound.expect("a socket"),
-            limits: DemuxLimits::default(),
-            peers: Mutex::default(),
-            writers: Arc::default(),
-            peer_left: Notify::new(),
-            waiting_bytes: AtomicUsize::new(0),
-        });
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        let hub = Hub::new(bound.expect("a socket"), DemuxLimits::default());
+        let pair = (SocketAddr::from((Ipv4Addr::LOCALHOST, 9)), None);
         let inbox = || {
             Arc::new(Inbox {
                 hub: hub.clone(),
-                peer,
+                pair,
                 state: Mutex::default(),
             })
         };
         let (old, new) = (inbox(), inbox());
         let old_entry = Arc::downgrade(&old);
         let mut peers = hub.lock();
-        peers.insert(peer, old_entry.clone());
+        peers.insert(pair, old_entry.clone());
         // The old inbox ends while the hub holds the lock and hears from the peer again.
         let ending = std::thread::spawn(move || drop(old));
         while old_entry.strong_count() > 0 {
             std::thread::yield_now();
         }
-        peers.insert(peer, Arc::downgrade(&new));
+        peers.insert(pair, Arc::downgrade(&new));
         drop(peers);
         ending.join().expect("no panic");
-        let known = hub.lock().get(&peer).and_then(Weak::upgrade);
+        let known = hub.lock().get(&pair).and_then(Weak::upgrade);
         assert!(known.is_some_and(|known| Arc::ptr_eq(&known, &new)));
     }
 }

@@ -126,6 +126,34 @@ pub trait UdpSocket: Send + Sync {
     /// network, have lost some.
     fn try_transmit(&self, transmit: &Transmit<'_>) -> io::Result<()>;
 
+    /// As [`UdpSocket::try_send_batch`] on a socket that is not connected, from a chosen address.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::try_transmit`], for the first one.
+    fn try_send_batch_from(
+        &self,
+        datagrams: &[&[u8]],
+        remote: SocketAddr,
+        source: IpAddr,
+    ) -> io::Result<usize> {
+        for (sent, datagram) in datagrams.iter().enumerate() {
+            let mut transmit = Transmit::to(remote, datagram);
+            transmit.source = Some(source);
+            match self.try_transmit(&transmit) {
+                Err(_) if sent > 0 => return Ok(sent),
+                result => result?,
+            }
+        }
+        Ok(datagrams.len())
+    }
+
+    /// Takes what the network told about a datagram that was sent, with the peer that it was for,
+    /// on a socket that is not connected and where the system tells such things. Sending or
+    /// receiving fails before, whomever it was for, as [`UdpSocket::poll_readable`] is ready.
+    fn take_error(&self) -> Option<(SocketAddr, io::Error)> {
+        None
+    }
+
     /// Receives one datagram. A datagram longer than `out` is an error, never cut.
     ///
     /// # Errors

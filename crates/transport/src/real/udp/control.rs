@@ -42,11 +42,19 @@ impl Buffer {
 
     /// The local address and the ECN bits among the first `len` bytes.
     pub(super) fn parse(&self, len: usize) -> (Option<IpAddr>, Option<u8>) {
+        parse(self.filled(len))
+    }
+
+    /// The errno of an error that came from the network, among the first `len` bytes.
+    #[cfg(target_os = "linux")]
+    pub(super) fn network_error(&self, len: usize) -> Option<i32> {
+        network_error(self.filled(len))
+    }
+
+    fn filled(&self, len: usize) -> &[u8] {
         let filled = &self.0[..len.min(BUFFER_BYTES)];
         // SAFETY: `new` initialised every byte, and the system only writes initialised ones.
-        let bytes =
-            unsafe { std::slice::from_raw_parts(filled.as_ptr().cast::<u8>(), filled.len()) };
-        parse(bytes)
+        unsafe { std::slice::from_raw_parts(filled.as_ptr().cast::<u8>(), filled.len()) }
     }
 }
 
@@ -80,6 +88,28 @@ fn parse(mut bytes: &[u8]) -> (Option<IpAddr>, Option<u8>) {
 #[cfg(not(target_os = "linux"))]
 fn parse(_bytes: &[u8]) -> (Option<IpAddr>, Option<u8>) {
     (None, None)
+}
+
+#[cfg(target_os = "linux")]
+fn network_error(mut bytes: &[u8]) -> Option<i32> {
+    while let Some((level, kind, data, rest)) = split_first(bytes) {
+        let is_error = matches!(
+            (level, kind),
+            (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+        );
+        // sock_extended_err: the errno, then one byte that says where it comes from.
+        let origin = data.get(4).copied();
+        if is_error
+            && matches!(
+                origin,
+                Some(libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6)
+            )
+        {
+            return array::<4>(data, 0).map(i32::from_ne_bytes);
+        }
+        bytes = rest;
+    }
+    None
 }
 
 /// Control messages to go with what is sent.
@@ -165,8 +195,9 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 const WORD: usize = size_of::<usize>();
 #[cfg(target_os = "linux")]
 const HEADER: usize = WORD + 8;
-/// Enough for a packet information of IPv6, a traffic class and a segment size, with their headers.
-const BUFFER_BYTES: usize = 96;
+/// Enough for a packet information of IPv6, a traffic class, and a segment size or an error with
+/// the address that it comes from, with their headers.
+const BUFFER_BYTES: usize = 160;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
@@ -210,6 +241,22 @@ mod tests {
             let is_source = address == Some(source);
             assert_eq!(is_source, source.is_ipv6());
         }
+    }
+
+    #[test]
+    fn only_errors_of_the_network_are_told() {
+        let error = |origin: u8| {
+            let mut data = libc::ECONNREFUSED.to_ne_bytes().to_vec();
+            data.extend([origin, 3, 3, 0]);
+            data.extend([0; 8]);
+            let mut bytes = message(libc::IPPROTO_IP, libc::IP_TOS, &[0]);
+            bytes.extend(message(libc::IPPROTO_IP, libc::IP_RECVERR, &data));
+            bytes
+        };
+        let told = network_error(&error(libc::SO_EE_ORIGIN_ICMP));
+        assert_eq!(told, Some(libc::ECONNREFUSED));
+        assert_eq!(network_error(&error(libc::SO_EE_ORIGIN_LOCAL)), None);
+        assert_eq!(network_error(&[]), None);
     }
 
     #[test]

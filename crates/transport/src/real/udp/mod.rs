@@ -3,6 +3,8 @@
 //! Invariant: a datagram leaves whole or not at all and arrives whole or as an error.
 
 mod control;
+#[cfg_attr(not(target_os = "linux"), path = "errors_other.rs")]
+mod errors;
 mod packets;
 mod receive;
 #[cfg(target_os = "linux")]
@@ -17,7 +19,7 @@ use crate::real::{system, tcp};
 use packets::Packets;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
@@ -37,6 +39,10 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
         tcp::set_dscp(&SockRef::from(&socket), request.local.ip(), code)?;
     }
     control::request_all(&socket, request.local.ip());
+    let is_shared = request.remote.is_none() && request.profile == UdpProfile::Datagrams;
+    if is_shared {
+        errors::request(&socket, request.local.ip());
+    }
     tcp::bind_to_path(&socket, request.path)?;
     bind_shared(&socket, request)?;
     let packets = match request.profile {
@@ -49,7 +55,7 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
     let socket = Arc::new(tokio::net::UdpSocket::from_std(socket.into())?);
     let local = socket.local_addr()?;
     Ok(Arc::new(RealUdpSocket {
-        errors: request.remote.map(|_| Mutex::new(None)),
+        errors: (is_shared || request.remote.is_some()).then(|| Mutex::new(None)),
         socket,
         local,
         peer: request.remote,
@@ -85,8 +91,8 @@ struct RealUdpSocket {
     dscp: u8,
     /// On a socket for packets.
     packets: Option<Packets>,
-    /// Waits for an ICMP error, which only a connected socket is told of. Such an error makes a
-    /// socket neither readable nor writable, and tokio has no `poll` function for it.
+    /// Waits for an ICMP error. Such an error makes a socket neither readable nor writable, and
+    /// tokio has no `poll` function for it.
     errors: Option<Mutex<Option<BoxFuture<io::Result<()>>>>>,
 }
 
@@ -109,8 +115,29 @@ impl UdpSocket for RealUdpSocket {
         }
         let remote = remote.map(socket2::SockAddr::from);
         self.socket.try_io(Interest::WRITABLE, || {
-            send_linux::send_many(&self.socket, datagrams, remote.as_ref())
+            send_linux::send_many(&self.socket, datagrams, remote.as_ref(), None)
         })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn try_send_batch_from(
+        &self,
+        datagrams: &[&[u8]],
+        remote: SocketAddr,
+        source: IpAddr,
+    ) -> io::Result<usize> {
+        if datagrams.is_empty() {
+            return Ok(0);
+        }
+        let remote = socket2::SockAddr::from(remote);
+        self.socket.try_io(Interest::WRITABLE, || {
+            send_linux::send_many(&self.socket, datagrams, Some(&remote), Some(source))
+        })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn take_error(&self) -> Option<(SocketAddr, io::Error)> {
+        errors::take(&self.socket)
     }
 
     #[cfg(not(target_os = "linux"))]

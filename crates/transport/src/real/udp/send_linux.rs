@@ -7,7 +7,7 @@ use crate::environment::Transmit;
 use socket2::{MsgHdr, SockAddr, SockRef};
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::ptr;
 
@@ -16,7 +16,13 @@ pub(super) fn send_many(
     socket: &tokio::net::UdpSocket,
     datagrams: &[&[u8]],
     remote: Option<&SockAddr>,
+    source: Option<IpAddr>,
 ) -> io::Result<usize> {
+    let mut control = control::Outgoing::new();
+    if let Some(source) = source {
+        control.push_source(source);
+    }
+    let control = control.bytes();
     // SAFETY: iovec and mmsghdr are plain data for which all zeroes is valid.
     let (mut slices, mut messages): ([libc::iovec; BATCH_MAX], [libc::mmsghdr; BATCH_MAX]) =
         unsafe { (mem::zeroed(), mem::zeroed()) };
@@ -30,9 +36,13 @@ pub(super) fn send_many(
             message.msg_hdr.msg_name = remote.as_ptr().cast_mut().cast();
             message.msg_hdr.msg_namelen = remote.len();
         }
+        if !control.is_empty() {
+            message.msg_hdr.msg_control = control.as_ptr().cast_mut().cast();
+            message.msg_hdr.msg_controllen = control.len();
+        }
     }
-    // SAFETY: the first `count` messages were filled in above and point to slices, datagrams and
-    // an address that outlive the call; sending only reads through those pointers.
+    // SAFETY: the first `count` messages were filled in above and point to slices, datagrams, an
+    // address and control messages that outlive the call; sending only reads through them.
     let taken = unsafe {
         libc::sendmmsg(
             socket.as_raw_fd(),

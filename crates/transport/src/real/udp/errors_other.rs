@@ -1,0 +1,9 @@
+//! Errors of single peers, which this system does not tell.
+//!
+//! Invariant: asking for them has no effect.
+
+use socket2::Socket;
+use std::net::IpAddr;
+
+/// Does nothing.
+pub(super) fn request(_socket: &Socket, _local: IpAddr) {}
