@@ -11,8 +11,29 @@ use std::process::{Command, Stdio};
 
 const REASONS_FILE: &str = "tests/mutants.toml";
 const OUTPUT: &str = "target/mutants";
-const PACKAGE: &str = "portway-core";
-const MODULES: &[&str] = &["race", "plan", "send_queue"];
+
+/// What is mutated, and which tests have to notice.
+struct Target {
+    package: &'static str,
+    folder: &'static str,
+    modules: &'static [&'static str],
+    tests: &'static [&'static str],
+}
+
+const TARGETS: &[Target] = &[
+    Target {
+        package: "portway-core",
+        folder: "crates/core/src",
+        modules: &["race", "plan", "send_queue"],
+        tests: &["--lib", "--test=race_scenarios"],
+    },
+    Target {
+        package: "portway-h3",
+        folder: "crates/h3/src",
+        modules: &["qpack"],
+        tests: &["--lib"],
+    },
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,28 +79,37 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Outcome {
     let text = repository.read_required(REASONS_FILE)?;
     let reasons: Reasons =
         toml::from_str(&text).map_err(|error| vec![format!("{REASONS_FILE}: {error}")])?;
+    let mut missed = String::new();
+    for target in TARGETS {
+        missed.push_str(&run_target(repository, target, arguments)?);
+    }
+    let is_whole_run = arguments.is_empty();
+    verdict(judge(&missed, &reasons.survivors, is_whole_run))
+}
+
+/// Runs cargo-mutants over one target; returns the mutants that survived, one a line.
+fn run_target(repository: &Repository, target: &Target, arguments: &[String]) -> Outcome<String> {
+    let output = format!("{OUTPUT}/{}", target.package);
     let mut command = Command::new("cargo");
     command
-        .args(["mutants", "--package", PACKAGE, "--output", OUTPUT])
+        .args(["mutants", "--package", target.package, "--output", &output])
         .args(["--no-shuffle", "--colors=never"])
-        .args([
-            "--cargo-test-arg=--lib",
-            "--cargo-test-arg=--test=race_scenarios",
-        ])
         // Nobody debugs a mutant, and a thousand of them are linked.
         .env("CARGO_PROFILE_DEV_DEBUG", "0");
-    for module in MODULES {
-        for pattern in ["{}/**", "{}.rs"] {
-            let pattern = pattern.replace("{}", module);
-            command.args(["--file", &format!("crates/core/src/{pattern}")]);
+    for test in target.tests {
+        command.arg(format!("--cargo-test-arg={test}"));
+    }
+    for module in target.modules {
+        for file in [format!("{module}/**"), format!("{module}.rs")] {
+            command.args(["--file", &format!("{}/{file}", target.folder)]);
         }
     }
-    std::fs::create_dir_all(repository.root().join(OUTPUT))
-        .map_err(|error| vec![format!("{OUTPUT}: {error}")])?;
+    std::fs::create_dir_all(repository.root().join(&output))
+        .map_err(|error| vec![format!("{output}: {error}")])?;
     // What an earlier run missed must not be judged in this one.
-    let results = repository.root().join(OUTPUT).join("mutants.out");
+    let results = repository.root().join(&output).join("mutants.out");
     if results.exists() {
-        std::fs::remove_dir_all(&results).map_err(|error| vec![format!("{OUTPUT}: {error}")])?;
+        std::fs::remove_dir_all(&results).map_err(|error| vec![format!("{output}: {error}")])?;
     }
     let status = command
         .args(arguments)
@@ -90,11 +120,8 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Outcome {
     if !matches!(status.code(), Some(0 | 2 | 3)) {
         return Err(vec![format!("cargo mutants: {status}")]);
     }
-    let missed = repository
-        .read(&format!("{OUTPUT}/mutants.out/missed.txt"))
-        .unwrap_or_default();
-    let is_whole_run = arguments.is_empty();
-    verdict(judge(&missed, &reasons.survivors, is_whole_run))
+    let missed = repository.read(&format!("{output}/mutants.out/missed.txt"));
+    Ok(missed.unwrap_or_default())
 }
 
 /// Compares what survived with what may survive. Only a whole run can tell a stale reason.

@@ -12,7 +12,7 @@ pub(super) const fn name_hash(name: &[u8]) -> u32 {
 /// The hash of a line whose name has the hash `name_hash`.
 #[inline]
 pub(super) const fn line_hash(name_hash: u32, value: &[u8]) -> u32 {
-    finish(mix(((name_hash as u64) << 32) | value.len() as u64, value))
+    finish(mix(((name_hash as u64) << 32) + value.len() as u64, value))
 }
 
 #[inline]
@@ -32,12 +32,12 @@ const fn mix(seed: u64, bytes: &[u8]) -> u64 {
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         let high = (u32::from_le_bytes(*last) as u64) << 32;
-        return step(state, high | u32::from_le_bytes(*first) as u64);
+        return step(state, high + u32::from_le_bytes(*first) as u64);
     }
-    match bytes {
-        [a, b, c] => step(state, (*a as u64) << 16 | (*b as u64) << 8 | *c as u64),
-        [a, b] => step(state, (*a as u64) << 8 | *b as u64),
-        [a] => step(state, *a as u64),
+    match *bytes {
+        [a, b, c] => step(state, u32::from_le_bytes([a, b, c, 0]) as u64),
+        [a, b] => step(state, u16::from_le_bytes([a, b]) as u64),
+        [a] => step(state, a as u64),
         _ => step(state, 0),
     }
 }
@@ -77,6 +77,30 @@ mod tests {
             assert_ne!(line_hash(1, &bytes), line_hash(2, &bytes));
         }
     }
+
+    #[test]
+    fn hashes_do_not_change_unnoticed() {
+        // What they are is free, but whoever changes them has to look at how they spread.
+        let names: [&[u8]; 6] = [b"", b"a", b"te", b"age", b"accept", b"x-forwarded-for"];
+        let hashes = names.map(name_hash);
+        assert_eq!(hashes, EXPECTED, "{hashes:#x?}");
+        assert_eq!(
+            line_hash(hashes[3], b"0"),
+            LINE,
+            "{:#x}",
+            line_hash(hashes[3], b"0")
+        );
+    }
+
+    const EXPECTED: [u32; 6] = [
+        0x0,
+        0x352b_2325,
+        0x4282_3e7e,
+        0x3bda_6648,
+        0x922a_6858,
+        0x90e2_cb46,
+    ];
+    const LINE: u32 = 0x87ac_1c31;
 
     #[test]
     fn low_bits_spread() {

@@ -93,7 +93,7 @@ impl<'a> SectionEncoder<'a> {
         // RFC 9204 §4.5.1.1: the count is sent modulo twice the entries that the largest table
         // can have.
         let full_range = 2 * self.encoder.entries_max();
-        let mut prefix = [0; 2 * integer::ENCODED_LEN_MAX];
+        let mut prefix = [0; PREFIX_MAX];
         let mut unused = &mut prefix[..];
         integer::encode(8, 0, self.required % full_range + 1, &mut unused);
         match self.base.checked_sub(self.required) {
@@ -102,13 +102,13 @@ impl<'a> SectionEncoder<'a> {
         }
         let unused = unused.len();
         let prefix = &prefix[..prefix.len() - unused];
-        let usual = self.start..self.start + PREFIX_USUAL;
-        if prefix.len() > PREFIX_USUAL {
-            let lines = usual.end..self.out.len();
-            self.out.resize(lines.end + prefix.len() - PREFIX_USUAL, 0);
-            self.out.copy_within(lines, self.start + prefix.len());
+        let lines = self.start + PREFIX_USUAL..self.out.len();
+        let first_line = self.start + prefix.len();
+        if lines.start != first_line {
+            self.out.resize(first_line + lines.len(), 0);
+            self.out.copy_within(lines, first_line);
         }
-        self.out[self.start..self.start + prefix.len()].copy_from_slice(prefix);
+        self.out[self.start..first_line].copy_from_slice(prefix);
         self.encoder.unacknowledged.push(Section {
             stream: self.stream,
             required: self.required,
@@ -213,18 +213,18 @@ impl<'a> SectionEncoder<'a> {
             Indexing::Allowed => 0,
         };
         if let Some(index) = static_table::find_name(line.name, line.name_hash) {
-            integer::encode(4, 0x50 | never(0x20), index, self.out);
+            integer::encode(4, 0x50 + never(0x20), index, self.out);
         } else if let Some(absolute) = self.name_entry(line) {
             self.refer_to(absolute);
             match absolute.checked_sub(self.base) {
                 Some(index) => integer::encode(3, never(0x08), index, self.out),
                 None => {
                     let index = self.base - 1 - absolute;
-                    integer::encode(4, 0x40 | never(0x20), index, self.out);
+                    integer::encode(4, 0x40 + never(0x20), index, self.out);
                 }
             }
         } else {
-            string::encode(3, 0x20 | never(0x10), line.name, self.out);
+            string::encode(3, 0x20 + never(0x10), line.name, self.out);
         }
         string::encode(7, 0, line.value, self.out);
     }
@@ -250,6 +250,7 @@ enum Indexing {
 }
 
 const PREFIX_USUAL: usize = 2;
+const PREFIX_MAX: usize = 2 * integer::ENCODED_LEN_MAX;
 
 /// Longer values are not looked up: they are in no table, and hashing them is not free.
 const LOOKED_UP_MAX: usize = 4096;

@@ -160,9 +160,13 @@ impl DynamicTable {
         self.capacity = capacity;
         self.evict_to(capacity);
         self.advance_draining();
-        if self.slots.is_empty() && capacity > 0 {
-            let entries_max = (capacity / LINE_OVERHEAD).next_power_of_two();
-            self.slots = vec![0; 2 * entries_max.min(SLOTS_MAX)].into();
+        let entries_max = capacity / LINE_OVERHEAD;
+        let slots = 2 * entries_max.next_power_of_two().min(SLOTS_MAX);
+        if entries_max > 0 && slots > self.slots.len() {
+            self.slots = vec![0; slots].into();
+            for position in 0..self.entries.len() {
+                self.index(position);
+            }
         }
     }
 
@@ -191,20 +195,28 @@ impl DynamicTable {
         Some(self.push(copy))
     }
 
-    fn push(&mut self, mut entry: Entry) -> u64 {
+    fn push(&mut self, entry: Entry) -> u64 {
         debug_assert!(entry.size() <= self.capacity);
         self.evict_to(self.capacity - entry.size());
         let absolute = self.inserted;
-        let (line_slot, name_slot) = (self.slot(entry.line_hash), self.slot(entry.name_hash));
-        let half = self.slots.len() / 2;
-        let (lines, names) = self.slots.split_at_mut(half);
-        entry.before_line = std::mem::replace(&mut lines[line_slot], absolute as u16);
-        entry.before_name = std::mem::replace(&mut names[name_slot], absolute as u16);
         self.size += entry.size();
         self.entries.push_back(entry);
         self.inserted += 1;
+        self.index(self.entries.len() - 1);
         self.advance_draining();
         absolute
+    }
+
+    /// Puts an entry at the front of its slots; those before it are there already.
+    fn index(&mut self, position: usize) {
+        let low_bits = (self.dropped() + position as u64) as u16;
+        let half = self.slots.len() / 2;
+        let (lines, names) = self.slots.split_at_mut(half);
+        let entry = &mut self.entries[position];
+        let line_slot = &mut lines[entry.line_hash as usize & (half - 1)];
+        let name_slot = &mut names[entry.name_hash as usize & (half - 1)];
+        entry.before_line = std::mem::replace(line_slot, low_bits);
+        entry.before_name = std::mem::replace(name_slot, low_bits);
     }
 
     fn dropped(&self) -> u64 {
@@ -259,3 +271,6 @@ const SLOTS_MAX: usize = 4096;
 const CHAIN_MAX: usize = 8;
 
 const DRAINING_SHARE: usize = 8;
+
+#[cfg(test)]
+mod tests;

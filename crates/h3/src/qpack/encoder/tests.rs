@@ -144,6 +144,22 @@ fn what_was_seen_long_ago_is_not_inserted() {
 }
 
 #[test]
+fn what_comes_first_pushes_nothing_out() {
+    // Room for two entries of 40 bytes, both of which could leave.
+    let mut encoder = encoder(80, 100);
+    for value in ["1", "2"] {
+        section(&mut encoder, 0, &[("x-other", value)]);
+    }
+    encoder.on_decoder_stream(&[0x80, 0x80]).unwrap();
+    assert_eq!(encoder.table.inserted(), 2);
+    section(&mut encoder, 0, &[("x-other", "3")]);
+    assert_eq!(encoder.table.inserted(), 2);
+    encoder.on_decoder_stream(&[0x80]).unwrap();
+    section(&mut encoder, 0, &[("x-other", "3")]);
+    assert_eq!(encoder.table.inserted(), 3);
+}
+
+#[test]
 fn what_is_sent_before_the_settings_come_does_not_shorten_the_memory() {
     let mut encoder = Encoder::new(EncoderConfig::default());
     section(&mut encoder, 0, ONE);
@@ -162,9 +178,11 @@ fn large_values_are_not_inserted() {
     encoder.set_table_capacity(1 << 20);
     let large = "a".repeat(5000);
     for _ in 0..3 {
-        section(&mut encoder, 0, &[("x-own", &large)]);
+        section(&mut encoder, 0, &[("x-own", &large[..4097])]);
     }
     assert_eq!(encoder.table.inserted(), 0);
+    section(&mut encoder, 0, &[("x-own", &large[..4096])]);
+    assert_eq!(encoder.table.inserted(), 1);
     let mut encoder = super::Encoder::new(EncoderConfig::default());
     encoder.on_peer_settings(100, 100).unwrap();
     for _ in 0..3 {

@@ -63,7 +63,7 @@ pub(super) fn decode(encoded: &[u8], limit: usize, out: &mut BytesMut) -> Result
     let start = out.len();
     let longest = decoded_len_max(encoded.len()).min(limit);
     // A group is stored at a time, of which the last symbols may not count.
-    out.resize(start + longest + GROUP_SYMBOLS + 1, 0);
+    out.resize(start + longest + GROUP_SYMBOLS, 0);
     let decoded = decode_into(encoded, &mut out[start..], longest);
     out.truncate(start + decoded.unwrap_or(0));
     decoded.map(|_| ())
@@ -131,7 +131,7 @@ fn decode_tail(
             held += 8;
         }
         // Ones behind the end make the padding part of the end-of-string symbol.
-        let padded = bits | (u64::MAX.checked_shr(held).unwrap_or(0));
+        let padded = bits + u64::MAX.checked_shr(held).unwrap_or(0);
         let pair = PAIRS[(padded >> (64 - PAIR_BITS)) as usize];
         let first = pair.symbols as u8;
         let found = match pair.symbol_bits {
