@@ -64,7 +64,8 @@ impl World {
         world
     }
 
-    /// One line: `remote`, `local`, `stack`, `path`, `set`, `rtt`, `setback`, `dns`, `host` or `at`.
+    /// One line: `remote`, `local`, `stack`, `path`, `set`, `rtt`, `setback`, `dns`, `host` or
+    /// `at`.
     fn line(&mut self, line: &str) {
         let (verb, rest) = line.split_once(' ').unwrap();
         match verb {
