@@ -13,6 +13,7 @@ mod messages;
 mod names;
 mod properties;
 mod quic;
+mod quic_interface;
 mod requests;
 mod runtimes;
 mod selection;

@@ -57,6 +57,7 @@ mod open;
 mod opening;
 mod options;
 mod preconnection;
+pub mod quic;
 mod receipt;
 mod resolve;
 
@@ -93,7 +94,7 @@ pub use portway_transport::context::{Context, ContextBuilder};
 pub use portway_transport::environment::Environment;
 pub use portway_transport::listen::DemuxLimits;
 pub use portway_transport::real::{Config as RealConfig, DnsConfig, DnsSource, RealEnvironment};
-pub use portway_transport::tls::{load_certificates, load_identity, self_signed};
+pub use portway_transport::tls::{EarlyData, load_certificates, load_identity, self_signed};
 
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::{Handle, Id};
