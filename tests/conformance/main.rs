@@ -9,6 +9,7 @@ mod delivery;
 mod faults;
 mod identities;
 mod listening;
+mod quic;
 mod race;
 mod receiving;
 mod security;

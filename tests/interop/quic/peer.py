@@ -235,7 +235,8 @@ class Driver:
         return socket.AF_INET6 if ":" in self.options.host else socket.AF_INET
 
     def remote(self):
-        return (self.options.host, self.options.port)
+        address = (self.options.host, self.options.port)
+        return address + (0, 0) if self.family() == socket.AF_INET6 else address
 
     async def endpoint(self, make):
         endpoint = socket.socket(self.family(), socket.SOCK_DGRAM)

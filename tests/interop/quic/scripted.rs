@@ -28,6 +28,11 @@ fn python() -> &'static Result<String, String> {
     })
 }
 
+/// Makes the peer's environment, outside of any test's time limit.
+pub(super) fn prepare() {
+    let _ = python();
+}
+
 /// Starts the script, or says why the test is skipped.
 fn start(test: &str, arguments: &[&str]) -> Option<Peer> {
     let python = match python() {
@@ -73,7 +78,7 @@ pub(super) fn client(
 fn the_script_at_both_ends_does_what_the_tests_rely_on() {
     let test = "the_script_at_both_ends_does_what_the_tests_rely_on";
     let authority = Authority::new();
-    let _ = python();
+    prepare();
     run(async {
         let arguments = ["--mode", "echo", "--datagrams"];
         let Some((mut server, address)) = server(test, &authority, &arguments).await else {

@@ -1,0 +1,380 @@
+//! The matrix of interoperability, both roles: every cell is tried, and docs/interop-quic.md says
+//! what came of it (`PORTWAY_WRITE=1` writes it).
+
+use super::{accepted, connector, context, listener, loopback, pattern, scripted};
+use crate::authority::Authority;
+use crate::peer::{Peer, run};
+use portway::Context;
+use portway::quic::{
+    AddressValidation, Connection, Connector, Endpoint, EndpointOptions, Listener, ListenerOptions,
+};
+use portway_transport::environment::UdpBind;
+use std::net::SocketAddr;
+use std::path::Path;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/interop-quic.md");
+
+/// One line of the matrix.
+struct Cell {
+    what: &'static str,
+    role: &'static str,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Pass(String),
+    /// The peer cannot do it, and what shows that.
+    Lacks(&'static str),
+}
+
+#[derive(Default)]
+struct Matrix {
+    cells: Vec<Cell>,
+}
+
+impl Matrix {
+    fn pass(&mut self, what: &'static str, role: &'static str, evidence: impl Into<String>) {
+        let outcome = Outcome::Pass(evidence.into());
+        self.cells.push(Cell {
+            what,
+            role,
+            outcome,
+        });
+    }
+
+    fn lacks(&mut self, what: &'static str, evidence: &'static str) {
+        for role in ["client", "server"] {
+            let outcome = Outcome::Lacks(evidence);
+            self.cells.push(Cell {
+                what,
+                role,
+                outcome,
+            });
+        }
+    }
+
+    fn rows(&self) -> String {
+        let mut rows = String::new();
+        for Cell {
+            what,
+            role,
+            outcome,
+        } in &self.cells
+        {
+            let (word, evidence) = match outcome {
+                Outcome::Pass(evidence) => ("pass", evidence.as_str()),
+                Outcome::Lacks(evidence) => ("the peer lacks it", *evidence),
+            };
+            rows.push_str(&format!("| {what} | {role} | {word} | {evidence} |\n"));
+        }
+        rows
+    }
+}
+
+#[test]
+fn every_cell_of_the_matrix_with_aioquic_holds_as_documented() {
+    let test = "every_cell_of_the_matrix_with_aioquic_holds_as_documented";
+    let authority = Authority::new();
+    scripted::prepare();
+    let mut matrix = Matrix::default();
+    let mut is_whole = false;
+    run(async {
+        if as_client(test, &authority, &mut matrix).await.is_none() {
+            return;
+        }
+        is_whole = as_server(test, &authority, &mut matrix).await.is_some();
+    });
+    if !is_whole {
+        return;
+    }
+    matrix.lacks(
+        "ECN",
+        "its source reads no marks of a socket and sets none; it understands ACK_ECN frames only",
+    );
+    let page = format!("{HEAD}{}", matrix.rows());
+    if std::env::var_os("PORTWAY_WRITE").is_some() {
+        std::fs::write(Path::new(PAGE), &page).expect("a page");
+    }
+    let documented = std::fs::read_to_string(PAGE).expect("docs/interop-quic.md");
+    assert_eq!(documented, page, "PORTWAY_WRITE=1 writes it anew");
+}
+
+const HEAD: &str = "\
+# Interoperability of QUIC
+
+Made by `tests/interop/quic/matrix.rs`, which tries every cell over loopback and fails when one
+does not hold. The role is ours.
+
+## aioquic 1.7.2
+
+| what | role | outcome | evidence |
+|---|---|---|---|
+";
+
+/// Asks for `count` bytes and checks them.
+async fn fetch(connection: &Connection, count: usize) {
+    let (mut send, mut receive) = connection.open_bi().await.expect("opened");
+    let request = (count as u64).to_be_bytes().to_vec();
+    send.write_and_finish(request.into())
+        .await
+        .expect("written");
+    let all = receive.read_to_end(count).await.expect("an answer");
+    assert!(all == pattern(count), "{} bytes", all.len());
+}
+
+/// Our client with its servers.
+async fn as_client(test: &str, authority: &Authority, matrix: &mut Matrix) -> Option<()> {
+    let context = context();
+    let ours = connector(authority, &context).early_data();
+    let perf = ["--mode", "perf", "--window", "4194304"];
+    let (mut peer, address) = scripted::server(test, authority, &perf).await?;
+    let connection = ours.connect(address).await.expect("connected");
+    let said = peer.after("connected ").await;
+    assert_eq!(said, "alpn=portway resumed=0 early=0");
+    matrix.pass("handshake", "client", format!("it says `{said}`"));
+    fetch(&connection, 10_000_000).await;
+    matrix.pass(
+        "large transfer",
+        "client",
+        "10,000,000 bytes are those of the pattern",
+    );
+    for _ in 0..10 {
+        let all = (0..100).map(|_| fetch(&connection, 1000));
+        futures_all(all).await;
+    }
+    matrix.pass(
+        "many streams",
+        "client",
+        "1,000 streams, 100 at a time, 1,000 bytes on each",
+    );
+    connection.force_key_update();
+    let phase = peer.after("key-phase ").await;
+    fetch(&connection, 1000).await;
+    matrix.pass(
+        "key update",
+        "client",
+        format!("it reads key phase {phase}, and answers"),
+    );
+    drop(connection);
+    moved(&ours, &context, (&mut peer, address), matrix).await;
+    resumption(&ours, &mut peer, address, matrix).await;
+    drop(peer);
+    let retry = ["--mode", "perf", "--retry"];
+    let (_peer, address) = scripted::server(test, authority, &retry).await?;
+    let connection = ours.connect(address).await.expect("connected");
+    fetch(&connection, 1000).await;
+    matrix.pass(
+        "retry",
+        "client",
+        "it answers only tokens of its Retry packets, and answered",
+    );
+    let echo = ["--mode", "echo", "--datagrams", "--host", "::1"];
+    let (_peer, address) = scripted::server(test, authority, &echo).await?;
+    let connection = ours.connect(address).await.expect("connected");
+    matrix.pass("IPv6", "client", "connected over [::1]");
+    connection.send_datagram("echo".into()).await.expect("sent");
+    let datagram = connection.receive_datagram().await.expect("it");
+    assert_eq!(&datagram[..], b"echo");
+    matrix.pass("datagrams", "client", "one came back");
+    Some(())
+}
+
+/// Our socket is another one from now on.
+async fn moved(
+    ours: &Connector,
+    context: &Context,
+    (peer, address): (&mut Peer, SocketAddr),
+    matrix: &mut Matrix,
+) {
+    let bind = || UdpBind::on(loopback());
+    let environment = context.environment().clone();
+    let endpoint = Endpoint::bind(environment, bind(), &EndpointOptions::default(), None);
+    let endpoint = endpoint.expect("a socket");
+    let ours = ours.clone().endpoint(&endpoint);
+    let connection = ours.connect(address).await.expect("connected");
+    peer.after("connected ").await;
+    fetch(&connection, 1000).await;
+    endpoint.rebind(bind()).expect("another socket");
+    fetch(&connection, 1000).await;
+    peer.after("path ").await;
+    matrix.pass(
+        "migration (rebind)",
+        "client",
+        "it sees another port, and answers there",
+    );
+}
+
+/// A second connection resumes the session, and a third one sends early data.
+async fn resumption(ours: &Connector, peer: &mut Peer, address: SocketAddr, matrix: &mut Matrix) {
+    let connection = ours.connect(address).await.expect("connected");
+    let said = peer.after("connected ").await;
+    assert!(said.contains("resumed=1"), "{said}");
+    matrix.pass("resumption", "client", format!("it says `{said}`"));
+    fetch(&connection, 1000).await;
+    drop(connection);
+    let connection = ours.connect_early(address).await.expect("connected");
+    assert!(connection.may_send_early_data(), "no ticket for early data");
+    fetch(&connection, 1000).await;
+    connection.handshake_confirmed().await.expect("confirmed");
+    assert_eq!(connection.is_early_data_accepted(), Some(true));
+    let said = peer.after("connected ").await;
+    assert!(said.contains("early=1"), "{said}");
+    matrix.pass(
+        "0-RTT",
+        "client",
+        format!("it says `{said}`, and answered the early request"),
+    );
+}
+
+/// Our server with its clients.
+async fn as_server(test: &str, authority: &Authority, matrix: &mut Matrix) -> Option<()> {
+    let context = context();
+    let listener = listener(authority, loopback(), options(&context));
+    let address = listener.local_address();
+    let mut peer = scripted::client(test, authority, address, &["--datagrams"])?;
+    peer.say("connect\n").await;
+    let mut connection = accepted(&listener).await;
+    let said = peer.after("connected ").await;
+    matrix.pass("handshake", "server", format!("it says `{said}`"));
+    peer.say("open bidi\n").await;
+    let id = peer.after("opened ").await;
+    peer.say(&format!("fill {id} 10000000\nfinish {id}\n"))
+        .await;
+    let (mut send, mut receive) = connection.accept_bi().await.expect("accepted");
+    let all = receive.read_to_end(10_000_000).await.expect("all");
+    assert!(all == pattern(10_000_000), "{} bytes", all.len());
+    send.write_and_finish(all.into()).await.expect("written");
+    peer.after(&format!("finished {id} 10000000 ")).await;
+    matrix.pass(
+        "large transfer",
+        "server",
+        "10,000,000 bytes, and as many back",
+    );
+    for _ in 0..200 {
+        peer.say("open bidi\n").await;
+        let id = peer.after("opened ").await;
+        peer.say(&format!("write {id} many\nfinish {id}\n")).await;
+        let (_send, mut receive) = connection.accept_bi().await.expect("accepted");
+        assert_eq!(receive.read_to_end(9).await.expect("all"), b"many");
+    }
+    matrix.pass(
+        "many streams",
+        "server",
+        "200 streams, each read to its end",
+    );
+    peer.say("datagram hello\n").await;
+    let datagram = connection.receive_datagram().await.expect("it");
+    connection.send_datagram(datagram).await.expect("sent");
+    peer.after("datagram 5 hello").await;
+    matrix.pass("datagrams", "server", "one came back");
+    peer.say("key-update\nping\n").await;
+    peer.after("ponged").await;
+    matrix.pass(
+        "key update",
+        "server",
+        "its ping under the new keys is acknowledged",
+    );
+    migration(&mut peer, &mut connection, matrix).await;
+    peer.say("close 0\n").await;
+    connection.closed().await;
+    again(&mut peer, &listener, matrix).await;
+    let retried = retry(test, authority, &context, matrix).await;
+    let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0));
+    let listener = super::listener(authority, v6, options(&context));
+    let mut peer = scripted::client(test, authority, listener.local_address(), &[])?;
+    peer.say("connect\n").await;
+    accepted(&listener).await;
+    peer.after("connected ").await;
+    matrix.pass("IPv6", "server", "it connected over [::1]");
+    retried
+}
+
+fn options(context: &Context) -> ListenerOptions {
+    let mut options = ListenerOptions::default();
+    options.context = Some(context.clone());
+    options.early_data = true;
+    options
+}
+
+/// The peer goes on from another port.
+async fn migration(peer: &mut Peer, connection: &mut Connection, matrix: &mut Matrix) {
+    let before = connection.remote_address();
+    peer.say("rebind\n").await;
+    peer.after("ponged").await;
+    peer.say("open bidi\n").await;
+    let id = peer.after("opened ").await;
+    peer.say(&format!("write {id} moved\nfinish {id}\n")).await;
+    let (_send, mut receive) = connection.accept_bi().await.expect("accepted");
+    assert_eq!(receive.read_to_end(9).await.expect("all"), b"moved");
+    assert_ne!(connection.remote_address(), before);
+    matrix.pass(
+        "migration (rebind)",
+        "server",
+        "its port changed, and its stream went on",
+    );
+}
+
+/// The peer connects again, with its ticket, and then with early data.
+async fn again(peer: &mut Peer, listener: &Listener, matrix: &mut Matrix) {
+    peer.say("connect\n").await;
+    let connection = accepted(listener).await;
+    let said = peer.after("connected ").await;
+    assert!(said.contains("resumed=1"), "{said}");
+    matrix.pass("resumption", "server", format!("it says `{said}`"));
+    // What comes behind the ticket tells that it is there.
+    peer.after("ticket ").await;
+    peer.say("close 0\n").await;
+    connection.closed().await;
+    peer.say("connect early\n").await;
+    let connection = accepted(listener).await;
+    let (_send, mut receive) = connection.accept_bi().await.expect("accepted");
+    assert_eq!(receive.read_to_end(9).await.expect("all"), b"early");
+    let said = peer.after("connected ").await;
+    assert!(said.contains("early=1"), "{said}");
+    assert!(receive.is_early_data());
+    matrix.pass(
+        "0-RTT",
+        "server",
+        format!("it says `{said}`, and its stream is marked as early"),
+    );
+    peer.say("close 0\n").await;
+    connection.closed().await;
+}
+
+/// A server that always asks for a token.
+async fn retry(
+    test: &str,
+    authority: &Authority,
+    context: &Context,
+    matrix: &mut Matrix,
+) -> Option<()> {
+    let security = portway::Security::tls()
+        .with_identity(authority.server.identity())
+        .with_alpn([super::ALPN]);
+    let mut options = options(context);
+    options.address_validation = AddressValidation::Always;
+    let listener = Listener::bind_with(loopback(), security, options).expect("a port");
+    let mut peer = scripted::client(test, authority, listener.local_address(), &[])?;
+    peer.say("connect\n").await;
+    accepted(&listener).await;
+    peer.after("connected ").await;
+    matrix.pass(
+        "retry",
+        "server",
+        "it connected to a server that takes validated addresses only",
+    );
+    Some(())
+}
+
+/// Waits for all of several futures.
+async fn futures_all(futures: impl Iterator<Item = impl Future<Output = ()>>) {
+    let mut futures: Vec<_> = futures.map(Box::pin).collect();
+    std::future::poll_fn(|context| {
+        futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        match futures.is_empty() {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+}
