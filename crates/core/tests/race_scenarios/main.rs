@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a malformed script shall stop its test")]
 
 mod driver;
+mod history;
 mod random;
 mod rendering;
 mod scenarios;
