@@ -97,7 +97,8 @@ fn run_target(repository: &Repository, target: &Target, arguments: &[String]) ->
         // Nobody debugs a mutant, and a thousand of them are linked.
         .env("CARGO_PROFILE_DEV_DEBUG", "0");
     for test in target.tests {
-        command.arg(format!("--cargo-test-arg={test}"));
+        // For the build of each mutant too, which would otherwise make the examples.
+        command.arg(format!("--cargo-arg={test}"));
     }
     for module in target.modules {
         for file in [format!("{module}/**"), format!("{module}.rs")] {
