@@ -23,7 +23,7 @@ pub(super) fn decode(prefix_bits: u32, bytes: &[u8]) -> Result<(u64, usize), Int
     let Some((&first, rest)) = bytes.split_first() else {
         return Err(IntegerError::Truncated);
     };
-    let prefix_max = (1u8 << (prefix_bits - 1)) | ((1u8 << (prefix_bits - 1)) - 1);
+    let prefix_max = (1u8 << (prefix_bits - 1)) + ((1u8 << (prefix_bits - 1)) - 1);
     let prefix = first & prefix_max;
     if prefix < prefix_max {
         return Ok((u64::from(prefix), 1));
@@ -59,10 +59,10 @@ pub(super) fn encode(prefix_bits: u32, pattern: u8, value: u64, out: &mut impl B
     debug_assert!(value <= MAX, "QPACK has no integers above 62 bits");
     let prefix_max = (1u64 << prefix_bits) - 1;
     if value < prefix_max {
-        out.put_u8(pattern | value as u8);
+        out.put_u8(pattern + value as u8);
         return;
     }
-    out.put_u8(pattern | prefix_max as u8);
+    out.put_u8(pattern + prefix_max as u8);
     let mut rest = value - prefix_max;
     while rest >= 0x80 {
         out.put_u8(rest as u8 | 0x80);
@@ -139,6 +139,7 @@ mod tests {
         // 2^62 - 1 in an 8-bit prefix is 255 and 2^62 - 256 behind it; one more is too large.
         let mut bytes = encoded(8, 0, MAX);
         assert_eq!(decode(8, &bytes), Ok((MAX, 10)));
+        assert_eq!(MAX, 4_611_686_018_427_387_903);
         bytes[1] += 1;
         assert_eq!(decode(8, &bytes), Err(IntegerError::TooLarge));
         let all_ones = [0xff; 10];

@@ -96,3 +96,71 @@ impl Unacknowledged {
 }
 
 const KEPT_CAPACITY: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT_CAPACITY, Section, Unacknowledged};
+
+    fn section(stream: u64, required: u64, lowest: u64) -> Section {
+        Section {
+            stream,
+            required,
+            lowest,
+        }
+    }
+
+    fn of(sections: &[Section]) -> Unacknowledged {
+        let mut unacknowledged = Unacknowledged::default();
+        for section in sections {
+            unacknowledged.push(*section);
+        }
+        unacknowledged
+    }
+
+    #[test]
+    fn streams_at_risk_are_counted_once() {
+        let sections = [
+            section(8, 2, 1),
+            section(4, 3, 2),
+            section(4, 5, 0),
+            section(4, 1, 0),
+            section(0, 4, 3),
+        ];
+        let unacknowledged = of(&sections);
+        let at_risk = [0, 1, 2, 3, 4, 5].map(|known| unacknowledged.streams_at_risk(known));
+        assert_eq!(at_risk, [3, 3, 2, 2, 1, 0]);
+        let is_at_risk = |stream| [0, 1, 2, 4, 5].map(|at| unacknowledged.is_at_risk(stream, at));
+        assert_eq!(is_at_risk(0), [true, true, true, false, false]);
+        assert_eq!(is_at_risk(4), [true, true, true, true, false]);
+        assert_eq!(is_at_risk(8), [true, true, false, false, false]);
+        assert_eq!(is_at_risk(6), [false; 5]);
+        assert_eq!(unacknowledged.lowest_reference(), 0);
+    }
+
+    #[test]
+    fn the_earliest_section_of_a_stream_is_acknowledged() {
+        let mut unacknowledged = of(&[section(4, 2, 1), section(0, 1, 0), section(4, 3, 2)]);
+        assert_eq!(unacknowledged.acknowledge(2), None);
+        assert_eq!(unacknowledged.acknowledge(4), Some(section(4, 2, 1)));
+        assert_eq!(unacknowledged.acknowledge(4), Some(section(4, 3, 2)));
+        assert_eq!(unacknowledged.acknowledge(4), None);
+        unacknowledged.cancel(2);
+        assert_eq!(unacknowledged.lowest_reference(), 0);
+        unacknowledged.cancel(0);
+        assert_eq!(unacknowledged.lowest_reference(), u64::MAX);
+    }
+
+    #[test]
+    fn a_burst_leaves_no_memory_behind() {
+        for (count, is_kept) in [(KEPT_CAPACITY, true), (KEPT_CAPACITY + 1, false)] {
+            let sections: Vec<Section> = (0..count as u64).map(|at| section(at, 1, 0)).collect();
+            let mut unacknowledged = of(&sections);
+            for stream in 1..count as u64 {
+                unacknowledged.cancel(stream);
+            }
+            assert_eq!(unacknowledged.len(), 1, "the last one stays");
+            assert!(unacknowledged.acknowledge(0).is_some());
+            assert_eq!(unacknowledged.sections.capacity() > 0, is_kept, "{count}");
+        }
+    }
+}

@@ -235,7 +235,7 @@ const fn symbols_by_code() -> ([u8; 256], [Group; GROUP_COUNT]) {
                 if placed == offset {
                     groups[group].first = code << (32 - length);
                 }
-                groups[group].last = (code << (32 - length)) | (u32::MAX >> length);
+                groups[group].last = (code << (32 - length)) + (u32::MAX >> length);
                 symbols[placed] = symbol as u8;
                 placed += 1;
             }

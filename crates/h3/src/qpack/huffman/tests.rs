@@ -3,7 +3,7 @@
 //! Invariant: a bit-by-bit reader of the code's table says what the fast one has to say.
 
 use super::codes::CODES;
-use super::{HuffmanError, decode, decoded_len_max, encode, encoded_len};
+use super::{HuffmanError, PAIR_BITS, PAIRS, decode, decoded_len_max, encode, encoded_len};
 use bytes::BytesMut;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -75,6 +75,30 @@ fn the_code_is_canonical_and_complete() {
     }
     // The end-of-string symbol is the last code of thirty bits, and the only one left.
     assert_eq!(next, (1 << 30) - 1);
+}
+
+#[test]
+fn a_look_gives_every_symbol_that_is_complete() {
+    for (index, pair) in PAIRS.iter().enumerate() {
+        let symbol_at = |bits: usize, left: u8| {
+            CODES.iter().position(|(code, length)| {
+                *length <= left && bits >> (left - length) == *code as usize
+            })
+        };
+        let left = PAIR_BITS as u8;
+        let first = symbol_at(index, left);
+        let rest = first.map_or(0, |first| left - CODES[first].1);
+        let second = symbol_at(index & ((1 << rest) - 1), rest);
+        let symbols: Vec<usize> = first.into_iter().chain(second).collect();
+        let bits: u8 = symbols.iter().map(|symbol| CODES[*symbol].1).sum();
+        let word = symbols
+            .iter()
+            .rev()
+            .fold(0, |word, symbol| word << 8 | symbol);
+        assert_eq!(pair.bits, bits, "{index:012b}");
+        assert_eq!(usize::from(pair.symbol_bits), 8 * symbols.len());
+        assert_eq!(usize::from(pair.symbols), word);
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn line<'a>(name: &'a str, value: &'a str, hash: u32) -> Line<'a> {
     }
 }
 
-fn table(capacity: usize) -> DynamicTable {
+fn of_capacity(capacity: usize) -> DynamicTable {
     let mut table = DynamicTable::default();
     table.set_capacity(capacity);
     table
@@ -22,7 +22,7 @@ fn table(capacity: usize) -> DynamicTable {
 
 #[test]
 fn lines_with_equal_hashes_are_told_apart() {
-    let mut table = table(4096);
+    let mut table = of_capacity(4096);
     assert_eq!(table.insert(&line("ab", "cd", 7)), 0);
     let found = |name, value, hash| table.find_line(&line(name, value, hash), u64::MAX);
     assert_eq!(found("ab", "cd", 7), Some(0));
@@ -41,7 +41,7 @@ fn lines_with_equal_hashes_are_told_apart() {
 
 #[test]
 fn the_newest_below_a_limit_is_found_through_collisions() {
-    let mut table = table(4096);
+    let mut table = of_capacity(4096);
     for (name, value) in [("a", "1"), ("b", "1"), ("a", "1"), ("c", "1")] {
         table.insert(&line(name, value, 7));
     }
@@ -59,7 +59,7 @@ fn the_newest_below_a_limit_is_found_through_collisions() {
 
 #[test]
 fn the_index_grows_with_the_table() {
-    let mut table = table(0);
+    let mut table = of_capacity(0);
     assert_eq!(table.slots.len(), 0);
     table.set_capacity(LINE_OVERHEAD - 1);
     assert_eq!(table.slots.len(), 0);
@@ -81,7 +81,7 @@ fn the_index_grows_with_the_table() {
 #[test]
 fn evicted_entries_are_not_found() {
     // Room for three entries.
-    let mut table = table(102);
+    let mut table = of_capacity(102);
     for (number, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
         assert_eq!(table.insert(&line(name, "1", 7)), number as u64);
     }
@@ -96,7 +96,7 @@ fn evicted_entries_are_not_found() {
 
 #[test]
 fn indices_are_found_beyond_sixteen_bits() {
-    let mut table = table(102);
+    let mut table = of_capacity(102);
     let most = u64::from(u16::MAX) + 3;
     for number in 0..most {
         let value = number.to_string();
@@ -113,7 +113,7 @@ fn indices_are_found_beyond_sixteen_bits() {
 
 #[test]
 fn what_collides_costs_a_bounded_search() {
-    let mut table = table(4096);
+    let mut table = of_capacity(4096);
     table.insert(&line("a", "first", 7));
     for number in 0..CHAIN_MAX - 1 {
         table.insert(&line("a", &number.to_string(), 7));
@@ -125,7 +125,7 @@ fn what_collides_costs_a_bounded_search() {
 
 #[test]
 fn what_fits_is_known_before_it_is_done() {
-    let mut table = table(102);
+    let mut table = of_capacity(102);
     for name in ["a", "b", "c"] {
         assert!(table.has_room(34));
         table.insert(&line(name, "1", 7));
@@ -142,7 +142,7 @@ fn what_fits_is_known_before_it_is_done() {
 
 #[test]
 fn an_eighth_of_the_table_drains() {
-    let mut table = table(340);
+    let mut table = of_capacity(340);
     let mut drained = Vec::new();
     for number in 0..13 {
         table.insert(&line("a", &(number % 10).to_string(), number));
@@ -159,4 +159,21 @@ fn an_eighth_of_the_table_drains() {
     assert_eq!(table.draining(), 12);
     table.set_capacity(0);
     assert_eq!(table.draining(), 13);
+}
+
+#[test]
+fn entries_of_different_sizes_drain_by_their_own() {
+    let mut table = of_capacity(400);
+    table.insert(&line("", "1", 1));
+    table.insert(&line("", &"2".repeat(28), 2));
+    assert_eq!(table.draining(), 0);
+    table.insert(&line("", &"3".repeat(275), 3));
+    // Nothing is free; 33 bytes are not yet an eighth, and 60 more are.
+    assert_eq!((table.draining(), table.draining_size), (2, 93));
+    // Exactly an eighth is free.
+    let mut table = of_capacity(272);
+    for number in 0..7 {
+        table.insert(&line("a", "1", number));
+    }
+    assert_eq!(table.draining(), 0);
 }
