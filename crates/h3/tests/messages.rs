@@ -5,6 +5,7 @@ mod support;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use portway_h3::error::{Code, Retry};
+use portway_h3::frame::FrameType;
 use portway_h3::limits::Limits;
 use portway_h3::memory::Options;
 use portway_h3::message::{Protocol, RequestHead};
@@ -540,4 +541,37 @@ fn the_most_urgent_response_is_written_first() {
         Some(soon)
     );
     assert!(pair.network.server.record().priorities.contains(&(soon, 6)));
+}
+
+#[test]
+fn frames_of_an_extension_are_handed_over_when_asked_for() {
+    let ty = FrameType::new(0x1234).expect("in range");
+    let mut server = Config::default();
+    server.extension_frames = vec![ty];
+    server.extension_settings = vec![(0x4242, 7)];
+    let mut client = Config::default();
+    client.extension_settings = vec![(0x4242, 1)];
+    let mut pair = Pair::with(client, server, Options::default());
+    let stream = pair.request(&request(Method::POST, "/", &[]), Finish::Later);
+    pair.client
+        .send_extension_frame(stream, ty, b"own")
+        .expect("sent");
+    let known = pair
+        .client
+        .send_extension_frame(stream, FrameType::GOAWAY, b"");
+    assert!(matches!(known, Err(SendError::OutOfOrder(_))));
+    pair.run();
+    let settings = pair.client.peer_settings().expect("they arrived");
+    assert_eq!(settings.extension(0x4242), Some(7));
+    let all = received(&mut pair.server, stream);
+    assert_eq!(
+        all[1],
+        Ok(Incoming::Extension(ty, Bytes::from_static(b"own")))
+    );
+    // The client did not ask for any, so that they are skipped there.
+    pair.server
+        .send_extension_frame(stream, ty, b"own")
+        .expect("sent");
+    pair.answer(stream, 200, b"x");
+    assert_eq!(content(&received(&mut pair.client, stream)), b"x");
 }

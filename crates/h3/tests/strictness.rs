@@ -622,3 +622,27 @@ fn identifiers_beyond_any_limit_are_told_by_the_largest_varint() {
     varint::encode(varint::MAX - 3, &mut payload);
     control_is_fine(Role::Client, &frame(0x07, &payload));
 }
+
+#[test]
+fn settings_that_shrank_after_early_data_close_the_connection() {
+    for is_accepted in [true, false] {
+        let mut config = Config::default();
+        // A field section limit of 200.
+        config.remembered = Some(bytes::Bytes::from_static(&[0x06, 0x40, 0xc8]));
+        let mut raw = Raw::silent(Role::Client, config, Options::default());
+        let stream = raw.request(&get("/"), Finish::Now);
+        let large = support::request(http::Method::GET, "/", &[("a", &"x".repeat(200))]);
+        let refused = raw.connection.send_request(bidi(9), &large, Finish::Now);
+        assert!(refused.is_err(), "remembered settings are kept to");
+        if is_accepted {
+            raw.connection.on_early_data_decided(true);
+        }
+        let control = raw.uni(0);
+        raw.write(control, &[0x00, 0x04, 0x03, 0x06, 0x40, 0xc7], false);
+        match is_accepted {
+            true => raw.assert_closed(Code::H3_SETTINGS_ERROR),
+            false => raw.assert_open(),
+        }
+        assert_eq!(raw.connection.in_flight(), 1, "{stream} waits for its end");
+    }
+}
