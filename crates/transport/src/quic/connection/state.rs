@@ -9,7 +9,7 @@ use crate::quic::waiting::{End, OpenQueue, Receiver, Sender, StreamTable, WaitLi
 use crate::quic::{ConnectionError, StreamError, VarInt};
 use crate::tls::QuicHandshake;
 use bytes::Bytes;
-use quinn_proto::{Connection, ConnectionHandle, Dir, Event, StreamEvent, StreamId};
+use quinn_proto::{Connection, ConnectionHandle, Dir, Event, StreamEvent, StreamId, Transmit};
 use std::collections::VecDeque;
 use std::task::Waker;
 use std::time::Instant;
@@ -22,6 +22,8 @@ pub(in crate::quic) struct ConnectionState {
     pub(in crate::quic) early: EarlyData,
     /// Whether any packet of the peer has come.
     pub(in crate::quic) is_answered: bool,
+    /// Whether the peer need not show any more that it receives at its address.
+    pub(in crate::quic) is_address_shown: bool,
     /// Whether the driver is to look at this connection, and whether it knows.
     pub(in crate::quic) dirty: Dirty,
     pub(in crate::quic) streams: StreamWaiters,
@@ -92,6 +94,7 @@ impl ConnectionState {
             phase: Phase::Handshaking,
             early: EarlyData::Open,
             is_answered: false,
+            is_address_shown: true,
             dirty: Dirty::Clean,
             streams: StreamWaiters::default(),
             lifecycle: WaitList::default(),
@@ -135,6 +138,27 @@ impl ConnectionState {
                 Event::HandshakeDataReady => {}
             }
         }
+    }
+
+    /// RFC 9000 §8.1: cuts off what would be more than three times what came from an address that
+    /// nobody has shown to be its own; false when nothing is left. quinn-proto stops only behind the
+    /// datagram that exceeds that. What is cut off is as good as lost, and sent again later.
+    pub(in crate::quic) fn may_send(&self, transmit: &mut Transmit) -> bool {
+        if self.is_address_shown || self.phase != Phase::Handshaking {
+            return true;
+        }
+        let statistics = self.proto.stats();
+        // The statistics leave the first datagram out, which has at least so many bytes.
+        let received = statistics.udp_rx.bytes + FIRST_DATAGRAM_BYTES;
+        let most = received.saturating_mul(3);
+        let excess = statistics.udp_tx.bytes.saturating_sub(most);
+        let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+        if excess == 0 {
+            return true;
+        }
+        let segment = transmit.segment_size.unwrap_or(transmit.size).max(1);
+        transmit.size = transmit.size.saturating_sub(excess) / segment * segment;
+        transmit.size > 0
     }
 
     /// The same error with TLS's own words, which the protocol does not carry.
@@ -314,3 +338,6 @@ impl ConnectionState {
         streams.capacity.drain(wakers);
     }
 }
+
+/// RFC 9000 §14.1: a first datagram that is shorter is not taken.
+const FIRST_DATAGRAM_BYTES: u64 = 1200;

@@ -408,7 +408,10 @@ impl Core {
         for _ in 0..TRANSMITS_MAX {
             let mut buffer = self.outgoing.buffer();
             match state.proto.poll_transmit(now, segments, &mut buffer) {
-                Some(transmit) => self.outgoing.push(transmit, buffer),
+                Some(mut transmit) => match state.may_send(&mut transmit) {
+                    true => self.outgoing.push(transmit, buffer),
+                    false => self.outgoing.give_back(buffer),
+                },
                 None => {
                     self.outgoing.give_back(buffer);
                     return false;

@@ -240,6 +240,7 @@ impl Core {
         response: &mut Vec<u8>,
     ) -> Option<Transmit> {
         let remote = incoming.remote_address();
+        let is_address_shown = incoming.remote_address_validated();
         let chosen = match hello.map(|_| self.server.chosen(config)).transpose() {
             Ok(chosen) => chosen,
             Err(error) => {
@@ -260,7 +261,10 @@ impl Core {
                 {
                     *reason = failure.detail;
                 }
-                self.on_failure(round, remote, cause);
+                // Without an answer, the packet was damaged, forged or too old: as good as none.
+                if error.response.is_some() {
+                    self.on_failure(round, remote, cause);
+                }
                 return error.response;
             }
         };
@@ -273,8 +277,9 @@ impl Core {
         self.server.pending += 1;
         self.server.handshaking += 1;
         let connection = self.insert(round.shared, handle, proto, &config.transport, stage);
+        let mut state = connection.lock();
+        state.is_address_shown = is_address_shown;
         if is_other {
-            let mut state = connection.lock();
             let code = VarInt::ZERO.proto();
             state.proto.close(round.now, code, Bytes::new());
             let cause = ConnectionError::TransportClosedLocally {
