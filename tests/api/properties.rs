@@ -1,8 +1,8 @@
 //! Properties of live connections: what a change does, and what is told of one without effect.
 
 use crate::support::{datagrams, framed, pair, tls_pair};
-use portway::property::{Effect, PropertyValue};
-use portway::{ConnectionState, Security};
+use portway::property::{Effect, Property, PropertyValue};
+use portway::{ConnectionState, Security, SelectionProperty};
 use std::time::Duration;
 
 #[tokio::test]
@@ -117,5 +117,24 @@ async fn a_live_connection_refuses_to_change_what_selected_it() {
     assert_eq!(
         &server.receive().await.expect("a message")[..],
         b"as before"
+    );
+}
+
+#[tokio::test]
+async fn a_property_of_a_live_connection_is_the_same_by_key_and_by_name() {
+    let preconnection = framed(Security::disabled());
+    let (client, _server) = pair(&preconnection, &preconnection).await;
+    let minute = PropertyValue::from(Duration::from_secs(60));
+    let by_key = client.set(Property::ConnTimeout, minute.clone());
+    assert_eq!(by_key, Ok(Effect::Applied));
+    assert_eq!(client.get("connTimeout"), Ok(Some(minute.clone())));
+    let hour = PropertyValue::from(Duration::from_secs(3600));
+    assert_eq!(client.set("CONNTIMEOUT", hour.clone()), Ok(Effect::Applied));
+    assert_eq!(client.get(Property::ConnTimeout), Ok(Some(hour)));
+    let reliability = SelectionProperty::Reliability.property();
+    assert_eq!(client.get(reliability), client.get("reliability"));
+    assert!(
+        client.set(reliability, false).is_err(),
+        "it is fixed by now"
     );
 }

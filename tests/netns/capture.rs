@@ -20,6 +20,8 @@ pub(crate) struct Segment {
     pub(crate) protocol: u8,
     pub(crate) source_port: u16,
     pub(crate) destination_port: u16,
+    /// The differentiated services code point of its packet.
+    pub(crate) code_point: u8,
     /// TCP's flags; zero for UDP.
     pub(crate) flags: u8,
     pub(crate) payload: Vec<u8>,
@@ -82,15 +84,16 @@ impl Segment {
     pub(crate) fn parse(frame: &[u8]) -> Option<Segment> {
         let kind = u16::from_be_bytes(frame.get(12..14)?.try_into().ok()?);
         let packet = &frame[14..];
-        let (protocol, start, end) = match kind {
+        let (protocol, start, end, code_point) = match kind {
             0x0800 => {
                 let header = usize::from(packet.first()? & 0xf) * 4;
                 let total = u16::from_be_bytes(packet.get(2..4)?.try_into().ok()?);
-                (*packet.get(9)?, header, usize::from(total))
+                (*packet.get(9)?, header, usize::from(total), packet[1] >> 2)
             }
             0x86dd => {
                 let len = u16::from_be_bytes(packet.get(4..6)?.try_into().ok()?);
-                (*packet.get(6)?, 40, 40 + usize::from(len))
+                let class = packet[0] << 4 | packet[1] >> 4;
+                (*packet.get(6)?, 40, 40 + usize::from(len), class >> 2)
             }
             _ => return None,
         };
@@ -109,6 +112,7 @@ impl Segment {
             protocol,
             source_port: port(0)?,
             destination_port: port(2)?,
+            code_point,
             flags,
             payload: segment.get(header..)?.to_vec(),
         })

@@ -12,6 +12,7 @@ mod families;
 mod log;
 mod names;
 mod namespace;
+mod profiles;
 mod resolution;
 mod services;
 mod soft_error;

@@ -21,14 +21,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Connection {
-    /// The value of a property. A connection property gives what was set or its default; a
-    /// selection property gives what was asked for before there is a stack, and then, as a
-    /// boolean, whether the stack and path in use really provide it (RFC 9622 §8).
+    /// The value of a property, by its key or by its name. A connection property gives what was
+    /// set or its default; a selection property gives what was asked for before there is a stack,
+    /// and then, as a boolean, whether the stack and path in use really provide it (RFC 9622 §8).
     ///
     /// # Errors
     /// There is no such property.
-    pub fn get(&self, name: &str) -> Result<Option<PropertyValue>, PropertyError> {
-        let property: Property = name.parse()?;
+    pub fn get<K>(&self, key: K) -> Result<Option<PropertyValue>, PropertyError>
+    where
+        K: TryInto<Property>,
+        PropertyError: From<K::Error>,
+    {
+        self.value_of(key.try_into()?)
+    }
+
+    fn value_of(&self, property: Property) -> Result<Option<PropertyValue>, PropertyError> {
         let shared = self.shared();
         let group = shared.lock();
         if property.class() != PropertyClass::Selection {
@@ -57,8 +64,9 @@ impl Connection {
         Ok(in_use.selected(property, &group.details.selection, group.details.action))
     }
 
-    /// Changes a connection property and says what that did. A property that cannot be set on
-    /// this stack keeps its value for reading and changes nothing else.
+    /// Changes a connection property, by its key or by its name, and says what that did. A
+    /// property that cannot be set on this stack keeps its value for reading and changes nothing
+    /// else.
     ///
     /// The other connections of the group follow, except for `connPriority`, which is each one's
     /// own (RFC 9622 §7.4). One that cannot follow leaves the group and tells it as
@@ -67,17 +75,17 @@ impl Connection {
     /// # Errors
     /// There is no such property, it cannot be changed on a live connection, or it does not take
     /// the value.
-    pub fn set(
-        &self,
-        name: &str,
-        value: impl Into<PropertyValue>,
-    ) -> Result<Effect, PropertyError> {
-        let value = value.into();
-        let effect = self.set_alone(name, value.clone())?;
-        if name.parse() != Ok(Property::ConnPriority) {
+    pub fn set<K>(&self, key: K, value: impl Into<PropertyValue>) -> Result<Effect, PropertyError>
+    where
+        K: TryInto<Property>,
+        PropertyError: From<K::Error>,
+    {
+        let (property, value) = (key.try_into()?, value.into());
+        let effect = self.set_alone(property, value.clone())?;
+        if property != Property::ConnPriority {
             for member in self.grouped_connections() {
                 if !Arc::ptr_eq(member.shared(), self.shared()) {
-                    member.follow(name, value.clone(), &effect)?;
+                    member.follow(property, value.clone(), &effect)?;
                 }
             }
         }
@@ -87,18 +95,18 @@ impl Connection {
     /// Changes a property as another member of the group did, or leaves the group.
     fn follow(
         &self,
-        name: &str,
+        property: Property,
         value: PropertyValue,
         expected: &Effect,
     ) -> Result<(), PropertyError> {
-        let effect = self.set_alone(name, value)?;
+        let effect = self.set_alone(property, value)?;
         if expected.is_effective() && !effect.is_effective() {
             let mut group = self.shared().lock();
             group.details.siblings = None;
             group.emit(ConnectionEvent::LeftGroup(Failure::new(
                 Origin::Local,
                 FailureKind::Unsupported,
-                format!("{name} was changed in the group, and here it has no effect: {effect}"),
+                format!("{property} was changed in the group, and here it has no effect: {effect}"),
             )));
         }
         Ok(())
@@ -114,10 +122,10 @@ impl Connection {
         }
     }
 
-    fn set_alone(&self, name: &str, value: PropertyValue) -> Result<Effect, PropertyError> {
+    fn set_alone(&self, property: Property, value: PropertyValue) -> Result<Effect, PropertyError> {
         let shared = self.shared();
         let mut group = shared.lock();
-        let property = group.details.properties.set(name, value)?;
+        let property = group.details.properties.set(property, value)?;
         let value = group.details.properties.get(property)?;
         let stack = group
             .details
