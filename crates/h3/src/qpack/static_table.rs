@@ -230,7 +230,7 @@ const LINES: [(&str, &str); LENGTH] = [
 #[cfg(test)]
 mod tests {
     use super::super::hash::{line_hash, name_hash};
-    use super::{LENGTH, LINES, find_line, find_name, get};
+    use super::{BY_LINE, BY_NAME, FREE, LENGTH, LINES, SLOTS, find_line, find_name, get};
 
     #[test]
     fn the_first_and_last_entries_are_those_of_the_specification() {
@@ -259,6 +259,17 @@ mod tests {
             );
             let first = LINES.iter().position(|line| line.0.as_bytes() == name);
             assert_eq!(find_name(name, hash), first.map(|first| first as u64));
+        }
+    }
+
+    #[test]
+    fn entries_are_where_their_hashes_say_or_close_behind() {
+        for index in [&BY_LINE, &BY_NAME] {
+            for (slot, (hash, _)) in index.iter().enumerate().filter(|(_, e)| e.1 != FREE) {
+                let own = *hash as usize % SLOTS;
+                // As many as the entries of the most common name.
+                assert!(slot.wrapping_sub(own) % SLOTS < 20, "{slot} for {own}");
+            }
         }
     }
 

@@ -112,7 +112,7 @@ pub(super) fn encode(length_bits: u32, pattern: u8, string: &[u8], out: &mut Byt
     let huffman_len = huffman::encoded_len(string);
     if huffman_len < string.len() {
         let flag = 1 << length_bits;
-        integer::encode(length_bits, pattern | flag, huffman_len as u64, out);
+        integer::encode(length_bits, pattern + flag, huffman_len as u64, out);
         huffman::encode(string, huffman_len, out);
     } else {
         integer::encode(length_bits, pattern, string.len() as u64, out);

@@ -3,7 +3,7 @@
 //! Invariant: an instruction is followed when it is complete, and only its beginning is kept; what
 //! could never fit into the table is refused before it has arrived.
 
-use super::table::{DynamicTable, Entry};
+use super::table::{DynamicTable, Entry, LINE_OVERHEAD};
 use crate::field::{FieldName, FieldValue};
 use crate::qpack::error::QpackError;
 use crate::qpack::integer::{self, IntegerError};
@@ -154,7 +154,7 @@ fn dynamic(table: &DynamicTable, index: u64) -> Result<&Entry, Stop> {
 
 /// How long a string may be in an entry that has `used` bytes of name already.
 fn room_for_strings(table: &DynamicTable, used: usize) -> usize {
-    table.capacity().saturating_sub(used)
+    table.capacity().saturating_sub(used + LINE_OVERHEAD)
 }
 
 /// A literal with at most `room` bytes. One that cannot have so few is refused at once: its end

@@ -192,7 +192,7 @@ fn a_section_waits_for_its_entries_and_is_acknowledged_then() {
     let expected = [(":authority", "www.example.com"), (":path", "/sample/path")];
     assert_eq!(decode_unblocked(&mut decoder), Some((4, pairs(&expected))));
     assert_eq!(decode_unblocked(&mut decoder), None);
-    assert_eq!(decoder.blocked_streams(), 0);
+    assert_eq!((decoder.blocked_streams(), decoder.blocked.bytes()), (0, 0));
     assert_eq!(instructions(&mut decoder), [0x84]);
 }
 
