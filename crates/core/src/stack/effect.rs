@@ -18,6 +18,11 @@ impl StackDescriptor {
         let is_tcp = self.wire == WireProtocol::Tcp;
         match property {
             Property::ConnTimeout | Property::KeepAliveTimeout if is_tcp => Effect::Applied,
+            Property::KeepAliveTimeout
+                if self.is_protected() && moment == Moment::BeforeEstablishment =>
+            {
+                Effect::Applied
+            }
             Property::ConnTimeout if self.carrier == CarrierKind::Datagrams => {
                 // RFC 9622 §8.1.3: it acts only where delivery is reliable.
                 Effect::ignored("nothing is delivered reliably that could time out")
@@ -38,6 +43,8 @@ impl StackDescriptor {
             Property::RecvChecksumLen => {
                 Effect::ignored("the checksum always covers everything; only UDP-Lite can do less")
             }
+            // Connections of its group are streams of one transport, which has an order for them.
+            Property::ConnPriority if self.carrier == CarrierKind::Quic => Effect::Applied,
             Property::ConnPriority | Property::ConnScheduler | Property::GroupConnLimit => {
                 // RFC 9622 §8.1.2: without a group there is nothing to compare with.
                 Effect::ignored("it acts within a group, and this connection is alone in its group")
