@@ -1,4 +1,4 @@
-//! The portway command: `explain`, `connect`, `listen` and `demo`.
+//! The portway command: `explain`, `connect`, `listen`, `demo` and `quic-perf`.
 //!
 //! Invariant: every way out goes through [`main`], which alone decides the exit code.
 
@@ -12,6 +12,7 @@ mod explain;
 mod listen;
 mod message_mode;
 mod output;
+mod quic_perf;
 mod session;
 mod waterfall;
 
@@ -53,6 +54,7 @@ fn run(command: Command) -> Result<(), CommandError> {
             Command::Connect(arguments) => connect::run(arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
+            Command::QuicPerf(arguments) => quic_perf::run(arguments).await,
         }
     });
     // A read of standard input cannot be taken back, so nobody waits for it.

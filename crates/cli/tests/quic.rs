@@ -84,3 +84,29 @@ fn explain_says_why_quic_is_out_and_that_it_won() {
     let text = run(&arguments).expect(0).text();
     assert!(text.contains("connected quic 127.0.0.1:"), "{text}");
 }
+
+#[test]
+fn quic_perf_measures_requests_and_transfers() {
+    let mut server =
+        support::portway(&["quic-perf", "server", ANY, "--self-signed", "--count", "2"])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the command");
+    let mut said = std::io::BufReader::new(server.stderr.take().expect("piped"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).expect("a line");
+    let address = line
+        .trim()
+        .strip_prefix("listening quic ")
+        .expect("an address");
+    let client = ["quic-perf", "client", address, "--insecure"];
+    let many = ["--requests", "300", "--parallel", "32", "--download", "100"];
+    let text = run(&[&client[..], &many].concat()).expect(0).text();
+    assert!(text.contains("300 requests in "), "{text}");
+    assert!(text.contains("received 30000 bytes"), "{text}");
+    let both = ["--upload", "3000000", "--download", "2000000"];
+    let text = run(&[&client[..], &both].concat()).expect(0).text();
+    assert!(text.contains("sent 3000000 bytes"), "{text}");
+    assert!(text.contains("received 2000000 bytes"), "{text}");
+    assert!(server.wait().expect("its end").success());
+}

@@ -7,6 +7,7 @@ mod connect;
 mod demo;
 mod explain;
 mod listen;
+mod quic_perf;
 mod security;
 mod values;
 
@@ -14,6 +15,7 @@ pub(crate) use connect::{ConnectArguments, NetworkArguments};
 pub(crate) use demo::DemoArguments;
 pub(crate) use explain::ExplainArguments;
 pub(crate) use listen::{ListenArguments, ListenLevel, ListenSecurity, Protocol};
+pub(crate) use quic_perf::{PerfClient, PerfRole, PerfServer, QuicPerfArguments};
 pub(crate) use security::{SecurityArguments, SecurityLevel};
 pub(crate) use values::{Framing, PropertyArgument};
 
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Listen(ListenArguments),
     /// Show all of it on this machine: names, a dead address family, a race, a file
     Demo(DemoArguments),
+    /// Measure QUIC between two machines: throughput and requests
+    QuicPerf(QuicPerfArguments),
 }
 
 #[cfg(test)]
