@@ -208,3 +208,46 @@ async fn a_wrong_application_protocol_fails_over_quic_and_tls_alike() {
     let stacks: Vec<_> = attempts.iter().map(|it| it.leaf.stack.clone()).collect();
     assert_eq!(stacks, [StackId::QUIC, StackId::TLS]);
 }
+
+#[tokio::test]
+async fn shared_properties_follow_in_a_group_and_the_priority_is_each_ones_own() {
+    let (_listener, client, _server) = greeted_by_default().await;
+    client.set("connPriority", "7").expect("a property");
+    let sibling = client.open_sibling().await.expect("a stream");
+    let of =
+        |connection: &Connection, name| connection.get(name).expect("it").map(|it| it.to_string());
+    assert_eq!(
+        of(&sibling, "connPriority").as_deref(),
+        Some("7"),
+        "that of its parent"
+    );
+    let effect = sibling.set("connPriority", "9").expect("a property");
+    assert!(effect.is_effective(), "{effect}");
+    assert_eq!(of(&client, "connPriority").as_deref(), Some("7"));
+    client.set("connTimeout", "30s").expect("a property");
+    assert_eq!(of(&sibling, "connTimeout"), of(&client, "connTimeout"));
+}
+
+#[tokio::test]
+async fn siblings_over_tls_have_transports_of_their_own() {
+    let (server, client) = tls_pair();
+    let (mut listener, address) = listen(&framed(server)).await;
+    let to = framed(client).remote(RemoteEndpoint::from(address));
+    let (client, server) = tokio::join!(async { to.initiate().await }, listener.accept());
+    let (client, server) = (client.expect("connected"), server.expect("accepted"));
+    assert_eq!(client.info().stack, Some(StackId::TLS));
+    let (sibling, second) = tokio::join!(client.open_sibling(), listener.accept());
+    let (sibling, second) = (sibling.expect("connected"), second.expect("accepted"));
+    assert_ne!(sibling.info().local, client.info().local, "two sockets");
+    assert_eq!(client.grouped_connections().len(), 2);
+    let error = server
+        .open_sibling()
+        .await
+        .expect_err("it cannot know where");
+    assert_eq!(error.kind(), FailureKind::Unsupported);
+    client.close_group().await.expect("acknowledged");
+    for connection in [&server, &second] {
+        assert_eq!(connection.receive().await, Err(ReceiveError::Finished));
+    }
+    assert_eq!(sibling.state(), ConnectionState::Closed);
+}

@@ -71,9 +71,11 @@ pub(crate) struct PerfClient {
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub(crate) upload: u64,
     /// How many requests, each on a stream of its own
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests: u64,
     /// How many of them at a time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..=100))]
     pub(crate) parallel: u64,
 }
