@@ -80,6 +80,16 @@ impl Credentials {
         })
     }
 
+    /// The certificate.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.certificate.clone()
+    }
+
+    /// portway's identity of servers.
+    pub fn identity(&self) -> Identity {
+        Identity::new(vec![self.certificate.clone()], self.private_key())
+    }
+
     fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.clone()).into()
     }
@@ -123,10 +133,7 @@ impl Credentials {
         match carrier {
             Carrier::Tcp => Security::disabled(),
             Carrier::Tls => Security::tls()
-                .with_identity(Identity::new(
-                    vec![self.certificate.clone()],
-                    self.private_key(),
-                ))
+                .with_identity(self.identity())
                 .with_tls(|tls| tls.with_resumption(Resumption::disabled())),
         }
     }

@@ -12,6 +12,7 @@ pub mod heap;
 pub mod page;
 pub mod pairs;
 pub mod portway_side;
+pub mod quic;
 pub mod race_work;
 pub mod tokio_side;
 pub mod tools;

@@ -10,6 +10,7 @@ mod faults;
 mod identities;
 mod listening;
 mod quic;
+mod quic_driver;
 mod race;
 mod receiving;
 mod security;

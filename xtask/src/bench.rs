@@ -34,7 +34,20 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Outcome {
         "--output",
         PAGE,
     ];
-    cargo(repository, &report, arguments)
+    cargo(repository, &report, arguments)?;
+    // A program of its own, which adds its section to the page that the first one has written.
+    let quic = [
+        "run",
+        "--release",
+        "--manifest-path",
+        MANIFEST,
+        "--bin",
+        "quic",
+        "--",
+        "--output",
+        PAGE,
+    ];
+    cargo(repository, &quic, &[])
 }
 
 fn cargo(repository: &Repository, arguments: &[&str], more: &[String]) -> Outcome {

@@ -22,14 +22,14 @@ async fn exchange(client: &Connection, server: &Connection) {
     let serve = async {
         let (mut send, mut receive) = server.accept_bi().await.unwrap();
         let request = receive.read_to_end(100).await.unwrap();
-        send.write_and_finish(request.into()).await.unwrap();
+        send.write_and_finish(request).await.unwrap();
     };
     let ask = async {
         let (mut send, mut receive) = client.open_bi().await.unwrap();
         send.write_and_finish(Bytes::from_static(b"ping"))
             .await
             .unwrap();
-        assert_eq!(receive.read_to_end(100).await.unwrap(), b"ping");
+        assert_eq!(receive.read_to_end(100).await.unwrap(), b"ping"[..]);
     };
     tokio::join!(serve, ask);
 }
@@ -422,12 +422,12 @@ async fn early_data_arrives_marked_when_it_is_taken() {
     let server = pair.server.accept().await.unwrap().unwrap();
     let (mut answer, mut request) = server.accept_bi().await.unwrap();
     assert!(request.is_early_data());
-    assert_eq!(request.read_to_end(9).await.unwrap(), b"early");
+    assert_eq!(request.read_to_end(9).await.unwrap(), b"early"[..]);
     answer
         .write_and_finish(Bytes::from_static(b"answer"))
         .await
         .unwrap();
-    assert_eq!(receive.read_to_end(9).await.unwrap(), b"answer");
+    assert_eq!(receive.read_to_end(9).await.unwrap(), b"answer"[..]);
     client.handshake_confirmed().await.unwrap();
     server.handshake_confirmed().await.unwrap();
     assert_eq!(client.is_early_data_accepted(), Some(true));
@@ -462,7 +462,7 @@ async fn early_data_is_marked_when_the_connection_is_handed_over_late() {
     server.handshake_confirmed().await.unwrap();
     let mut receive = server.accept_uni().await.unwrap();
     assert!(receive.is_early_data());
-    assert_eq!(receive.read_to_end(9).await.unwrap(), b"early");
+    assert_eq!(receive.read_to_end(9).await.unwrap(), b"early"[..]);
     drop((client, server, send, receive));
     pair.finish().await;
 }
@@ -587,7 +587,7 @@ async fn everything_works_on_several_threads() {
             while let Ok((mut send, mut receive)) = server.accept_bi().await {
                 answering.spawn(async move {
                     let request = receive.read_to_end(1 << 20).await.unwrap();
-                    send.write_and_finish(request.into()).await.unwrap();
+                    send.write_and_finish(request).await.unwrap();
                     let _ = send.writes_closed().await;
                 });
             }

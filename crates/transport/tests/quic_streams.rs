@@ -34,7 +34,7 @@ async fn a_bidirectional_stream_echoes() {
     let serve = async {
         let (mut send, mut receive) = server.accept_bi().await.unwrap();
         let request = receive.read_to_end(100).await.unwrap();
-        send.write_and_finish(request.into()).await.unwrap();
+        send.write_and_finish(request).await.unwrap();
         send.writes_closed().await.unwrap();
     };
     let ask = async {
@@ -45,7 +45,7 @@ async fn a_bidirectional_stream_echoes() {
         receive.read_to_end(100).await.unwrap()
     };
     let ((), answer) = tokio::join!(serve, ask);
-    assert_eq!(answer, b"hello");
+    assert_eq!(answer, b"hello"[..]);
     drop((client, server));
     pair.finish().await;
 }
@@ -61,7 +61,7 @@ async fn a_unidirectional_stream_carries_data_one_way_to_its_end() {
     let mut receive = client.accept_uni().await.unwrap();
     assert_eq!(receive.id(), send.id());
     assert_eq!(receive.id().kind(), StreamKind::Unidirectional);
-    assert_eq!(receive.read_to_end(100).await.unwrap(), b"one way");
+    assert_eq!(receive.read_to_end(100).await.unwrap(), b"one way"[..]);
     assert_eq!(receive.read_chunk(10).await, Ok(None));
     assert_eq!(receive.reads_closed().await, Ok(()));
     assert_eq!(send.writes_closed().await, Ok(()));
@@ -137,7 +137,7 @@ async fn dropping_a_half_finishes_the_sending_and_stops_the_receiving_one() {
     let (mut ours, mut theirs) = stream(&client, &server).await;
     theirs.send.write_all(b"rest").await.unwrap();
     drop(theirs.send);
-    assert_eq!(ours.receive.read_to_end(9).await.unwrap(), b"rest");
+    assert_eq!(ours.receive.read_to_end(9).await.unwrap(), b"rest"[..]);
     drop(theirs.receive);
     let stopped = StreamError::Stopped(VarInt::from_u32(0x55));
     assert_eq!(ours.send.writes_closed().await, Err(stopped));
@@ -166,7 +166,7 @@ async fn a_reset_after_finish_and_after_the_acknowledgement_does_no_harm() {
     );
     let (mut ours, mut theirs) = stream(&client, &server).await;
     ours.send.finish().unwrap();
-    assert_eq!(theirs.receive.read_to_end(9).await.unwrap(), b"");
+    assert_eq!(theirs.receive.read_to_end(9).await.unwrap(), b""[..]);
     ours.send.writes_closed().await.unwrap();
     ours.send.reset(3.into()).unwrap();
     assert_eq!(ours.send.finish(), Err(StreamError::Ended));
@@ -232,7 +232,7 @@ async fn a_thousand_streams_run_at_a_time() {
             let (mut send, mut receive) = server.accept_bi().await.unwrap();
             tasks.spawn(async move {
                 let request = receive.read_to_end(1 << 20).await.unwrap();
-                send.write_and_finish(request.into()).await.unwrap();
+                send.write_and_finish(request).await.unwrap();
                 send.writes_closed().await.unwrap();
             });
         }
@@ -299,7 +299,7 @@ async fn raising_the_limit_lets_the_peer_open_more() {
         .await
         .unwrap();
     let mut receive = server.accept_uni().await.unwrap();
-    assert_eq!(receive.read_to_end(9).await.unwrap(), b"at last");
+    assert_eq!(receive.read_to_end(9).await.unwrap(), b"at last"[..]);
     drop((client, server));
     pair.finish().await;
 }
@@ -471,7 +471,7 @@ async fn futures_that_are_lost_lose_no_stream_and_no_data() {
         .write_and_finish(Bytes::from_static(b"all"))
         .await
         .unwrap();
-    assert_eq!(theirs.receive.read_to_end(9).await.unwrap(), b"all");
+    assert_eq!(theirs.receive.read_to_end(9).await.unwrap(), b"all"[..]);
     client
         .send_datagram(Bytes::from_static(b"too"))
         .await

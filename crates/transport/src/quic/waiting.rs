@@ -170,11 +170,23 @@ pub(super) struct Sender {
 }
 
 /// The live receiving handle of a stream.
-#[derive(Default)]
 pub(super) struct Receiver {
     pub(super) waker: Option<Waker>,
+    /// Whether something may have come since a read found nothing. Otherwise the protocol need not
+    /// be asked.
+    pub(super) may_be_ready: bool,
     /// The code with which the peer has reset it, when that was seen before a read.
     pub(super) reset: Option<VarInt>,
+}
+
+impl Receiver {
+    pub(super) fn new(may_be_ready: bool) -> Self {
+        Receiver {
+            waker: None,
+            may_be_ready,
+            reset: None,
+        }
+    }
 }
 
 /// Those who wait for the end of one direction of a stream.

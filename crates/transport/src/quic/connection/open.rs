@@ -112,7 +112,7 @@ impl ConnectionState {
         let is_handshaking = self.phase == Phase::Handshaking;
         let is_early = early.is_some() || (is_handshaking && self.proto.side().is_server());
         if let Some(id) = early.or_else(|| self.proto.streams().accept(kind)) {
-            self.streams.receivers.insert(id, Receiver::default());
+            self.streams.receivers.insert(id, Receiver::new(true));
             if kind == Dir::Bi {
                 self.streams.senders.insert(id, Sender::default());
             }
@@ -129,7 +129,7 @@ impl ConnectionState {
     fn on_opened(&mut self, kind: Dir, id: quinn_proto::StreamId) -> Opened {
         self.streams.senders.insert(id, Sender::default());
         if kind == Dir::Bi {
-            self.streams.receivers.insert(id, Receiver::default());
+            self.streams.receivers.insert(id, Receiver::new(false));
         }
         let is_early = self.phase == Phase::Handshaking
             && self.proto.side().is_client()

@@ -229,6 +229,7 @@ impl ConnectionState {
             StreamEvent::Opened { dir } => streams.accepting[dir as usize].drain(wakers),
             StreamEvent::Readable { id } => {
                 if let Some(receiver) = streams.receivers.get_mut(&id) {
+                    receiver.may_be_ready = true;
                     wakers.extend(receiver.waker.take());
                 }
                 if streams.read_ends.contains_key(&id) {
@@ -277,6 +278,7 @@ impl ConnectionState {
         let code = VarInt::from(code);
         if let Some(receiver) = self.streams.receivers.get_mut(&id) {
             receiver.reset = Some(code);
+            receiver.may_be_ready = true;
         }
         if let Some(end) = self.streams.read_ends.get_mut(&id) {
             end.conclude(Err(StreamError::Reset(code)), wakers);

@@ -3,9 +3,9 @@
 //! Invariant: data that arrived before the connection ended can still be read.
 
 use super::end::{ReadsClosed, read_ends};
-use crate::quic::connection::{ConnectionRef, ConnectionState, EarlyData};
+use crate::quic::connection::{ConnectionRef, ConnectionState, EarlyData, Phase};
 use crate::quic::identifiers::Clock;
-use crate::quic::waiting::keep;
+use crate::quic::waiting::{Receiver, keep};
 use crate::quic::{StreamError, StreamId, VarInt};
 use bytes::Bytes;
 use quinn_proto::{Chunks, ReadError, ReadableError};
@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// The half of a stream that this side receives on.
@@ -45,6 +45,37 @@ struct Read<R> {
     bytes: usize,
     /// Whether the end was seen, possibly behind the data. The protocol tells it once.
     is_finished: bool,
+}
+
+/// The pieces of a stream, which are copied together only when there are several.
+#[derive(Default)]
+struct Whole {
+    first: Bytes,
+    rest: Vec<u8>,
+    len: usize,
+}
+
+impl Whole {
+    fn push(&mut self, piece: Bytes) {
+        if self.len == 0 {
+            self.first = piece;
+            self.len = self.first.len();
+            return;
+        }
+        if self.rest.is_empty() {
+            self.rest.reserve(self.len + piece.len());
+            self.rest.extend_from_slice(&self.first);
+        }
+        self.len += piece.len();
+        self.rest.extend_from_slice(&piece);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self.rest.is_empty() {
+            true => self.first,
+            false => self.rest.into(),
+        }
+    }
 }
 
 impl ReceiveStream {
@@ -189,23 +220,51 @@ impl ReceiveStream {
         self.state == State::Finished
     }
 
-    /// Reads everything up to the peer's end, at most `bytes_max` bytes.
+    /// Reads everything up to the peer's end, at most `bytes_max` bytes. What comes in one piece
+    /// is not copied.
     ///
     /// # Errors
     /// [`StreamError::TooLong`] beyond that. A future that is lost loses what it has read.
-    pub async fn read_to_end(&mut self, bytes_max: usize) -> Result<Vec<u8>, StreamError> {
-        let (mut all, mut chunks) = (Vec::new(), Vec::new());
-        while !self.is_finished() {
-            let room = (bytes_max - all.len()).saturating_add(1);
-            self.read_chunks(room, &mut chunks).await?;
-            for chunk in chunks.drain(..) {
-                all.extend_from_slice(&chunk);
-            }
-            if all.len() > bytes_max {
-                return Err(StreamError::TooLong { bytes_max });
+    pub async fn read_to_end(&mut self, bytes_max: usize) -> Result<Bytes, StreamError> {
+        let mut whole = Whole::default();
+        poll_fn(|context| self.poll_whole(context, bytes_max, &mut whole)).await?;
+        Ok(whole.into_bytes())
+    }
+
+    fn poll_whole(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes_max: usize,
+        whole: &mut Whole,
+    ) -> Poll<Result<(), StreamError>> {
+        while self.state != State::Finished {
+            ready!(self.poll_with(context, |chunks| {
+                let (mut bytes, mut is_finished) = (0, false);
+                while whole.len <= bytes_max {
+                    match chunks.next((bytes_max - whole.len).saturating_add(1)) {
+                        Ok(Some(chunk)) => {
+                            bytes += chunk.bytes.len();
+                            whole.push(chunk.bytes);
+                        }
+                        Ok(None) => {
+                            is_finished = true;
+                            break;
+                        }
+                        Err(_) if bytes > 0 => break,
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(Read {
+                    data: Some(()),
+                    bytes,
+                    is_finished,
+                })
+            }))?;
+            if whole.len > bytes_max {
+                return Poll::Ready(Err(StreamError::TooLong { bytes_max }));
             }
         }
-        Ok(all)
+        Poll::Ready(Ok(()))
     }
 
     /// Reads by `read`, which says what it got and how many bytes that was.
@@ -225,6 +284,13 @@ impl ReceiveStream {
         self.connection.act_and_wake(|state, wakers| {
             if is_early && state.early == EarlyData::Rejected {
                 return Poll::Ready(Err(StreamError::EarlyDataRejected));
+            }
+            if let Some(receiver) = state.streams.receivers.get_mut(&id)
+                && !receiver.may_be_ready
+                && state.phase == Phase::Established
+            {
+                keep(&mut receiver.waker, context.waker());
+                return Poll::Pending;
             }
             let done = match state.proto.recv_stream(id).read(true) {
                 Ok(mut chunks) => {
@@ -256,7 +322,9 @@ impl ReceiveStream {
                     if let Some(error) = state.error() {
                         return Poll::Ready(Err(StreamError::Connection(error.clone())));
                     }
-                    let receiver = state.streams.receivers.entry(id).or_default();
+                    let receivers = &mut state.streams.receivers;
+                    let receiver = receivers.entry(id).or_insert_with(|| Receiver::new(true));
+                    receiver.may_be_ready = false;
                     keep(&mut receiver.waker, context.waker());
                     return Poll::Pending;
                 }

@@ -1,0 +1,117 @@
+//! portway's driver as the benchmarks use it.
+
+use super::{Identity, Peer, Stack};
+use bytes::Bytes;
+use portway_transport::RealEnvironment;
+use portway_transport::environment::UdpBind;
+use portway_transport::quic::{
+    ClientConfig, ClientCrypto, Connection, Endpoint, EndpointOptions, ServerConfig, ServerCrypto,
+};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// An endpoint of portway.
+pub struct Portway {
+    endpoint: Endpoint,
+    client: ClientConfig,
+}
+
+impl Stack for Portway {
+    type Connection = Connection;
+
+    fn bind(identity: &Identity) -> Self {
+        let crypto = ServerCrypto::new(identity.portway_server());
+        let mut server = ServerConfig::new(crypto);
+        server.transport.streams.bidirectional_max = super::work::STREAMS_MAX;
+        // quinn has none; what it answers with, it answers with at once.
+        server.incoming.retry_above = usize::MAX;
+        let client = ClientConfig::new(ClientCrypto::new(identity.portway_client()));
+        let endpoint = Endpoint::bind(
+            Arc::new(RealEnvironment::new(Default::default())),
+            UdpBind::on((Ipv4Addr::LOCALHOST, 0).into()),
+            &EndpointOptions::default(),
+            Some(server),
+        );
+        Portway {
+            endpoint: endpoint.expect("a socket on loopback"),
+            client,
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.endpoint.local_address()
+    }
+
+    async fn connect(&self, remote: SocketAddr) -> Connection {
+        self.endpoint
+            .connect(&self.client, remote, crate::carrier::HOST)
+            .expect("an address on loopback")
+            .await
+            .expect("our own server")
+    }
+
+    async fn accept(&self) -> Connection {
+        let next = self.endpoint.accept().await;
+        next.expect("it is open").expect("our own client")
+    }
+}
+
+impl Peer for Connection {
+    async fn request(&self, body: Bytes) -> usize {
+        let (mut send, mut receive) = self.open_bi().await.expect("a stream");
+        send.write_and_finish(body).await.expect("it is read");
+        let answer = receive.read_to_end(1 << 20).await;
+        answer.expect("an answer").len()
+    }
+
+    async fn serve(self, body: Bytes) {
+        while let Ok((mut send, mut receive)) = self.accept_bi().await {
+            let body = body.clone();
+            tokio::spawn(async move {
+                receive.read_to_end(1 << 20).await.expect("a request");
+                send.write_and_finish(body).await.expect("it is read");
+            });
+        }
+    }
+
+    async fn send_bulk(&self, bytes: usize) {
+        let mut send = self.open_uni().await.expect("a stream");
+        let chunk = Bytes::from(vec![7; super::work::CHUNK]);
+        for _ in 0..bytes / super::work::CHUNK {
+            send.write_chunk(chunk.clone()).await.expect("it is read");
+        }
+        send.finish().expect("it is open");
+        send.writes_closed().await.expect("it is acknowledged");
+    }
+
+    async fn receive_bulk(&self) -> usize {
+        let mut receive = self.accept_uni().await.expect("a stream");
+        let (mut count, mut chunks) = (0, Vec::new());
+        while receive
+            .read_chunks(usize::MAX, &mut chunks)
+            .await
+            .expect("it is sent")
+        {
+            count += chunks.drain(..).map(|it| it.len()).sum::<usize>();
+        }
+        count
+    }
+
+    async fn send_datagram(&self, data: Bytes) {
+        let result = Connection::send_datagram(self, data).await;
+        result.expect("it fits");
+    }
+
+    async fn receive_datagram(&self) -> Bytes {
+        let result = Connection::receive_datagram(self).await;
+        result.expect("one is sent")
+    }
+
+    fn close(&self) {
+        Connection::close(self, 0.into(), b"");
+    }
+
+    async fn closed(&self) {
+        Connection::closed(self).await;
+    }
+}

@@ -1,0 +1,211 @@
+//! What is measured, whoever does it.
+//!
+//! Invariant: a unit of work is the same for both sides, and what is set up once does not count.
+
+use super::{Identity, Peer, Stack};
+use bytes::Bytes;
+use std::hint::black_box;
+use std::net::SocketAddr;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+
+/// A kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Requests on fresh bidirectional streams, so many in flight.
+    Requests(usize),
+    /// The client sends, a mebibyte at a time.
+    Upload,
+    /// The server sends, a mebibyte at a time.
+    Download,
+    /// Handshakes, one after the other.
+    Handshakes,
+    /// Datagrams of a kilobyte, as fast as they go.
+    Datagrams,
+}
+
+/// Everything that is measured, by name, with the gate of issue 3 and how often it is done.
+pub const WORK: [(&str, Work, f64, usize); 7] = [
+    ("requests-1", Work::Requests(1), 1.0, 2_000),
+    ("requests-32", Work::Requests(32), 0.9, 6_400),
+    ("requests-256", Work::Requests(256), 0.88, 12_800),
+    ("upload", Work::Upload, 0.95, 64),
+    ("download", Work::Download, 0.95, 64),
+    ("handshakes", Work::Handshakes, 1.0, 60),
+    ("datagrams", Work::Datagrams, 0.9, 20_000),
+];
+
+impl Work {
+    /// The work of a name.
+    pub fn named(name: &str) -> Option<Work> {
+        let found = WORK.iter().find(|(other, ..)| *other == name);
+        found.map(|(_, work, ..)| *work)
+    }
+}
+
+/// Does the work in one thread, for tools that count.
+pub fn count<S: Stack>(work: Work, times: usize) {
+    let runtime = runtime();
+    let (client, server) = runtime.block_on(async {
+        let identity = Identity::new();
+        (S::bind(&identity), S::bind(&identity))
+    });
+    let remote = server.address();
+    runtime.spawn(serve(server, work));
+    let mut doing = runtime.block_on(Doing::start(client, remote, work));
+    runtime.block_on(doing.act(warm_up(work)));
+    measured(|| runtime.block_on(doing.act(times)));
+}
+
+/// How much is done before it counts: until windows and path MTU are found.
+pub fn warm_up(work: Work) -> usize {
+    match work {
+        Work::Requests(_) => 600,
+        Work::Upload | Work::Download => 16,
+        Work::Handshakes => 3,
+        Work::Datagrams => 500,
+    }
+}
+
+/// A client in the middle of its work.
+pub struct Doing<S: Stack> {
+    work: Work,
+    client: S,
+    remote: SocketAddr,
+    connection: Option<S::Connection>,
+}
+
+impl<S: Stack> Doing<S> {
+    /// Connects to a server that does the same work.
+    pub async fn start(client: S, remote: SocketAddr, work: Work) -> Self {
+        let connection = match work {
+            Work::Handshakes => None,
+            _ => Some(client.connect(remote).await),
+        };
+        Doing {
+            work,
+            client,
+            remote,
+            connection,
+        }
+    }
+
+    /// Does the work so often.
+    pub async fn act(&mut self, times: usize) {
+        let Some(connection) = &self.connection else {
+            for _ in 0..times {
+                self.client.connect(self.remote).await.close();
+            }
+            return;
+        };
+        match self.work {
+            Work::Requests(in_flight) => requests(connection, in_flight, times).await,
+            Work::Upload => connection.send_bulk(times * MEBIBYTE).await,
+            Work::Download => {
+                let amount = Bytes::copy_from_slice(&(times as u64).to_be_bytes());
+                connection.send_datagram(amount).await;
+                assert_eq!(connection.receive_bulk().await, times * MEBIBYTE);
+            }
+            Work::Datagrams => datagrams(connection, times).await,
+            Work::Handshakes => {}
+        }
+    }
+}
+
+/// Serves every connection, for ever.
+pub async fn serve<S: Stack>(server: S, work: Work) {
+    loop {
+        let connection = server.accept().await;
+        match work {
+            Work::Requests(_) => {
+                tokio::spawn(connection.serve(Bytes::from_static(&[7; ANSWER])));
+            }
+            Work::Upload => {
+                tokio::spawn(async move {
+                    loop {
+                        black_box(connection.receive_bulk().await);
+                    }
+                });
+            }
+            Work::Download => {
+                tokio::spawn(async move {
+                    loop {
+                        let amount = connection.receive_datagram().await;
+                        let amount = u64::from_be_bytes(amount[..].try_into().expect("a number"));
+                        connection.send_bulk(amount as usize * MEBIBYTE).await;
+                    }
+                });
+            }
+            Work::Datagrams => {
+                tokio::spawn(async move {
+                    loop {
+                        // The first byte asks for a word back, which paces the sender.
+                        if connection.receive_datagram().await[0] == 1 {
+                            connection.send_datagram(Bytes::from_static(b"on")).await;
+                        }
+                    }
+                });
+            }
+            Work::Handshakes => {
+                tokio::spawn(async move { connection.closed().await });
+            }
+        }
+    }
+}
+
+async fn requests<P: Peer>(connection: &P, in_flight: usize, times: usize) {
+    let body = Bytes::from_static(&[7; REQUEST]);
+    if in_flight == 1 {
+        for _ in 0..times {
+            assert_eq!(connection.request(body.clone()).await, ANSWER);
+        }
+        return;
+    }
+    let mut tasks = JoinSet::new();
+    for _ in 0..in_flight {
+        let (connection, body) = (connection.clone(), body.clone());
+        tasks.spawn(async move {
+            for _ in 0..times / in_flight {
+                assert_eq!(connection.request(body.clone()).await, ANSWER);
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// Bursts that the receive buffers hold, so that none is lost.
+async fn datagrams<P: Peer>(connection: &P, times: usize) {
+    let data = Bytes::from_static(&[0; DATAGRAM]);
+    let last = Bytes::from_static(&[1; DATAGRAM]);
+    for _ in 0..times / BURST {
+        for _ in 1..BURST {
+            connection.send_datagram(data.clone()).await;
+        }
+        connection.send_datagram(last.clone()).await;
+        connection.receive_datagram().await;
+    }
+}
+
+/// What callgrind counts: it starts and stops at this function.
+#[inline(never)]
+fn measured<T>(work: impl FnOnce() -> T) -> T {
+    black_box(work())
+}
+
+/// A runtime of one thread.
+pub fn runtime() -> Runtime {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// Bidirectional streams that a client may have open.
+pub const STREAMS_MAX: u32 = 1024;
+/// What bulk is written in.
+pub const CHUNK: usize = 64 << 10;
+const MEBIBYTE: usize = 1 << 20;
+const REQUEST: usize = 100;
+const ANSWER: usize = 1000;
+const DATAGRAM: usize = 1000;
+const BURST: usize = 20;
