@@ -275,7 +275,7 @@ fn a_black_hole_of_five_seconds_is_survived() {
             };
             let read = async {
                 let mut receive = server.accept_uni().await.expect("the connection lives");
-                receive.read_to_end(1 << 20).await.expect("all of it")
+                receive.read_all(1 << 20).await.expect("all of it")
             };
             let ((), read) = tokio::join!(rest, read);
             assert_eq!(read, whole);
@@ -302,7 +302,7 @@ fn a_burst_of_losses_with_the_largest_window_does_not_end_the_connection() {
             };
             let read = async {
                 let mut receive = client.accept_uni().await.expect("the connection lives");
-                receive.read_to_end(1 << 22).await.expect("all of it")
+                receive.read_all(1 << 22).await.expect("all of it")
             };
             let ((), read) = tokio::join!(write, read);
             assert_eq!(read, whole);

@@ -60,7 +60,7 @@ impl Peer for Connection {
     async fn request(&self, body: Bytes) -> usize {
         let (mut send, mut receive) = self.open_bi().await.expect("a stream");
         send.write_and_finish(body).await.expect("it is read");
-        let answer = receive.read_to_end(1 << 20).await;
+        let answer = receive.read_all(1 << 20).await;
         answer.expect("an answer").len()
     }
 
@@ -68,7 +68,7 @@ impl Peer for Connection {
         while let Ok((mut send, mut receive)) = self.accept_bi().await {
             let body = body.clone();
             tokio::spawn(async move {
-                receive.read_to_end(1 << 20).await.expect("a request");
+                receive.read_all(1 << 20).await.expect("a request");
                 send.write_and_finish(body).await.expect("it is read");
             });
         }

@@ -22,7 +22,7 @@ async fn exchange(client: &Connection, server: &Connection) {
     let serve = async {
         let (mut send, mut receive) = server.accept_bi().await.unwrap();
         let request = receive.read_to_end(100).await.unwrap();
-        send.write_and_finish(request).await.unwrap();
+        send.write_and_finish(request.into()).await.unwrap();
     };
     let ask = async {
         let (mut send, mut receive) = client.open_bi().await.unwrap();
@@ -587,7 +587,7 @@ async fn everything_works_on_several_threads() {
             while let Ok((mut send, mut receive)) = server.accept_bi().await {
                 answering.spawn(async move {
                     let request = receive.read_to_end(1 << 20).await.unwrap();
-                    send.write_and_finish(request).await.unwrap();
+                    send.write_and_finish(request.into()).await.unwrap();
                     let _ = send.writes_closed().await;
                 });
             }

@@ -62,7 +62,7 @@ async fn exchange(client: &Connection, server: &Connection) {
     let serve = async {
         let (mut send, mut receive) = server.accept_bi().await.unwrap();
         let request = receive.read_to_end(100_000).await.unwrap();
-        send.write_and_finish(request).await.unwrap();
+        send.write_and_finish(request.into()).await.unwrap();
     };
     let ask = async {
         let (mut send, mut receive) = client.open_bi().await.unwrap();
@@ -197,7 +197,7 @@ async fn each_thread_serves_the_connections_of_its_endpoint() {
                         let request = receive.read_to_end(100).await.unwrap();
                         assert_eq!(std::thread::current().id(), *here);
                         served.lock().unwrap().push(*here);
-                        send.write_and_finish(request).await.unwrap();
+                        send.write_and_finish(request.into()).await.unwrap();
                         connection.closed().await;
                     });
                 }

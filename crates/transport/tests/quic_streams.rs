@@ -34,7 +34,7 @@ async fn a_bidirectional_stream_echoes() {
     let serve = async {
         let (mut send, mut receive) = server.accept_bi().await.unwrap();
         let request = receive.read_to_end(100).await.unwrap();
-        send.write_and_finish(request).await.unwrap();
+        send.write_and_finish(request.into()).await.unwrap();
         send.writes_closed().await.unwrap();
     };
     let ask = async {
@@ -232,7 +232,7 @@ async fn a_thousand_streams_run_at_a_time() {
             let (mut send, mut receive) = server.accept_bi().await.unwrap();
             tasks.spawn(async move {
                 let request = receive.read_to_end(1 << 20).await.unwrap();
-                send.write_and_finish(request).await.unwrap();
+                send.write_and_finish(request.into()).await.unwrap();
                 send.writes_closed().await.unwrap();
             });
         }

@@ -225,10 +225,18 @@ impl ReceiveStream {
     ///
     /// # Errors
     /// [`StreamError::TooLong`] beyond that. A future that is lost loses what it has read.
-    pub async fn read_to_end(&mut self, bytes_max: usize) -> Result<Bytes, StreamError> {
+    pub async fn read_all(&mut self, bytes_max: usize) -> Result<Bytes, StreamError> {
         let mut whole = Whole::default();
         poll_fn(|context| self.poll_whole(context, bytes_max, &mut whole)).await?;
         Ok(whole.into_bytes())
+    }
+
+    /// As [`ReceiveStream::read_all`], into memory of its own.
+    ///
+    /// # Errors
+    /// As [`ReceiveStream::read_all`].
+    pub async fn read_to_end(&mut self, bytes_max: usize) -> Result<Vec<u8>, StreamError> {
+        Ok(self.read_all(bytes_max).await?.to_vec())
     }
 
     fn poll_whole(
