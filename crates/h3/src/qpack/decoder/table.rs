@@ -174,6 +174,7 @@ mod tests {
         assert!(value(&table, 0).is_some());
         assert!(table.set_capacity(67));
         assert!(value(&table, 0).is_none() && value(&table, 1).is_some());
+        assert_eq!(table.size, 34);
         assert!(table.set_capacity(0));
         assert!(value(&table, 1).is_none());
         assert_eq!((table.inserted(), table.size), (2, 0));
