@@ -3,6 +3,7 @@
 //! Invariant: a cell that could not be tried is named with its reason and never counts as passed.
 
 mod matrix;
+mod ngtcp2;
 mod scripted;
 mod streams;
 
