@@ -5,7 +5,7 @@ use crate::workload::{Messenger, serve};
 use bytes::Bytes;
 use portway::{
     Connection, Context, LengthPrefixed, Listener, LocalEndpoint, Preconnection, RealConfig,
-    RealEnvironment, ReceiveError, StackId, TransportProperties,
+    RealEnvironment, ReceiveError, Security, StackId, TransportProperties,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -49,7 +49,33 @@ pub fn bare(
     carrier: Carrier,
     credentials: &Credentials,
 ) -> Preconnection {
-    Preconnection::new(credentials.portway_client(carrier))
+    stated(
+        context,
+        address,
+        carrier,
+        credentials.portway_client(carrier),
+    )
+}
+
+/// The same, with the certificate chain verified at each connect.
+pub fn without_memory(
+    context: &Context,
+    address: SocketAddr,
+    carrier: Carrier,
+    credentials: &Credentials,
+) -> Preconnection {
+    let security = credentials.portway_client(carrier);
+    let security = security.with_tls(|tls| tls.with_accepted_chains_max(0));
+    stated(context, address, carrier, security)
+}
+
+fn stated(
+    context: &Context,
+    address: SocketAddr,
+    carrier: Carrier,
+    security: Security,
+) -> Preconnection {
+    Preconnection::new(security)
         .context(context)
         .remote(endpoint(address).for_stack(match carrier {
             Carrier::Tcp => StackId::TCP,

@@ -7,6 +7,7 @@ use crate::carrier::{Carrier, Credentials};
 use crate::clock::{ThreadClock, pin};
 use crate::pairs::{Comparison, Side, alternate, median};
 use crate::{portway_side, tokio_side};
+use portway::Preconnection;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -22,7 +23,18 @@ pub fn run(pairs: usize) -> Vec<Comparison> {
     for carrier in Carrier::ALL {
         let server = start_server(carrier, credentials.clone());
         pin(0);
-        comparisons.extend(runtime().block_on(compare(carrier, &credentials, server, pairs)));
+        let context = portway_side::context();
+        let known = portway_side::bare(&context, server, carrier, &credentials);
+        let unknown = portway_side::without_memory(&context, server, carrier, &credentials);
+        let mut sides = vec![(format!("{}, connect", carrier.name()), known)];
+        if carrier == Carrier::Tls {
+            sides.push(("TLS, connect, chain verified each time".to_owned(), unknown));
+        }
+        for (name, preconnection) in sides {
+            let connector = TlsConnector::from(credentials.client());
+            let pairs = compare(&name, carrier, &preconnection, (server, &connector), pairs);
+            comparisons.extend(runtime().block_on(pairs));
+        }
     }
     comparisons
 }
@@ -66,14 +78,12 @@ pub fn run_side(carrier: &str, is_portway: bool, rounds: usize) {
 }
 
 async fn compare(
+    name: &str,
     carrier: Carrier,
-    credentials: &Credentials,
-    server: SocketAddr,
+    preconnection: &Preconnection,
+    (server, connector): (SocketAddr, &TlsConnector),
     pairs: usize,
 ) -> [Comparison; 2] {
-    let context = portway_side::context();
-    let preconnection = portway_side::bare(&context, server, carrier, credentials);
-    let connector = TlsConnector::from(credentials.client());
     let mut latencies = Latencies::default();
     let samples = alternate(pairs, async |side| match (side, carrier) {
         (Side::Portway, _) => {
@@ -90,7 +100,7 @@ async fn compare(
         }
         (Side::Other, Carrier::Tls) => {
             measure(&mut latencies.theirs, async || {
-                tokio_side::connect_tls(server, &connector).await
+                tokio_side::connect_tls(server, connector).await
             })
             .await
         }
@@ -99,10 +109,9 @@ async fn compare(
     let trips: Vec<_> = std::iter::zip(latencies.ours, latencies.theirs)
         .skip(1)
         .collect();
-    let name = format!("{}, connect", carrier.name());
     [
-        Comparison::of(name.clone(), "CPU µs a connect", &samples),
-        Comparison::of(name, "median µs", &trips),
+        Comparison::of(name.to_owned(), "CPU µs a connect", &samples),
+        Comparison::of(name.to_owned(), "median µs", &trips),
     ]
 }
 

@@ -181,6 +181,9 @@ pub struct TlsParameters {
     pub resumption: Resumption,
     /// Whether secrets are written to the file that `SSLKEYLOGFILE` names.
     pub key_log: bool,
+    /// Accepted certificate chains that are kept, so that the same chain for the same purpose and
+    /// name need not be verified again while all of it is valid; zero verifies each time.
+    pub accepted_chains_max: usize,
 }
 
 impl Default for TlsParameters {
@@ -199,6 +202,7 @@ impl Default for TlsParameters {
             client_authentication: ClientAuthentication::None,
             resumption: Resumption::default(),
             key_log: false,
+            accepted_chains_max: ACCEPTED_CHAINS_MAX,
         }
     }
 }
@@ -318,6 +322,13 @@ impl TlsParameters {
         self
     }
 
+    /// Sets how many accepted certificate chains are kept; zero verifies each time.
+    #[must_use]
+    pub fn with_accepted_chains_max(mut self, accepted_chains_max: usize) -> Self {
+        self.accepted_chains_max = accepted_chains_max;
+        self
+    }
+
     /// Sets whether and how many sessions are kept for resumption.
     #[must_use]
     pub fn with_resumption(mut self, resumption: Resumption) -> Self {
@@ -393,6 +404,9 @@ pub enum ClientAuthentication {
     /// A certificate is demanded.
     Required(Trust),
 }
+
+/// The chains that are kept unless said otherwise.
+const ACCEPTED_CHAINS_MAX: usize = 32;
 
 /// Session resumption (RFC 9622 §6.3.6).
 #[derive(Clone, Debug, PartialEq, Eq)]

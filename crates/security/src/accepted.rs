@@ -11,10 +11,11 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::ops::RangeInclusive;
 
 /// The chains that one policy has accepted lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AcceptedChains {
     /// The one used last is the last one.
     entries: Vec<Entry>,
+    chains_max: usize,
 }
 
 #[derive(Debug)]
@@ -28,6 +29,14 @@ struct Entry {
 }
 
 impl AcceptedChains {
+    /// Keeps at most so many chains; none of them when zero.
+    pub fn new(chains_max: usize) -> Self {
+        AcceptedChains {
+            entries: Vec::new(),
+            chains_max,
+        }
+    }
+
     /// Whether exactly this was accepted for the same purpose and name, and still would be.
     pub fn contain(
         &mut self,
@@ -61,6 +70,9 @@ impl AcceptedChains {
         purpose: Purpose,
         name: Option<&ServerName<'_>>,
     ) {
+        if self.chains_max == 0 {
+            return;
+        }
         let all = || std::iter::once(presented.end_entity).chain(presented.intermediates);
         if all().map(|certificate| certificate.len()).sum::<usize>() > CHAIN_BYTES_MAX {
             return;
@@ -72,7 +84,7 @@ impl AcceptedChains {
         let Some(valid) = valid else {
             return;
         };
-        if self.entries.len() >= CHAINS_MAX {
+        if self.entries.len() >= self.chains_max {
             self.entries.remove(0);
         }
         let owned = |certificate: &CertificateDer<'_>| certificate.clone().into_owned();
@@ -86,9 +98,6 @@ impl AcceptedChains {
     }
 }
 
-/// Chains that are kept.
-const CHAINS_MAX: usize = 32;
-
 /// The longest chain that is kept.
 const CHAIN_BYTES_MAX: usize = 16 * 1024;
 
@@ -98,6 +107,7 @@ mod tests {
     use crate::validity::tests::certificate;
     use std::time::Duration;
 
+    const CHAINS_MAX: usize = 4;
     const SERVER: Purpose = Purpose::ServerAuthentication;
 
     fn at(seconds: u64) -> UnixTime {
@@ -127,7 +137,7 @@ mod tests {
     fn an_accepted_chain_is_known_while_all_of_it_is_valid() {
         let chain = chain();
         for (time, is_known) in [(149, false), (150, true), (200, true), (201, false)] {
-            let mut accepted = AcceptedChains::default();
+            let mut accepted = AcceptedChains::new(CHAINS_MAX);
             let name = name("a.example");
             accepted.insert(presented(&chain), SERVER, Some(&name));
             let found = accepted.contain(presented(&chain), SERVER, Some(&name), at(time));
@@ -138,7 +148,7 @@ mod tests {
     #[test]
     fn anything_else_is_not_known() {
         let (chain, name_a, name_b) = (chain(), name("a.example"), name("b.example"));
-        let mut accepted = AcceptedChains::default();
+        let mut accepted = AcceptedChains::new(CHAINS_MAX);
         accepted.insert(presented(&chain), SERVER, Some(&name_a));
         let now = at(160);
         assert!(!accepted.contain(presented(&chain), SERVER, Some(&name_b), now));
@@ -163,7 +173,7 @@ mod tests {
                 [end_entity.into(), chain()[1].clone()]
             })
             .collect();
-        let mut accepted = AcceptedChains::default();
+        let mut accepted = AcceptedChains::new(CHAINS_MAX);
         let now = at(160);
         for chain in &chains[..CHAINS_MAX] {
             accepted.insert(presented(chain), SERVER, None);
@@ -176,8 +186,15 @@ mod tests {
     }
 
     #[test]
+    fn with_a_bound_of_zero_nothing_is_kept() {
+        let (chain, mut accepted) = (chain(), AcceptedChains::new(0));
+        accepted.insert(presented(&chain), SERVER, None);
+        assert!(!accepted.contain(presented(&chain), SERVER, None, at(160)));
+    }
+
+    #[test]
     fn a_long_chain_and_one_without_dates_are_not_kept() {
-        let mut accepted = AcceptedChains::default();
+        let mut accepted = AcceptedChains::new(CHAINS_MAX);
         let [end_entity, _] = chain();
         for second in [vec![0x30; CHAIN_BYTES_MAX], vec![0x30, 0]] {
             let chain = [end_entity.clone(), second.into()];

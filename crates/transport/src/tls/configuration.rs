@@ -28,7 +28,12 @@ pub(super) fn client(p: &TlsParameters, clock: &Clock) -> Result<ClientConfig, F
     let allowed = Allowed::of(&p.algorithms);
     let provider = Arc::clone(&allowed.provider);
     let callback = p.trust_callback.clone();
-    let verifier = PolicyVerifier::of_servers(policy(&p.trust)?, callback, allowed.clone());
+    let verifier = PolicyVerifier::of_servers(
+        policy(&p.trust)?,
+        callback,
+        allowed.clone(),
+        p.accepted_chains_max,
+    );
     let resolver = Resolver::new(p, allowed, false)?;
     let time = time(clock);
     let mut config = ClientConfig::builder_with_details(provider, Arc::clone(&time))
@@ -73,6 +78,7 @@ pub(super) fn server(
             policy(trust)?,
             p.trust_callback.clone(),
             allowed,
+            p.accepted_chains_max,
             is_mandatory,
         )),
     };

@@ -240,6 +240,7 @@ fn is_same(a: &TlsParameters, b: &TlsParameters) -> bool {
     a.min_version == b.min_version
         && a.max_version == b.max_version
         && a.key_log == b.key_log
+        && a.accepted_chains_max == b.accepted_chains_max
         && a.resumption == b.resumption
         && is_same_trust(&a.trust, &b.trust)
         && a.algorithms == b.algorithms

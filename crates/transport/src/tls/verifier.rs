@@ -38,10 +38,11 @@ impl PolicyVerifier {
         policy: ChainPolicy,
         callback: Option<TrustCallback>,
         allowed: Allowed,
+        accepted_chains_max: usize,
     ) -> Self {
         PolicyVerifier {
             policy,
-            accepted: Mutex::default(),
+            accepted: Mutex::new(AcceptedChains::new(accepted_chains_max)),
             callback,
             allowed,
             is_mandatory: true,
@@ -54,6 +55,7 @@ impl PolicyVerifier {
         policy: ChainPolicy,
         callback: Option<TrustCallback>,
         allowed: Allowed,
+        accepted_chains_max: usize,
         is_mandatory: bool,
     ) -> Self {
         let names: Vec<_> = policy
@@ -69,7 +71,7 @@ impl PolicyVerifier {
         };
         PolicyVerifier {
             policy,
-            accepted: Mutex::default(),
+            accepted: Mutex::new(AcceptedChains::new(accepted_chains_max)),
             callback,
             allowed,
             is_mandatory,
