@@ -56,7 +56,8 @@ pub fn section(timed: &[(Comparison, f64)], counted: &[Counted], missing: &[Stri
         };
         let _ = writeln!(
             out,
-            "| {} | {:.2} | {:.2} | {:.3} | {:.3} to {:.3}, {} pairs | at most {gate:.2} | {verdict} |",
+            "| {} | {:.2} | {:.2} | {:.3} | {:.3} to {:.3}, {} pairs \
+             | at most {gate:.2} | {verdict} |",
             it.name, it.portway, it.other, it.ratio, it.low, it.high, it.pairs
         );
     }

@@ -141,8 +141,8 @@ impl ConnectionState {
     }
 
     /// RFC 9000 §8.1: cuts off what would be more than three times what came from an address that
-    /// nobody has shown to be its own; false when nothing is left. quinn-proto stops only behind the
-    /// datagram that exceeds that. What is cut off is as good as lost, and sent again later.
+    /// nobody has shown to be its own; false when nothing is left. quinn-proto stops only behind
+    /// the datagram that exceeds that. What is cut off is as good as lost, and sent again later.
     pub(in crate::quic) fn may_send(&self, transmit: &mut Transmit) -> bool {
         if self.is_address_shown || self.phase != Phase::Handshaking {
             return true;
