@@ -98,10 +98,10 @@ async fn a_connection_in_one_direction_refuses_the_other() {
     assert!(at_sender.can_send && !at_sender.can_receive);
     assert!(at_receiver.can_receive && !at_receiver.can_send);
     let refused = receiver.send("against the stream").await;
-    assert!(
-        matches!(&refused, Err(SendError::InconsistentProperties(why)) if why.contains("direction")),
-        "{refused:?}"
-    );
+    let Err(SendError::InconsistentProperties(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(why.contains("direction"), "{why}");
     assert_eq!(sender.receive().await, Err(ReceiveError::Finished));
     sender.send("along").await.expect("accepted");
     assert_eq!(&receiver.receive().await.expect("a message")[..], b"along");

@@ -17,7 +17,9 @@ fn receive_as(net: &Net, by: &Connection, name: &'static str, got: &Arc<Mutex<Ve
     drop(net.spawn(async move {
         let message = by.receive().await.expect("a message");
         let text = String::from_utf8_lossy(&message).into_owned();
-        got.lock().unwrap().push(format!("{name} {text}"));
+        got.lock()
+            .expect("no test thread panicked")
+            .push(format!("{name} {text}"));
     }));
 }
 
@@ -38,7 +40,7 @@ fn receives_are_served_in_the_order_of_their_calls() {
     // This one finds others waiting.
     receive_as(&net, &client, "fourth", &got);
     net.sim.run_until(net.sim.now() + ms(100));
-    let got = got.lock().unwrap().clone();
+    let got = got.lock().expect("no test thread panicked").clone();
     assert_eq!(got, ["first a", "second b", "third c", "fourth d"]);
 }
 
@@ -52,5 +54,5 @@ fn a_receive_that_is_given_up_leaves_its_turn_to_the_next() {
     net.sim.run_until(net.sim.now() + ms(10));
     net.sim.block_on(server.send("a")).expect("accepted");
     net.sim.run_until(net.sim.now() + ms(100));
-    assert_eq!(*got.lock().unwrap(), ["next a"]);
+    assert_eq!(*got.lock().expect("no test thread panicked"), ["next a"]);
 }

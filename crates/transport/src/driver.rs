@@ -1,4 +1,4 @@
-//! The race's driver: carries a pure [`Race`] out against an environment.
+//! The race's driver: carries a pure [`Race`](portway_core::race::Race) out against an environment.
 //!
 //! Invariant: everything that a race started lives inside its future, so dropping the future
 //! cancels the race. Only late DNS answers outlive a win, for a bounded time, in a task.
