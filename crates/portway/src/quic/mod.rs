@@ -14,9 +14,8 @@
 //! let server = Security::tls().with_identity(identity).with_alpn(["chat"]);
 //! let listener = Listener::bind("127.0.0.1:0".parse()?, server)?;
 //! let client = Security::tls().with_roots([root]).with_alpn(["chat"]);
-//! let connecting = Connector::new(client)
-//!     .server_name("localhost")
-//!     .connect(listener.local_address());
+//! let connector = Connector::new(client).server_name("localhost");
+//! let connecting = connector.connect(listener.local_address());
 //! let (client, server) = tokio::join!(connecting, listener.accept());
 //! let (mut send, mut receive) = client?.open_bi().await?;
 //! send.write_and_finish("hello".into()).await?;
