@@ -51,8 +51,13 @@ impl Stack for Portway {
     }
 
     async fn accept(&self) -> Connection {
-        let next = self.endpoint.accept().await;
-        next.expect("it is open").expect("our own client")
+        loop {
+            let next = self.endpoint.accept().await;
+            // A client that closes at once may be gone before it is handed over.
+            if let Ok(connection) = next.expect("it is open") {
+                return connection;
+            }
+        }
     }
 }
 

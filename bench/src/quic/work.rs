@@ -116,39 +116,39 @@ impl<S: Stack> Doing<S> {
 pub async fn serve<S: Stack>(server: S, work: Work) {
     loop {
         let connection = server.accept().await;
-        match work {
-            Work::Requests(_) => {
-                tokio::spawn(connection.serve(Bytes::from_static(&[7; ANSWER])));
+        if let Work::Requests(_) = work {
+            tokio::spawn(connection.serve(Bytes::from_static(&[7; ANSWER])));
+            continue;
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = connection.closed() => {}
+                () = answer(&connection, work) => {}
             }
+        });
+    }
+}
+
+/// Does a server's part until it is dropped.
+async fn answer<P: Peer>(connection: &P, work: Work) {
+    loop {
+        match work {
             Work::Upload => {
-                tokio::spawn(async move {
-                    loop {
-                        black_box(connection.receive_bulk().await);
-                    }
-                });
+                black_box(connection.receive_bulk().await);
             }
             Work::Download => {
-                tokio::spawn(async move {
-                    loop {
-                        let amount = connection.receive_datagram().await;
-                        let amount = u64::from_be_bytes(amount[..].try_into().expect("a number"));
-                        connection.send_bulk(amount as usize * MEBIBYTE).await;
-                    }
-                });
+                let amount = connection.receive_datagram().await;
+                let amount = u64::from_be_bytes(amount[..].try_into().expect("a number"));
+                connection.send_bulk(amount as usize * MEBIBYTE).await;
             }
             Work::Datagrams => {
-                tokio::spawn(async move {
-                    loop {
-                        // The first byte asks for a word back, which paces the sender.
-                        if connection.receive_datagram().await[0] == 1 {
-                            connection.send_datagram(Bytes::from_static(b"on")).await;
-                        }
-                    }
-                });
+                // The first byte asks for a word back, which paces the sender.
+                if connection.receive_datagram().await[0] == 1 {
+                    connection.send_datagram(Bytes::from_static(b"on")).await;
+                }
             }
-            Work::Handshakes => {
-                tokio::spawn(async move { connection.closed().await });
-            }
+            Work::Handshakes | Work::Requests(_) => connection.closed().await,
         }
     }
 }
