@@ -15,7 +15,7 @@ use portway::{
     Connection, Failure, Listener, LocalEndpoint, MessageProperties, Preconnection, Security,
     SelectionProperty, StackId, TransportProperties,
 };
-use portway_transport::tls::{load_certificates, load_identity, self_signed};
+use portway_transport::tls::load_certificates;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -223,15 +223,12 @@ fn security(arguments: &ListenSecurity, local: &LocalEndpoint) -> Result<Securit
             ))),
         };
     }
-    let identity = match (&arguments.cert, &arguments.key, arguments.self_signed) {
-        (Some(cert), Some(key), _) => load_identity(cert, key)?,
-        (_, _, true) => self_signed(&own_names(local))?,
-        _ => {
-            return Err(CommandError::usage(
-                "TLS needs --cert and --key, or --self-signed; --security none does without",
-            ));
-        }
-    };
+    let identity = arguments.identity.load(|| own_names(local))?;
+    let identity = identity.ok_or_else(|| {
+        CommandError::usage(
+            "TLS needs --cert and --key, or --self-signed; --security none does without",
+        )
+    })?;
     let mut security = Security::tls().with_identity(identity);
     if let Some(file) = &arguments.client_ca {
         let roots = Trust::Roots(load_certificates(file)?.into());

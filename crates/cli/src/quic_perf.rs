@@ -13,7 +13,7 @@ use portway::quic::{
 use portway::security::Trust;
 use portway::{RealConfig, RealEnvironment, Security};
 use portway_transport::environment::UdpBind;
-use portway_transport::tls::{load_certificates, load_identity, self_signed};
+use portway_transport::tls::load_certificates;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,15 +28,10 @@ pub(crate) async fn run(arguments: QuicPerfArguments) -> Result<(), CommandError
 }
 
 async fn serve(arguments: PerfServer) -> Result<(), CommandError> {
-    let identity = match (&arguments.cert, &arguments.key, arguments.self_signed) {
-        (Some(cert), Some(key), _) => load_identity(cert, key)?,
-        (_, _, true) => self_signed(&["localhost".to_owned(), arguments.local.ip().to_string()])?,
-        _ => {
-            return Err(CommandError::usage(
-                "QUIC needs --cert and --key, or --self-signed",
-            ));
-        }
-    };
+    let names = || vec!["localhost".to_owned(), arguments.local.ip().to_string()];
+    let identity = arguments.identity.load(names)?;
+    let identity = identity
+        .ok_or_else(|| CommandError::usage("QUIC needs --cert and --key, or --self-signed"))?;
     let security = Security::tls().with_identity(identity).with_alpn([ALPN]);
     let listener = Listener::bind(arguments.local, security)?;
     output::tell(&format!("listening quic {}", listener.local_address()));

@@ -111,9 +111,8 @@ fn count(text: &str) -> BTreeMap<String, u32> {
         }
         let Some(section) = section else { continue };
         // The name of a code, such as HTTP_1_1_REQUIRED, is one word and binds nobody.
-        let words = line.split(|character: char| {
-            !character.is_ascii_alphanumeric() && character != '_'
-        });
+        let words =
+            line.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
         let quoted: u32 = KEYWORDS
             .iter()
             .map(|word| line.matches(&format!("\"{word}")).count() as u32)

@@ -1,5 +1,6 @@
 //! `portway listen`.
 
+use super::identity::ServerIdentity;
 use super::values::{Framing, duration, positive_duration};
 use clap::{Args, ValueEnum};
 use portway::LocalEndpoint;
@@ -62,20 +63,8 @@ pub(crate) struct ListenSecurity {
     /// How much protection to demand
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) security: ListenLevel,
-    /// The certificate chain to show, end entity first (PEM or DER)
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "key",
-        conflicts_with = "self_signed"
-    )]
-    pub(crate) cert: Option<PathBuf>,
-    /// The private key of --cert
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub(crate) key: Option<PathBuf>,
-    /// Make a certificate for localhost and the address; clients need --insecure
-    #[arg(long)]
-    pub(crate) self_signed: bool,
+    #[command(flatten)]
+    pub(crate) identity: ServerIdentity,
     /// Demand a certificate that one in this file vouches for
     #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,
@@ -88,8 +77,8 @@ impl ListenSecurity {
     /// An argument that has no meaning without TLS, if there is one.
     pub(crate) fn tls_only_argument(&self) -> Option<&'static str> {
         let given = [
-            ("--cert", self.cert.is_some()),
-            ("--self-signed", self.self_signed),
+            ("--cert", self.identity.cert.is_some()),
+            ("--self-signed", self.identity.self_signed),
             ("--client-ca", self.client_ca.is_some()),
             ("--alpn", !self.alpn.is_empty()),
         ];

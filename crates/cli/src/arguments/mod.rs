@@ -6,6 +6,7 @@
 mod connect;
 mod demo;
 mod explain;
+mod identity;
 mod listen;
 mod quic_perf;
 mod security;

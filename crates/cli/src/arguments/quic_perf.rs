@@ -1,5 +1,6 @@
 //! `portway quic-perf`.
 
+use super::identity::ServerIdentity;
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,20 +32,8 @@ pub(crate) struct PerfServer {
     /// Where to listen; port 0 is any free port
     #[arg(value_name = "ADDR:PORT")]
     pub(crate) local: SocketAddr,
-    /// The certificate chain to show, end entity first (PEM or DER)
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "key",
-        conflicts_with = "self_signed"
-    )]
-    pub(crate) cert: Option<PathBuf>,
-    /// The private key of --cert
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub(crate) key: Option<PathBuf>,
-    /// Make a certificate for localhost; clients need --insecure
-    #[arg(long)]
-    pub(crate) self_signed: bool,
+    #[command(flatten)]
+    pub(crate) identity: ServerIdentity,
     /// End after this many connections have ended
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
