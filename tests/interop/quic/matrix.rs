@@ -1,7 +1,9 @@
-//! The matrix of interoperability, both roles: every cell is tried, and docs/interop-quic.md says
-//! what came of it (`PORTWAY_WRITE=1` writes it).
+//! The matrix with scripted peers, both roles: every cell is tried.
+//!
+//! Invariant: what a cell's evidence quotes, the peer said in this run.
 
-use super::{accepted, connector, context, listener, loopback, pattern, scripted};
+use super::page::Matrix;
+use super::{accepted, all_of, connector, context, listener, loopback, pattern, scripted};
 use crate::authority::Authority;
 use crate::peer::{Peer, run};
 use portway::Context;
@@ -10,73 +12,13 @@ use portway::quic::{
 };
 use portway_transport::environment::UdpBind;
 use std::net::SocketAddr;
-use std::path::Path;
-
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/interop-quic.md");
-
-/// One line of the matrix.
-struct Cell {
-    what: &'static str,
-    role: &'static str,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    Pass(String),
-    /// The peer cannot do it, and what shows that.
-    Lacks(&'static str),
-}
-
-#[derive(Default)]
-struct Matrix {
-    cells: Vec<Cell>,
-}
-
-impl Matrix {
-    fn pass(&mut self, what: &'static str, role: &'static str, evidence: impl Into<String>) {
-        let outcome = Outcome::Pass(evidence.into());
-        self.cells.push(Cell {
-            what,
-            role,
-            outcome,
-        });
-    }
-
-    fn lacks(&mut self, what: &'static str, evidence: &'static str) {
-        for role in ["client", "server"] {
-            let outcome = Outcome::Lacks(evidence);
-            self.cells.push(Cell {
-                what,
-                role,
-                outcome,
-            });
-        }
-    }
-
-    fn rows(&self) -> String {
-        let mut rows = String::new();
-        for Cell {
-            what,
-            role,
-            outcome,
-        } in &self.cells
-        {
-            let (word, evidence) = match outcome {
-                Outcome::Pass(evidence) => ("pass", evidence.as_str()),
-                Outcome::Lacks(evidence) => ("the peer lacks it", *evidence),
-            };
-            rows.push_str(&format!("| {what} | {role} | {word} | {evidence} |\n"));
-        }
-        rows
-    }
-}
 
 #[test]
 fn every_cell_of_the_matrix_with_aioquic_holds_as_documented() {
     let test = "every_cell_of_the_matrix_with_aioquic_holds_as_documented";
     let authority = Authority::new();
     scripted::prepare();
-    let mut matrix = Matrix::default();
+    let mut matrix = Matrix::new("aioquic 1.7.2");
     let mut is_whole = false;
     run(async {
         if as_client(test, &authority, &mut matrix).await.is_none() {
@@ -91,36 +33,8 @@ fn every_cell_of_the_matrix_with_aioquic_holds_as_documented() {
         "ECN",
         "its source reads no marks of a socket and sets none; it understands ACK_ECN frames only",
     );
-    let page = format!("{HEAD}{}{TAIL}", matrix.rows());
-    if std::env::var_os("PORTWAY_WRITE").is_some() {
-        std::fs::write(Path::new(PAGE), &page).expect("a page");
-    }
-    let documented = std::fs::read_to_string(PAGE).expect("docs/interop-quic.md");
-    assert_eq!(documented, page, "PORTWAY_WRITE=1 writes it anew");
+    matrix.check();
 }
-
-const HEAD: &str = "\
-# Interoperability of QUIC
-
-Made by `tests/interop/quic/matrix.rs`, which tries every cell over loopback and fails when one
-does not hold. The role is ours.
-
-## aioquic 1.7.2
-
-| what | role | outcome | evidence |
-|---|---|---|---|
-";
-
-const TAIL: &str = "
-## ngtcp2 0.12.1, Debian's example server
-
-Our client's handshake, transfer, Retry and resumption are `tests/interop/quic/ngtcp2.rs`. Not tried
-yet: our server with its client, which speaks HTTP/3 only, and the other cells.
-
-## quiche
-
-Not tried yet: its crate needs cmake and libclang to be built.
-";
 
 /// Asks for `count` bytes and checks them.
 async fn fetch(connection: &Connection, count: usize) {
@@ -151,7 +65,7 @@ async fn as_client(test: &str, authority: &Authority, matrix: &mut Matrix) -> Op
     );
     for _ in 0..10 {
         let all = (0..100).map(|_| fetch(&connection, 1000));
-        futures_all(all).await;
+        all_of(all).await;
     }
     matrix.pass(
         "many streams",
@@ -375,17 +289,4 @@ async fn retry(
         "it connected to a server that takes validated addresses only",
     );
     Some(())
-}
-
-/// Waits for all of several futures.
-async fn futures_all(futures: impl Iterator<Item = impl Future<Output = ()>>) {
-    let mut futures: Vec<_> = futures.map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
-        match futures.is_empty() {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await;
 }

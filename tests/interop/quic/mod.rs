@@ -2,8 +2,10 @@
 //!
 //! Invariant: a cell that could not be tried is named with its reason and never counts as passed.
 
+mod http3;
 mod matrix;
 mod ngtcp2;
+mod page;
 mod scripted;
 mod streams;
 
@@ -53,4 +55,17 @@ fn pattern(count: usize) -> Vec<u8> {
 async fn accepted(listener: &Listener) -> Connection {
     let accepted = listener.accept().await.expect("it listens");
     accepted.expect("a handshake")
+}
+
+/// Waits for all of several futures.
+async fn all_of(futures: impl Iterator<Item = impl Future<Output = ()>>) {
+    let mut futures: Vec<_> = futures.map(Box::pin).collect();
+    std::future::poll_fn(|context| {
+        futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        match futures.is_empty() {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
 }
