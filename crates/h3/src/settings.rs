@@ -4,6 +4,7 @@
 //! no value out of range; identifiers that nobody here knows are not kept, except those that the
 //! application asked for.
 
+mod promised;
 mod remembered;
 
 use bytes::BufMut;
@@ -13,6 +14,7 @@ use crate::frame;
 use crate::varint;
 use crate::version::Version;
 
+pub use promised::{Promised, TicketKeys};
 pub use remembered::Incompatible;
 
 /// Identifiers of settings.

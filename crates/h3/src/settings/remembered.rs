@@ -38,7 +38,8 @@ impl fmt::Display for Incompatible {
 impl std::error::Error for Incompatible {}
 
 impl Settings {
-    /// What goes beside a session ticket: all settings that are not at their default.
+    /// What goes beside a session ticket: all settings that are not at their default, nothing if
+    /// none is.
     pub fn to_remember(&self) -> Bytes {
         let mut blob = Vec::new();
         frame::settings::encode_payload(self.pairs(), &mut blob);
@@ -51,8 +52,7 @@ impl Settings {
     }
 
     /// Whether a client that keeps to `remembered` keeps to these settings too. A server asks
-    /// before it accepts 0-RTT, and when its configuration changes: if the answer is no, it must
-    /// stop accepting the tickets that it gave out, by new ticket keys.
+    /// before it accepts 0-RTT; [`Promised`](super::Promised) asks for all of its tickets at once.
     ///
     /// # Errors
     /// Names the first setting that shrank.
