@@ -7,12 +7,14 @@ mod config;
 mod control;
 mod critical;
 mod datagrams;
+mod extensions;
 mod inbound;
 mod origins;
 mod push;
 mod requests;
 mod sections;
 mod shutdown;
+mod stalls;
 mod transmit;
 mod unidirectional;
 
@@ -37,6 +39,7 @@ pub(crate) use datagrams::{Datagrams, RequestDatagrams};
 use push::Pushes;
 pub(crate) use sections::Sections;
 use shutdown::Shutdown;
+use stalls::Stalls;
 use unidirectional::PeerStreams;
 
 /// One HTTP/3 connection, as a client or as a server.
@@ -56,8 +59,7 @@ pub struct Connection {
     config: Config,
     closed: Option<Closed>,
     exchanges: StreamMap<Box<Exchange>>,
-    /// How many exchanges the application of a server was given.
-    handed_out: usize,
+    handed_out: HandedOut,
     control: Control,
     local: LocalStreams,
     peer: PeerStreams,
@@ -65,9 +67,25 @@ pub struct Connection {
     shutdown: Shutdown,
     pushes: Pushes,
     datagrams: Datagrams,
-    glitches: Glitches,
+    watch: Watch,
     grease: Grease,
     out: Outbox,
+}
+
+/// How many streams of the peer the application was given and is not done with.
+#[derive(Debug, Default)]
+struct HandedOut {
+    /// Requests, on a server.
+    requests: usize,
+    /// Streams of extensions.
+    extension_streams: usize,
+}
+
+/// What keeps an eye on the peer.
+#[derive(Debug)]
+struct Watch {
+    glitches: Glitches,
+    stalls: Stalls,
 }
 
 /// What waits to be fetched by the driver of the connection.
@@ -93,7 +111,10 @@ impl Connection {
     /// A connection over a transport on which nothing was sent yet.
     pub fn new(role: Role, config: Config) -> Self {
         let sections = Sections::new(&config.limits);
-        let glitches = Glitches::new(&config.limits);
+        let watch = Watch {
+            glitches: Glitches::new(&config.limits),
+            stalls: Stalls::default(),
+        };
         let mut grease = Grease::new(config.grease_seed);
         let local = LocalStreams::new(&config, role, &mut grease);
         let control = Control::new(role, &config);
@@ -101,7 +122,7 @@ impl Connection {
             role,
             closed: None,
             exchanges: StreamMap::default(),
-            handed_out: 0,
+            handed_out: HandedOut::default(),
             control,
             local,
             peer: PeerStreams::default(),
@@ -109,7 +130,7 @@ impl Connection {
             shutdown: Shutdown::default(),
             pushes: Pushes::default(),
             datagrams: Datagrams::default(),
-            glitches,
+            watch,
             grease,
             out: Outbox::default(),
             config,
@@ -125,10 +146,32 @@ impl Connection {
 
     /// Tells the time: how long since any fixed moment. It never goes back.
     pub fn set_time(&mut self, now: Duration) {
-        self.glitches.set_time(now);
+        self.set_clock(now);
+        self.expire();
+    }
+
+    /// Tells the time before what happened until then is told.
+    pub(crate) fn set_clock(&mut self, now: Duration) {
+        self.watch.glitches.set_time(now);
+    }
+
+    /// Ends what has waited for too long.
+    pub(crate) fn expire(&mut self) {
         if self.pushes.max().is_some() {
             self.expire_unclaimed();
         }
+        self.end_stalled();
+    }
+
+    /// When [`set_time`](Self::set_time) is to be called next if nothing happens before; `None`
+    /// while nothing of the peer is waited for.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.closed.is_some() {
+            return None;
+        }
+        let unclaimed = self.pushes.next_expiry();
+        let stalled = self.watch.stalls.next_check();
+        unclaimed.into_iter().chain(stalled).min()
     }
 
     /// The next thing that happened.
@@ -253,9 +296,10 @@ impl Connection {
         let context = Context {
             stream,
             limits: &self.config.limits,
-            glitches: &mut self.glitches,
+            glitches: &mut self.watch.glitches,
             sections: &mut self.sections,
             extension_frames: &self.config.extension_frames,
+            extension_streams: &self.config.extension_bidirectional,
             extended_connect: self.config.extended_connect,
             push_id_max: self.pushes.max(),
             profile,
@@ -296,8 +340,14 @@ impl Connection {
         if exchange.is_scheduled {
             self.out.scheduler.remove(stream, exchange.priority);
         }
+        if exchange.is_extension {
+            if stream.initiator() != self.role {
+                self.handed_out.extension_streams -= 1;
+            }
+            return self.tell_if_drained();
+        }
         if exchange.is_known && self.role == Role::Server && stream.is_request() {
-            self.handed_out -= 1;
+            self.handed_out.requests -= 1;
         }
         if !stream.is_request() {
             match self.role {
@@ -310,7 +360,7 @@ impl Connection {
 
     /// Counts suspicious acts.
     fn glitch(&mut self, reason: &'static str) -> Result<(), ConnectionError> {
-        self.glitches.take(1, reason)
+        self.watch.glitches.take(1, reason)
     }
 
     /// Ends both directions of a stream with a failure.

@@ -58,6 +58,16 @@ pub enum Event {
     ///
     /// [`Connection::receive_datagram`]: crate::Connection::receive_datagram
     Datagram(StreamId),
+    /// The peer opened a stream of an extension that the application asked for;
+    /// [`Connection::receive`] gives its bytes as [`Incoming::Data`](crate::Incoming::Data).
+    ///
+    /// [`Connection::receive`]: crate::Connection::receive
+    ExtensionStream {
+        /// Which stream.
+        stream: StreamId,
+        /// The type of the stream, or the frame type that it begins with.
+        ty: u64,
+    },
     /// The server told which origins it speaks for; see [`Connection::origins`].
     ///
     /// [`Connection::origins`]: crate::Connection::origins

@@ -5,9 +5,11 @@
 mod receive;
 mod send;
 
-pub(crate) use receive::{Answer, Context, FrameOutcome, Receive, has_no_content};
+pub(crate) use receive::{Answer, Context, FrameOutcome, Receive, Wait, has_no_content};
 pub use send::SendError;
-pub(crate) use send::{Head, SendState, Sender};
+pub(crate) use send::{Content, Head, SendState, Sender};
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::Authority;
@@ -28,7 +30,8 @@ pub enum Incoming {
     Interim(Box<ResponseHead>),
     /// The header section of the final response.
     Response(Box<ResponseHead>),
-    /// Content, in pieces that say nothing about frames. Never empty.
+    /// Content, in pieces that say nothing about frames, or bytes of an extension's stream. Never
+    /// empty.
     Data(Bytes),
     /// The trailer section.
     Trailers(Box<HeaderMap>),
@@ -47,6 +50,8 @@ pub(crate) struct Exchange {
     pub(crate) send: Sender,
     /// The priority that the response is scheduled by.
     pub(crate) priority: crate::priority::Priority,
+    /// Whether the stream is an extension's.
+    pub(crate) is_extension: bool,
     /// Whether the application knows the exchange.
     pub(crate) is_known: bool,
     /// Whether the application was told of news that it has not fetched.
@@ -55,6 +60,8 @@ pub(crate) struct Exchange {
     pub(crate) is_scheduled: bool,
     /// Whether the transport takes nothing more for now.
     pub(crate) is_blocked: bool,
+    /// Since when the transport has taken nothing of what waits.
+    pub(crate) stalled_since: Option<Duration>,
     /// Whether the priority came by PRIORITY_UPDATE.
     pub(crate) has_priority_update: bool,
     /// The method of the request, for a server: it says what the response may have.
@@ -72,10 +79,12 @@ impl Exchange {
             receive,
             send,
             priority: crate::priority::Priority::default(),
+            is_extension: false,
             is_known: false,
             is_told: false,
             is_scheduled: false,
             is_blocked: false,
+            stalled_since: None,
             has_priority_update: false,
             request_method: None,
             takes_datagrams: false,

@@ -47,6 +47,8 @@ impl FrameType {
     pub const MAX_PUSH_ID: Self = Self(0x0d);
     /// A new priority of a request (RFC 9218).
     pub const PRIORITY_UPDATE_REQUEST: Self = Self(0xf0700);
+    /// The shortest of the types that every peer ignores.
+    pub(crate) const PADDING: Self = Self(varint::reserved(0));
     /// A new priority of a push (RFC 9218).
     pub const PRIORITY_UPDATE_PUSH: Self = Self(0xf0701);
 

@@ -14,6 +14,7 @@
 //! | [`frame`] | the incremental frame decoder and every frame's payload |
 //! | [`limits`] | every bound of a connection |
 //! | [`message`] | the rules for requests, responses, trailers and promises |
+//! | [`padding`] | what hides the size of messages |
 //! | [`priority`] | priorities of responses (RFC 9218) and the scheduler that obeys them |
 //! | [`qpack`] | field compression (RFC 9204): the encoder and the decoder with both tables |
 //! | [`settings`] | what each side may expect of the other, across sessions too |
@@ -33,6 +34,7 @@ mod grease;
 pub mod limits;
 pub mod memory;
 pub mod message;
+pub mod padding;
 pub mod priority;
 pub mod qpack;
 pub mod settings;

@@ -123,7 +123,7 @@ impl Connection {
     /// Does everything that can be done now: takes what the transport reports, and gives it what
     /// is to be sent. Call it when the transport has events and after calls of the application.
     pub fn drive(&mut self, transport: &mut impl Transport, now: Duration) {
-        self.set_time(now);
+        self.set_clock(now);
         self.set_datagram_len(transport.max_datagram_len());
         while let Some(event) = transport.poll_event() {
             match event {
@@ -143,6 +143,11 @@ impl Connection {
             }
         }
         self.flush(transport);
+        // A peer that has just moved has not stalled, however late it is looked at.
+        if self.poll_timeout().is_some_and(|due| due <= now) {
+            self.expire();
+            self.flush(transport);
+        }
     }
 
     /// Gives the transport what is to be sent, and reads the streams that have room again.

@@ -9,8 +9,13 @@ use portway_h3::datagram::{
 use portway_h3::error::Code;
 use portway_h3::memory::Options;
 use portway_h3::message::{Protocol, RequestHead};
-use portway_h3::{Config, Event, Finish, Incoming, Role, SendError, StreamId, varint};
-use support::{GET, Pair, Raw, bidi, events, failure, frame, get, headers, received, request};
+use portway_h3::{
+    Action, Config, Direction, Event, Finish, Incoming, Role, SendError, StreamId, Transport,
+    varint,
+};
+use support::{
+    GET, Pair, Raw, bidi, events, failure, fields, frame, get, headers, received, request, response,
+};
 
 fn config(datagrams: Profiles) -> Config {
     let mut config = Config::default();
@@ -158,6 +163,89 @@ fn unread_and_unsent_datagrams_are_bounded() {
     }
     let kept = std::iter::from_fn(|| pair.server.receive_datagram(stream)).count();
     assert_eq!(kept, 64);
+}
+
+#[test]
+fn datagrams_of_one_flow_leave_side_by_side_and_in_order() {
+    let mut pair = pair(only(Profile::Draft00));
+    let stream = |flow: &str, pair: &mut Pair| {
+        let mut head = masque();
+        let value = flow.parse().expect("a value");
+        head.headers.insert("datagram-flow-id", value);
+        let stream = pair.request(&head, Finish::Later);
+        pair.run();
+        stream
+    };
+    let (first, second) = (stream("0", &mut pair), stream("2", &mut pair));
+    for n in 0..6u8 {
+        let (stream, flow) = if n % 2 == 0 { (first, 0) } else { (second, 2) };
+        let sent = pair.client.send_datagram(stream, flow, &[n]);
+        sent.expect("queued");
+    }
+    let mut left = Vec::new();
+    while let Some(action) = pair.client.poll_action() {
+        if let Action::Datagram(bytes) = action {
+            left.push((bytes[0], bytes[1]));
+        }
+    }
+    assert_eq!(left, [(0, 0), (0, 2), (0, 4), (2, 1), (2, 3), (2, 5)]);
+}
+
+#[test]
+fn messages_with_capsules_have_no_content_of_another_kind() {
+    let content_length = [("capsule-protocol", "?1"), ("content-length", "0")];
+    let mut raw = raw_server(Profile::Rfc9297);
+    raw.write(bidi(0), &connect(&content_length), false);
+    assert!(
+        raw.record()
+            .resets
+            .contains(&(bidi(0), Code::H3_MESSAGE_ERROR))
+    );
+    // The same without the announcement is the business of the protocol.
+    raw.write(bidi(1), &connect(&content_length[1..]), false);
+    raw.write(
+        bidi(2),
+        &connect(&[("capsule-protocol", "?0"), ("content-length", "0")]),
+        false,
+    );
+    raw.assert_open();
+    assert_eq!(raw.record().resets.len(), 1);
+
+    for (status, header) in [("204", None), ("206", None), ("200", Some("content-type"))] {
+        let mut pair = pair(Profiles::rfc9297());
+        let mut head = masque();
+        head.headers = fields(&[("capsule-protocol", "?1")]);
+        let stream = pair.request(&head, Finish::Later);
+        pair.run();
+        let mut lines = vec![(":status", status), ("capsule-protocol", "?1")];
+        lines.extend(header.map(|name| (name, "text/plain")));
+        pair.network.server.inject(stream, &headers(&lines), false);
+        pair.run();
+        let error = failure(&mut pair.client, stream);
+        assert_eq!(error.code, Code::H3_MESSAGE_ERROR, "{status}");
+    }
+}
+
+#[test]
+fn capsules_are_not_announced_beside_content() {
+    let mut pair = pair(Profiles::rfc9297());
+    pair.run();
+    let mut head = masque();
+    head.headers = fields(&[("capsule-protocol", "?1"), ("content-type", "text/plain")]);
+    let stream = pair.network.client.open(Direction::Bidirectional);
+    let stream = stream.expect("a stream");
+    let refused = pair.client.send_request(stream, &head, Finish::Later);
+    assert!(matches!(refused, Err(SendError::Unsendable(_))));
+    let stream = session(&mut pair);
+    let announced = [("capsule-protocol", "?1")];
+    for status in [204, 205, 206, 300, 404] {
+        let head = response(status, &announced);
+        let refused = pair.server.send_response(stream, &head, Finish::Later);
+        assert!(matches!(refused, Err(SendError::Unsendable(_))), "{status}");
+    }
+    let head = response(200, &announced);
+    let sent = pair.server.send_response(stream, &head, Finish::Later);
+    assert_eq!(sent, Ok(()));
 }
 
 /// A server with a profile, and the client's control stream offering it.

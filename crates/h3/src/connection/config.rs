@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::datagram::Profiles;
 use crate::frame::FrameType;
 use crate::limits::Limits;
+use crate::padding::Padding;
 use crate::settings::Settings;
 use crate::stream::Role;
 use crate::version::Version;
@@ -34,6 +35,14 @@ pub struct Config {
     pub extension_settings: Vec<(u64, u64)>,
     /// Frame types of extensions on request streams, handed over whole.
     pub extension_frames: Vec<FrameType>,
+    /// Types of unidirectional streams of extensions, handed over as they come; see
+    /// [`Event::ExtensionStream`](crate::Event::ExtensionStream).
+    pub extension_streams: Vec<u64>,
+    /// Frame types that, as the first of a bidirectional stream, make it an extension's. With any
+    /// of them a server may open such streams too.
+    pub extension_bidirectional: Vec<FrameType>,
+    /// What hides the size of messages.
+    pub padding: Padding,
 }
 
 impl Config {

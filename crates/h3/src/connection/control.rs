@@ -152,7 +152,7 @@ impl Connection {
         let priority = Priority::parse(value).unwrap_or_default();
         if self.exchanges.contains_key(&stream) {
             self.set_priority(stream, priority);
-        } else if stream.index() >= self.peer.requests.next() {
+        } else if stream.index() >= self.peer.bidirectional.next() {
             self.peer
                 .keep_early_priority(stream, priority, self.config.limits.requests)?;
         }

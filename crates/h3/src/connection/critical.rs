@@ -10,6 +10,7 @@ use crate::error::{Code, ConnectionError};
 use crate::exchange::{SendState, Sender};
 use crate::frame;
 use crate::grease::Grease;
+use crate::padding::Padding;
 use crate::stream::{Role, StreamId};
 use crate::varint;
 
@@ -88,7 +89,7 @@ impl LocalStreams {
         }
         streams[0].sender.queue_frame(settings);
         // RFC 9114 §6.2.3: a reserved stream may end at once.
-        streams[3].sender.end();
+        streams[3].sender.end(Padding::None);
         Self {
             streams,
             has_grease: reserved.is_some(),

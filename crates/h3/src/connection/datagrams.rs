@@ -27,12 +27,30 @@ pub(crate) struct Datagrams {
     /// Those that came before the settings, or before what they belong to.
     early: VecDeque<Bytes>,
     flows: Flows,
-    unsent: VecDeque<Bytes>,
+    unsent: Unsent,
+}
+
+/// Datagrams for the transport; those of one flow or request are side by side and in order.
+#[derive(Debug, Default)]
+struct Unsent(VecDeque<(u64, Bytes)>);
+
+impl Unsent {
+    /// Adds a datagram behind the others of its group; the oldest of all makes room.
+    // draft-00 §2: those of one flow stay in order and go into packets together.
+    fn push(&mut self, group: u64, datagram: Bytes, limit: usize) {
+        if self.0.len() >= limit.max(1) {
+            self.0.pop_front();
+        }
+        let last = self.0.iter().rposition(|(other, _)| *other == group);
+        let at = last.map_or(self.0.len(), |last| last + 1);
+        self.0.insert(at, (group, datagram));
+    }
 }
 
 impl Datagrams {
     pub(super) fn poll_unsent(&mut self) -> Option<Action> {
-        self.unsent.pop_front().map(Action::Datagram)
+        let (_, datagram) = self.unsent.0.pop_front()?;
+        Some(Action::Datagram(datagram))
     }
 
     pub(super) fn forget(&mut self, stream: StreamId) {
@@ -82,7 +100,7 @@ impl Connection {
     /// Says that the meaning of a request includes datagrams. Extended CONNECT needs no such word.
     pub fn accept_datagrams(&mut self, stream: StreamId) {
         if let Some(exchange) = self.exchanges.get_mut(&stream) {
-            exchange.takes_datagrams = true;
+            exchange.takes_datagrams = !exchange.is_extension;
         }
     }
 
@@ -136,10 +154,12 @@ impl Connection {
             Profile::Draft00 => varint::encode(context, &mut datagram),
         }
         datagram.put_slice(payload);
-        if self.datagrams.unsent.len() >= self.config.limits.datagrams.max(1) {
-            self.datagrams.unsent.pop_front();
-        }
-        self.datagrams.unsent.push_back(datagram.freeze());
+        let group = match profile {
+            Profile::Draft00 => context,
+            Profile::Rfc9297 | Profile::Draft01 => stream.value(),
+        };
+        let limit = self.config.limits.datagrams.queued;
+        self.datagrams.unsent.push(group, datagram.freeze(), limit);
         Ok(())
     }
 
@@ -317,6 +337,9 @@ impl Connection {
             .get_mut(&stream)
             .ok_or(SendError::UnknownStream)?;
         match exchange.send.state() {
+            _ if exchange.is_extension => {
+                return Err(SendError::OutOfOrder("a stream without frames"));
+            }
             SendState::Head | SendState::Body => {}
             SendState::Aborted(error) => return Err(SendError::Stream(error)),
             _ => return Err(SendError::OutOfOrder("a capsule after the end")),
@@ -335,7 +358,7 @@ impl Connection {
     }
 
     fn keep_early(&mut self, datagram: Bytes) {
-        let limit = self.config.limits.early_datagrams;
+        let limit = self.config.limits.datagrams.early;
         if limit == 0 {
             return;
         }
@@ -365,7 +388,8 @@ impl Connection {
             self.keep_early(datagram);
             return Ok(());
         };
-        let is_new = self.role == Role::Server && !self.peer.requests.was_opened(stream.index());
+        let is_new =
+            self.role == Role::Server && !self.peer.bidirectional.was_opened(stream.index());
         match self.exchanges.get(&stream) {
             // RFC 9297 §2.1: kept for a request that is on its way, dropped for one that is over.
             None if is_new => self.keep_early(datagram),
@@ -420,7 +444,7 @@ impl Connection {
     }
 
     fn queue_datagram(&mut self, stream: StreamId, datagram: Datagram) {
-        let limit = self.config.limits.datagrams;
+        let limit = self.config.limits.datagrams.queued;
         let Some(exchange) = self.exchanges.get_mut(&stream) else {
             return;
         };

@@ -27,7 +27,7 @@ impl Connection {
             Some(exchange) => exchange.receive.wants_read(&self.config.limits),
             None if stream.initiator() == self.role => false,
             None => match stream.direction() {
-                Direction::Bidirectional => !self.peer.requests.was_opened(stream.index()),
+                Direction::Bidirectional => !self.peer.bidirectional.was_opened(stream.index()),
                 Direction::Unidirectional => self.reads_unidirectional(stream),
             },
         }
@@ -42,11 +42,7 @@ impl Connection {
             Direction::Bidirectional if stream.is_request() => {
                 self.on_request_data(stream, bytes, fin)
             }
-            Direction::Bidirectional if self.role == Role::Client => {
-                // RFC 9114 §6.1: servers open no bidirectional streams.
-                let reason = "a bidirectional stream from a server";
-                Err(ConnectionError::local(Code::H3_STREAM_CREATION_ERROR, reason).into())
-            }
+            Direction::Bidirectional => self.on_server_stream_data(stream, bytes, fin),
             Direction::Unidirectional if stream.initiator() != self.role => {
                 self.on_unidirectional_data(stream, bytes, fin)
             }
@@ -63,6 +59,11 @@ impl Connection {
         let result = match self.exchanges.contains_key(&stream) {
             true => self.on_exchange_reset(stream, code),
             false if stream.initiator() == self.role => Ok(()),
+            false
+                if self.role == Role::Client && stream.direction() == Direction::Bidirectional =>
+            {
+                self.on_server_stream_reset(stream)
+            }
             false if stream.direction() == Direction::Unidirectional => {
                 self.on_unidirectional_reset(stream)
             }
@@ -115,7 +116,7 @@ impl Connection {
 
     /// Begins an exchange for a request stream of the client; `false` when it gets none.
     fn open_request(&mut self, stream: StreamId) -> Result<bool, Fault> {
-        if !self.peer.requests.open(stream.index())? {
+        if !self.peer.bidirectional.open(stream.index())? {
             return Ok(false);
         }
         // RFC 9114 §5.2: requests beyond our GOAWAY are cancelled as they arrive.
@@ -124,7 +125,11 @@ impl Connection {
             return Ok(false);
         }
         let send = Sender::new(SendState::Head);
-        let mut exchange = Exchange::new(Receive::new(Answer::Request), send);
+        let receive = match self.config.extension_bidirectional.is_empty() {
+            true => Receive::new(Answer::Request),
+            false => Receive::untyped(Answer::Request),
+        };
+        let mut exchange = Exchange::new(receive, send);
         if let Some(priority) = self.peer.take_early_priority(stream) {
             exchange.priority = priority;
             exchange.has_priority_update = true;
@@ -167,6 +172,7 @@ impl Connection {
                     self.on_promise(stream, push_id, *section)?;
                 }
                 FrameOutcome::Capsule(payload) => self.on_draft_capsule(stream, payload)?,
+                FrameOutcome::Extension(ty) => self.on_extension_stream(stream, ty.value())?,
             }
         }
         self.after_progress(stream)
@@ -177,6 +183,10 @@ impl Connection {
         let Some(exchange) = self.exchanges.get_mut(&stream) else {
             return Ok(());
         };
+        let patience = &self.config.limits.patience;
+        self.watch
+            .stalls
+            .note_wait(exchange.receive.wait(), patience);
         if !exchange.is_known {
             // A push stream waits for its promise.
             if !exchange.receive.has_head() || self.role == Role::Client {
@@ -184,7 +194,7 @@ impl Connection {
             }
             // A request counts until its application is done with it, so that opening and
             // resetting streams does not start work without bound.
-            if self.handed_out >= self.config.limits.requests {
+            if self.handed_out.requests >= self.config.limits.requests {
                 let reason = "too many requests are being handled";
                 return Err(StreamError::local(Code::H3_REQUEST_REJECTED, reason).into());
             }
@@ -201,7 +211,7 @@ impl Connection {
         };
         exchange.is_known = true;
         exchange.is_told = true;
-        self.handed_out += 1;
+        self.handed_out.requests += 1;
         // RFC 9218 §7: a PRIORITY_UPDATE is newer than the header field, whenever it arrived.
         let wanted = match (
             exchange.has_priority_update,
@@ -282,7 +292,7 @@ impl Connection {
     }
 
     fn on_unknown_request_reset(&mut self, stream: StreamId) -> Result<(), Fault> {
-        if self.role == Role::Server && self.peer.requests.open(stream.index())? {
+        if self.role == Role::Server && self.peer.bidirectional.open(stream.index())? {
             self.glitch("reset streams")?;
             self.out
                 .actions
@@ -316,7 +326,7 @@ impl Connection {
         let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
         if let Some(exchange) = self.exchanges.get_mut(&stream) {
             exchange.send.queue_head(encoded, None);
-            exchange.send.end();
+            exchange.send.end(self.config.padding);
         }
         self.schedule(stream);
         true

@@ -28,6 +28,12 @@ impl Pushes {
     pub(super) fn max(&self) -> Option<u64> {
         self.max
     }
+
+    /// When the first stream without a promise is given up.
+    pub(super) fn next_expiry(&self) -> Option<std::time::Duration> {
+        self.max?;
+        self.promised.next_expiry()
+    }
 }
 
 impl Connection {

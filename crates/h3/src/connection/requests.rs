@@ -11,7 +11,8 @@ use crate::datagram::Profile;
 use crate::error::{Code, StreamError};
 use crate::event::{Action, Finish};
 use crate::exchange::{
-    Answer, Exchange, Head, Incoming, Receive, SendError, SendState, Sender, has_no_content,
+    Answer, Content, Exchange, Head, Incoming, Receive, SendError, SendState, Sender,
+    has_no_content,
 };
 use crate::frame::{self, FrameType, data};
 use crate::message::{Expected, Outgoing, RequestHead, ResponseHead};
@@ -80,15 +81,13 @@ impl Connection {
         if self.pushes.max().is_some() {
             exchange.request_authority = head.uri.authority().cloned();
         }
-        let is_tunnel = head.is_connect();
-        let expected = if is_tunnel { Expected::Any } else { expected };
-        exchange.send.queue_head(
-            encoded,
-            Some(Head {
-                expected,
-                is_tunnel,
-            }),
-        );
+        let (expected, content) = match head.is_connect() {
+            true => (Expected::Any, Content::Tunnel),
+            false => (expected, Content::Message),
+        };
+        exchange
+            .send
+            .queue_head(encoded, Some(Head { expected, content }));
         let priority = Priority::of_request(&head.headers);
         if priority != exchange.priority {
             exchange.priority = priority;
@@ -96,8 +95,9 @@ impl Connection {
                 .actions
                 .push_back(Action::Prioritize(stream, priority.for_transport()));
         }
-        if finish == Finish::Now {
-            exchange.send.end();
+        match finish {
+            Finish::Now => exchange.send.end(self.config.padding),
+            Finish::Later => exchange.send.pad(self.config.padding),
         }
         self.exchanges.insert(stream, Box::new(exchange));
         self.schedule(stream);
@@ -148,10 +148,12 @@ impl Connection {
         let to_head = exchange.request_method == Some(Method::HEAD);
         let is_tunnel =
             exchange.request_method == Some(Method::CONNECT) && head.status.is_success();
-        let expected = match is_tunnel {
-            true => Expected::Any,
-            false if to_head || has_no_content(head.status) => Expected::Nothing,
-            false => declared,
+        let (expected, content) = match is_tunnel {
+            true => (Expected::Any, Content::Tunnel),
+            false if to_head || has_no_content(head.status) => {
+                (Expected::Nothing, Content::Message)
+            }
+            false => (declared, Content::Message),
         };
         if finish == Finish::Now {
             expected.finish().map_err(|_| SendError::ContentLength)?;
@@ -159,15 +161,12 @@ impl Connection {
         let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
         let priority = exchange_priority(&self.exchanges[&stream], head);
         if let Some(exchange) = self.exchanges.get_mut(&stream) {
-            exchange.send.queue_head(
-                encoded,
-                Some(Head {
-                    expected,
-                    is_tunnel,
-                }),
-            );
-            if finish == Finish::Now {
-                exchange.send.end();
+            exchange
+                .send
+                .queue_head(encoded, Some(Head { expected, content }));
+            match finish {
+                Finish::Now => exchange.send.end(self.config.padding),
+                Finish::Later => exchange.send.pad(self.config.padding),
             }
         }
         self.set_priority(stream, priority);
@@ -202,7 +201,7 @@ impl Connection {
         }
         exchange.send.queue_data(content);
         if finish == Finish::Now {
-            exchange.send.end();
+            exchange.send.end(self.config.padding);
         }
         self.schedule(stream);
         Ok(())
@@ -229,7 +228,7 @@ impl Connection {
         let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
         if let Some(exchange) = self.exchanges.get_mut(&stream) {
             exchange.send.queue_frame(encoded);
-            exchange.send.end();
+            exchange.send.end(self.config.padding);
         }
         self.schedule(stream);
         Ok(())

@@ -100,7 +100,7 @@ impl Connection {
             Role::Server => StreamId::nth(
                 Role::Client,
                 Direction::Bidirectional,
-                self.peer.requests.next(),
+                self.peer.bidirectional.next(),
             )
             .map_or(LAST_REQUEST, StreamId::value)
             .max(self.shutdown.seen),

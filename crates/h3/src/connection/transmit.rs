@@ -66,7 +66,17 @@ impl Connection {
         let Some(exchange) = self.exchanges.get_mut(&stream) else {
             return;
         };
+        let now = self.watch.glitches.now();
         exchange.is_blocked = written.is_blocked;
+        if written.bytes > 0 {
+            exchange.stalled_since = None;
+            self.watch.stalls.on_moved(exchange.priority, now);
+        }
+        if written.is_blocked {
+            let since = *exchange.stalled_since.get_or_insert(now);
+            let patience = self.config.limits.patience.unread;
+            self.watch.stalls.note(since, patience);
+        }
         exchange.send.on_written(written.bytes, written.fin);
         if exchange.send.take_room(&self.config.limits) {
             self.out.events.push_back(Event::Writable(stream));

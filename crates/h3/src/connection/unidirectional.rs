@@ -23,8 +23,8 @@ pub(super) struct PeerStreams {
     has_control: bool,
     has_encoder: bool,
     has_decoder: bool,
-    /// The request streams that a client has opened.
-    pub(super) requests: Opened,
+    /// The bidirectional streams that the peer has opened: requests, if it is a client.
+    pub(super) bidirectional: Opened,
     /// Priorities of requests that have not arrived.
     early_priorities: BTreeMap<StreamId, Priority>,
 }
@@ -33,7 +33,8 @@ pub(super) struct PeerStreams {
 ///
 /// ```text
 /// Untyped ──type──▶ Control │ QpackEncoder │ QpackDecoder │ (unknown: stopped and forgotten)
-///            └────▶ Push ──push id──▶ (an exchange)
+///            ├────▶ Push ──push id──▶ (an exchange)
+///            └────▶ (an exchange of an extension)
 /// ```
 #[derive(Debug)]
 enum PeerStream {
@@ -147,7 +148,8 @@ impl Connection {
                 self.resume_blocked()?;
             }
             Some(PeerStream::QpackDecoder) => self.sections.on_decoder_stream(&bytes)?,
-            Some(PeerStream::Untyped(_)) | None => return Ok(()),
+            Some(PeerStream::Untyped(_)) => return Ok(()),
+            None => return self.on_exchange_data(stream, bytes, fin),
         }
         if fin {
             Err(CLOSED_CRITICAL.into())
@@ -184,6 +186,10 @@ impl Connection {
             return Ok(true);
         }
         self.peer.streams.remove(&stream);
+        if self.config.extension_streams.contains(&ty) {
+            self.on_extension_unidirectional(stream, ty)?;
+            return Ok(true);
+        }
         // RFC 9114 §6.2: reading is aborted, and nothing else happens.
         if !fin {
             self.out

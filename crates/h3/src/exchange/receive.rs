@@ -4,18 +4,20 @@
 //! at most `receive_buffer_bytes` and one chunk of it wait.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::Incoming;
+use crate::capsule;
 use crate::connection::{Datagrams, Sections};
 use crate::datagram::{CAPSULE_FRAME, Profile};
 use crate::error::{Code, ConnectionError, Fault, StreamError};
 use crate::frame::{Decoded, Decoder, FrameType, Treatment};
 use crate::glitch::Glitches;
 use crate::limits::Limits;
-use crate::message::{Expected, RequestHead, Section, SectionFault};
+use crate::message::{Expected, RequestHead, ResponseHead, Section, SectionFault};
 use crate::stream::StreamId;
 
 /// Which message a stream brings.
@@ -32,6 +34,8 @@ pub(crate) enum Answer {
         /// The response is pushed.
         is_pushed: bool,
     },
+    /// Whatever an extension makes of the stream; there is no message.
+    Extension,
 }
 
 /// Where a message is.
@@ -41,10 +45,12 @@ pub(crate) enum Answer {
 ///          ┌────┐
 ///          ▼    │
 ///  ──▶   Head ──┴──HEADERS──▶ Body ──HEADERS──▶ Trailers
-///          │                   │                   │
-///          │ CONNECT, 2xx      │ FIN               │ FIN
-///          ▼                   ▼                   ▼
-///        Tunnel ─────FIN────▶ Ended ◀──────────────┘
+///   │    ▲ │                   │                   │
+///   │    │ │ CONNECT, 2xx      │ FIN               │ FIN
+///   │    │ ▼                   ▼                   ▼
+///   │    │ Tunnel ────FIN────▶ Ended ◀─────────────┤
+///   │    └─────────┐                               │ FIN
+///   └▶ Untyped ──type── of an extension ─────────▶ Raw
 ///
 ///  any ──error, reset, nobody reads──▶ Closed
 /// ```
@@ -52,6 +58,10 @@ pub(crate) enum Answer {
 /// A HEADERS frame that waits for the QPACK encoder stream holds the state; see `blocked`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReceiveState {
+    /// The type of the first frame says whether the stream is an extension's.
+    Untyped,
+    /// Bytes of an extension.
+    Raw,
     /// The header section, or an interim response, is next.
     Head,
     /// Content or trailers are next.
@@ -74,9 +84,12 @@ pub(crate) struct Receive {
     decoder: Decoder,
     expected: Expected,
     interim: usize,
+    /// How many unknown frames came, as far as they are free.
+    skipped: u8,
     inbox: VecDeque<Incoming>,
     inbox_bytes: usize,
     failure: Failure,
+    wait: Wait,
     /// Which section of this stream waits for the dynamic table.
     blocked: Option<Waiting>,
     /// What came after it.
@@ -88,6 +101,20 @@ pub(crate) struct Receive {
 enum Waiting {
     Headers,
     Promise(u64),
+}
+
+/// How many unknown frames of a message are not suspicious: padding and grease.
+const SKIPPED_FREE: u8 = 4;
+
+/// What the peer still owes, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Nothing that has a time.
+    Nothing,
+    /// The rest of a field section, or of another frame that is handed over whole.
+    Section(Duration),
+    /// Instructions of QPACK.
+    Blocked(Duration),
 }
 
 /// What arrived and is not looked at yet.
@@ -113,6 +140,8 @@ pub(crate) struct Context<'a> {
     pub(crate) sections: &'a mut Sections,
     /// Frame types of extensions that the application handles.
     pub(crate) extension_frames: &'a [FrameType],
+    /// First types of bidirectional streams that the application handles.
+    pub(crate) extension_streams: &'a [FrameType],
     /// Whether we offered extended CONNECT.
     pub(crate) extended_connect: bool,
     /// The largest push identifier that we allowed.
@@ -131,6 +160,8 @@ pub(crate) enum FrameOutcome {
     Promise(u64, Box<Section>),
     /// A CAPSULE frame of draft-01.
     Capsule(Bytes),
+    /// The stream belongs to an extension.
+    Extension(FrameType),
 }
 
 impl Receive {
@@ -141,11 +172,29 @@ impl Receive {
             decoder: Decoder::default(),
             expected: Expected::Any,
             interim: 0,
+            skipped: 0,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             failure: Failure::None,
+            wait: Wait::Nothing,
             blocked: None,
             unread: Unread::default(),
+        }
+    }
+
+    /// A stream whose first type is still to come.
+    pub(crate) fn untyped(answer: Answer) -> Self {
+        Self {
+            state: ReceiveState::Untyped,
+            ..Self::new(answer)
+        }
+    }
+
+    /// A stream of an extension.
+    pub(crate) fn raw() -> Self {
+        Self {
+            state: ReceiveState::Raw,
+            ..Self::new(Answer::Extension)
         }
     }
 
@@ -156,6 +205,11 @@ impl Receive {
             failure: Failure::Told,
             ..Self::new(Answer::Request)
         }
+    }
+
+    /// What the peer still owes.
+    pub(crate) fn wait(&self) -> Wait {
+        self.wait
     }
 
     /// Whether more bytes are welcome.
@@ -194,7 +248,7 @@ impl Receive {
 
     /// Whether a field section of the message was handed over.
     pub(crate) fn has_head(&self) -> bool {
-        self.state != ReceiveState::Head
+        !matches!(self.state, ReceiveState::Head | ReceiveState::Untyped)
     }
 
     /// Adds something for the application that is not part of the message.
@@ -243,6 +297,7 @@ impl Receive {
     }
 
     fn drop_unread(&mut self) {
+        self.wait = Wait::Nothing;
         self.blocked = None;
         self.unread = Unread::default();
         self.decoder = Decoder::default();
@@ -266,6 +321,15 @@ impl Receive {
         if !self.is_open() {
             return Ok(FrameOutcome::Idle);
         }
+        if self.state == ReceiveState::Untyped
+            && let Some(ty) = self.read_type(context)?
+        {
+            return Ok(FrameOutcome::Extension(ty));
+        }
+        if self.state == ReceiveState::Raw {
+            self.take_raw();
+            return Ok(FrameOutcome::Idle);
+        }
         while self.blocked.is_none() {
             let mut bytes = std::mem::take(&mut self.unread.bytes);
             let (state, answer, expected) = (self.state, self.answer, self.expected);
@@ -277,11 +341,66 @@ impl Receive {
                 self.on_fin()?;
                 break;
             };
+            // A request that is put off by unknown frames is still to come.
+            if !matches!(decoded, Decoded::Skipped { .. }) {
+                self.wait = Wait::Nothing;
+            }
             if let Some(promise) = self.on_decoded(decoded, context)? {
                 return Ok(promise);
             }
         }
+        self.note_wait(context.glitches.now());
         Ok(FrameOutcome::Idle)
+    }
+
+    /// Notes what is to come before anything else can happen.
+    fn note_wait(&mut self, now: Duration) {
+        let is_request_to_come = self.answer == Answer::Request
+            && matches!(self.state, ReceiveState::Head | ReceiveState::Untyped);
+        self.wait = match self.wait {
+            _ if !self.is_open() => Wait::Nothing,
+            Wait::Blocked(since) if self.blocked.is_some() => Wait::Blocked(since),
+            _ if self.blocked.is_some() => Wait::Blocked(now),
+            Wait::Section(since) if is_request_to_come || self.decoder.is_collecting() => {
+                Wait::Section(since)
+            }
+            _ if is_request_to_come || self.decoder.is_collecting() => Wait::Section(now),
+            _ => Wait::Nothing,
+        };
+    }
+
+    /// The type that makes the stream one of an extension.
+    fn read_type(&mut self, context: &Context<'_>) -> Result<Option<FrameType>, Fault> {
+        match self.decoder.read_type(&mut self.unread.bytes) {
+            Some(ty) if context.extension_streams.contains(&ty) => {
+                self.state = ReceiveState::Raw;
+                self.decoder = Decoder::default();
+                Ok(Some(ty))
+            }
+            // RFC 9114 §6.1: what no extension explains, a server must not open.
+            Some(_) if self.answer == Answer::Extension => {
+                let reason = "a bidirectional stream from a server";
+                Err(ConnectionError::local(Code::H3_STREAM_CREATION_ERROR, reason).into())
+            }
+            Some(_) => {
+                self.state = ReceiveState::Head;
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Hands over what arrived for an extension.
+    fn take_raw(&mut self) {
+        let bytes = std::mem::take(&mut self.unread.bytes);
+        if !bytes.is_empty() {
+            self.inbox_bytes += bytes.len();
+            self.inbox.push_back(Incoming::Data(bytes));
+        }
+        if self.unread.fin {
+            self.state = ReceiveState::Ended;
+            self.inbox.push_back(Incoming::End);
+        }
     }
 
     fn on_decoded(
@@ -315,7 +434,11 @@ impl Receive {
                 Ok(None)
             }
             Decoded::Skipped { .. } => {
-                context.glitch("unknown frames")?;
+                // RFC 9114 §10.7: some of them are how a message is padded.
+                match self.skipped < SKIPPED_FREE {
+                    true => self.skipped += 1,
+                    false => context.glitch("unknown frames")?,
+                }
                 Ok(None)
             }
         }
@@ -416,6 +539,7 @@ impl Receive {
                 }
                 self.state = ReceiveState::Body;
                 if to_connect && head.status.is_success() {
+                    check_capsules(&head)?;
                     self.state = ReceiveState::Tunnel;
                 } else if to_head || has_no_content(head.status) {
                     // RFC 9114 §4.1.2: such a response may declare content that does not come.
@@ -427,6 +551,7 @@ impl Receive {
                 context.learn_flows(&head.headers)?;
                 self.inbox.push_back(Incoming::Response(Box::new(head)));
             }
+            Answer::Extension => debug_assert!(false, "an extension has no messages"),
         }
         Ok(())
     }
@@ -440,6 +565,10 @@ impl Receive {
             // RFC 9114 §4.1: a request that ends too early.
             (ReceiveState::Head, Answer::Request) => {
                 let reason = "the stream ends before the request";
+                return Err(StreamError::local(Code::H3_REQUEST_INCOMPLETE, reason).into());
+            }
+            (ReceiveState::Untyped, _) => {
+                let reason = "the stream ends before its type";
                 return Err(StreamError::local(Code::H3_REQUEST_INCOMPLETE, reason).into());
             }
             (ReceiveState::Head, Answer::Response { .. }) => {
@@ -527,7 +656,7 @@ fn treat(
             Answer::Response {
                 is_pushed: true, ..
             } => Err(unexpected("CAPSULE on a push stream")),
-            _ if len <= context.limits.capsule_bytes as u64 => Ok(Treatment::Collect),
+            _ if len <= context.limits.datagrams.capsule_bytes as u64 => Ok(Treatment::Collect),
             _ => Ok(Treatment::Skip),
         },
         _ if context.extension_frames.contains(&ty) => {
@@ -538,6 +667,11 @@ fn treat(
                     Err(StreamError::local(Code::H3_EXCESSIVE_LOAD, reason).into())
                 }
             }
+        }
+        // Its bytes cannot be told from frames any more, so that nothing after it makes sense.
+        _ if context.extension_streams.contains(&ty) => {
+            let reason = "the first type of an extension's stream within a message";
+            Err(ConnectionError::local(Code::H3_FRAME_ERROR, reason).into())
         }
         // RFC 9412 §2, RFC 8336 §2.1: an ORIGIN frame elsewhere than on the control stream is
         // ignored, like every unknown frame.
@@ -563,6 +697,14 @@ fn stream_fault(fault: SectionFault) -> Fault {
 
 fn declared(headers: &http::HeaderMap) -> Result<Expected, StreamError> {
     Expected::declared(headers).map_err(StreamError::malformed)
+}
+
+// RFC 9297 §3.2: a message that uses capsules has no content of another kind.
+fn check_capsules(head: &ResponseHead) -> Result<(), StreamError> {
+    match capsule::is_announced(&head.headers) {
+        true => capsule::check_message(&head.headers, Some(head.status)),
+        false => Ok(()),
+    }
 }
 
 fn unexpected(reason: &'static str) -> Fault {

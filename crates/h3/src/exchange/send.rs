@@ -12,6 +12,7 @@ use crate::event::Finish;
 use crate::frame::data;
 use crate::limits::Limits;
 use crate::message::{Expected, Unsendable};
+use crate::padding::{self, Padding};
 
 /// Why something cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,13 +106,26 @@ pub(crate) enum SendState {
 pub(crate) struct Sender {
     state: SendState,
     expected: Expected,
-    is_tunnel: bool,
+    content: Content,
     /// Bytes that may still grow: frame headers and field sections before they are written.
     tail: BytesMut,
     chunks: VecDeque<Bytes>,
     queued_bytes: usize,
+    /// How many bytes were ever queued, which is what padding fills up.
+    total_bytes: u64,
     wants_room: bool,
     has_sent: bool,
+}
+
+/// What the bytes behind the header section are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// DATA frames, other frames and trailers.
+    Message,
+    /// DATA frames and nothing else.
+    Tunnel,
+    /// No frames: the stream is an extension's.
+    Raw,
 }
 
 impl Sender {
@@ -119,10 +133,11 @@ impl Sender {
         Self {
             state,
             expected: Expected::Any,
-            is_tunnel: false,
+            content: Content::Message,
             tail: BytesMut::new(),
             chunks: VecDeque::new(),
             queued_bytes: 0,
+            total_bytes: 0,
             wants_room: false,
             has_sent: false,
         }
@@ -130,6 +145,14 @@ impl Sender {
 
     pub(crate) fn state(&self) -> SendState {
         self.state
+    }
+
+    /// A stream of an extension, which takes bytes as they are.
+    pub(crate) fn raw() -> Self {
+        Self {
+            content: Content::Raw,
+            ..Self::new(SendState::Body)
+        }
     }
 
     /// Whether nothing more goes out.
@@ -165,7 +188,7 @@ impl Sender {
         self.queue_frame(encoded);
         if let Some(head) = head {
             self.expected = head.expected;
-            self.is_tunnel = head.is_tunnel;
+            self.content = head.content;
             self.state = SendState::Body;
         }
     }
@@ -173,7 +196,7 @@ impl Sender {
     /// Queues whole frames, which were encoded with some room at the end.
     pub(crate) fn queue_frame(&mut self, encoded: BytesMut) {
         self.freeze_tail();
-        self.queued_bytes += encoded.len();
+        self.count(encoded.len());
         self.tail = encoded;
     }
 
@@ -181,7 +204,7 @@ impl Sender {
     pub(crate) fn queue_bytes(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.freeze_tail();
-            self.queued_bytes += bytes.len();
+            self.count(bytes.len());
             self.chunks.push_back(bytes);
         }
     }
@@ -217,8 +240,11 @@ impl Sender {
     /// Whether a frame of an extension may be queued.
     pub(crate) fn check_frame(&self, limits: &Limits) -> Result<(), SendError> {
         match self.state {
-            SendState::Head | SendState::Body if self.is_tunnel => {
+            SendState::Head | SendState::Body if self.content == Content::Tunnel => {
                 Err(SendError::OutOfOrder("a frame in a tunnel"))
+            }
+            SendState::Head | SendState::Body if self.content == Content::Raw => {
+                Err(SendError::OutOfOrder("a frame on a stream without frames"))
             }
             SendState::Head | SendState::Body if self.queued_bytes >= limits.send_buffer_bytes => {
                 Err(SendError::WouldBlock)
@@ -234,6 +260,9 @@ impl Sender {
         if content.is_empty() {
             return;
         }
+        if self.content == Content::Raw {
+            return self.queue_bytes(content);
+        }
         let counted = self.expected.take(content.len() as u64);
         debug_assert!(counted.is_ok(), "the caller asked");
         let mut header = [0; data::HEADER_LEN_MAX];
@@ -245,7 +274,7 @@ impl Sender {
         // small response is two pieces: ours and the application's.
         self.put(&header[..header_len]);
         self.freeze_tail();
-        self.queued_bytes += content.len();
+        self.count(content.len());
         self.chunks.push_back(content);
     }
 
@@ -266,17 +295,36 @@ impl Sender {
     pub(crate) fn check_trailers(&self) -> Result<(), SendError> {
         self.check_end()?;
         // RFC 9114 §4.4: a tunnel has DATA only.
-        if self.is_tunnel {
-            return Err(SendError::OutOfOrder("trailers in a tunnel"));
+        match self.content {
+            Content::Message => Ok(()),
+            Content::Tunnel => Err(SendError::OutOfOrder("trailers in a tunnel")),
+            Content::Raw => Err(SendError::OutOfOrder("trailers on a stream without frames")),
         }
-        Ok(())
     }
 
     /// Queues FIN behind everything else.
-    pub(crate) fn end(&mut self) {
+    pub(crate) fn end(&mut self, padding: Padding) {
         if matches!(self.state, SendState::Head | SendState::Body) {
+            self.pad(padding);
             self.state = SendState::Ended;
         }
+    }
+
+    /// Fills up what was queued of a message.
+    // RFC 9114 §4.4: a tunnel has DATA only, so that it has no room for padding.
+    pub(crate) fn pad(&mut self, padding: Padding) {
+        let len = padding.frame_len(self.total_bytes);
+        if len == 0 || self.content != Content::Message {
+            return;
+        }
+        let mut frame = BytesMut::with_capacity(len);
+        padding::encode(len, &mut frame);
+        self.put(&frame);
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.queued_bytes += bytes;
+        self.total_bytes += bytes as u64;
     }
 
     /// Drops everything; the failure is for whoever wants to send more.
@@ -327,7 +375,7 @@ impl Sender {
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        self.queued_bytes += bytes.len();
+        self.count(bytes.len());
         if self.tail.is_empty() || self.tail.capacity() - self.tail.len() < bytes.len() {
             self.freeze_tail();
             self.tail = BytesMut::with_capacity(bytes.len());
@@ -347,7 +395,7 @@ impl Sender {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {
     pub(crate) expected: Expected,
-    pub(crate) is_tunnel: bool,
+    pub(crate) content: Content,
 }
 
 /// How many pieces go to the transport at once.
@@ -364,7 +412,7 @@ mod tests {
         encoded.put_slice(b"\x01\x02hh");
         let head = Head {
             expected: Expected::Any,
-            is_tunnel: false,
+            content: Content::Message,
         };
         sender.queue_head(encoded, Some(head));
         sender
@@ -375,7 +423,7 @@ mod tests {
         let mut sender = sender();
         let content = Bytes::from_static(b"content");
         sender.queue_data(content.clone());
-        sender.end();
+        sender.end(Padding::None);
         let (pieces, fin) = sender.pieces();
         assert!(fin);
         assert_eq!(pieces.len(), 2);
@@ -391,7 +439,7 @@ mod tests {
     fn a_partial_write_keeps_the_rest() {
         let mut sender = sender();
         sender.queue_data(Bytes::from_static(b"content"));
-        sender.end();
+        sender.end(Padding::None);
         let (pieces, _) = sender.pieces();
         let first = std::mem::take(&mut pieces[0]).len();
         bytes::Buf::advance(&mut pieces[1], 3);
@@ -412,7 +460,7 @@ mod tests {
         for _ in 0..20 {
             sender.queue_data(Bytes::from_static(b"x"));
         }
-        sender.end();
+        sender.end(Padding::None);
         let (pieces, fin) = sender.pieces();
         assert_eq!((pieces.len(), fin), (PIECES_MAX, false));
     }

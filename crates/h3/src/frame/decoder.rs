@@ -134,6 +134,22 @@ impl Decoder {
         }
     }
 
+    /// Takes the type of the next frame, or nothing but the beginning of it; its length follows
+    /// with [`Decoder::decode`]. A stream that is not made of frames says so by its first type.
+    pub fn read_type(&mut self, input: &mut Bytes) -> Option<FrameType> {
+        if self.state != State::Type {
+            return None;
+        }
+        let ty = FrameType(self.integer.read(input)?);
+        self.state = State::Length(ty);
+        Some(ty)
+    }
+
+    /// Whether a payload that is handed over whole has begun and is not complete.
+    pub fn is_collecting(&self) -> bool {
+        matches!(self.state, State::Collecting(..))
+    }
+
     /// Whether the stream may end here.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use super::cookie::Split;
 use super::section::{FIELD_OVERHEAD, is_connection_specific};
 use super::trailers::may_be_a_trailer;
 use super::{Expected, RequestHead, ResponseHead, host};
+use crate::capsule;
 use crate::field::FieldName;
 
 /// Why a message cannot be sent.
@@ -76,6 +77,9 @@ impl<'a> Outgoing<'a> {
                 headers: &head.headers,
             });
         }
+        if head.protocol.is_some() && capsule::is_announced(&head.headers) {
+            check_capsules(&head.headers, None)?;
+        }
         if head.method != Method::CONNECT && head.protocol.is_some() {
             return Err(Unsendable::Line(
                 "a protocol is asked for with CONNECT only",
@@ -110,6 +114,13 @@ impl<'a> Outgoing<'a> {
             return Err(Unsendable::Line("HTTP/3 has no 101"));
         }
         check_fields(&head.headers, |name| *name != header::TE)?;
+        // RFC 9297 §3.4: only a success says that capsules are in use.
+        if capsule::is_announced(&head.headers) {
+            if !head.status.is_success() {
+                return Err(Unsendable::Line("capsules are announced without a success"));
+            }
+            check_capsules(&head.headers, Some(head.status))?;
+        }
         Expected::declared(&head.headers).map_err(Unsendable::Line)?;
         let status = Some((FieldName::Status, status_bytes(&head.status)));
         Ok(Self {
@@ -198,6 +209,11 @@ fn check_fields(
         Some(name) => Err(Unsendable::Field(name.clone())),
         None => Ok(()),
     }
+}
+
+// RFC 9297 §3.2: a message that uses capsules has no content of another kind.
+fn check_capsules(headers: &HeaderMap, status: Option<StatusCode>) -> Result<(), Unsendable> {
+    capsule::check_message(headers, status).map_err(|error| Unsendable::Line(error.reason))
 }
 
 fn is_te_trailers(headers: &HeaderMap) -> bool {

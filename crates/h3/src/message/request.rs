@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Uri};
 use super::host;
 use super::section::{Pseudo, Section, SectionFault, malformed};
 use super::{Protocol, RequestHead};
+use crate::capsule;
 
 /// Remembers the authority of the last request, which most requests of a connection share.
 #[derive(Debug, Default)]
@@ -108,6 +109,10 @@ impl Section {
             return Err(malformed("an empty authority"));
         }
         let protocol = pseudo.protocol.as_ref().map(parse_protocol).transpose()?;
+        // RFC 9297 §3.2: a request that uses capsules has no content of another kind.
+        if protocol.is_some() && capsule::is_announced(&self.headers) {
+            capsule::check_message(&self.headers, None).map_err(|error| malformed(error.reason))?;
+        }
         let mut parts = Parts::default();
         parts.path_and_query = Some(path);
         let mut bare_scheme = None;

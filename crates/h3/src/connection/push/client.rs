@@ -49,6 +49,14 @@ impl Promised {
     pub(super) fn next(&self) -> u64 {
         self.next
     }
+
+    pub(super) fn next_expiry(&self) -> Option<Duration> {
+        let until = self.pushes.values().filter_map(|push| match push {
+            Push::Unclaimed { until, .. } => Some(*until),
+            _ => None,
+        });
+        until.min()
+    }
 }
 
 /// How long a push stream waits for its promise.
@@ -175,7 +183,7 @@ impl Connection {
             Some(Push::Promised(head)) => Push::Arriving { stream, head },
             _ => Push::Unclaimed {
                 stream,
-                until: self.glitches.now() + UNCLAIMED,
+                until: self.watch.glitches.now() + UNCLAIMED,
             },
         };
         let is_head =
@@ -255,7 +263,7 @@ impl Connection {
     /// Gives up streams whose promise does not come.
     // RFC 9114 §4.6: reading is aborted if no promise arrives in a reasonable time.
     pub(in crate::connection) fn expire_unclaimed(&mut self) {
-        let now = self.glitches.now();
+        let now = self.watch.glitches.now();
         let expired: Vec<u64> = self
             .pushes
             .promised
