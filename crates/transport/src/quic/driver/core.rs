@@ -36,6 +36,8 @@ pub(in crate::quic) struct Core {
     alive: usize,
     generation: u32,
     touched: Vec<usize>,
+    /// Whether a connection lets others run before it sends.
+    holds_back: bool,
     timers: Timers,
     pub(super) outgoing: Outgoing,
     incoming: DatagramBatch,
@@ -77,6 +79,7 @@ impl Core {
             alive: 0,
             generation: 0,
             touched: Vec::new(),
+            holds_back: false,
             timers: Timers::default(),
             outgoing: Outgoing::default(),
             incoming: DatagramBatch::new(MESSAGES_MAX),
@@ -146,6 +149,7 @@ impl Core {
             generation: self.generation,
             events: Vec::new(),
             is_touched: false,
+            turns_left_to_others: 0,
             is_due: false,
             deadline: Deadline::default(),
             stage,
@@ -193,6 +197,9 @@ impl Core {
                 let slot = slot.as_mut()?;
                 Some((index, slot.generation, &mut slot.deadline))
             }));
+        }
+        if std::mem::take(&mut self.holds_back) {
+            return Next::Yield;
         }
         let has_work = !self.touched.is_empty() && !self.outgoing.is_blocked();
         match is_full || has_work {
@@ -353,7 +360,8 @@ impl Core {
         slot.is_touched = false;
         let connection = Arc::clone(&slot.connection);
         let mut state = connection.lock();
-        state.dirty = Dirty::Clean;
+        let has_acted = std::mem::replace(&mut state.dirty, Dirty::Clean) != Dirty::Clean;
+        let has_received = !slot.events.is_empty();
         for event in slot.events.drain(..) {
             state.proto.handle_event(event);
         }
@@ -366,8 +374,12 @@ impl Core {
                 state.proto.handle_event(event);
             }
         }
+        let woken_before = round.wakers.len();
         state.poll_events(round.wakers);
-        let has_more = self.outgoing.is_blocked() || self.transmit(&mut state, round.now);
+        let has_woken = has_received && round.wakers.len() > woken_before;
+        let waits = slot.waits_for_others(has_woken, has_acted) && state.error().is_none();
+        self.holds_back |= waits;
+        let has_more = waits || self.outgoing.is_blocked() || self.transmit(&mut state, round.now);
         let is_drained = state.proto.is_drained();
         let proto_deadline = state.proto.poll_timeout();
         let phase = state.phase.clone();
@@ -404,7 +416,8 @@ impl Core {
 
     /// Queues what the connection has to send, up to a bound; true when there is more.
     fn transmit(&mut self, state: &mut ConnectionState, now: Instant) -> bool {
-        let segments = self.socket.gso_segments_max().min(SEGMENTS_MAX);
+        let mtu = usize::from(state.proto.current_mtu()).max(1);
+        let segments = self.socket.gso_segments_max().min(BATCH_BYTES_MAX / mtu);
         for _ in 0..TRANSMITS_MAX {
             let mut buffer = self.outgoing.buffer();
             match state.proto.poll_transmit(now, segments, &mut buffer) {
@@ -516,6 +529,22 @@ impl Core {
 }
 
 impl Slot {
+    /// Whether to leave a turn to others before sending: what those who are woken have to say then
+    /// goes into the same packets as the acknowledgement of what has woken them. A second turn is
+    /// for whom the first ones have started, unless somebody has acted by then.
+    fn waits_for_others(&mut self, has_woken: bool, has_acted: bool) -> bool {
+        let waits = match self.turns_left_to_others {
+            0 => has_woken,
+            1 => !has_acted,
+            _ => false,
+        };
+        self.turns_left_to_others = match waits {
+            true => self.turns_left_to_others + 1,
+            false => 0,
+        };
+        waits
+    }
+
     /// Ends a handshake that takes too long.
     fn give_up_handshake(&mut self, state: &mut ConnectionState, round: &mut Round<'_>) {
         if let Stage::Handshaking { until, .. } = self.stage
@@ -568,6 +597,6 @@ impl Role {
 /// Messages that are received in a round, each of one or more datagrams.
 const MESSAGES_MAX: usize = 32;
 /// Batches that a connection may send in a round.
-const TRANSMITS_MAX: usize = 4;
-/// Datagrams of a batch.
-const SEGMENTS_MAX: usize = 10;
+const TRANSMITS_MAX: usize = 2;
+/// Bytes of a batch: what one datagram of IPv4 could hold, which is what systems segment.
+const BATCH_BYTES_MAX: usize = 65_000;

@@ -43,8 +43,10 @@ impl Driver {
     /// Works as long as there is something to do, up to a bound.
     fn work(&mut self, context: &mut Context<'_>) -> Poll<()> {
         for _ in 0..ROUNDS_MAX {
-            if self.round() == Next::Again {
-                continue;
+            match self.round() {
+                Next::Again => continue,
+                Next::Yield => break,
+                Next::Wait => {}
             }
             match self.rest(context) {
                 Rest::Ended => return Poll::Ready(()),
@@ -74,7 +76,9 @@ impl Driver {
                 .question()
                 .map(|(client, chooser)| chooser.choose(&client));
             self.shared.core().answer(&mut round, client, choice);
-            next = Next::Again;
+            if next == Next::Wait {
+                next = Next::Again;
+            }
         }
         wake_all(&mut self.wakers);
         next
@@ -119,6 +123,8 @@ impl Drop for Driver {
 enum Next {
     /// There is more to do at once.
     Again,
+    /// There is more to do when those who were woken have had their turn.
+    Yield,
     /// Nothing is left but to wait.
     Wait,
 }

@@ -15,6 +15,8 @@ pub(super) struct Slot {
     /// Packets that were received for it in this round.
     pub(super) events: Vec<ConnectionEvent>,
     pub(super) is_touched: bool,
+    /// How many turns it has left to those whom its last packets have woken.
+    pub(super) turns_left_to_others: u8,
     /// Whether a deadline has passed.
     pub(super) is_due: bool,
     pub(super) deadline: Deadline,
