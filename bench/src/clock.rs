@@ -32,6 +32,23 @@ impl ThreadClock {
     }
 }
 
+/// The processor time that all threads of this process have used.
+pub fn process_time() -> Duration {
+    ThreadClock(libc::CLOCK_PROCESS_CPUTIME_ID).read()
+}
+
+/// Lets the calling thread run on every processor again.
+pub fn unpin() {
+    // SAFETY: an all-zero set is a valid empty set, and it outlives the call.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        for processor in 0..libc::CPU_SETSIZE as usize {
+            libc::CPU_SET(processor, &mut set);
+        }
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
+    }
+}
+
 /// Binds the calling thread to one processor, where there are several.
 pub fn pin(processor: usize) {
     // Not those that this thread may use: it may have inherited the place of another one.

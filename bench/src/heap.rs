@@ -3,6 +3,7 @@
 //! Invariant: while nothing is counted, an allocation costs one load more, for both sides alike.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 
 /// The allocator of the benchmarks.
@@ -10,6 +11,10 @@ pub struct Heap;
 
 static IS_COUNTING: AtomicBool = AtomicBool::new(false);
 static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
+
+thread_local! {
+    static LIVE_BYTES_HERE: Cell<isize> = const { Cell::new(0) };
+}
 
 /// Counts from now on; what was allocated before may make numbers negative, differences are right.
 pub fn start_counting() {
@@ -21,9 +26,16 @@ pub fn live_bytes() -> isize {
     LIVE_BYTES.load(Ordering::Relaxed)
 }
 
+/// The bytes that this thread has allocated less those that it has given back, but for those from
+/// before. Memory that changes threads makes it meaningless.
+pub fn live_bytes_here() -> isize {
+    LIVE_BYTES_HERE.get()
+}
+
 fn count(bytes: isize) {
     if IS_COUNTING.load(Ordering::Relaxed) {
         LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed);
+        LIVE_BYTES_HERE.set(LIVE_BYTES_HERE.get() + bytes);
     }
 }
 

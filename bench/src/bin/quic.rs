@@ -1,41 +1,53 @@
 //! Runs the benchmarks of QUIC and writes their section of docs/performance.md.
 //!
 //! `quic [--pairs N] [--only NAME] [--output FILE]` measures; `quic count SIDE NAME TIMES` does the
-//! work in one thread for a tool that counts.
+//! work in one thread for a tool that counts, `quic idle SIDE CONNECTIONS ROUNDS` looks at memory.
 
-use portway_bench::quic::{Counted, Portway, Quinn, WORK, Work, count, run, section, write};
+use portway_bench::heap::Heap;
+use portway_bench::quic::{
+    Counted, Found, Idle, Portway, Quinn, WORK, Work, count, run, run_engine, run_idle,
+    run_on_two_workers, run_sharded, section, write,
+};
 use portway_bench::tools;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
+
+#[global_allocator]
+static ALLOCATOR: Heap = Heap;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if let ["count", side, name, times] = words[..] {
-        let work = Work::named(name).expect("the name of a work");
-        let times = times.parse().expect("how often");
-        match side {
-            "portway" => count::<Portway>(work, times),
-            _ => count::<Quinn>(work, times),
+    let number = |word: &str| word.parse().expect("a number");
+    match words[..] {
+        ["count", side, name, times] => {
+            let work = Work::named(name).expect("the name of a work");
+            match side {
+                "portway" => count::<Portway>(work, number(times)),
+                _ => count::<Quinn>(work, number(times)),
+            }
+            return ExitCode::SUCCESS;
         }
-        return ExitCode::SUCCESS;
+        ["idle", side, connections, rounds] => {
+            let found = match side {
+                "portway" => run_idle::<Portway>(number(connections), number(rounds)),
+                _ => run_idle::<Quinn>(number(connections), number(rounds)),
+            };
+            println!("{}", serde_json::to_string(&found).expect("plain data"));
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
     let value = |name: &str| {
         let at = words.iter().position(|word| *word == name)?;
         words.get(at + 1).copied()
     };
-    let pairs = value("--pairs").map_or(41, |pairs| pairs.parse().expect("a number"));
-    let only = value("--only");
-    let mut missing = Vec::new();
-    let timed = match pairs {
-        0 => Vec::new(),
-        pairs => run(pairs, only),
-    };
-    let counted = counted(only, &mut missing);
-    print!("{}", section(&timed, &counted, &missing));
+    let pairs = value("--pairs").map_or(61, number);
+    let found = measure(pairs, value("--only"));
+    print!("{}", section(&found));
     match value("--output") {
         None => ExitCode::SUCCESS,
-        Some(path) => match write(Path::new(path), &timed, &counted, &missing) {
+        Some(path) => match write(Path::new(path), &found) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{path}: {error}");
@@ -43,6 +55,44 @@ fn main() -> ExitCode {
             }
         },
     }
+}
+
+/// Measures everything, or what has the name `only`.
+fn measure(pairs: usize, only: Option<&str>) -> Found {
+    let mut found = Found::default();
+    let wants = |name: &str| only.is_none_or(|only| only == name);
+    if pairs > 0 {
+        found.timed = run(pairs, only);
+        found.workers = run_on_two_workers(pairs, only.map(|it| it.trim_end_matches("-workers")));
+        if wants("sharded") {
+            found.own.push((run_sharded(pairs), 1.1));
+        }
+        if wants("engine") {
+            found.own.push((run_engine(pairs), 1.05));
+        }
+    }
+    if wants("idle") {
+        for (side, connections) in IDLE {
+            match idle(side, connections) {
+                Ok(idle) => found.idle.push((side.to_owned(), idle)),
+                Err(why) => found.missing.push(why),
+            }
+        }
+    }
+    found.counted = counted(only, &mut found.missing);
+    found.missing.push(NO_OTHER_PEERS.to_owned());
+    found
+}
+
+/// Looks at memory in a process of its own.
+fn idle(side: &str, connections: usize) -> Result<Idle, String> {
+    let output = Command::new(std::env::current_exe().expect("this program's file"))
+        .args(["idle", side, &connections.to_string(), "2"])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("idle connections of {side}: {error}"))?;
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("idle connections of {side}: {error}, {}", output.status))
 }
 
 /// Instructions and system calls of every work.
@@ -86,3 +136,8 @@ fn count_one(program: &PathBuf, name: &'static str, times: usize) -> Result<Coun
         calls: (calls("portway")?, calls("quinn")?),
     })
 }
+
+/// Whose idle connections are looked at, and how many.
+const IDLE: [(&str, usize); 3] = [("portway", 1_000), ("quinn", 1_000), ("portway", 10_000)];
+const NO_OTHER_PEERS: &str = "tokio-quiche, whose BoringSSL needs cmake and libclang and seven \
+    minutes to build";

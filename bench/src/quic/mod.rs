@@ -3,17 +3,23 @@
 //! Invariant: both sides have the same transport options, the same TLS configurations and the same
 //! application around them.
 
+mod engine;
+mod idle;
 mod page;
 mod portway_side;
 mod quinn_side;
+mod sharded;
 mod timed;
 mod work;
 
-pub use page::{Counted, section, write};
+pub use engine::run as run_engine;
+pub use idle::{Idle, run as run_idle};
+pub use page::{Counted, Found, section, write};
 pub use portway_side::Portway;
 pub use quinn_side::Quinn;
-pub use timed::run;
-pub use work::{WORK, Work, count};
+pub use sharded::run as run_sharded;
+pub use timed::{run, run_on_two_workers};
+pub use work::{WORK, WORKERS, Work, count};
 
 use crate::carrier::{Credentials, HOST};
 use bytes::Bytes;
@@ -28,8 +34,8 @@ pub trait Stack: Sized + Send + Sync + 'static {
     /// A connection of it.
     type Connection: Peer;
 
-    /// An endpoint that connects and accepts, on loopback.
-    fn bind(identity: &Identity) -> Self;
+    /// An endpoint that connects and accepts, on loopback, with so many bidirectional streams.
+    fn bind(identity: &Identity, streams_max: u32) -> Self;
 
     /// Its address.
     fn address(&self) -> SocketAddr;
@@ -37,8 +43,14 @@ pub trait Stack: Sized + Send + Sync + 'static {
     /// Connects.
     fn connect(&self, remote: SocketAddr) -> impl Future<Output = Self::Connection> + Send;
 
-    /// The next connection.
+    /// The next connection; before its handshake has ended when sessions are resumed.
     fn accept(&self) -> impl Future<Output = Self::Connection> + Send;
+
+    /// Connects with early data: a request before the handshake, one after it, and a close.
+    fn connect_early(&self, remote: SocketAddr, body: Bytes) -> impl Future<Output = ()> + Send;
+
+    /// How many connections there are, as far as it tells.
+    fn connections(&self) -> usize;
 }
 
 /// A connection.
@@ -69,50 +81,88 @@ pub trait Peer: Clone + Send + Sync + 'static {
 }
 
 /// A certificate and the TLS configurations around it: rustls's for quinn, parameters for portway.
-pub struct Identity(Credentials);
+#[derive(Clone)]
+pub struct Identity {
+    credentials: Arc<Credentials>,
+    /// Whether sessions are resumed, with early data.
+    resumes: bool,
+}
 
 impl Identity {
     /// A fresh one.
     pub fn new() -> Self {
-        Identity(Credentials::generate())
+        Identity {
+            credentials: Arc::new(Credentials::generate()),
+            resumes: false,
+        }
+    }
+
+    /// A fresh one whose sessions are resumed with early data.
+    pub fn resuming() -> Self {
+        Identity {
+            resumes: true,
+            ..Identity::new()
+        }
+    }
+
+    fn early_data(&self) -> EarlyData {
+        match self.resumes {
+            true => EarlyData::Allowed,
+            false => EarlyData::Refused,
+        }
+    }
+
+    fn resumption(&self) -> Resumption {
+        match self.resumes {
+            true => Resumption::default(),
+            false => Resumption::disabled(),
+        }
     }
 
     /// quinn's server.
     fn quinn_server(&self) -> quinn_proto::crypto::rustls::QuicServerConfig {
-        let mut config = (*self.0.server()).clone();
+        let mut config = (*self.credentials.server()).clone();
         config.alpn_protocols = vec![ALPN.to_vec()];
+        if self.resumes {
+            config.send_tls13_tickets = TICKETS;
+            config.max_early_data_size = u32::MAX;
+        }
         config.try_into().expect("it has a suite for QUIC")
     }
 
     /// quinn's client.
     fn quinn_client(&self) -> quinn_proto::crypto::rustls::QuicClientConfig {
-        let mut config = (*self.0.client()).clone();
+        let mut config = (*self.credentials.client()).clone();
         config.alpn_protocols = vec![ALPN.to_vec()];
+        if self.resumes {
+            config.resumption = rustls::client::Resumption::in_memory_sessions(256);
+            config.enable_early_data = true;
+        }
         config.try_into().expect("it has a suite for QUIC")
     }
 
     /// portway's server.
     fn portway_server(&self) -> Arc<QuicServerTls> {
-        let identity = self.0.identity();
-        let parameters = without_resumption().with_identity(identity);
+        let identity = self.credentials.identity();
+        let parameters = self.parameters().with_identity(identity);
         TlsEngine::new()
-            .quic_server(&parameters, &[ALPN.to_vec()], EarlyData::Refused)
+            .quic_server(&parameters, &[ALPN.to_vec()], self.early_data())
             .expect("an identity of ours")
     }
 
     /// portway's client.
     fn portway_client(&self) -> Arc<QuicClientTls> {
-        let trust = Trust::Roots(vec![self.0.certificate()].into());
-        let parameters = without_resumption().with_trust(trust);
+        let trust = Trust::Roots(vec![self.credentials.certificate()].into());
+        let parameters = self.parameters().with_trust(trust);
         let (alpn, remote) = ([ALPN.to_vec()], Ipv4Addr::LOCALHOST.into());
         TlsEngine::new()
-            .quic_client(&parameters, Some(HOST), remote, &alpn, EarlyData::Refused)
+            .quic_client(&parameters, Some(HOST), remote, &alpn, self.early_data())
             .expect("a root of ours")
     }
-}
 
-fn without_resumption() -> TlsParameters {
-    TlsParameters::default().with_resumption(Resumption::disabled())
+    fn parameters(&self) -> TlsParameters {
+        TlsParameters::default().with_resumption(self.resumption())
+    }
 }
 
 impl Default for Identity {
@@ -122,3 +172,5 @@ impl Default for Identity {
 }
 
 const ALPN: &[u8] = b"bench";
+/// What a server of portway's gives each connection.
+const TICKETS: usize = 2;

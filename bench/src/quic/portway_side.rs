@@ -16,16 +16,30 @@ pub struct Portway {
     client: ClientConfig,
 }
 
+impl Portway {
+    /// What a server accepts with.
+    pub(super) fn server(identity: &Identity, streams_max: u32) -> ServerConfig {
+        let crypto = ServerCrypto::new(identity.portway_server());
+        let mut server = ServerConfig::new(crypto);
+        server.transport.streams.bidirectional_max = streams_max;
+        server.hands_over_early = identity.resumes;
+        // quinn has none; what it answers with, it answers with at once.
+        server.incoming.retry_above = usize::MAX;
+        server
+    }
+
+    /// What a client connects with.
+    pub(super) fn client(identity: &Identity) -> ClientConfig {
+        ClientConfig::new(ClientCrypto::new(identity.portway_client()))
+    }
+}
+
 impl Stack for Portway {
     type Connection = Connection;
 
-    fn bind(identity: &Identity) -> Self {
-        let crypto = ServerCrypto::new(identity.portway_server());
-        let mut server = ServerConfig::new(crypto);
-        server.transport.streams.bidirectional_max = super::work::STREAMS_MAX;
-        // quinn has none; what it answers with, it answers with at once.
-        server.incoming.retry_above = usize::MAX;
-        let client = ClientConfig::new(ClientCrypto::new(identity.portway_client()));
+    fn bind(identity: &Identity, streams_max: u32) -> Self {
+        let server = Portway::server(identity, streams_max);
+        let client = Portway::client(identity);
         let endpoint = Endpoint::bind(
             Arc::new(RealEnvironment::new(Default::default())),
             UdpBind::on((Ipv4Addr::LOCALHOST, 0).into()),
@@ -58,6 +72,22 @@ impl Stack for Portway {
                 return connection;
             }
         }
+    }
+
+    async fn connect_early(&self, remote: SocketAddr, body: Bytes) {
+        let connecting = self
+            .endpoint
+            .connect(&self.client, remote, crate::carrier::HOST)
+            .expect("an address on loopback");
+        let connection = connecting.into_early().expect("a ticket");
+        connection.request(body.clone()).await;
+        connection.request(body).await;
+        assert_eq!(connection.is_early_data_accepted(), Some(true));
+        Peer::close(&connection);
+    }
+
+    fn connections(&self) -> usize {
+        self.endpoint.connections()
     }
 }
 

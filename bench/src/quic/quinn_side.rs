@@ -9,13 +9,15 @@ use std::sync::Arc;
 /// An endpoint of quinn.
 pub struct Quinn {
     endpoint: Endpoint,
+    /// Whether it hands connections over before their handshakes have ended.
+    accepts_early: bool,
 }
 
 /// The options that portway has by default.
-fn transport() -> Arc<TransportConfig> {
+fn transport(streams_max: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
-        .max_concurrent_bidi_streams(super::work::STREAMS_MAX.into())
+        .max_concurrent_bidi_streams(streams_max.into())
         .stream_receive_window(1_250_000_u32.into())
         .receive_window((16_u32 << 20).into())
         .send_window(10_000_000)
@@ -27,15 +29,18 @@ fn transport() -> Arc<TransportConfig> {
 impl Stack for Quinn {
     type Connection = Connection;
 
-    fn bind(identity: &Identity) -> Self {
+    fn bind(identity: &Identity, streams_max: u32) -> Self {
         let mut server = ServerConfig::with_crypto(Arc::new(identity.quinn_server()));
-        server.transport_config(transport());
+        server.transport_config(transport(streams_max));
         let local = (Ipv4Addr::LOCALHOST, 0).into();
         let mut endpoint = Endpoint::server(server, local).expect("a socket on loopback");
         let mut client = ClientConfig::new(Arc::new(identity.quinn_client()));
-        client.transport_config(transport());
+        client.transport_config(transport(streams_max));
         endpoint.set_default_client_config(client);
-        Quinn { endpoint }
+        Quinn {
+            endpoint,
+            accepts_early: identity.resumes,
+        }
     }
 
     fn address(&self) -> SocketAddr {
@@ -52,7 +57,29 @@ impl Stack for Quinn {
 
     async fn accept(&self) -> Connection {
         let incoming = self.endpoint.accept().await.expect("it is open");
+        if self.accepts_early {
+            let connecting = incoming.accept().expect("our own client");
+            let early = connecting.into_0rtt();
+            return early.ok().expect("a server always can").0;
+        }
         incoming.await.expect("our own client")
+    }
+
+    async fn connect_early(&self, remote: SocketAddr, body: Bytes) {
+        let connecting = self
+            .endpoint
+            .connect(remote, crate::carrier::HOST)
+            .expect("an address on loopback");
+        let early = connecting.into_0rtt();
+        let (connection, is_accepted) = early.ok().expect("a ticket");
+        connection.request(body.clone()).await;
+        connection.request(body).await;
+        assert!(is_accepted.await);
+        Peer::close(&connection);
+    }
+
+    fn connections(&self) -> usize {
+        self.endpoint.open_connections()
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Invariant: client and server have a thread, a current-thread runtime and a processor each.
 
-use super::work::{self, Doing, WORK, Work};
+use super::work::{self, Doing, STREAMS_MAX, WORK, WORKERS, Work};
 use super::{Identity, Portway, Quinn, Stack};
-use crate::clock::{ThreadClock, pin};
+use crate::clock::{ThreadClock, pin, process_time, unpin};
 use crate::pairs::{Comparison, Side, alternate};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use std::sync::mpsc;
 
 /// Measures this many pairs of everything, or of the work of one name.
 pub fn run(pairs: usize, only: Option<&str>) -> Vec<(Comparison, f64)> {
-    let identity = Arc::new(Identity::new());
     pin(0);
     let mut found = Vec::new();
     for (name, work, gate, times) in WORK {
@@ -20,6 +19,7 @@ pub fn run(pairs: usize, only: Option<&str>) -> Vec<(Comparison, f64)> {
             continue;
         }
         let runtime = work::runtime();
+        let identity = Arc::new(work.identity());
         let comparison = runtime.block_on(compare(name, work, times, pairs, &identity));
         found.push((comparison, gate));
     }
@@ -35,8 +35,8 @@ async fn compare(
 ) -> Comparison {
     let ours = Server::start::<Portway>(identity, work);
     let theirs = Server::start::<Quinn>(identity, work);
-    let mut portway = Doing::start(Portway::bind(identity), ours.address, work).await;
-    let mut quinn = Doing::start(Quinn::bind(identity), theirs.address, work).await;
+    let mut portway = Doing::start(Portway::bind(identity, STREAMS_MAX), ours.address, work).await;
+    let mut quinn = Doing::start(Quinn::bind(identity, STREAMS_MAX), theirs.address, work).await;
     portway.act(work::warm_up(work)).await;
     quinn.act(work::warm_up(work)).await;
     let here = ThreadClock::of_this_thread();
@@ -57,20 +57,82 @@ async fn compare(
     Comparison::of(name, "µs", &found)
 }
 
+/// The same with both ends on one runtime of two workers, whose processor time is taken.
+pub fn run_on_two_workers(pairs: usize, only: Option<&str>) -> Vec<(Comparison, f64)> {
+    unpin();
+    let mut found = Vec::new();
+    for (name, work, gate, times) in WORKERS {
+        if only.is_some_and(|only| only != name) {
+            continue;
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let comparison = runtime.block_on(async {
+            let (mut portway, mut quinn) = (
+                Workers::<Portway>::start(work).await,
+                Workers::<Quinn>::start(work).await,
+            );
+            let found = alternate(pairs, async |side| match side {
+                Side::Portway => portway.act(times).await,
+                Side::Other => quinn.act(times).await,
+            })
+            .await;
+            Comparison::of(name, "µs", &found)
+        });
+        found.push((comparison, gate));
+        runtime.shutdown_background();
+    }
+    found
+}
+
+/// Both ends in tasks of the workers.
+struct Workers<S: Stack>(Option<Doing<S>>);
+
+impl<S: Stack> Workers<S> {
+    async fn start(work: Work) -> Self {
+        let starting = tokio::spawn(async move {
+            let identity = work.identity();
+            let server = S::bind(&identity, STREAMS_MAX);
+            let remote = server.address();
+            tokio::spawn(work::serve(server, work));
+            let mut doing = Doing::start(S::bind(&identity, STREAMS_MAX), remote, work).await;
+            doing.act(work::warm_up(work)).await;
+            doing
+        });
+        Workers(Some(starting.await.expect("it does not panic")))
+    }
+
+    /// The processor time of one unit in microseconds.
+    async fn act(&mut self, times: usize) -> f64 {
+        let mut doing = self.0.take().expect("it comes back each time");
+        let before = process_time();
+        let acting = tokio::spawn(async move {
+            doing.act(times).await;
+            doing
+        });
+        self.0 = Some(acting.await.expect("it does not panic"));
+        let used = process_time() - before;
+        used.as_nanos() as f64 / times as f64 / 1e3
+    }
+}
+
 /// A server in a thread of its own.
-struct Server {
-    address: SocketAddr,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
     clock: ThreadClock,
 }
 
 impl Server {
-    fn start<S: Stack>(identity: &Arc<Identity>, work: Work) -> Server {
+    pub(super) fn start<S: Stack>(identity: &Arc<Identity>, work: Work) -> Server {
         let (sender, receiver) = mpsc::channel();
         let identity = Arc::clone(identity);
         std::thread::spawn(move || {
             pin(1);
             work::runtime().block_on(async {
-                let stack = S::bind(&identity);
+                let stack = S::bind(&identity, STREAMS_MAX);
                 let server = Server {
                     address: stack.address(),
                     clock: ThreadClock::of_this_thread(),

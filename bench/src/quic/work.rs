@@ -6,6 +6,7 @@ use super::{Identity, Peer, Stack};
 use bytes::Bytes;
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
@@ -20,19 +21,29 @@ pub enum Work {
     Download,
     /// Handshakes, one after the other.
     Handshakes,
+    /// Handshakes with a request as early data and another one, one after the other.
+    Early,
     /// Datagrams of a kilobyte, as fast as they go.
     Datagrams,
 }
 
 /// Everything that is measured, by name, with the gate of issue 3 and how often it is done.
-pub const WORK: [(&str, Work, f64, usize); 7] = [
+pub const WORK: [(&str, Work, f64, usize); 8] = [
     ("requests-1", Work::Requests(1), 1.0, 2_000),
     ("requests-32", Work::Requests(32), 0.9, 6_400),
     ("requests-256", Work::Requests(256), 0.88, 12_800),
     ("upload", Work::Upload, 0.95, 64),
     ("download", Work::Download, 0.95, 64),
     ("handshakes", Work::Handshakes, 1.0, 60),
+    ("0-rtt", Work::Early, 1.0, 60),
     ("datagrams", Work::Datagrams, 0.9, 20_000),
+];
+
+/// What is measured on a runtime of two workers, in the same manner.
+pub const WORKERS: [(&str, Work, f64, usize); 3] = [
+    ("requests-1", Work::Requests(1), 0.7, 600),
+    ("requests-32", Work::Requests(32), 0.7, 3_200),
+    ("requests-256", Work::Requests(256), 0.7, 6_400),
 ];
 
 impl Work {
@@ -41,14 +52,23 @@ impl Work {
         let found = WORK.iter().find(|(other, ..)| *other == name);
         found.map(|(_, work, ..)| *work)
     }
+
+    /// An identity for it.
+    pub fn identity(self) -> Identity {
+        match self {
+            Work::Early => Identity::resuming(),
+            _ => Identity::new(),
+        }
+    }
 }
 
 /// Does the work in one thread, for tools that count.
 pub fn count<S: Stack>(work: Work, times: usize) {
     let runtime = runtime();
     let (client, server) = runtime.block_on(async {
-        let identity = Identity::new();
-        (S::bind(&identity), S::bind(&identity))
+        let identity = work.identity();
+        let bind = || S::bind(&identity, STREAMS_MAX);
+        (bind(), bind())
     });
     let remote = server.address();
     runtime.spawn(serve(server, work));
@@ -62,7 +82,7 @@ pub fn warm_up(work: Work) -> usize {
     match work {
         Work::Requests(_) => 600,
         Work::Upload | Work::Download => 16,
-        Work::Handshakes => 3,
+        Work::Handshakes | Work::Early => 3,
         Work::Datagrams => 500,
     }
 }
@@ -80,6 +100,13 @@ impl<S: Stack> Doing<S> {
     pub async fn start(client: S, remote: SocketAddr, work: Work) -> Self {
         let connection = match work {
             Work::Handshakes => None,
+            Work::Early => {
+                // The ticket for the first one; it has come when the answer has.
+                let connection = client.connect(remote).await;
+                connection.request(Bytes::from_static(&[7; REQUEST])).await;
+                connection.close();
+                None
+            }
             _ => Some(client.connect(remote).await),
         };
         Doing {
@@ -94,7 +121,13 @@ impl<S: Stack> Doing<S> {
     pub async fn act(&mut self, times: usize) {
         let Some(connection) = &self.connection else {
             for _ in 0..times {
-                self.client.connect(self.remote).await.close();
+                match self.work {
+                    Work::Early => {
+                        let body = Bytes::from_static(&[7; REQUEST]);
+                        self.client.connect_early(self.remote, body).await;
+                    }
+                    _ => self.client.connect(self.remote).await.close(),
+                }
             }
             return;
         };
@@ -107,16 +140,21 @@ impl<S: Stack> Doing<S> {
                 assert_eq!(connection.receive_bulk().await, times * MEBIBYTE);
             }
             Work::Datagrams => datagrams(connection, times).await,
-            Work::Handshakes => {}
+            Work::Handshakes | Work::Early => {}
         }
     }
 }
 
 /// Serves every connection, for ever.
 pub async fn serve<S: Stack>(server: S, work: Work) {
+    serve_shared(Arc::new(server), work).await;
+}
+
+/// The same with a server that others look at.
+pub async fn serve_shared<S: Stack>(server: Arc<S>, work: Work) {
     loop {
         let connection = server.accept().await;
-        if let Work::Requests(_) = work {
+        if let Work::Requests(_) | Work::Early = work {
             tokio::spawn(connection.serve(Bytes::from_static(&[7; ANSWER])));
             continue;
         }
@@ -148,12 +186,13 @@ async fn answer<P: Peer>(connection: &P, work: Work) {
                     connection.send_datagram(Bytes::from_static(b"on")).await;
                 }
             }
-            Work::Handshakes | Work::Requests(_) => connection.closed().await,
+            _ => connection.closed().await,
         }
     }
 }
 
-async fn requests<P: Peer>(connection: &P, in_flight: usize, times: usize) {
+/// Requests, so many in flight.
+pub async fn requests<P: Peer>(connection: &P, in_flight: usize, times: usize) {
     let body = Bytes::from_static(&[7; REQUEST]);
     if in_flight == 1 {
         for _ in 0..times {
@@ -205,7 +244,9 @@ pub const STREAMS_MAX: u32 = 1024;
 /// What bulk is written in.
 pub const CHUNK: usize = 64 << 10;
 const MEBIBYTE: usize = 1 << 20;
-const REQUEST: usize = 100;
-const ANSWER: usize = 1000;
+/// The length of a request.
+pub const REQUEST: usize = 100;
+/// The length of an answer.
+pub const ANSWER: usize = 1000;
 const DATAGRAM: usize = 1000;
 const BURST: usize = 20;
