@@ -3,6 +3,7 @@
 //! Invariant: every amount that a peer can make this side hold has a bound here.
 
 use super::choice::Chooser;
+use super::connection::{Confirmed, EarlyFactory, Factory};
 use super::hello::HelloLimits;
 use super::sharding::Shard;
 use super::{ConnectError, VarInt};
@@ -168,6 +169,16 @@ pub enum Congestion {
     Bbr,
 }
 
+impl Congestion {
+    fn factory(self) -> Factory {
+        match self {
+            Congestion::Cubic => Arc::new(CubicConfig::default()),
+            Congestion::NewReno => Arc::new(NewRenoConfig::default()),
+            Congestion::Bbr => Arc::new(BbrConfig::default()),
+        }
+    }
+}
+
 /// What the peer is told when the application gives no code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -181,6 +192,21 @@ pub struct DefaultCodes {
 impl TransportOptions {
     /// What quinn-proto makes of it.
     pub(crate) fn proto(&self) -> Result<Arc<TransportConfig>, ConnectError> {
+        self.proto_with(None)
+    }
+
+    /// As [`TransportOptions::proto`], for a client with early data.
+    pub(super) fn proto_early(
+        &self,
+        confirmed: Confirmed,
+    ) -> Result<Arc<TransportConfig>, ConnectError> {
+        self.proto_with(Some(confirmed))
+    }
+
+    fn proto_with(
+        &self,
+        confirmed: Option<Confirmed>,
+    ) -> Result<Arc<TransportConfig>, ConnectError> {
         let streams = &self.streams;
         if streams.window_bytes > StreamLimits::WINDOW_BYTES_MAX {
             return Err(invalid(format!(
@@ -222,15 +248,14 @@ impl TransportOptions {
             }))
             .datagram_receive_buffer_size(self.datagrams.receive_bytes)
             .datagram_send_buffer_size(self.datagrams.send_bytes);
-        match self.congestion {
-            Congestion::Cubic => {
-                config.congestion_controller_factory(Arc::new(CubicConfig::default()))
-            }
-            Congestion::NewReno => {
-                config.congestion_controller_factory(Arc::new(NewRenoConfig::default()))
-            }
-            Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
-        };
+        let congestion = self.congestion.factory();
+        config.congestion_controller_factory(match confirmed {
+            None => congestion,
+            Some(confirmed) => Arc::new(EarlyFactory {
+                inner: congestion,
+                confirmed,
+            }),
+        });
         Ok(Arc::new(config))
     }
 }
@@ -247,6 +272,11 @@ impl ClientCrypto {
     /// TLS as an engine has made it.
     pub fn new(tls: Arc<QuicClientTls>) -> Self {
         ClientCrypto(tls)
+    }
+
+    /// Whether a connection may begin with early data.
+    pub(super) fn allows_early_data(&self) -> bool {
+        self.0.allows_early_data()
     }
 
     pub(crate) fn proto(&self) -> Arc<dyn quinn_proto::crypto::ClientConfig> {

@@ -175,6 +175,8 @@ pub(super) struct Receiver {
     /// Whether something may have come since a read found nothing. Otherwise the protocol need not
     /// be asked.
     pub(super) may_be_ready: bool,
+    /// Whether nothing more was there when the handshake ended.
+    pub(super) has_caught_up: bool,
     /// The code with which the peer has reset it, when that was seen before a read.
     pub(super) reset: Option<VarInt>,
 }
@@ -184,6 +186,7 @@ impl Receiver {
         Receiver {
             waker: None,
             may_be_ready,
+            has_caught_up: false,
             reset: None,
         }
     }

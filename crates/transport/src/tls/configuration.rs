@@ -107,18 +107,27 @@ pub(super) fn server(
     Ok(config)
 }
 
-/// A configuration for QUIC clients with these application protocols.
+/// The configurations of QUIC clients, which share their sessions.
+pub(super) struct QuicClientConfigs {
+    pub(super) without_early_data: Arc<ClientConfig>,
+    pub(super) with_early_data: Arc<ClientConfig>,
+}
+
+/// The configurations for QUIC clients with these application protocols.
 pub(super) fn quic_client(
     p: &TlsParameters,
     alpn: &[Vec<u8>],
-    early_data: EarlyData,
     clock: &Clock,
-) -> Result<ClientConfig, Failure> {
+) -> Result<QuicClientConfigs, Failure> {
     check_for_quic(p, alpn)?;
     let mut config = client(p, clock)?;
     config.alpn_protocols = alpn.to_vec();
-    config.enable_early_data = early_data == EarlyData::Allowed;
-    Ok(config)
+    let mut early = config.clone();
+    early.enable_early_data = true;
+    Ok(QuicClientConfigs {
+        without_early_data: Arc::new(config),
+        with_early_data: Arc::new(early),
+    })
 }
 
 /// A configuration for QUIC servers with these application protocols.

@@ -3,7 +3,7 @@
 //! Invariant: sessions are shared only by connections with equal parameters of the same engine, so
 //! a session that was made under weaker rules is never resumed under stricter ones.
 
-use super::configuration;
+use super::configuration::{self, QuicClientConfigs};
 use super::layer::TlsLayer;
 use super::quic::{EarlyData, QuicClientTls, QuicServerTls};
 use portway_core::security::{ClientAuthentication, Identity, TlsParameters, Trust};
@@ -26,7 +26,7 @@ pub struct TlsEngine {
     clock: Clock,
     clients: Mutex<Cache<ClientConfig>>,
     servers: Mutex<Cache<ServerConfig>>,
-    quic_clients: Mutex<Cache<ClientConfig>>,
+    quic_clients: Mutex<Cache<QuicClientConfigs>>,
     quic_servers: Mutex<Cache<QuicServerTls>>,
 }
 
@@ -111,11 +111,17 @@ impl TlsEngine {
         early_data: EarlyData,
     ) -> Result<Arc<QuicClientTls>, Failure> {
         let name = server_name(p.server_name.as_deref().or(host_name), remote)?;
-        let key = (alpn, early_data);
-        let config = locked(&self.quic_clients).find_or_make(p, key, &self.limits, || {
-            configuration::quic_client(p, alpn, early_data, &self.clock)
+        // Not part of the key: a ticket of a connection without early data lets the next one
+        // send some.
+        let key = (alpn, EarlyData::Refused);
+        let configs = locked(&self.quic_clients).find_or_make(p, key, &self.limits, || {
+            configuration::quic_client(p, alpn, &self.clock)
         })?;
-        Ok(Arc::new(QuicClientTls::new(config, name)))
+        let config = match early_data {
+            EarlyData::Refused => &configs.without_early_data,
+            EarlyData::Allowed => &configs.with_early_data,
+        };
+        Ok(Arc::new(QuicClientTls::new(Arc::clone(config), name)))
     }
 
     /// TLS of QUIC servers with these parameters. Where early data is allowed, the server keeps

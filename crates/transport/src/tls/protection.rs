@@ -1,6 +1,7 @@
 //! What a handshake has negotiated, in portway's words.
 //!
-//! Invariant: nothing is told before the handshake is complete.
+//! Invariant: nothing is told before the handshake is complete, unless early data is all that it
+//! is told about.
 
 use portway_core::security::{Group, Protection, TlsVersion};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
@@ -10,6 +11,19 @@ pub(super) fn describe(common: &CommonState, server_name: Option<&str>) -> Optio
     if common.is_handshaking() {
         return None;
     }
+    describe_now(common, server_name)
+}
+
+/// What a server has settled that takes early data: everything but that its client is there.
+pub(super) fn describe_early(
+    common: &CommonState,
+    server_name: Option<&str>,
+) -> Option<Protection> {
+    common.alpn_protocol()?;
+    describe_now(common, server_name)
+}
+
+fn describe_now(common: &CommonState, server_name: Option<&str>) -> Option<Protection> {
     let version = match common.protocol_version()? {
         ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
         _ => TlsVersion::Tls12,

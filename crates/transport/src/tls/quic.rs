@@ -44,6 +44,11 @@ impl QuicClientTls {
         QuicClientTls { config, name }
     }
 
+    /// Whether a ticket is used for early data, too.
+    pub(crate) fn allows_early_data(&self) -> bool {
+        self.config.enable_early_data
+    }
+
     /// A session that sends no transport parameters but empty ones.
     #[cfg(test)]
     pub(crate) fn session(&self) -> impl crypto::Session {
@@ -167,6 +172,8 @@ impl crypto::ServerConfig for QuicServerTls {
 pub struct QuicHandshake {
     /// What was negotiated, once the handshake is complete.
     pub protection: Option<Protection>,
+    /// The same for a server whose handshake is not complete, as far as it has settled it.
+    pub early_protection: Option<Protection>,
     /// The application protocol, which is known before that.
     pub alpn: Option<Vec<u8>>,
     /// The name that a client gave, which is known before that; a client's own.

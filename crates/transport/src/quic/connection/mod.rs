@@ -4,6 +4,7 @@
 //! only moves packets.
 
 mod connecting;
+mod early_window;
 mod handle;
 mod open;
 mod polling;
@@ -12,6 +13,7 @@ mod state;
 mod window;
 
 pub use self::connecting::Connecting;
+pub(in crate::quic) use self::early_window::{Confirmed, EarlyFactory, Factory};
 pub use self::handle::{Connection, Statistics};
 pub(in crate::quic) use self::shared::{ConnectionRef, ConnectionShared};
 pub(in crate::quic) use self::state::{ConnectionState, Dirty, EarlyData, Phase};

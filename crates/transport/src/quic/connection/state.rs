@@ -3,6 +3,7 @@
 //! Invariant: wakers leave here in a list and are woken after the lock is released. An entry of
 //! `senders` or `receivers` exists exactly as long as its handle.
 
+use super::early_window::Confirmed;
 use super::window::Window;
 use crate::quic::options::{DefaultCodes, TransportOptions};
 use crate::quic::waiting::{End, OpenQueue, Receiver, Sender, StreamTable, WaitList};
@@ -31,7 +32,11 @@ pub(in crate::quic) struct ConnectionState {
     pub(in crate::quic) lifecycle: WaitList,
     pub(in crate::quic) datagrams: DatagramWaiters,
     pub(in crate::quic) window: Window,
+    /// Bytes of all streams that may wait to be acknowledged once the handshake has ended.
+    send_window_bytes: u64,
     pub(in crate::quic) defaults: DefaultCodes,
+    /// To be told that the handshake is confirmed, for a client that allows early data.
+    pub(in crate::quic) unconfirmed: Option<Confirmed>,
 }
 
 /// Where a connection is in its life.
@@ -84,10 +89,16 @@ pub(in crate::quic) struct DatagramWaiters {
 
 impl ConnectionState {
     pub(in crate::quic) fn new(
-        proto: Connection,
+        mut proto: Connection,
         handle: ConnectionHandle,
         options: &TransportOptions,
     ) -> Self {
+        let send_window_bytes = options.streams.send_window_bytes;
+        if proto.side().is_client() && proto.has_0rtt() {
+            // Early data that fills the congestion window would keep back the end of the
+            // handshake: its acknowledgements cannot be read before that, and come once.
+            proto.set_send_window(send_window_bytes.min(EARLY_DATA_BYTES_MAX));
+        }
         ConnectionState {
             proto,
             handle,
@@ -100,7 +111,9 @@ impl ConnectionState {
             lifecycle: WaitList::default(),
             datagrams: DatagramWaiters::default(),
             window: Window::new(&options.streams),
+            send_window_bytes,
             defaults: options.defaults,
+            unconfirmed: None,
         }
     }
 
@@ -124,6 +137,13 @@ impl ConnectionState {
         if !self.is_answered && self.proto.stats().udp_rx.datagrams > 0 {
             self.is_answered = true;
             self.lifecycle.drain(wakers);
+        }
+        if let Some(confirmed) = &self.unconfirmed
+            && self.proto.stats().frame_rx.handshake_done > 0
+        {
+            // RFC 9001 §4.1.2: a client's handshake is confirmed by the server.
+            confirmed.set();
+            self.unconfirmed = None;
         }
         while let Some(event) = self.proto.poll() {
             match event {
@@ -178,11 +198,15 @@ impl ConnectionState {
         }
         self.lifecycle.drain(wakers);
         if self.proto.side().is_server() {
+            for receiver in self.streams.receivers.values_mut() {
+                receiver.has_caught_up = !receiver.may_be_ready;
+            }
             if self.proto.has_0rtt() {
                 self.early = EarlyData::Accepted;
                 self.mark_early_streams();
             }
         } else if self.proto.has_0rtt() {
+            self.proto.set_send_window(self.send_window_bytes);
             match self.proto.accepted_0rtt() {
                 true => self.early = EarlyData::Accepted,
                 false => self.reject_early_data(wakers),
@@ -341,5 +365,8 @@ impl ConnectionState {
     }
 }
 
+/// What a client sends before the handshake has ended: about a half of the first congestion
+/// window (RFC 9002 §7.2).
+const EARLY_DATA_BYTES_MAX: u64 = 6 * 1024;
 /// RFC 9000 §14.1: a first datagram that is shorter is not taken.
 const FIRST_DATAGRAM_BYTES: u64 = 1200;

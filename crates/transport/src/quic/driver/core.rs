@@ -10,7 +10,7 @@ use super::slot::{Role, Slot, Stage};
 use super::timers::{Deadline, Timers};
 use crate::environment::{DatagramBatch, ReceivedMessage, UdpSocket};
 use crate::failure_map::failure_from_io;
-use crate::quic::connection::{ConnectionShared, ConnectionState, Dirty, Phase};
+use crate::quic::connection::{Confirmed, ConnectionShared, ConnectionState, Dirty, Phase};
 use crate::quic::endpoint::Shared;
 use crate::quic::identifiers::Clock;
 use crate::quic::options::{ClientConfig, TransportOptions};
@@ -119,8 +119,13 @@ impl Core {
         let mut proto = quinn_proto::ClientConfig::new(config.crypto.proto());
         let mut random = [0; 16];
         shared.environment.fill_random(&mut random);
+        let early = config.crypto.allows_early_data().then(Confirmed::default);
+        let transport = match &early {
+            Some(confirmed) => config.transport.proto_early(confirmed.clone())?,
+            None => config.transport.proto()?,
+        };
         proto
-            .transport_config(config.transport.proto()?)
+            .transport_config(transport)
             .token_store(Arc::new(NoneTokenStore))
             .initial_dst_cid_provider(Arc::new(move || quinn_proto::ConnectionId::new(&random)));
         let now = shared.clock.now();
@@ -128,7 +133,9 @@ impl Core {
         let until = now + config.transport.times.handshake;
         let role = Role::Connecting;
         let stage = Stage::Handshaking { until, role };
-        Ok(self.insert(shared, handle, proto, &config.transport, stage))
+        let connection = self.insert(shared, handle, proto, &config.transport, stage);
+        connection.lock().unconfirmed = early;
+        Ok(connection)
     }
 
     pub(super) fn insert(
@@ -399,7 +406,14 @@ impl Core {
             .set(&mut slot.deadline, deadline, index, slot.generation);
         let progress = slot.stage.progress(&phase, is_early);
         if let Some(role) = progress {
-            slot.stage = Stage::Running;
+            slot.stage = match (slot.stage, &phase) {
+                // It was handed over for its early data; its handshake still has to end in time.
+                (Stage::Handshaking { until, .. }, Phase::Handshaking) => Stage::Handshaking {
+                    until,
+                    role: Role::Connecting,
+                },
+                _ => Stage::Running,
+            };
             self.on_handshake_over(round, &connection, role, &phase, remote);
         }
         if progress.is_some_and(|role| role.is_given_up(&phase)) {

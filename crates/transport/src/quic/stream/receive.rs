@@ -23,6 +23,8 @@ pub struct ReceiveStream {
     connection: Arc<ConnectionRef>,
     id: quinn_proto::StreamId,
     is_early: bool,
+    /// Whether a read found nothing more after the handshake.
+    has_caught_up: bool,
     state: State,
 }
 
@@ -88,6 +90,7 @@ impl ReceiveStream {
             connection,
             id,
             is_early,
+            has_caught_up: false,
             state: State::Open,
         }
     }
@@ -101,6 +104,12 @@ impl ReceiveStream {
     /// what an attacker has recorded.
     pub fn is_early_data(&self) -> bool {
         self.is_early
+    }
+
+    /// Whether everything was read that was there when the handshake ended: what follows comes
+    /// from a client that has completed it.
+    pub fn has_caught_up(&self) -> bool {
+        self.has_caught_up
     }
 
     /// Reads into `out`; zero is the peer's end of the stream, unless `out` is empty.
@@ -288,15 +297,18 @@ impl ReceiveStream {
             State::Stopped => return Poll::Ready(Err(StreamError::Ended)),
         }
         let (id, is_early, clock) = (self.id, self.is_early, &self.connection.endpoint.clock);
-        let kept = &mut self.state;
+        let (kept, has_caught_up) = (&mut self.state, &mut self.has_caught_up);
         self.connection.act_and_wake(|state, wakers| {
             if is_early && state.early == EarlyData::Rejected {
                 return Poll::Ready(Err(StreamError::EarlyDataRejected));
             }
-            if let Some(receiver) = state.streams.receivers.get_mut(&id)
+            let receiver = state.streams.receivers.get_mut(&id);
+            *has_caught_up |= receiver.as_ref().is_some_and(|it| it.has_caught_up);
+            if let Some(receiver) = receiver
                 && !receiver.may_be_ready
                 && state.phase == Phase::Established
             {
+                *has_caught_up = true;
                 keep(&mut receiver.waker, context.waker());
                 return Poll::Pending;
             }
@@ -327,6 +339,7 @@ impl ReceiveStream {
                     Err(StreamError::Reset(code.into()))
                 }
                 Err(ReadError::Blocked) => {
+                    *has_caught_up = state.phase != Phase::Handshaking;
                     if let Some(error) = state.error() {
                         return Poll::Ready(Err(StreamError::Connection(error.clone())));
                     }

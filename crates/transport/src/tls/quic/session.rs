@@ -108,8 +108,13 @@ impl Session for QuicSession {
     /// A [`QuicHandshake`], at any time.
     fn handshake_data(&self) -> Option<Box<dyn Any>> {
         let server_name = self.server_name.as_deref();
+        let early_protection = match self.tls.is_handshaking() && !self.is_client() {
+            true => protection::describe_early(&self.tls, server_name),
+            false => None,
+        };
         Some(Box::new(QuicHandshake {
             protection: protection::describe(&self.tls, server_name),
+            early_protection,
             alpn: self.tls.alpn_protocol().map(<[u8]>::to_vec),
             server_name: server_name.map(str::to_owned),
             failure: self.failure.as_deref().cloned(),
