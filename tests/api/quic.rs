@@ -3,9 +3,9 @@
 use crate::support::{framed, listen, tls_pair};
 use portway::property::Direction;
 use portway::{
-    Completion, Connection, ConnectionState, Context, FailureKind, Listener, Preconnection,
-    RealConfig, RealEnvironment, ReceiveError, RemoteEndpoint, Security, SelectionProperty,
-    StackId, TransportProperties,
+    Completion, Connection, ConnectionState, Context, FailureKind, Listener, Message,
+    MessageContext, Preconnection, RealConfig, RealEnvironment, ReceiveError, RemoteEndpoint,
+    Security, SelectionProperty, StackId, TransportProperties,
 };
 use portway_core::race::AttemptOutcome;
 use std::sync::Arc;
@@ -250,4 +250,108 @@ async fn siblings_over_tls_have_transports_of_their_own() {
         assert_eq!(connection.receive().await, Err(ReceiveError::Finished));
     }
     assert_eq!(sibling.state(), ConnectionState::Closed);
+}
+
+fn replayable(data: &str) -> Message {
+    Message::from(data).with_context(MessageContext::new().with_safely_replayable())
+}
+
+/// A server that takes early data, on a port that stays the same.
+async fn early_server(
+    security: &Security,
+    context: &Context,
+    port: u16,
+) -> (Listener, std::net::SocketAddr) {
+    let early = TransportProperties::new().prefer(SelectionProperty::ZeroRttMsg);
+    let local = portway::LocalEndpoint::address(crate::support::loopback()).port(port);
+    let server = framed(security.clone()).context(context).properties(early);
+    let listener = server.local(local).listen().await.expect("a listener");
+    let address = std::net::SocketAddr::new(crate::support::loopback(), listener.port());
+    (listener, address)
+}
+
+/// Connects once, so that the client has tickets.
+async fn visit(to: &Preconnection, listener: &mut Listener) {
+    let (client, server) = tokio::join!(
+        async { to.initiate().first_message("hello").await },
+        listener.accept()
+    );
+    let (client, server) = (client.expect("connected"), server.expect("accepted"));
+    assert_eq!(client.info().stack, Some(StackId::QUIC));
+    assert_eq!(client.info().is_early_data_accepted, None);
+    let hello = server.receive().await.expect("hello");
+    assert!(!hello.context.is_early_data());
+    server.send("behind the tickets").await.expect("accepted");
+    client.receive().await.expect("an answer");
+    client.close().await.expect("acknowledged");
+}
+
+#[tokio::test]
+async fn a_replayable_first_message_is_taken_as_early_data_and_marked() {
+    let (server, client) = protocol_pair();
+    let (mut listener, address) = early_server(&server, &context(), 0).await;
+    let to = framed(client)
+        .context(&context())
+        .remote(RemoteEndpoint::from(address));
+    visit(&to, &mut listener).await;
+    let (client, server) = tokio::join!(
+        async { to.initiate().first_message(replayable("early")).await },
+        listener.accept()
+    );
+    let (client, server) = (client.expect("connected"), server.expect("accepted"));
+    let early = server.receive().await.expect("a message");
+    assert_eq!(&early[..], b"early");
+    assert!(early.context.is_early_data());
+    assert_eq!(client.info().is_early_data_accepted, Some(true));
+    assert!(client.info().protection.expect("protected").is_resumed);
+    let (late, sent) = tokio::join!(server.receive(), client.send("late"));
+    assert_eq!(sent.expect("accepted").await, Completion::Sent);
+    assert_eq!(&late.expect("a message")[..], b"late");
+    server.send("answer").await.expect("accepted");
+    assert_eq!(&client.receive().await.expect("answer")[..], b"answer");
+    client.close().await.expect("acknowledged");
+}
+
+#[tokio::test]
+async fn rejected_early_data_is_sent_again_and_seen_once() {
+    let (server, client) = protocol_pair();
+    let (mut listener, address) = early_server(&server, &context(), 0).await;
+    let to = framed(client)
+        .context(&context())
+        .remote(RemoteEndpoint::from(address));
+    visit(&to, &mut listener).await;
+    drop(listener);
+    // Another context knows nothing of the tickets. The port is free again once the sockets of
+    // the first listener are closed by its tasks.
+    let restarted = context();
+    let mut listener = loop {
+        let early = TransportProperties::new().prefer(SelectionProperty::ZeroRttMsg);
+        let local = portway::LocalEndpoint::address(address.ip()).port(address.port());
+        let again = framed(server.clone())
+            .context(&restarted)
+            .properties(early)
+            .local(local);
+        match again.listen().await {
+            Ok(listener) => break listener,
+            Err(error) if error.kind() == FailureKind::AddressInUse => {
+                tokio::task::yield_now().await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let (client, server) = tokio::join!(
+        async { to.initiate().first_message(replayable("first")).await },
+        listener.accept()
+    );
+    let (client, server) = (client.expect("connected"), server.expect("accepted"));
+    assert_eq!(client.info().stack, Some(StackId::QUIC));
+    assert_eq!(client.info().is_early_data_accepted, Some(false));
+    client.send("second").await.expect("accepted");
+    for expected in ["first", "second"] {
+        let message = server.receive().await.expect("a message");
+        assert_eq!(&message[..], expected.as_bytes());
+        assert!(!message.context.is_early_data());
+    }
+    client.close().await.expect("acknowledged");
+    assert_eq!(server.receive().await, Err(ReceiveError::Finished));
 }

@@ -6,6 +6,7 @@
 mod cancel;
 mod close;
 mod delivery;
+mod early_data;
 mod faults;
 mod identities;
 mod listening;

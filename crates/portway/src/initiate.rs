@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, Establishing};
 use crate::error::EstablishmentError;
-use crate::open::{Opened, open};
+use crate::open::{Opened, early_message, open};
 use crate::preconnection::Preconnection;
 use portway_core::message::Message;
 use portway_core::property::Action;
@@ -44,6 +44,11 @@ impl Initiate {
 
     /// `InitiateWithSend` (RFC 9622 §9.2.5): sends `message` as soon as the connection is ready.
     /// A failure of the whole is the error of establishment only.
+    ///
+    /// A message that is marked safelyReplayable and has no lifetime leaves with the first packets
+    /// of QUIC, when a ticket of an earlier connection allows early data and `zeroRttMsg` is not
+    /// avoided. It can then be replayed by an attacker, and several attempts of a race may each
+    /// deliver it. A server that takes no early data gets it after the handshake.
     pub fn first_message(mut self, message: impl Into<Message>) -> Self {
         self.first_message = Some(message.into());
         self
@@ -89,6 +94,8 @@ impl Initiate {
             paths: opening,
         };
         let connection = Connection::of(&context, &self.preconnection, Action::Initiate);
+        let first = self.first_message.as_ref();
+        let early = first.and_then(|message| early_message(&self.preconnection.needs, message));
         if let Some(message) = self.first_message {
             connection
                 .enqueue_first(message)
@@ -99,6 +106,7 @@ impl Initiate {
             preconnection: self.preconnection,
             request,
             connection,
+            early,
             on_event: self.on_event,
         })
     }
@@ -123,6 +131,8 @@ struct Prepared {
     preconnection: Preconnection,
     request: RaceRequest,
     connection: Connection,
+    /// The first message when it may leave as early data.
+    early: Option<Message>,
     on_event: Option<EventSink>,
 }
 
@@ -134,10 +144,12 @@ impl Prepared {
             preconnection,
             request,
             connection,
+            early,
             on_event,
         } = self;
         drop(connection);
-        match race(&context, preconnection, request, on_event, &establishing).await {
+        let dial = (preconnection, early);
+        match race(&context, dial, request, on_event, &establishing).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 establishing.fail(error.failure(), error.report().cloned());
@@ -157,14 +169,16 @@ impl Prepared {
 
 async fn race(
     context: &Context,
-    preconnection: Preconnection,
+    (preconnection, early): (Preconnection, Option<Message>),
     request: RaceRequest,
     on_event: Option<EventSink>,
     establishing: &Establishing,
 ) -> Result<(), EstablishmentError> {
     let dial = |leaf, progress| {
         let (context, preconnection) = (context.clone(), preconnection.clone());
-        Box::pin(async move { open(&context, &preconnection, leaf, &progress).await }) as _
+        // Not kept in each attempt's future where there is none.
+        let early = early.clone().map(Box::new);
+        Box::pin(async move { open(&context, &preconnection, leaf, &progress, early).await }) as _
     };
     let spectators = Spectators {
         on_event,

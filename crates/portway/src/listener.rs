@@ -9,12 +9,14 @@ use crate::preconnection::Preconnection;
 use futures_core::Stream;
 use portway_core::path::PathId;
 use portway_core::plan::{Action, Plan};
+use portway_core::property::SelectionProperty;
 use portway_core::{Failure, FailureKind, LocalEndpoint, Origin, RemoteEndpoint, StackId};
 use portway_transport::context::Context;
 use portway_transport::established::{ByteCarrier, Carrier};
 pub use portway_transport::listen::ListenLimits;
 use portway_transport::listen::{Accepted, Incoming, ListenRequest, Listening, Pending};
 use portway_transport::quic::StreamKind;
+use portway_transport::tls::EarlyData;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::pin::Pin;
@@ -431,6 +433,15 @@ fn open_endpoint(
             .iter()
             .filter_map(RemoteEndpoint::ip_address)
             .collect();
+        // RFC 9622 §6.2.5: what can be a replay is taken by those only who asked for it.
+        let preference = SelectionProperty::ZeroRttMsg;
+        let properties = &preconnection.needs.properties;
+        if properties
+            .preference(preference, Action::Listen)
+            .is_wanted()
+        {
+            request.early_data = EarlyData::Allowed;
+        }
         request.limits = preconnection.needs.listen_limits.clone();
         match Listening::open(context, &request) {
             Ok(listening) => {

@@ -4,19 +4,22 @@
 //! handshakes have ended before anything is handed over.
 
 use crate::connection::{Connection, Siblings, Transport};
-use crate::preconnection::Preconnection;
-use bytes::BytesMut;
+use crate::preconnection::{Needs, Preconnection};
+use bytes::{Bytes, BytesMut};
 use portway_core::framer::ReceiveLimits;
 use portway_core::framer::{Pipeline, Progress};
-use portway_core::property::{Action, Direction};
+use portway_core::message::Message;
+use portway_core::property::{Action, Direction, SelectionProperty};
 use portway_core::race::Leaf;
 use portway_core::security::Protection;
 use portway_core::send_queue::WireBuffer;
 use portway_core::{Failure, FailureKind, Origin, StackId};
 use portway_transport::context::Context;
 use portway_transport::driver::ProgressSink;
-use portway_transport::establish::{establish, read_some, write_all};
+use portway_transport::establish::{establish_early, read_some, write_all};
 use portway_transport::established::{ByteCarrier, Carrier};
+use portway_transport::quic::StreamKind;
+use portway_transport::quic_stack::EarlySend;
 use std::sync::Arc;
 
 /// A stack that is ready for messages.
@@ -29,6 +32,8 @@ pub(crate) struct Opened {
     pub(crate) siblings: Option<Arc<Siblings>>,
     /// Which ways it carries messages.
     pub(crate) direction: Direction,
+    /// What is left of the first message, when it has left as early data.
+    pub(crate) early_rest: Option<Bytes>,
 }
 
 /// The framers of a connection, with what they have read and not used.
@@ -44,19 +49,32 @@ pub(crate) async fn open(
     preconnection: &Preconnection,
     leaf: Leaf,
     progress: &ProgressSink,
+    first: Option<Box<Message>>,
 ) -> Result<Opened, Failure> {
     let needs = &*preconnection.needs;
     let options = &needs.defaults(Action::Initiate).options;
-    let established = establish(context, leaf, &needs.security, options, Some(progress)).await?;
+    let (early, pipeline) = first
+        .and_then(|first| framed(needs, *first))
+        .map_or((None, None), |(early, pipeline)| {
+            (Some(early), Some(pipeline))
+        });
+    let security = &needs.security;
+    let progress = Some(progress);
+    let established =
+        establish_early(context, leaf, security, options, progress, early.as_ref()).await?;
     let (stack, protection) = (established.leaf.stack, established.protection);
     let mut carrier = match established.carrier {
-        Carrier::Quic(carrier) => {
+        Carrier::Quic(mut carrier) => {
+            let taken = carrier.take_early().zip(pipeline);
             let siblings = Siblings::over(Transport {
                 carrier,
                 stack,
                 protection,
             });
-            return siblings.open(preconnection).await;
+            return match taken {
+                Some((stream, pipeline)) => siblings.opened_early(stream, pipeline, needs),
+                None => siblings.open(preconnection).await,
+            };
         }
         carrier => carrier,
     };
@@ -68,7 +86,50 @@ pub(crate) async fn open(
         framing,
         siblings: None,
         direction: preconnection.needs.properties.direction(),
+        early_rest: None,
     })
+}
+
+/// The first message, when it may leave before a handshake is complete.
+pub(crate) fn early_message(needs: &Needs, message: &Message) -> Option<Message> {
+    let preference = needs
+        .properties
+        .preference(SelectionProperty::ZeroRttMsg, Action::Initiate);
+    let mut message = message.clone();
+    message
+        .context
+        .apply_defaults(&needs.defaults(Action::Initiate).message);
+    let properties = message.context.properties()?;
+    // RFC 9622 §9.1.3.4: early data can arrive more than once. A message that can still expire is
+    // kept back, since nothing would call it back.
+    let may_be_early = properties.is_safely_replayable()
+        && properties.lifetime().is_none()
+        && !preference.is_unwanted()
+        && needs.properties.direction().can_send();
+    may_be_early.then_some(message)
+}
+
+/// The bytes of a first message with the framers that made them. Framers that have something to
+/// say or to hear before it are not known to be replayable, so that nothing leaves early then.
+fn framed(needs: &Needs, message: Message) -> Option<(EarlySend, Pipeline)> {
+    let mut pipeline: Pipeline = needs.framers.instantiate();
+    let mut out = WireBuffer::new();
+    let progress = pipeline.start(&mut out).ok()?;
+    if progress != Progress::Ready || !out.is_empty() {
+        return None;
+    }
+    pipeline.frame(message, &mut out).ok()?;
+    let data = out.take_chunks().into_bytes();
+    let kind = stream_kind(needs.properties.direction());
+    (!data.is_empty()).then(|| (EarlySend::new(kind, data), pipeline))
+}
+
+/// RFC 9622 §6.2.16: what is only sent on needs no way back.
+pub(crate) fn stream_kind(direction: Direction) -> StreamKind {
+    match direction {
+        Direction::UnidirectionalSend => StreamKind::Unidirectional,
+        _ => StreamKind::Bidirectional,
+    }
 }
 
 /// Brings up the framers of a connection that a peer opened.
@@ -87,6 +148,7 @@ pub(crate) async fn open_accepted(
         framing,
         siblings: None,
         direction: preconnection.needs.properties.direction(),
+        early_rest: None,
     };
     Ok(Connection::ready_made(
         context,

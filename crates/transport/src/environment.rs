@@ -220,6 +220,11 @@ pub trait TcpStream: Send + Sync {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Whether what was read last may be early data, which an attacker can replay.
+    fn reads_early_data(&self) -> bool {
+        false
+    }
+
     /// The measured smoothed round-trip time, if there is one yet.
     fn rtt(&self) -> Option<Duration>;
 

@@ -8,7 +8,7 @@ use crate::environment::{TcpConnect, TcpOptions, TcpStream, UdpBind};
 use crate::established::{ByteCarrier, Carrier, DatagramCarrier, Established};
 use crate::failure_map::failure_from_io;
 use crate::layer::{ByteLayer, LayerStatus};
-use crate::quic_stack;
+use crate::quic_stack::{self, EarlySend};
 use bytes::BytesMut;
 use portway_core::race::{Leaf, Progress};
 use portway_core::security::TlsParameters;
@@ -32,6 +32,25 @@ pub async fn establish(
     options: &TcpOptions,
     progress: Option<&ProgressSink>,
 ) -> Result<Established, Failure> {
+    establish_early(context, leaf, security, options, progress, None).await
+}
+
+/// As [`establish`]. `early` leaves before the handshake is complete where the stack and a ticket
+/// allow that; the carrier has it when it did and was taken, see
+/// [`take_early`](crate::quic_stack::QuicCarrier::take_early).
+///
+/// Cancel safety: as for [`establish`].
+///
+/// # Errors
+/// As [`establish`].
+pub async fn establish_early(
+    context: &Context,
+    leaf: Leaf,
+    security: &SecurityParameters,
+    options: &TcpOptions,
+    progress: Option<&ProgressSink>,
+    early: Option<&EarlySend>,
+) -> Result<Established, Failure> {
     let tls = match (leaf.security.is_protected(), security.tls_parameters()) {
         (false, _) => None,
         (true, Some(tls)) => Some(tls),
@@ -49,7 +68,14 @@ pub async fn establish(
             None => udp(context, leaf, options),
             Some(tls) => {
                 let local = local_of(&leaf);
-                quic_stack::connect(context, leaf, local, tls, options, progress).await
+                let connect = quic_stack::Connect {
+                    local,
+                    tls,
+                    options,
+                    progress,
+                    early,
+                };
+                quic_stack::connect(context, leaf, connect).await
             }
         },
         _ => Err(Failure::new(

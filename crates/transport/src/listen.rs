@@ -12,6 +12,7 @@ use crate::established::{ByteCarrier, Carrier, DatagramCarrier};
 use crate::failure_map::failure_from_io;
 use crate::quic::Endpoint;
 use crate::quic_stack::{self, QuicCarrier};
+use crate::tls::EarlyData;
 use bytes::BytesMut;
 use portway_core::path::PathId;
 use portway_core::security::{Protection, TlsParameters};
@@ -65,6 +66,8 @@ pub struct ListenRequest {
     pub options: TcpOptions,
     /// Peers that may connect; empty admits everybody.
     pub admitted: Vec<IpAddr>,
+    /// Whether data is taken before a handshake is complete. It can be a replay.
+    pub early_data: EarlyData,
     /// Bounds.
     pub limits: ListenLimits,
 }
@@ -79,6 +82,7 @@ impl ListenRequest {
             tls: None,
             options: TcpOptions::default(),
             admitted: Vec::new(),
+            early_data: EarlyData::Refused,
             limits: ListenLimits::default(),
         }
     }
@@ -194,10 +198,15 @@ impl Listening {
                     if *stack == StackId::QUIC_DATAGRAM
                         && request.stacks.contains(&StackId::QUIC) => {}
                 WireProtocol::Udp if let Some(tls) = &acceptor.tls => {
-                    let endpoint =
-                        quic_stack::bind(context, descriptor, local, tls, &request.limits)?;
-                    addresses.push((stack.clone(), endpoint.local_address()));
                     let is_datagrams = descriptor.carrier == CarrierKind::Datagrams;
+                    let early_data = match is_datagrams {
+                        true => EarlyData::Refused,
+                        false => request.early_data,
+                    };
+                    let limits = &request.limits;
+                    let endpoint =
+                        quic_stack::bind(context, descriptor, local, tls, limits, early_data)?;
+                    addresses.push((stack.clone(), endpoint.local_address()));
                     starts.push(Box::new(move || {
                         let environment = acceptor.context.environment().clone();
                         environment.spawn(Box::pin(acceptor.accept_quic(endpoint, is_datagrams)));

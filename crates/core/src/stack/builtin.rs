@@ -179,7 +179,10 @@ const QUIC_DATAGRAM: &[Offer] = &[
     always(P::PreserveMsgBoundaries, DATAGRAMS),
     never(P::PerMsgReliability, ALL_OR_NONE),
     never(P::PreserveOrder, "datagrams can overtake one another"),
-    optional(P::ZeroRttMsg, QUIC_EARLY),
+    never(
+        P::ZeroRttMsg,
+        "datagrams wait for the handshake, since nothing would repeat a rejected one",
+    ),
     never(
         P::Multistreaming,
         "datagrams of one QUIC connection are not told apart",

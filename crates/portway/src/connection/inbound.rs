@@ -73,6 +73,9 @@ impl Inbound {
             local: Some(link.local_address()),
             remote: link.peer_address(),
         }));
+        if let Link::Bytes(link) = link {
+            buffer.set_early_data(link.socket.reads_early_data());
+        }
         if !plain.is_empty() {
             *buffer.input_mut() = plain;
         }
@@ -178,6 +181,7 @@ impl Inbound {
     }
 
     fn fill_plain(&mut self, socket: &dyn TcpStream) -> Fill {
+        let was_drained = self.buffer.waiting_bytes() == 0;
         let read = if self.last_read >= BULK_BYTES_MIN {
             read(socket, self.buffer.prepare_read())
         } else {
@@ -189,6 +193,11 @@ impl Inbound {
             put_scratch(scratch);
             read
         };
+        // What is left of early data keeps its mark.
+        let is_early = socket.reads_early_data();
+        if is_early || was_drained {
+            self.buffer.set_early_data(is_early);
+        }
         self.after_read(read, || Ok(())).unwrap_or(Fill::More)
     }
 

@@ -40,6 +40,8 @@ pub struct ConnectionInfo {
     pub queued_bytes: usize,
     /// The measured round-trip time, where the protocol measures it.
     pub rtt: Option<Duration>,
+    /// Whether early data was taken, this side's or the peer's; `None` when there was none.
+    pub is_early_data_accepted: Option<bool>,
 }
 
 impl Connection {
@@ -107,6 +109,10 @@ impl ConnectionInfo {
             },
             queued_bytes: group.outbound.queue.queued_bytes(),
             rtt,
+            is_early_data_accepted: details
+                .siblings
+                .as_ref()
+                .and_then(|siblings| siblings.is_early_data_accepted()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Siblings;
 use super::inbound::Inbound;
 use crate::open::{Framing, Opened};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use portway_core::framer::Pipeline;
 use portway_core::property::Direction;
 use portway_core::security::Protection;
@@ -84,6 +84,8 @@ pub(crate) struct LinkStart {
     pub(super) inbound: Inbound,
     pub(super) siblings: Option<Arc<Siblings>>,
     pub(super) direction: Direction,
+    /// What is left of the first message, when it has left as early data.
+    pub(super) early_rest: Option<Bytes>,
 }
 
 impl From<Opened> for LinkStart {
@@ -116,6 +118,7 @@ impl From<Opened> for LinkStart {
             pipeline,
             siblings: opened.siblings,
             direction: opened.direction,
+            early_rest: opened.early_rest,
         }
     }
 }

@@ -166,6 +166,19 @@ impl Outbound {
         })
     }
 
+    /// The first message has left as early data, but for `rest`.
+    pub(super) fn on_sent_early(&mut self, now: Time, rest: Bytes) {
+        // Nothing was taken out of the queue before, and the order is that of the sends.
+        if self.queue.pop(now).is_none() {
+            return;
+        }
+        self.wire.put_bytes(rest);
+        self.wire.mark();
+        let due = self.wire.take_due_marks();
+        self.queue.on_sent(ONLY, due);
+        self.complete();
+    }
+
     /// Marks the end of a message whose bytes are partly out.
     fn mark_end(&mut self) {
         if !self.wire.is_empty() {

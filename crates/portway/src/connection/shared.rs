@@ -56,15 +56,22 @@ impl Shared {
     /// The stack is ready: messages flow from now on.
     pub(super) fn install(
         self: &Arc<Self>,
-        start: LinkStart,
+        mut start: LinkStart,
         race: Option<RaceId>,
         recording: Option<Box<Recording>>,
     ) {
         if let Some(siblings) = &start.siblings {
             siblings.join(&self.handle);
         }
+        let early_rest = start.early_rest.take();
         let mut group = self.lock();
         group.install(start, race, recording);
+        if let Some(rest) = early_rest
+            && group.state() == ConnectionState::Established
+        {
+            let now = self.now();
+            group.outbound.on_sent_early(now, rest);
+        }
         if !group.is_flushed() || group.outbound.ends() {
             let now = self.now();
             group.pump(now);

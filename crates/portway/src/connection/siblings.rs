@@ -6,8 +6,10 @@
 
 use super::{Connection, Handle, LinkStart};
 use crate::error::{CloseError, EstablishmentError};
-use crate::open::{Opened, bring_up_framers};
-use crate::preconnection::Preconnection;
+use crate::open::{Framing, Opened, bring_up_framers, stream_kind};
+use crate::preconnection::{Needs, Preconnection};
+use bytes::{Bytes, BytesMut};
+use portway_core::framer::Pipeline;
 use portway_core::property::{Action, Direction};
 use portway_core::security::Protection;
 use portway_core::{Failure, FailureKind, Origin, StackId};
@@ -62,13 +64,37 @@ impl Siblings {
             return Err(not_shared());
         };
         let direction = preconnection.needs.properties.direction();
-        let kind = match direction {
-            Direction::UnidirectionalSend => StreamKind::Unidirectional,
-            _ => StreamKind::Bidirectional,
-        };
-        let carrier = transport.carrier.open(kind).await?;
+        let carrier = transport.carrier.open(stream_kind(direction)).await?;
         self.opened(transport, preconnection, carrier, direction)
             .await
+    }
+
+    /// The stream that carried the first message as early data, with what there was no room for.
+    pub(crate) fn opened_early(
+        self: &Arc<Self>,
+        (carrier, rest): (ByteCarrier, Bytes),
+        pipeline: Pipeline,
+        needs: &Needs,
+    ) -> Result<Opened, Failure> {
+        let transport = self.transport.as_ref().ok_or_else(not_shared)?;
+        Ok(Opened {
+            stack: transport.stack.clone(),
+            carrier: Carrier::Bytes(carrier),
+            protection: transport.protection.clone(),
+            framing: Framing {
+                pipeline,
+                unread: BytesMut::new(),
+            },
+            siblings: Some(Arc::clone(self)),
+            direction: needs.properties.direction(),
+            early_rest: Some(rest),
+        })
+    }
+
+    /// Whether the server has taken early data, once that is known.
+    pub(super) fn is_early_data_accepted(&self) -> Option<bool> {
+        let transport = self.transport.as_ref()?;
+        transport.carrier.connection().is_early_data_accepted()
     }
 
     /// The next stream of the peer. Its framers are not up yet.
@@ -124,6 +150,7 @@ impl Siblings {
             framing,
             siblings: Some(Arc::clone(self)),
             direction,
+            early_rest: None,
         })
     }
 

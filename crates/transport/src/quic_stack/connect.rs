@@ -2,6 +2,7 @@
 //!
 //! Invariant: as for every leaf, what comes back has its security class.
 
+use super::early::{EarlySend, EarlyStream};
 use super::{QuicCarrier, crypto};
 use crate::context::Context;
 use crate::driver::ProgressSink;
@@ -19,15 +20,30 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 
+/// How a leaf is connected.
+pub(crate) struct Connect<'a> {
+    /// The address to bind, when it was fixed.
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) tls: &'a TlsParameters,
+    pub(crate) options: &'a TcpOptions,
+    pub(crate) progress: Option<&'a ProgressSink>,
+    /// What may leave before the handshake is complete.
+    pub(crate) early: Option<&'a EarlySend>,
+}
+
 /// Connects a leaf.
 pub(crate) async fn connect(
     context: &Context,
     leaf: Leaf,
-    local: Option<SocketAddr>,
-    tls: &TlsParameters,
-    options: &TcpOptions,
-    progress: Option<&ProgressSink>,
+    connect: Connect<'_>,
 ) -> Result<Established, Failure> {
+    let Connect {
+        local,
+        tls,
+        options,
+        progress,
+        early,
+    } = connect;
     let environment = context.environment();
     let mut bind = UdpBind::to(leaf.remote);
     if let Some(local) = local {
@@ -37,7 +53,15 @@ pub(crate) async fn connect(
     bind.dscp = options.dscp;
     let endpoint = Endpoint::bind(environment.clone(), bind, &EndpointOptions::default(), None)?;
     let (host, ip) = (leaf.host_name.as_deref(), leaf.remote.ip());
-    let early_data = EarlyData::Refused;
+    let is_datagrams = context
+        .stack(&leaf.stack)
+        .is_some_and(|stack| stack.carrier == CarrierKind::Datagrams);
+    let early = early.filter(|_| !is_datagrams);
+    // Without something to send early, the hello does not ask for it.
+    let early_data = match early {
+        Some(_) => EarlyData::Allowed,
+        None => EarlyData::Refused,
+    };
     let tls = context
         .tls()
         .quic_client(tls, host, ip, &leaf.alpn, early_data)?;
@@ -50,9 +74,11 @@ pub(crate) async fn connect(
     let connecting = endpoint
         .connect(&config, leaf.remote, &name)
         .map_err(|error| error.failure())?;
-    let early = connecting.connection();
+    let unready = connecting.connection();
+    // RFC 9623 §5.3: each leaf sends the same early data, protected by a ticket of its own.
+    let begun = early.and_then(|early| EarlyStream::begin(unready.as_ref()?, early));
     let connection = handshake(connecting, progress).await.map_err(|error| {
-        let failure = early
+        let failure = unready
             .as_ref()
             .map(|early| crypto::failure_of(early, &error));
         named(failure.unwrap_or_else(|| error.failure()), &leaf)
@@ -62,10 +88,10 @@ pub(crate) async fn connect(
         progress.report(Progress::TransportConnected { rtt });
     }
     let protection = crypto::protection(&connection);
-    let quic = QuicCarrier::new(environment, &endpoint, connection);
-    let is_datagrams = context
-        .stack(&leaf.stack)
-        .is_some_and(|stack| stack.carrier == CarrierKind::Datagrams);
+    let mut quic = QuicCarrier::new(environment, &endpoint, connection);
+    if quic.connection().is_early_data_accepted() == Some(true) {
+        quic.early = begun;
+    }
     if is_datagrams && quic.connection().datagram_size_max().is_none() {
         return Err(Failure::new(
             Origin::Quic,

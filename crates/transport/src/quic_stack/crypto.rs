@@ -17,9 +17,11 @@ pub(super) fn server(tls: Arc<QuicServerTls>) -> ServerCrypto {
     ServerCrypto::new(tls)
 }
 
-/// What was negotiated.
+/// What was negotiated. A server that has handed a connection over with early data knows it
+/// before the handshake is complete.
 pub(crate) fn protection(connection: &Connection) -> Protection {
-    let negotiated = connection.handshake().and_then(|it| it.protection);
+    let handshake = connection.handshake();
+    let negotiated = handshake.and_then(|it| it.protection.or(it.early_protection));
     // A connection that was not made by an engine tells no more than that.
     negotiated.unwrap_or_else(|| Protection::new(TlsVersion::Tls13, ""))
 }

@@ -1,6 +1,7 @@
 //! Listening for QUIC.
 //!
-//! Invariant: what is handed over has completed its handshake.
+//! Invariant: what is handed over has completed its handshake, or has brought early data that was
+//! asked for.
 
 use super::crypto;
 use crate::context::Context;
@@ -20,11 +21,14 @@ pub(crate) fn bind(
     local: SocketAddr,
     tls: &TlsParameters,
     limits: &ListenLimits,
+    early_data: EarlyData,
 ) -> Result<Endpoint, Failure> {
     let alpn = stack.carried(&tls.alpn);
-    let tls = context.tls().quic_server(tls, &alpn, EarlyData::Refused)?;
+    let tls = context.tls().quic_server(tls, &alpn, early_data)?;
     let mut config = ServerConfig::new(crypto::server(tls));
     config.transport.times.handshake = limits.handshake_timeout;
+    // Early data that waited for the rest of the handshake would have gained nothing.
+    config.hands_over_early = early_data == EarlyData::Allowed;
     config.incoming.backlog = limits.pending_max.max(1);
     let bind = UdpBind::on(local);
     Endpoint::bind(

@@ -6,18 +6,21 @@
 mod connect;
 mod crypto;
 mod datagrams;
+mod early;
 mod keeper;
 mod listen;
 mod stream;
 
-pub(crate) use connect::connect;
+pub(crate) use connect::{Connect, connect};
 pub(crate) use crypto::protection;
+pub use early::EarlySend;
 pub(crate) use listen::bind;
 
 use crate::environment::{BoxFuture, Environment};
 use crate::established::{ByteCarrier, DatagramCarrier};
 use crate::quic::{Connection, ConnectionError, Endpoint, ReceiveStream, SendStream, StreamKind};
 use bytes::{Bytes, BytesMut};
+use early::EarlyStream;
 use keeper::Farewell;
 use portway_core::Failure;
 use std::fmt;
@@ -34,6 +37,8 @@ pub struct QuicCarrier {
     connection: Connection,
     farewell: mpsc::UnboundedSender<Farewell>,
     local: SocketAddr,
+    /// The stream that the server has taken as early data.
+    early: Option<EarlyStream>,
 }
 
 impl QuicCarrier {
@@ -52,7 +57,19 @@ impl QuicCarrier {
             connection,
             farewell,
             local,
+            early: None,
         }
+    }
+
+    /// The stream that [`EarlySend`] has opened, when the server has taken it, with what there was
+    /// no room for. It is there once.
+    pub fn take_early(&mut self) -> Option<(ByteCarrier, Bytes)> {
+        let EarlyStream {
+            send,
+            receive,
+            rest,
+        } = self.early.take()?;
+        Some((self.carrier(Some(send), receive), rest))
     }
 
     /// The connection.
@@ -96,11 +113,11 @@ impl QuicCarrier {
             biased;
             accepted = self.connection.accept_bi() => {
                 let (send, receive) = accepted?;
-                let carrier = self.carrier(Some(send), Some(receive));
+                let carrier = self.accepted(Some(send), receive);
                 Ok((carrier, StreamKind::Bidirectional))
             }
             accepted = self.connection.accept_uni() => {
-                let carrier = self.carrier(None, Some(accepted?));
+                let carrier = self.accepted(None, accepted?);
                 Ok((carrier, StreamKind::Unidirectional))
             }
         }
@@ -121,13 +138,28 @@ impl QuicCarrier {
     }
 
     fn carrier(&self, send: Option<SendStream>, receive: Option<ReceiveStream>) -> ByteCarrier {
-        let socket = StreamSocket::new(
+        Self::carrier_over(self.socket(send, receive))
+    }
+
+    /// The carrier of a stream that the peer has opened, maybe with early data.
+    fn accepted(&self, send: Option<SendStream>, receive: ReceiveStream) -> ByteCarrier {
+        let begins_early = receive.is_early_data();
+        let mut socket = self.socket(send, Some(receive));
+        socket.begins_early = begins_early;
+        Self::carrier_over(socket)
+    }
+
+    fn socket(&self, send: Option<SendStream>, receive: Option<ReceiveStream>) -> StreamSocket {
+        StreamSocket::new(
             self.connection.clone(),
             self.farewell.clone(),
             self.local,
             send,
             receive,
-        );
+        )
+    }
+
+    fn carrier_over(socket: StreamSocket) -> ByteCarrier {
         ByteCarrier {
             socket: Box::new(socket),
             layer: None,

@@ -21,6 +21,8 @@ pub(super) struct StreamSocket {
     connection: Connection,
     farewell: mpsc::UnboundedSender<Farewell>,
     local: SocketAddr,
+    /// The peer has opened it with early data.
+    pub(super) begins_early: bool,
     halves: Mutex<Halves>,
 }
 
@@ -59,6 +61,7 @@ impl StreamSocket {
             connection,
             farewell,
             local,
+            begins_early: false,
             halves: Mutex::new(Halves {
                 send: Sending {
                     stream: send,
@@ -240,6 +243,15 @@ impl TcpStream for StreamSocket {
                 .set_priority(precedence)
                 .map_err(|error| error_of(&error)),
             None => Ok(()),
+        }
+    }
+
+    fn reads_early_data(&self) -> bool {
+        // Before the stream is asked for more, everything was read that had been taken out of it.
+        self.begins_early && {
+            let receive = &self.lock().receive;
+            let stream = receive.stream.as_ref();
+            stream.is_some_and(|stream| !stream.has_caught_up())
         }
     }
 
