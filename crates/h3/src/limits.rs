@@ -23,7 +23,8 @@ pub struct Limits {
     /// How many streams of extensions a peer may have open at a time, counted like requests.
     pub extension_streams: usize,
     /// How many received bytes of content wait for the application on one stream, before the
-    /// stream is not read any more. One chunk of the transport may come on top.
+    /// stream is not read any more; each piece counts a little more than its bytes. One chunk of
+    /// the transport may come on top.
     pub receive_buffer_bytes: usize,
     /// How many bytes may wait to be sent on one stream before the application is told to wait.
     pub send_buffer_bytes: usize,

@@ -159,6 +159,21 @@ impl Connection {
         self.process(stream)
     }
 
+    /// Goes on with a stream in whose buffer room was made.
+    pub(super) fn go_on(&mut self, stream: StreamId) {
+        let Some(exchange) = self.exchanges.get(&stream) else {
+            return;
+        };
+        if exchange.receive.has_unread() {
+            let processed = self.process(stream);
+            self.settle(stream, processed);
+        }
+        // What the transport holds back can be read.
+        if self.wants_read(stream) && self.exchanges.contains_key(&stream) {
+            self.out.resumed.push_back(stream);
+        }
+    }
+
     /// Makes messages of what arrived on a stream.
     fn process(&mut self, stream: StreamId) -> Result<(), Fault> {
         loop {

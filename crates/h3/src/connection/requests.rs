@@ -278,17 +278,16 @@ impl Connection {
     /// The end of the stream, once; what came before it was given before.
     pub fn receive(&mut self, stream: StreamId) -> Option<Result<Incoming, StreamError>> {
         let exchange = self.exchanges.get_mut(&stream)?;
-        let wanted_read = exchange.receive.wants_read(&self.config.limits);
+        let was_full = exchange.receive.is_full(&self.config.limits);
         let taken = exchange.receive.take();
         match &taken {
             None => exchange.is_told = false,
             Some(Ok(Incoming::Request(head))) => {
                 exchange.request_method = Some(head.method.clone());
             }
-            Some(Ok(Incoming::Data(_))) => {
-                // Room was made: what the transport holds back can be read.
-                if !wanted_read && exchange.receive.wants_read(&self.config.limits) {
-                    self.out.resumed.push_back(stream);
+            Some(Ok(Incoming::Data(_) | Incoming::Extension(..))) => {
+                if was_full {
+                    self.go_on(stream);
                 }
             }
             Some(_) => self.forget_if_over(stream),

@@ -25,7 +25,9 @@ impl Sections {
         let decoder = qpack::DecoderConfig {
             table_capacity_max: limits.qpack_table_bytes,
             blocked_streams_max: limits.qpack_blocked_streams as u64,
-            blocked_bytes_max: limits.qpack_blocked_streams * limits.field_section_bytes,
+            // Each blocked stream has one section, which the frame's limit bounds.
+            blocked_bytes_max: limits.qpack_blocked_streams
+                * (limits.field_section_bytes + BLOCKED_OVERHEAD),
             section_bytes_max: limits.field_section_bytes,
             section_fields_max: limits.fields,
             // Half of what the stream may hold, so that a poll always finds room.
@@ -130,6 +132,9 @@ impl Sections {
             .map_err(closed_by)
     }
 }
+
+/// What a section that waits may cost beside the bytes that a message may have.
+const BLOCKED_OVERHEAD: usize = 256;
 
 fn fault(error: qpack::DecodeError<SectionFault>) -> Fault {
     match error {

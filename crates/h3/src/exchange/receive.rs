@@ -1,7 +1,7 @@
 //! The receiving direction of an exchange: frames become a message.
 //!
 //! Invariant: what the application gets from one stream is a legal message as far as it came, and
-//! at most `receive_buffer_bytes` and one chunk of it wait.
+//! at most `receive_buffer_bytes`, the last piece and the rest of one chunk wait.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -102,6 +102,17 @@ enum Waiting {
     Headers,
     Promise(u64),
 }
+
+/// What a piece counts for while it waits, so that tiny ones are not free.
+fn cost(bytes: &Bytes) -> usize {
+    bytes.len() + PIECE_OVERHEAD
+}
+
+/// What a piece costs beside its bytes: its place, and its allocation.
+const PIECE_OVERHEAD: usize = 128;
+
+/// Pieces below this are copied when others wait already.
+const SMALL_PIECE: usize = 1024;
 
 /// How many unknown frames of a message are not suspicious: padding and grease.
 const SKIPPED_FREE: u8 = 4;
@@ -220,7 +231,18 @@ impl Receive {
             && !self.unread.fin
             && self.blocked.is_none()
             && self.unread.bytes.is_empty()
-            && self.inbox_bytes < limits.receive_buffer_bytes
+            && !self.is_full(limits)
+    }
+
+    /// Whether the application has to take something before more is looked at.
+    pub(crate) fn is_full(&self, limits: &Limits) -> bool {
+        self.inbox_bytes >= limits.receive_buffer_bytes
+    }
+
+    /// Whether something arrived that was not looked at because the application had not read.
+    pub(crate) fn has_unread(&self) -> bool {
+        let is_any = !self.unread.bytes.is_empty() || self.unread.fin;
+        self.is_open() && self.blocked.is_none() && is_any
     }
 
     /// Whether the message is not complete and somebody wants it.
@@ -259,8 +281,8 @@ impl Receive {
     /// The next thing for the application.
     pub(crate) fn take(&mut self) -> Option<Result<Incoming, StreamError>> {
         if let Some(incoming) = self.inbox.pop_front() {
-            if let Incoming::Data(bytes) = &incoming {
-                self.inbox_bytes -= bytes.len();
+            if let Incoming::Data(bytes) | Incoming::Extension(_, bytes) = &incoming {
+                self.inbox_bytes -= cost(bytes);
             }
             return Some(Ok(incoming));
         }
@@ -330,7 +352,7 @@ impl Receive {
             self.take_raw();
             return Ok(FrameOutcome::Idle);
         }
-        while self.blocked.is_none() {
+        while self.blocked.is_none() && !self.is_full(context.limits) {
             let mut bytes = std::mem::take(&mut self.unread.bytes);
             let (state, answer, expected) = (self.state, self.answer, self.expected);
             let decoded = self.decoder.decode(&mut bytes, |ty, len| {
@@ -390,12 +412,22 @@ impl Receive {
         }
     }
 
+    /// Keeps bytes for the application.
+    fn keep(&mut self, bytes: Bytes, wrap: impl FnOnce(Bytes) -> Incoming) {
+        self.inbox_bytes += cost(&bytes);
+        // Small pieces that pile up must not each hold the chunk that they came in.
+        let bytes = match bytes.len() < SMALL_PIECE && !self.inbox.is_empty() {
+            true => Bytes::copy_from_slice(&bytes),
+            false => bytes,
+        };
+        self.inbox.push_back(wrap(bytes));
+    }
+
     /// Hands over what arrived for an extension.
     fn take_raw(&mut self) {
         let bytes = std::mem::take(&mut self.unread.bytes);
         if !bytes.is_empty() {
-            self.inbox_bytes += bytes.len();
-            self.inbox.push_back(Incoming::Data(bytes));
+            self.keep(bytes, Incoming::Data);
         }
         if self.unread.fin {
             self.state = ReceiveState::Ended;
@@ -415,8 +447,7 @@ impl Receive {
                     return Ok(None);
                 }
                 self.expected.take(bytes.len() as u64)?;
-                self.inbox_bytes += bytes.len();
-                self.inbox.push_back(Incoming::Data(bytes));
+                self.keep(bytes, Incoming::Data);
                 Ok(None)
             }
             Decoded::Whole { ty, payload } if ty == FrameType::HEADERS => {
@@ -429,8 +460,7 @@ impl Receive {
                 Ok(Some(FrameOutcome::Capsule(payload)))
             }
             Decoded::Whole { ty, payload } => {
-                self.inbox_bytes += payload.len();
-                self.inbox.push_back(Incoming::Extension(ty, payload));
+                self.keep(payload, |payload| Incoming::Extension(ty, payload));
                 Ok(None)
             }
             Decoded::Skipped { .. } => {
