@@ -352,6 +352,24 @@ fn assembled_messages_wait_for_their_end_and_know_their_length() {
 }
 
 #[test]
+fn a_part_too_many_to_assemble_is_refused() {
+    let mut queue = queue(100, 3);
+    queue
+        .set_partial_sends(ONE, PartialSends::Assemble)
+        .expect("known");
+    let (open, _) = queue
+        .begin(at(0), ONE, "a".into(), None, "1")
+        .expect("room");
+    for data in ["b", "c"] {
+        let part = queue.append(open, part(data), EndOfMessage::No, "2");
+        part.expect("one of three parts");
+    }
+    let refused = queue.append(open, part("d"), EndOfMessage::Yes, "4");
+    let error = QueueError::TooManyPartsToAssemble { parts: 4, limit: 3 };
+    assert_eq!(refused, Err(error));
+}
+
+#[test]
 fn parts_of_an_announced_length_wait_for_room_instead_of_being_refused() {
     let mut queue = queue(10, 100);
     queue
