@@ -22,7 +22,8 @@ cargo xtask <gate>
   full [STEP...]    everything, with every peer and tool that is present; writes docs/full-run.md;
                     with names of steps, only those, and the page stays as it is
   bench [ARGS]      builds and runs the benchmarks; writes docs/performance.md
-  mutants [ARGS]    mutation tests over race, plan, send queue and QPACK; ARGS go to cargo-mutants
+  mutants [NAME...] mutation tests over race, plan, send_queue, qpack, frames and fields, or those
+                    named, against the reasons in tests/mutants.toml
 ";
 
 fn main() -> ExitCode {

@@ -8,7 +8,7 @@ mod page;
 mod steps;
 
 use crate::repository::Repository;
-use crate::{Outcome, verdict};
+use crate::{Outcome, mutants, verdict};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,6 +28,15 @@ enum Ending {
     Skipped(String),
 }
 
+impl Ending {
+    fn of(outcome: Outcome) -> Ending {
+        match outcome {
+            Ok(()) => Ending::Passed,
+            Err(findings) => Ending::Failed(findings.join("; ")),
+        }
+    }
+}
+
 /// A step with its end.
 struct Report {
     name: String,
@@ -37,6 +46,8 @@ struct Report {
     tests: Option<[u64; 3]>,
     /// The tests that said that they could not run, with their reasons.
     skipped_tests: Vec<String>,
+    /// A table of what the step counted.
+    counts: Option<String>,
 }
 
 /// Runs every step and writes the page; or runs only the steps named.
@@ -78,12 +89,15 @@ pub(crate) fn run(repository: &Repository, only: &[String]) -> Outcome {
 fn run_step(repository: &Repository, step: &Step, logs: &Path) -> Report {
     let started = Instant::now();
     let log = logs.join(format!("{}.log", step.name.replace([' ', '/'], "-")));
+    let mut counts = None;
     let ending = match (&step.work, &step.obstacle) {
         (_, Some(obstacle)) => Ending::Skipped(obstacle.clone()),
-        (Work::Gate(gate), None) => match gate(repository) {
-            Ok(()) => Ending::Passed,
-            Err(findings) => Ending::Failed(findings.join("; ")),
-        },
+        (Work::Gate(gate), None) => Ending::of(gate(repository)),
+        (Work::Mutants, None) => {
+            let run = mutants::run_targets(repository, &[]);
+            counts = Some(run.table);
+            Ending::of(run.outcome)
+        }
         (Work::Command(arguments), None) => run_command(repository, step, arguments, &log),
     };
     let is_skipped = matches!(ending, Ending::Skipped(_));
@@ -99,6 +113,7 @@ fn run_step(repository: &Repository, step: &Step, logs: &Path) -> Report {
         took: started.elapsed(),
         tests: test_totals(&output),
         skipped_tests: skipped_tests(&output),
+        counts,
     }
 }
 

@@ -35,6 +35,11 @@ pub(super) fn render(repository: &Repository, reports: &[Report]) -> String {
             neutral(repository, detail)
         );
     }
+    for report in reports {
+        if let Some(counts) = &report.counts {
+            let _ = write!(page, "\n## Counts of {}\n\n{counts}", report.name);
+        }
+    }
     let skipped: Vec<&String> = reports.iter().flat_map(|r| &r.skipped_tests).collect();
     if !skipped.is_empty() {
         page.push_str("\n## Tests that could not run here\n\n");

@@ -1,7 +1,7 @@
 //! The steps of a full run and what each needs of the machine.
 
 use crate::repository::Repository;
-use crate::{Outcome, bench, mutants, tidy, trace};
+use crate::{Outcome, bench, tidy, trace};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -24,25 +24,27 @@ pub(super) enum Work {
     Command(Vec<String>),
     /// Calls a gate of this crate.
     Gate(fn(&Repository) -> Outcome),
+    /// Runs every mutant, whose counts go to the page.
+    Mutants,
 }
 
 impl Step {
-    fn command(name: &str, line: &str) -> Step {
+    fn new(name: &str, work: Work) -> Step {
         Step {
             name: name.to_owned(),
-            work: Work::Command(line.split(' ').map(str::to_owned).collect()),
+            work,
             environment: Vec::new(),
             obstacle: None,
         }
     }
 
+    fn command(name: &str, line: &str) -> Step {
+        let words = line.split(' ').map(str::to_owned);
+        Step::new(name, Work::Command(words.collect()))
+    }
+
     fn gate(name: &str, gate: fn(&Repository) -> Outcome) -> Step {
-        Step {
-            name: name.to_owned(),
-            work: Work::Gate(gate),
-            environment: Vec::new(),
-            obstacle: None,
-        }
+        Step::new(name, Work::Gate(gate))
     }
 
     fn with(mut self, name: &'static str, value: &'static str) -> Step {
@@ -97,24 +99,12 @@ pub(super) fn all(repository: &Repository) -> Vec<Step> {
             .unless([missing_cargo_tool("deny")]),
         Step::command("advisories", "cargo deny check advisories")
             .unless([missing_cargo_tool("deny"), no_internet()]),
-        Step::gate(&mutants_name(), |repository| {
-            mutants::run(repository, &mutants::arguments_from_environment())
-        })
-        .unless([missing_cargo_tool("mutants")]),
+        Step::new("mutants", Work::Mutants).unless([missing_cargo_tool("mutants")]),
     ];
     steps.extend(fuzz(repository));
     let no_bench = (!bench::is_present(repository)).then(|| "bench/ is absent".to_owned());
     steps.push(Step::gate("bench", |repository| bench::run(repository, &[])).unless([no_bench]));
     steps
-}
-
-/// What is left out by `PORTWAY_MUTANTS` is part of the step's name.
-fn mutants_name() -> String {
-    let arguments = mutants::arguments_from_environment();
-    match arguments.is_empty() {
-        true => "mutants".to_owned(),
-        false => format!("mutants with {}", arguments.join(" ")),
-    }
 }
 
 /// One step for each fuzz target. The workspace's own code is safe Rust but for a few system
