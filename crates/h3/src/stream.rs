@@ -105,12 +105,11 @@ impl fmt::Display for StreamId {
 }
 
 /// A map by stream. Identifiers come in sequence, so a multiplication spreads them well enough.
-pub(crate) type StreamMap<V> =
-    std::collections::HashMap<StreamId, V, BuildHasherDefault<StreamHasher>>;
+pub type StreamMap<V> = std::collections::HashMap<StreamId, V, BuildHasherDefault<StreamHasher>>;
 
 /// The hasher of [`StreamMap`].
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct StreamHasher(u64);
+pub struct StreamHasher(u64);
 
 impl Hasher for StreamHasher {
     fn finish(&self) -> u64 {

@@ -58,7 +58,7 @@ pub trait Transport {
     fn send_datagram(&mut self, datagram: Bytes) -> bool;
 
     /// The largest datagram that can be sent now; `None` when the peer takes none.
-    fn max_datagram_len(&self) -> Option<usize>;
+    fn max_datagram_len(&mut self) -> Option<usize>;
 
     /// Takes the next datagram that arrived.
     fn receive_datagram(&mut self) -> Option<Bytes>;

@@ -230,7 +230,7 @@ impl Transport for Endpoint {
         fits
     }
 
-    fn max_datagram_len(&self) -> Option<usize> {
+    fn max_datagram_len(&mut self) -> Option<usize> {
         self.datagram_max
     }
 

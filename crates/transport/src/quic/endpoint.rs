@@ -248,9 +248,9 @@ impl Shared {
                 FailureKind::Cancelled,
                 "the runtime of the endpoint has ended",
             );
-            connection
-                .lock()
-                .end(ConnectionError::System(failure), &mut wakers);
+            let mut state = connection.lock();
+            state.end(ConnectionError::System(failure), &mut wakers);
+            state.run_resident(&self.clock, None, &mut wakers);
         }
         let unaccepted = self.accepting().close(&mut wakers);
         drop((unaccepted, connections, listed));

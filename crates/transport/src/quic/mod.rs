@@ -14,6 +14,7 @@ mod hello;
 mod identifiers;
 mod number;
 mod options;
+mod resident;
 mod sharded;
 mod sharding;
 mod stream;
@@ -31,6 +32,7 @@ pub use self::options::{
     EndpointOptions, IncomingLimits, MtuOptions, ServerConfig, ServerCrypto, StreamLimits, Times,
     TransportOptions,
 };
+pub use self::resident::{Host, HostEvent, HostWritten, Hosted, NotRead, NotWritten, Resident};
 pub use self::sharded::{ShardedOptions, ShardedServer};
 pub use self::sharding::Shard;
 pub use self::stream::{ReadsClosed, ReceiveStream, SendStream, WritesClosed};

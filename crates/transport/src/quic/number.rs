@@ -136,6 +136,21 @@ impl StreamId {
         }
     }
 
+    /// The stream with this number on the wire; `None` above 62 bits.
+    pub const fn new(number: u64) -> Option<Self> {
+        if number <= VarInt::MAX.0 {
+            Some(StreamId(number))
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn proto(self) -> quinn_proto::StreamId {
+        quinn_proto::VarInt::from_u64(self.0)
+            .expect("a stream identifier has at most 62 bits")
+            .into()
+    }
+
     /// Its place among the streams of the same initiator and kind, from zero.
     pub const fn index(self) -> u64 {
         self.0 >> 2

@@ -27,6 +27,10 @@ impl Connection {
         Connection(Arc::new(reference))
     }
 
+    pub(in crate::quic) fn from_reference(reference: Arc<ConnectionRef>) -> Self {
+        Connection(reference)
+    }
+
     pub(in crate::quic) fn shared(&self) -> &Arc<ConnectionShared> {
         &self.0.0
     }
@@ -144,6 +148,14 @@ impl Connection {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         self.shared().lock().proto.stats().into()
+    }
+
+    /// Resolves after `time` on the clock that the connection runs by.
+    pub async fn sleep(&self, time: Duration) {
+        let environment = &self.shared().endpoint.environment;
+        let mut timer = environment.timer();
+        timer.reset(Some(environment.now() + time));
+        std::future::poll_fn(|context| timer.poll_expired(context)).await;
     }
 
     /// Changes the keys now rather than when they are used up.

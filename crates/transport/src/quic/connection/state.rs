@@ -6,6 +6,7 @@
 use super::early_window::Confirmed;
 use super::window::Window;
 use crate::quic::options::{DefaultCodes, TransportOptions};
+use crate::quic::resident::{HostEvent, Residence};
 use crate::quic::waiting::{End, OpenQueue, Receiver, Sender, StreamTable, WaitList};
 use crate::quic::{ConnectionError, StreamError, VarInt};
 use crate::tls::QuicHandshake;
@@ -37,6 +38,8 @@ pub(in crate::quic) struct ConnectionState {
     pub(in crate::quic) defaults: DefaultCodes,
     /// To be told that the handshake is confirmed, for a client that allows early data.
     pub(in crate::quic) unconfirmed: Option<Confirmed>,
+    /// The protocol that resides here, if one does: then nobody waits on streams and datagrams.
+    pub(in crate::quic) residence: Residence,
 }
 
 /// Where a connection is in its life.
@@ -114,6 +117,7 @@ impl ConnectionState {
             send_window_bytes,
             defaults: options.defaults,
             unconfirmed: None,
+            residence: Residence::default(),
         }
     }
 
@@ -153,8 +157,16 @@ impl ConnectionState {
                     let error = self.explained(reason.into());
                     self.end(error, wakers);
                 }
-                Event::DatagramReceived => self.datagrams.receiving.drain(wakers),
-                Event::DatagramsUnblocked => self.datagrams.sending.drain(wakers),
+                Event::DatagramReceived => {
+                    if !self.residence.tell(HostEvent::Datagram) {
+                        self.datagrams.receiving.drain(wakers);
+                    }
+                }
+                Event::DatagramsUnblocked => {
+                    if !self.residence.tell(HostEvent::DatagramRoom) {
+                        self.datagrams.sending.drain(wakers);
+                    }
+                }
                 Event::HandshakeDataReady => {}
             }
         }
@@ -212,6 +224,14 @@ impl ConnectionState {
                 false => self.reject_early_data(wakers),
             }
         }
+        if self.residence.is_taken() {
+            for kind in [Dir::Bi, Dir::Uni] {
+                self.tell_opened(kind);
+            }
+            let decided = self.decided_early_data();
+            self.residence.tell(HostEvent::Established(decided));
+            return;
+        }
         for kind in [Dir::Bi, Dir::Uni] {
             self.grant_streams(kind, wakers);
         }
@@ -248,6 +268,9 @@ impl ConnectionState {
     }
 
     fn on_stream_event(&mut self, event: StreamEvent, wakers: &mut Vec<Waker>) {
+        if self.residence.is_taken() {
+            return self.tell_stream_event(event);
+        }
         let streams = &mut self.streams;
         match event {
             StreamEvent::Opened { dir } => streams.accepting[dir as usize].drain(wakers),
@@ -278,6 +301,23 @@ impl ConnectionState {
                 self.streams.capacity.drain(wakers);
             }
         }
+    }
+
+    /// Tells the resident what happened on streams.
+    fn tell_stream_event(&mut self, event: StreamEvent) {
+        let event = match event {
+            StreamEvent::Opened { dir } => return self.tell_opened(dir),
+            StreamEvent::Readable { id } => HostEvent::Readable(id.into()),
+            StreamEvent::Writable { id } => HostEvent::Writable(id.into()),
+            StreamEvent::Finished { id } => HostEvent::Finished(id.into()),
+            StreamEvent::Stopped { id, error_code } => {
+                // RFC 9000 §3.5: the answer is a reset with the peer's code.
+                let _ = self.proto.send_stream(id).reset(error_code);
+                HostEvent::Stopped(id.into(), error_code.into())
+            }
+            StreamEvent::Available { dir } => HostEvent::Available(dir.into()),
+        };
+        self.residence.tell(event);
     }
 
     fn on_stopped(&mut self, id: StreamId, code: VarInt, wakers: &mut Vec<Waker>) {
@@ -342,6 +382,7 @@ impl ConnectionState {
             (_, error) => error,
         };
         self.phase = Phase::Closed(error.clone());
+        self.residence.tell(HostEvent::Closed(error.clone()));
         self.lifecycle.drain(wakers);
         self.datagrams.receiving.drain(wakers);
         self.datagrams.sending.drain(wakers);

@@ -383,6 +383,9 @@ impl Core {
         }
         let woken_before = round.wakers.len();
         state.poll_events(round.wakers);
+        state.run_resident(&round.shared.clock, Some(round.now), round.wakers);
+        // What the resident did is sent with this round.
+        state.dirty = Dirty::Clean;
         let has_woken = has_received && round.wakers.len() > woken_before;
         let waits = slot.waits_for_others(has_woken, has_acted) && state.error().is_none();
         self.holds_back |= waits;

@@ -428,7 +428,7 @@ impl ReceiveStream {
 
 impl ConnectionState {
     /// Takes note of what was read, and lets the window grow when it limits the peer.
-    fn on_read(&mut self, bytes: usize, clock: &Clock) {
+    pub(in crate::quic) fn on_read(&mut self, bytes: usize, clock: &Clock) {
         if self.window.consume(bytes) {
             let rtt = self.proto.rtt();
             if let Some(window) = self.window.grow(clock.now(), rtt) {

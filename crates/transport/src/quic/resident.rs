@@ -1,0 +1,417 @@
+//! A protocol that resides in a connection, such as HTTP/3: the driver runs it under the
+//! connection's lock, between the packets that came and those that go.
+//!
+//! Invariant: a resident sees every event of its connection, in order, and nothing that it calls
+//! waits or takes a lock; wakers run when no lock is held. What a packet causes is written before
+//! the next packet is made, so that neither a task nor a second lock stands between them.
+
+use super::connection::{ConnectionRef, ConnectionState, EarlyData, Phase};
+use super::identifiers::Clock;
+use super::{Connection, ConnectionError, Side, StreamId, StreamKind, VarInt};
+use bytes::Bytes;
+use quinn_proto::{Dir, FinishError, ReadError, WriteError};
+use std::any::Any;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// A protocol that resides in a connection.
+pub trait Resident: Any + Send {
+    /// Something happened; [`Host::poll_event`] says what. It runs under the connection's lock:
+    /// it must not block, call application code, or touch the connection but through `host`.
+    fn on_events(&mut self, host: &mut Host<'_>);
+}
+
+/// What happened on the connection of a [`Resident`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HostEvent {
+    /// A stream has bytes, its end or a reset to read. Streams of the peer begin so.
+    Readable(StreamId),
+    /// A stream takes bytes again.
+    Writable(StreamId),
+    /// The peer wants no more of what is sent on a stream, which has been reset therefore.
+    Stopped(StreamId, VarInt),
+    /// The peer has acknowledged everything up to the end of a stream.
+    Finished(StreamId),
+    /// The peer allows more streams of this kind.
+    Available(StreamKind),
+    /// A datagram arrived.
+    Datagram,
+    /// There is room for datagrams again.
+    DatagramRoom,
+    /// The handshake has ended; whether early data was accepted, if any was sent.
+    Established(Option<bool>),
+    /// The connection has ended.
+    Closed(ConnectionError),
+}
+
+/// Why a read gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRead {
+    /// There is nothing now; [`HostEvent::Readable`] follows.
+    Blocked,
+    /// The peer reset the stream.
+    Reset(VarInt),
+    /// The stream is over, or was never there.
+    Ended,
+}
+
+/// Why nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotWritten {
+    /// The peer wants no more.
+    Stopped(VarInt),
+    /// The stream is over, or was never there.
+    Ended,
+}
+
+/// What a write came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostWritten {
+    /// How many bytes were taken.
+    pub bytes: usize,
+    /// Whether all was taken and the stream has ended.
+    pub is_finished: bool,
+    /// Whether the stream takes no more; [`HostEvent::Writable`] follows.
+    pub is_blocked: bool,
+}
+
+/// The residence of a protocol, in the state of its connection.
+#[derive(Default)]
+pub(in crate::quic) struct Residence {
+    resident: Option<Box<dyn Resident>>,
+    events: Option<VecDeque<HostEvent>>,
+}
+
+impl Residence {
+    /// Keeps an event, if anybody resides here; false when nobody does.
+    pub(in crate::quic) fn tell(&mut self, event: HostEvent) -> bool {
+        match &mut self.events {
+            Some(events) => {
+                events.push_back(event);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether somebody resides here.
+    pub(in crate::quic) fn is_taken(&self) -> bool {
+        self.events.is_some()
+    }
+}
+
+/// A handle of a connection and of the protocol that resides in it.
+pub struct Hosted<R> {
+    reference: Arc<ConnectionRef>,
+    resident: PhantomData<fn() -> R>,
+}
+
+impl<R> Clone for Hosted<R> {
+    fn clone(&self) -> Self {
+        Hosted {
+            reference: Arc::clone(&self.reference),
+            resident: PhantomData,
+        }
+    }
+}
+
+impl<R: Resident> Hosted<R> {
+    /// Acts on the protocol and on its connection, under the one lock of both. `act` must not
+    /// block nor touch the connection but through the host.
+    pub fn with<T>(&self, act: impl FnOnce(&mut R, &mut Host<'_>) -> T) -> T {
+        let clock = &self.reference.endpoint.clock;
+        self.reference.act_and_wake(|state, wakers| {
+            let taken = state.residence.resident.take();
+            let mut taken = taken.expect("it was put there, and nobody else takes it for good");
+            let any: &mut dyn Any = &mut *taken;
+            let resident = any.downcast_mut::<R>().expect("the handle knows its type");
+            let mut host = Host {
+                state,
+                wakers,
+                clock,
+                now: None,
+            };
+            let result = act(resident, &mut host);
+            state.residence.resident = Some(taken);
+            result
+        })
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> Connection {
+        Connection::from_reference(Arc::clone(&self.reference))
+    }
+}
+
+impl Connection {
+    /// Lets a protocol reside in the connection. It gets everything from now on, what has arrived
+    /// and was not accepted included, so that the connection's and its streams' own functions are
+    /// not to be used any more. Its connection is closed by `close` when the last handle is gone.
+    ///
+    /// `None` when another one resides there.
+    pub fn host<R: Resident>(&self, resident: R, close: VarInt) -> Option<Hosted<R>> {
+        let hosted = Hosted {
+            reference: self.reference(),
+            resident: PhantomData,
+        };
+        let clock = &self.shared().endpoint.clock;
+        self.shared().act_and_wake(|state, wakers| {
+            if state.residence.is_taken() {
+                return None;
+            }
+            state.residence.resident = Some(Box::new(resident));
+            state.residence.events = Some(VecDeque::new());
+            state.defaults.close = close;
+            state.tell_what_came();
+            state.run_resident(clock, None, wakers);
+            Some(hosted)
+        })
+    }
+}
+
+impl ConnectionState {
+    /// Tells a new resident what came before it.
+    fn tell_what_came(&mut self) {
+        for kind in [Dir::Uni, Dir::Bi] {
+            self.tell_opened(kind);
+        }
+        if self.phase == Phase::Established {
+            let decided = self.decided_early_data();
+            self.residence.tell(HostEvent::Established(decided));
+        }
+        // A datagram cannot be asked for without taking it.
+        self.residence.tell(HostEvent::Datagram);
+        if let Phase::Closed(error) = &self.phase {
+            self.residence.tell(HostEvent::Closed(error.clone()));
+        }
+    }
+
+    pub(in crate::quic) fn decided_early_data(&self) -> Option<bool> {
+        match self.early {
+            EarlyData::Open => None,
+            EarlyData::Accepted => Some(true),
+            EarlyData::Rejected => Some(false),
+        }
+    }
+
+    /// Tells the resident which streams the peer has opened.
+    pub(in crate::quic) fn tell_opened(&mut self, kind: Dir) {
+        while let Some(id) = self.streams.early[kind as usize].pop_front() {
+            self.residence.tell(HostEvent::Readable(id.into()));
+        }
+        while let Some(id) = self.proto.streams().accept(kind) {
+            self.residence.tell(HostEvent::Readable(id.into()));
+        }
+    }
+
+    /// Runs the resident if anything happened.
+    pub(in crate::quic) fn run_resident(
+        &mut self,
+        clock: &Clock,
+        now: Option<Instant>,
+        wakers: &mut Vec<Waker>,
+    ) {
+        let has_events = self
+            .residence
+            .events
+            .as_ref()
+            .is_some_and(|it| !it.is_empty());
+        if !has_events {
+            return;
+        }
+        let Some(mut resident) = self.residence.resident.take() else {
+            return;
+        };
+        resident.on_events(&mut Host {
+            state: self,
+            wakers,
+            clock,
+            now,
+        });
+        self.residence.resident = Some(resident);
+    }
+}
+
+/// A connection, as the protocol that resides in it uses it. Nothing here waits.
+pub struct Host<'a> {
+    state: &'a mut ConnectionState,
+    wakers: &'a mut Vec<Waker>,
+    clock: &'a Clock,
+    now: Option<Instant>,
+}
+
+impl Host<'_> {
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<HostEvent> {
+        self.state.residence.events.as_mut()?.pop_front()
+    }
+
+    /// Wakes a task when the lock is released.
+    pub fn wake(&mut self, waker: Waker) {
+        self.wakers.push(waker);
+    }
+
+    /// The time, on the environment's clock.
+    pub fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(|| self.clock.now())
+    }
+
+    /// Which end this is.
+    pub fn side(&self) -> Side {
+        match self.state.proto.side() {
+            quinn_proto::Side::Client => Side::Client,
+            quinn_proto::Side::Server => Side::Server,
+        }
+    }
+
+    /// Why the connection has ended, if it has.
+    pub fn error(&self) -> Option<&ConnectionError> {
+        self.state.error()
+    }
+
+    /// Opens a stream, if the peer allows one now; otherwise [`HostEvent::Available`] follows.
+    pub fn open(&mut self, kind: StreamKind) -> Option<StreamId> {
+        if self.state.error().is_some() {
+            return None;
+        }
+        let id = self.state.proto.streams().open(kind.proto())?;
+        Some(id.into())
+    }
+
+    /// Takes the next piece of a stream, and says whether the stream ends with it. The piece is
+    /// empty only at the end.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn read(&mut self, stream: StreamId) -> Result<(Bytes, bool), NotRead> {
+        let mut receiving = self.state.proto.recv_stream(stream.proto());
+        let Ok(mut chunks) = receiving.read(true) else {
+            return Err(NotRead::Ended);
+        };
+        let first = chunks.next(usize::MAX);
+        // Asking for nothing tells whether anything follows.
+        let read = match first {
+            Ok(Some(piece)) => Ok((piece.bytes, matches!(chunks.next(0), Ok(None)))),
+            Ok(None) => Ok((Bytes::new(), true)),
+            Err(ReadError::Blocked) => Err(NotRead::Blocked),
+            Err(ReadError::Reset(code)) => Err(NotRead::Reset(code.into())),
+        };
+        if chunks.finalize().should_transmit() {
+            self.state.touch();
+        }
+        if let Ok((bytes, _)) = &read {
+            self.state.on_read(bytes.len(), self.clock);
+        }
+        read
+    }
+
+    /// Whether the peer reset a stream, told once, without reading what came before.
+    pub fn take_reset(&mut self, stream: StreamId) -> Option<VarInt> {
+        let mut receiving = self.state.proto.recv_stream(stream.proto());
+        receiving.received_reset().ok()?.map(VarInt::from)
+    }
+
+    /// Writes what there is room for, advancing `chunks` by it, and ends the stream if all was
+    /// taken and `fin` is set.
+    ///
+    /// # Errors
+    /// The stream takes nothing any more.
+    pub fn write(
+        &mut self,
+        stream: StreamId,
+        chunks: &mut [Bytes],
+        fin: bool,
+    ) -> Result<HostWritten, NotWritten> {
+        let mut written = HostWritten {
+            bytes: 0,
+            is_finished: false,
+            is_blocked: false,
+        };
+        let mut sending = self.state.proto.send_stream(stream.proto());
+        while chunks.iter().any(|chunk| !chunk.is_empty()) {
+            match sending.write_chunks(chunks) {
+                Ok(taken) if taken.bytes > 0 => written.bytes += taken.bytes,
+                Ok(_) | Err(WriteError::Blocked) => {
+                    written.is_blocked = true;
+                    break;
+                }
+                Err(WriteError::Stopped(code)) => return Err(NotWritten::Stopped(code.into())),
+                Err(WriteError::ClosedStream) => return Err(NotWritten::Ended),
+            }
+        }
+        if fin && !written.is_blocked {
+            match sending.finish() {
+                Ok(()) => written.is_finished = true,
+                Err(FinishError::Stopped(code)) => return Err(NotWritten::Stopped(code.into())),
+                Err(FinishError::ClosedStream) => return Err(NotWritten::Ended),
+            }
+        }
+        self.state.touch();
+        Ok(written)
+    }
+
+    /// Ends what is sent on a stream abruptly. A stream that has ended stays as it is.
+    pub fn reset(&mut self, stream: StreamId, code: VarInt) {
+        let mut sending = self.state.proto.send_stream(stream.proto());
+        if sending.reset(code.proto()).is_ok() {
+            self.state.touch();
+        }
+    }
+
+    /// Asks the peer to end what it sends on a stream, and forgets what has arrived. A stream that
+    /// has ended stays as it is.
+    pub fn stop(&mut self, stream: StreamId, code: VarInt) {
+        let mut receiving = self.state.proto.recv_stream(stream.proto());
+        if receiving.stop(code.proto()).is_ok() {
+            self.state.touch();
+        }
+    }
+
+    /// Sends a stream before those of lower priority; all start at zero.
+    pub fn set_priority(&mut self, stream: StreamId, priority: i32) {
+        let mut sending = self.state.proto.send_stream(stream.proto());
+        // A stream that is over has no order any more.
+        let _ = sending.set_priority(priority);
+    }
+
+    /// The most bytes that a datagram can have now; `None` when the peer takes none.
+    pub fn datagram_size_max(&mut self) -> Option<usize> {
+        self.state.proto.datagrams().max_size()
+    }
+
+    /// Queues a datagram; false, and it is dropped, when there is no room or the peer takes none.
+    pub fn send_datagram(&mut self, data: Bytes) -> bool {
+        let is_queued = self.state.proto.datagrams().send(data, false).is_ok();
+        if is_queued {
+            self.state.touch();
+        }
+        is_queued
+    }
+
+    /// Takes the next datagram that arrived.
+    pub fn receive_datagram(&mut self) -> Option<Bytes> {
+        self.state.proto.datagrams().recv()
+    }
+
+    /// How many streams have bytes to send or bytes that the peer has not acknowledged, or may
+    /// have some later.
+    pub fn send_streams(&mut self) -> usize {
+        self.state.proto.streams().send_streams()
+    }
+
+    /// The smoothed round-trip time.
+    pub fn rtt(&self) -> Duration {
+        self.state.proto.rtt()
+    }
+
+    /// Closes the connection at once.
+    pub fn close(&mut self, code: VarInt, reason: &[u8]) {
+        let now = self.now();
+        let reason = Bytes::copy_from_slice(reason);
+        self.state.close(now, code, reason, self.wakers);
+    }
+}
