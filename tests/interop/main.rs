@@ -6,6 +6,7 @@
 
 mod authority;
 mod command;
+mod h3;
 mod library;
 mod peer;
 mod quic;

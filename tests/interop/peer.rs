@@ -121,6 +121,15 @@ impl Peer {
             .unwrap_or_else(|_| panic!("no address: {line:?}"))
     }
 
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().expect("it runs");
+        let id = libc::pid_t::try_from(id).expect("an identifier of a process");
+        // SAFETY: `kill` takes no memory of ours; the child was not waited for, so that its
+        // identifier is not another process's.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0, "it runs");
+    }
+
     /// Ends it at once: its system closes its sockets, and it says nothing more.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("a child");

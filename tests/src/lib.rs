@@ -10,18 +10,32 @@ use std::sync::OnceLock;
 /// What cargo says.
 pub fn command() -> Result<PathBuf, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BUILT.get_or_init(build).clone()
+    BUILT
+        .get_or_init(|| Ok(build(&["--package", "portway-cli"])?.join("portway")))
+        .clone()
 }
 
-/// Beside the directory of this test, which is where cargo puts it with the same profile.
-fn build() -> Result<PathBuf, String> {
+/// An example of the package `portway` as it stands in this tree, built first; or why there is
+/// none.
+///
+/// # Errors
+/// What cargo says.
+pub fn example(name: &str) -> Result<PathBuf, String> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build(&["--package", "portway", "--examples"]));
+    Ok(built.clone()?.join("examples").join(name))
+}
+
+/// Builds beside the directory of this test, which is where cargo puts it with the same profile,
+/// and gives that directory.
+fn build(what: &[&str]) -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let profile = own
         .ancestors()
         .nth(2)
         .ok_or("this test is in no target directory")?;
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "portway-cli"]);
+    cargo.args(["build", "--quiet"]).args(what);
     cargo
         .arg("--manifest-path")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
@@ -33,7 +47,7 @@ fn build() -> Result<PathBuf, String> {
     }
     let output = cargo.output().map_err(|error| error.to_string())?;
     match output.status.success() {
-        true => Ok(profile.join("portway")),
+        true => Ok(profile.to_owned()),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
     }
 }

@@ -61,6 +61,9 @@ pub mod quic;
 mod receipt;
 mod resolve;
 
+#[cfg(feature = "h3")]
+pub use portway_http::h3;
+
 pub use connection::{
     Batch, ByteStream, Connection, ConnectionInfo, MessageSink, Messages, PartialSend, SendPermit,
     TlsRole,

@@ -21,6 +21,15 @@ const ARROWS: &[(&str, Allowed)] = &[
         Allowed::Only(&["portway-core", "portway-security"]),
     ),
     (
+        "portway-http",
+        Allowed::Only(&[
+            "portway-core",
+            "portway-security",
+            "portway-transport",
+            "portway-h3",
+        ]),
+    ),
+    (
         "portway",
         Allowed::Only(&[
             "portway-core",

@@ -1,0 +1,344 @@
+//! Content in both directions.
+//!
+//! Invariant: what is received moves the peer's window only as far as the application reads; what
+//! is sent waits for room.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use portway_h3::error::{Code, StreamError};
+use portway_h3::{Finish, Incoming, SendError, StreamId};
+
+use super::half::{ReceiveHalf, SendHalf};
+
+/// The content and trailers of a message that comes in; a [`Body`].
+///
+/// Dropping it before its end asks the peer to stop.
+#[must_use = "dropping it asks the peer to stop"]
+pub struct ReceiveBody {
+    half: ReceiveHalf,
+    /// What content-length says is still to come.
+    expected: Option<u64>,
+    is_ended: bool,
+}
+
+impl ReceiveBody {
+    pub(super) fn new(half: ReceiveHalf, headers: &HeaderMap) -> Self {
+        let declared = headers.get(http::header::CONTENT_LENGTH);
+        ReceiveBody {
+            half,
+            expected: declared.and_then(|value| value.to_str().ok()?.parse().ok()),
+            is_ended: false,
+        }
+    }
+
+    /// The stream that it comes on.
+    pub fn stream_id(&self) -> StreamId {
+        self.half.stream
+    }
+
+    /// The next piece of content, or the trailers; `None` at the end.
+    ///
+    /// Cancel safety: nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// Why the message is cut off.
+    pub async fn frame(&mut self) -> Option<Result<Frame<Bytes>, StreamError>> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    /// The next piece of content; `None` at its end, where trailers are passed over.
+    ///
+    /// Cancel safety: nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// Why the message is cut off.
+    pub async fn data(&mut self) -> Option<Result<Bytes, StreamError>> {
+        loop {
+            match self.frame().await? {
+                Ok(frame) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Some(Ok(data));
+                    }
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// Reads everything, at most `bytes_max` bytes of content, and gives it with the trailers.
+    ///
+    /// Cancel safety: what was read is lost when the future is dropped, and so is the body.
+    ///
+    /// # Errors
+    /// Why the message is cut off, or that there is more than `bytes_max`, whose rest is stopped.
+    pub async fn read_all(
+        mut self,
+        bytes_max: usize,
+    ) -> Result<(Bytes, Option<HeaderMap>), ReadAllError> {
+        let (mut first, mut rest, mut trailers) = (Bytes::new(), Vec::new(), None);
+        while let Some(frame) = self.frame().await {
+            match frame?.into_data() {
+                Ok(piece) => {
+                    if first.len() + rest.len() + piece.len() > bytes_max {
+                        return Err(ReadAllError::TooLong { bytes_max });
+                    }
+                    // What comes in one piece is not copied.
+                    match first.is_empty() {
+                        true => first = piece,
+                        false => rest.extend_from_slice(&piece),
+                    }
+                }
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            }
+        }
+        if !rest.is_empty() {
+            first = [&first[..], &rest].concat().into();
+        }
+        Ok((first, trailers))
+    }
+
+    /// Asks the peer to stop; nothing more is read.
+    pub fn stop(&mut self, code: Code) {
+        self.is_ended = true;
+        self.half.stop(code);
+    }
+
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        while !self.is_ended {
+            match ready!(self.half.poll_next(context)) {
+                Some(Ok(Incoming::Data(data))) => {
+                    if let Some(expected) = &mut self.expected {
+                        *expected = expected.saturating_sub(data.remaining() as u64);
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Ok(Incoming::Trailers(trailers))) => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+                }
+                None | Some(Ok(Incoming::End)) => self.is_ended = true,
+                // Frames of extensions are no part of the body.
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    self.is_ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+impl Body for ReceiveBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        self.get_mut().poll(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_ended || matches!(self.half.peek(), Some(Ok(Incoming::End)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.expected {
+            Some(expected) => SizeHint::with_exact(expected),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReceiveBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReceiveBody")
+            .field("stream", &self.stream_id())
+            .field("is_ended", &self.is_ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The content and trailers of a message that goes out.
+///
+/// Dropping it before [`SendBody::finish`] resets the stream, so that the peer does not take a part
+/// for the whole.
+#[must_use = "dropping it resets the stream"]
+pub struct SendBody {
+    half: SendHalf,
+}
+
+impl SendBody {
+    pub(super) fn new(half: SendHalf) -> Self {
+        SendBody { half }
+    }
+
+    /// The stream that it goes on.
+    pub fn stream_id(&self) -> StreamId {
+        self.half.stream
+    }
+
+    /// Sends a piece of content as soon as there is room for it. It is not copied.
+    ///
+    /// Cancel safety: a future that is dropped has sent nothing.
+    ///
+    /// # Errors
+    /// The peer wants no more, the content is not what content-length says, or the connection is
+    /// over.
+    pub async fn send_data(&mut self, mut content: Bytes) -> Result<(), SendError> {
+        poll_fn(|context| self.half.poll_data(context, &mut content, Finish::Later)).await
+    }
+
+    /// Sends the last piece of content, which ends the message.
+    ///
+    /// Cancel safety: a future that is dropped has sent nothing, and the stream is reset.
+    ///
+    /// # Errors
+    /// As [`SendBody::send_data`].
+    pub async fn send_last(mut self, mut content: Bytes) -> Result<(), SendError> {
+        poll_fn(|context| self.half.poll_data(context, &mut content, Finish::Now)).await
+    }
+
+    /// Sends a whole body, trailers included.
+    ///
+    /// Cancel safety: a future that is dropped resets the stream.
+    ///
+    /// # Errors
+    /// As [`SendBody::send_data`], or the body's own.
+    pub async fn send_body<B>(mut self, body: B) -> Result<(), SendBodyError<B::Error>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let mut body = std::pin::pin!(body);
+        while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
+            match frame.map_err(SendBodyError::Body)?.into_data() {
+                Ok(data) if body.is_end_stream() => return Ok(self.send_last(data).await?),
+                Ok(data) => self.send_data(data).await?,
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        return Ok(self.send_trailers(&trailers)?);
+                    }
+                }
+            }
+        }
+        Ok(self.finish()?)
+    }
+
+    /// Ends the message. It does not wait for the peer.
+    ///
+    /// # Errors
+    /// The content is shorter than content-length says, or the stream is over.
+    pub fn finish(mut self) -> Result<(), SendError> {
+        self.half.finish()
+    }
+
+    /// Sends trailers, which end the message.
+    ///
+    /// # Errors
+    /// As [`SendBody::finish`], and when the trailers cannot be sent.
+    pub fn send_trailers(mut self, trailers: &HeaderMap) -> Result<(), SendError> {
+        self.half.trailers(trailers)
+    }
+
+    /// Gives the message up at once; the peer sees `code`.
+    pub fn reset(mut self, code: Code) {
+        self.half.reset(code);
+    }
+
+    /// Resolves when the peer wants no more of it, or the connection is over.
+    ///
+    /// Cancel safety: nothing is lost when the future is dropped.
+    pub async fn stopped(&mut self) -> SendError {
+        poll_fn(|context| self.half.poll_stopped(context)).await
+    }
+}
+
+impl std::fmt::Debug for SendBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SendBody")
+            .field("stream", &self.stream_id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a body was not sent whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendBodyError<E> {
+    /// The stream took no more.
+    Stream(SendError),
+    /// The body failed.
+    Body(E),
+}
+
+impl<E> From<SendError> for SendBodyError<E> {
+    fn from(error: SendError) -> Self {
+        SendBodyError::Stream(error)
+    }
+}
+
+impl<E: std::fmt::Display> std::fmt::Display for SendBodyError<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SendBodyError::Stream(error) => error.fmt(f),
+            SendBodyError::Body(error) => write!(f, "the body failed: {error}"),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for SendBodyError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SendBodyError::Stream(error) => Some(error),
+            SendBodyError::Body(error) => Some(error),
+        }
+    }
+}
+
+/// Why a body was not read whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadAllError {
+    /// There is more content than the reader takes.
+    TooLong {
+        /// How much it takes.
+        bytes_max: usize,
+    },
+    /// The message is cut off.
+    Stream(StreamError),
+}
+
+impl From<StreamError> for ReadAllError {
+    fn from(error: StreamError) -> Self {
+        ReadAllError::Stream(error)
+    }
+}
+
+impl std::fmt::Display for ReadAllError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ReadAllError::TooLong { bytes_max } => {
+                write!(f, "there are more than {bytes_max} bytes")
+            }
+            ReadAllError::Stream(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReadAllError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ReadAllError::TooLong { .. } => None,
+            ReadAllError::Stream(error) => Some(error),
+        }
+    }
+}

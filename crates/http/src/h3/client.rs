@@ -1,0 +1,314 @@
+//! The client's end of a connection.
+//!
+//! Invariant: a request whose future is dropped before it resolves was not sent.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use portway_h3::error::{Code, ConnectionError, StreamError};
+use portway_h3::message::{RequestHead, ResponseHead};
+use portway_h3::settings::Settings;
+use portway_h3::{Finish, Incoming, Role, SendError, StreamId};
+use portway_transport::quic::{self, Host, Hosted, Side};
+
+use super::body::{ReceiveBody, SendBody};
+use super::carrier::number;
+use super::engine::{Engine, open};
+use super::half::{ReceiveHalf, SendHalf};
+use super::options::{NotAttached, Options};
+use super::waiting::Place;
+
+/// The client's end of an HTTP/3 connection. A clone is another handle.
+///
+/// The connection ends when the last handle is gone, those of its streams included.
+#[derive(Clone)]
+pub struct ClientConnection {
+    hosted: Hosted<Engine>,
+}
+
+impl ClientConnection {
+    /// Begins HTTP/3 on a QUIC connection, whose streams and datagrams it takes for itself. Its
+    /// application protocol must have been agreed on as `h3`.
+    ///
+    /// # Errors
+    /// It is the server's end, or a protocol runs there already.
+    pub fn new(connection: &quic::Connection, options: &Options) -> Result<Self, NotAttached> {
+        if connection.side() != Side::Client {
+            return Err(NotAttached::WrongSide);
+        }
+        let engine = Engine::new(Role::Client, options);
+        let hosted = connection.host(engine, number(Code::H3_NO_ERROR));
+        let hosted = hosted.ok_or(NotAttached::InUse)?;
+        hosted.with(|engine, host| engine.flush(host));
+        Ok(ClientConnection { hosted })
+    }
+
+    /// Sends a request without content, or with the content given, in one write. It waits until
+    /// the server allows a stream, and not for its settings.
+    ///
+    /// Cancel safety: a future that is dropped has sent nothing.
+    ///
+    /// # Errors
+    /// Nothing was sent: the request cannot be sent, the server goes away, or the connection is
+    /// over.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<PendingResponse, SendError> {
+        let (parts, content) = request.into_parts();
+        let sending = self.start(parts, content, Finish::Now);
+        let (receive, mut send) = sending.await?;
+        send.complete();
+        Ok(PendingResponse::new(receive))
+    }
+
+    /// Sends the header section of a request, whose content follows.
+    ///
+    /// Cancel safety: a future that is dropped has sent nothing.
+    ///
+    /// # Errors
+    /// As [`ClientConnection::send`].
+    pub async fn send_request(&self, request: Request<()>) -> Result<ClientStream, SendError> {
+        let (parts, ()) = request.into_parts();
+        let (receive, send) = self.start(parts, Bytes::new(), Finish::Later).await?;
+        Ok(ClientStream {
+            body: SendBody::new(send),
+            response: PendingResponse::new(receive),
+        })
+    }
+
+    fn start(&self, parts: http::request::Parts, content: Bytes, finish: Finish) -> Starting<'_> {
+        Starting {
+            hosted: &self.hosted,
+            head: RequestHead::from(parts),
+            content,
+            finish,
+            place: None,
+        }
+    }
+
+    /// The settings of the server, once they arrived.
+    pub fn peer_settings(&self) -> Option<Settings> {
+        self.hosted
+            .with(|engine, _| engine.http.peer_settings().cloned())
+    }
+
+    /// Whether a shutdown was begun by either side, so that no request can be sent any more.
+    pub fn is_going_away(&self) -> bool {
+        self.hosted.with(|engine, _| engine.http.is_going_away())
+    }
+
+    /// Why the connection is over, if it is.
+    pub fn error(&self) -> Option<ConnectionError> {
+        self.hosted.with(|engine, _| engine.closed())
+    }
+
+    /// How many requests are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.hosted.with(|engine, _| engine.held())
+    }
+
+    /// Closes the connection at once; what is in flight fails.
+    pub fn close(&self, code: Code, reason: &'static str) {
+        self.hosted
+            .with(|engine, host| engine.close(code, reason, host));
+    }
+
+    /// The QUIC connection below.
+    pub fn quic(&self) -> quic::Connection {
+        self.hosted.connection()
+    }
+}
+
+impl std::fmt::Debug for ClientConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientConnection")
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request whose content is to be sent, and its response.
+#[derive(Debug)]
+#[must_use = "dropping it cancels the request"]
+pub struct ClientStream {
+    body: SendBody,
+    response: PendingResponse,
+}
+
+impl ClientStream {
+    /// Both directions, each to be used by itself.
+    pub fn split(self) -> (SendBody, PendingResponse) {
+        (self.body, self.response)
+    }
+
+    /// The content.
+    pub fn body(&mut self) -> &mut SendBody {
+        &mut self.body
+    }
+
+    /// The stream's number.
+    pub fn stream_id(&self) -> StreamId {
+        self.body.stream_id()
+    }
+
+    /// Ends the request without trailers and gives its response.
+    ///
+    /// # Errors
+    /// As [`SendBody::finish`].
+    pub fn finish(self) -> Result<PendingResponse, SendError> {
+        self.body.finish()?;
+        Ok(self.response)
+    }
+
+    /// Ends the request with trailers and gives its response.
+    ///
+    /// # Errors
+    /// As [`SendBody::send_trailers`].
+    pub fn finish_with(self, trailers: &HeaderMap) -> Result<PendingResponse, SendError> {
+        self.body.send_trailers(trailers)?;
+        Ok(self.response)
+    }
+}
+
+/// A response that has not begun yet. Dropping it cancels the request.
+#[must_use = "dropping it cancels the request"]
+pub struct PendingResponse {
+    half: ReceiveHalf,
+    /// The final one, when it was come across in the search for an interim one.
+    found: Option<Box<ResponseHead>>,
+}
+
+impl PendingResponse {
+    fn new(half: ReceiveHalf) -> Self {
+        PendingResponse { half, found: None }
+    }
+
+    /// The stream's number.
+    pub fn stream_id(&self) -> StreamId {
+        self.half.stream
+    }
+
+    /// The next interim response; `None` when the final one is next, which
+    /// [`PendingResponse::response`] then gives at once.
+    ///
+    /// Cancel safety: nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// There is no response, for this reason.
+    pub async fn interim(&mut self) -> Result<Option<Response<()>>, StreamError> {
+        while self.found.is_none() {
+            match poll_fn(|context| self.half.poll_next(context)).await {
+                Some(Ok(Incoming::Interim(head))) => return Ok(Some((*head).into())),
+                Some(Ok(Incoming::Response(head))) => self.found = Some(head),
+                Some(Err(error)) => return Err(error),
+                // The end cannot come before the response; the rest concerns extensions.
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The response, with its body. Interim responses that were not asked for are passed over.
+    ///
+    /// Cancel safety: dropping the future cancels the request; [`PendingResponse::interim`] waits
+    /// without that.
+    ///
+    /// # Errors
+    /// There is no response, for this reason.
+    pub async fn response(mut self) -> Result<Response<ReceiveBody>, StreamError> {
+        while self.interim().await?.is_some() {}
+        let head = self.found.take().expect("interim() found it, or failed");
+        let body = ReceiveBody::new(self.half, &head.headers);
+        let response: Response<()> = (*head).into();
+        Ok(response.map(|()| body))
+    }
+}
+
+impl std::fmt::Debug for PendingResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PendingResponse")
+            .field("stream", &self.stream_id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sends a request when there is a stream for it.
+struct Starting<'a> {
+    hosted: &'a Hosted<Engine>,
+    head: RequestHead,
+    content: Bytes,
+    finish: Finish,
+    place: Place,
+}
+
+impl Starting<'_> {
+    /// Sends on `stream` and gives it back when it was not used.
+    fn send_on(
+        &mut self,
+        stream: StreamId,
+        engine: &mut Engine,
+        host: &mut Host<'_>,
+    ) -> Result<(), SendError> {
+        let has_content = !self.content.is_empty();
+        let finish = match has_content {
+            true => Finish::Later,
+            false => self.finish,
+        };
+        if let Err(error) = engine.http.send_request(stream, &self.head, finish) {
+            engine.opening.give_back(stream);
+            engine.grant(host);
+            return Err(error);
+        }
+        engine.keep_stream(stream, self.finish == Finish::Later);
+        if has_content {
+            let content = std::mem::take(&mut self.content);
+            let sent = engine.http.send_data(stream, content, self.finish);
+            if let Err(error) = sent {
+                engine.http.release(stream);
+                engine.end_receiver(stream);
+                engine.flush(host);
+                return Err(error);
+            }
+        }
+        engine.flush(host);
+        Ok(())
+    }
+}
+
+impl Future for Starting<'_> {
+    type Output = Result<(ReceiveHalf, SendHalf), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let hosted = this.hosted;
+        let sent = hosted.with(|engine, host| {
+            if let Err(error) = engine.http.check_request() {
+                return Poll::Ready(Err(error));
+            }
+            match engine.opening.take(&mut this.place, || open(host)) {
+                Some(stream) => Poll::Ready(this.send_on(stream, engine, host).map(|()| stream)),
+                None => {
+                    engine.opening.keep(&mut this.place, context.waker());
+                    Poll::Pending
+                }
+            }
+        });
+        sent.map_ok(|stream| {
+            // RFC 9114 §4.1.1: how a client gives a request up.
+            let receive = ReceiveHalf::new(hosted.clone(), stream, Code::H3_REQUEST_CANCELLED);
+            (receive, SendHalf::new(hosted.clone(), stream))
+        })
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            self.hosted.with(|engine, host| {
+                engine.opening.forget(self.place);
+                engine.grant(host);
+            });
+        }
+    }
+}

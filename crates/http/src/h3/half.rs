@@ -1,0 +1,236 @@
+//! The two directions of a stream as the application holds them.
+//!
+//! Invariant: a half that is dropped before its end gives its direction up; one that is complete
+//! costs nothing to drop.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use portway_h3::error::Code;
+use portway_h3::message::ResponseHead;
+use portway_h3::{Finish, SendError, StreamId};
+use portway_transport::quic::Hosted;
+
+use super::engine::{Engine, Received, is_last};
+
+/// What comes in on a stream.
+pub(super) struct ReceiveHalf {
+    pub(super) hosted: Hosted<Engine>,
+    pub(super) stream: StreamId,
+    /// What was taken together with what was asked for.
+    ahead: Option<Received>,
+    is_over: bool,
+    /// What tells the peer that the rest is not wanted.
+    drop_code: Code,
+}
+
+impl ReceiveHalf {
+    pub(super) fn new(hosted: Hosted<Engine>, stream: StreamId, drop_code: Code) -> Self {
+        ReceiveHalf {
+            hosted,
+            stream,
+            ahead: None,
+            is_over: false,
+            drop_code,
+        }
+    }
+
+    /// The next thing; `None` after the end.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Received>> {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(Some(ahead));
+        }
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let stream = self.stream;
+        let (next, ahead) = self
+            .hosted
+            .with(|engine, host| engine.receive(stream, context, host));
+        self.is_over = matches!(&next, Poll::Ready(received) if is_last(received))
+            || ahead.as_ref().is_some_and(is_last);
+        self.ahead = ahead;
+        next.map(Some)
+    }
+
+    /// Takes what came together with the header section.
+    pub(super) fn begin_with(&mut self, ahead: Received) {
+        self.is_over = is_last(&ahead);
+        self.ahead = Some(ahead);
+    }
+
+    /// What is known to come next without asking.
+    pub(super) fn peek(&self) -> Option<&Received> {
+        self.ahead.as_ref()
+    }
+
+    /// Wants no more of it.
+    pub(super) fn stop(&mut self, code: Code) {
+        if !self.is_over {
+            self.is_over = true;
+            let stream = self.stream;
+            self.hosted.with(|engine, host| {
+                engine.http.stop(stream, code);
+                engine.end_receiver(stream);
+                engine.flush(host);
+            });
+        }
+        self.ahead = None;
+    }
+}
+
+impl Drop for ReceiveHalf {
+    fn drop(&mut self) {
+        self.stop(self.drop_code);
+    }
+}
+
+/// What goes out on a stream.
+pub(super) struct SendHalf {
+    pub(super) hosted: Hosted<Engine>,
+    pub(super) stream: StreamId,
+    is_over: bool,
+}
+
+impl SendHalf {
+    pub(super) fn new(hosted: Hosted<Engine>, stream: StreamId) -> Self {
+        SendHalf {
+            hosted,
+            stream,
+            is_over: false,
+        }
+    }
+
+    /// Sends by `act` and hands it to QUIC at once.
+    fn send(
+        &mut self,
+        finish: Finish,
+        act: impl FnOnce(&mut Engine, StreamId) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        if self.is_over {
+            return Err(SendError::OutOfOrder("the message is complete already"));
+        }
+        let stream = self.stream;
+        let result = self.hosted.with(|engine, host| {
+            let result = act(engine, stream);
+            let result = result.map_err(|error| engine.explain(stream, error));
+            if result.is_ok() && finish == Finish::Now {
+                engine.end_sender(stream);
+            }
+            engine.flush(host);
+            result
+        });
+        self.is_over = result.is_ok() && finish == Finish::Now;
+        result
+    }
+
+    /// Queues content when there is room for it. It is taken only then.
+    pub(super) fn poll_data(
+        &mut self,
+        context: &mut Context<'_>,
+        content: &mut Bytes,
+        finish: Finish,
+    ) -> Poll<Result<(), SendError>> {
+        let sent = self.send(finish, |engine, stream| {
+            let sent = engine.http.send_data(stream, content.clone(), finish);
+            if sent == Err(SendError::WouldBlock) {
+                engine.keep_writer(stream, context.waker());
+            }
+            sent
+        });
+        match sent {
+            Err(SendError::WouldBlock) => Poll::Pending,
+            sent => {
+                *content = Bytes::new();
+                Poll::Ready(sent)
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> Result<(), SendError> {
+        self.send(Finish::Now, |engine, stream| engine.http.finish(stream))
+    }
+
+    pub(super) fn trailers(&mut self, trailers: &HeaderMap) -> Result<(), SendError> {
+        self.send(Finish::Now, |engine, stream| {
+            engine.http.send_trailers(stream, trailers)
+        })
+    }
+
+    pub(super) fn interim(&mut self, head: &ResponseHead) -> Result<(), SendError> {
+        self.send(Finish::Later, |engine, stream| {
+            engine.http.send_interim(stream, head)
+        })
+    }
+
+    /// Sends a final header section, and content behind it in the same write.
+    pub(super) fn response(
+        &mut self,
+        head: &ResponseHead,
+        content: Option<Bytes>,
+        finish: Finish,
+    ) -> Result<(), SendError> {
+        self.send(finish, |engine, stream| {
+            let http = &mut engine.http;
+            match content.filter(|content| !content.is_empty()) {
+                None => http.send_response(stream, head, finish),
+                Some(content) => {
+                    http.send_response(stream, head, Finish::Later)?;
+                    http.send_data(stream, content, finish)
+                }
+            }
+        })
+    }
+
+    /// Ready when the peer wants no more.
+    pub(super) fn poll_stopped(&mut self, context: &mut Context<'_>) -> Poll<SendError> {
+        let stream = self.stream;
+        self.hosted.with(|engine, _| {
+            if let Some(stopped) = engine.stopped(stream) {
+                return Poll::Ready(SendError::Stream(stopped));
+            }
+            if let Some(closed) = engine.closed() {
+                return Poll::Ready(SendError::Connection(closed));
+            }
+            engine.keep_writer(stream, context.waker());
+            Poll::Pending
+        })
+    }
+
+    /// Ends it abruptly.
+    pub(super) fn reset(&mut self, code: Code) {
+        if self.is_over {
+            return;
+        }
+        self.is_over = true;
+        let stream = self.stream;
+        self.hosted.with(|engine, host| {
+            engine.http.reset(stream, code);
+            engine.end_sender(stream);
+            engine.flush(host);
+        });
+    }
+
+    /// Says that nothing was done for a request.
+    pub(super) fn reject(&mut self) -> Result<(), SendError> {
+        let stream = self.stream;
+        self.hosted.with(|engine, host| {
+            let rejected = engine.http.reject(stream);
+            engine.flush(host);
+            rejected
+        })
+    }
+
+    /// Marks it as complete, when it was begun so.
+    pub(super) fn complete(&mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for SendHalf {
+    fn drop(&mut self) {
+        // RFC 9114 §4.1.1: how both ends give a request up.
+        self.reset(Code::H3_REQUEST_CANCELLED);
+    }
+}

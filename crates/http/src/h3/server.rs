@@ -1,0 +1,225 @@
+//! The server's end of a connection.
+//!
+//! Invariant: a request is handed out once, after its header section, in the order in which those
+//! were complete.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::Request;
+use portway_h3::error::{Code, ConnectionError, StreamError};
+use portway_h3::settings::Settings;
+use portway_h3::{Role, StreamId};
+use portway_transport::quic::{self, Hosted, Side};
+
+use super::accepted::{Incoming, Responder};
+use super::body::ReceiveBody;
+use super::carrier::number;
+use super::engine::Engine;
+use super::half::{ReceiveHalf, SendHalf};
+use super::options::{NotAttached, Options};
+use super::waiting::Place;
+
+/// The server's end of an HTTP/3 connection.
+///
+/// Dropping it refuses all requests that were not accepted; those that were go on, and the
+/// connection ends with the last of them.
+pub struct ServerConnection {
+    hosted: Hosted<Engine>,
+}
+
+impl ServerConnection {
+    /// Begins HTTP/3 on a QUIC connection, whose streams and datagrams it takes for itself. Its
+    /// application protocol must have been agreed on as `h3`.
+    ///
+    /// # Errors
+    /// It is the client's end, or a protocol runs there already.
+    pub fn new(connection: &quic::Connection, options: &Options) -> Result<Self, NotAttached> {
+        if connection.side() != Side::Server {
+            return Err(NotAttached::WrongSide);
+        }
+        let engine = Engine::new(Role::Server, options);
+        let hosted = connection.host(engine, number(Code::H3_NO_ERROR));
+        let hosted = hosted.ok_or(NotAttached::InUse)?;
+        hosted.with(|engine, host| engine.flush(host));
+        Ok(ServerConnection { hosted })
+    }
+
+    /// The next request, as soon as its header section is complete; `None` when no more will come,
+    /// since the connection was shut down or closed in good order.
+    ///
+    /// Cancel safety: no request is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// Why the connection failed, each time it is asked.
+    pub async fn accept(&self) -> Result<Option<Incoming>, ConnectionError> {
+        Accepting {
+            hosted: &self.hosted,
+            place: None,
+        }
+        .await
+    }
+
+    /// Ends the connection in good order (RFC 9114 §5.2): tells the client to send no more
+    /// requests, takes those that are on their way for about a round trip, refuses later ones,
+    /// and closes the connection when every accepted request was answered and the answers have
+    /// arrived. Meanwhile [`ServerConnection::accept`] goes on and gives `None` at the end.
+    ///
+    /// Cancel safety: the shutdown stays at the phase that it is in; calling again goes on.
+    pub async fn shutdown(&self) {
+        let rtt = self.hosted.with(|engine, host| {
+            engine.http.shutdown();
+            engine.flush(host);
+            host.rtt()
+        });
+        self.quic().sleep(rtt + rtt / 2).await;
+        self.hosted.with(|engine, host| {
+            engine.http.finish_shutdown();
+            engine.flush(host);
+        });
+        Draining {
+            hosted: &self.hosted,
+            place: None,
+        }
+        .await;
+        self.close(Code::H3_NO_ERROR, "shut down");
+    }
+
+    /// The settings of the client, once they arrived.
+    pub fn peer_settings(&self) -> Option<Settings> {
+        self.hosted
+            .with(|engine, _| engine.http.peer_settings().cloned())
+    }
+
+    /// Why the connection is over, if it is.
+    pub fn error(&self) -> Option<ConnectionError> {
+        self.hosted.with(|engine, _| engine.closed())
+    }
+
+    /// How many requests were accepted and are not complete.
+    pub fn in_flight(&self) -> usize {
+        self.hosted.with(|engine, _| engine.held())
+    }
+
+    /// Closes the connection at once; what is in flight fails.
+    pub fn close(&self, code: Code, reason: &'static str) {
+        self.hosted
+            .with(|engine, host| engine.close(code, reason, host));
+    }
+
+    /// The QUIC connection below.
+    pub fn quic(&self) -> quic::Connection {
+        self.hosted.connection()
+    }
+}
+
+impl Drop for ServerConnection {
+    fn drop(&mut self) {
+        self.hosted.with(|engine, host| engine.abandon(host));
+    }
+}
+
+impl std::fmt::Debug for ServerConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerConnection")
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits for a request.
+struct Accepting<'a> {
+    hosted: &'a Hosted<Engine>,
+    place: Place,
+}
+
+impl Future for Accepting<'_> {
+    type Output = Result<Option<Incoming>, ConnectionError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let hosted = this.hosted;
+        let place = &mut this.place;
+        let next = hosted.with(|engine, _| {
+            if let Some(accepted) = engine.accept() {
+                return Poll::Ready(Ok(Some(accepted)));
+            }
+            match engine.closed() {
+                Some(error) if !error.is_graceful() => return Poll::Ready(Err(error)),
+                Some(_) => return Poll::Ready(Ok(None)),
+                None if engine.is_drained() => return Poll::Ready(Ok(None)),
+                None => {}
+            }
+            engine.accepting.keep(place, context.waker());
+            Poll::Pending
+        });
+        next.map_ok(|accepted| accepted.map(|accepted| incoming(hosted, accepted)))
+    }
+}
+
+impl Drop for Accepting<'_> {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            self.hosted
+                .with(|engine, _| engine.accepting.forget(self.place));
+        }
+    }
+}
+
+/// A request and what came with it, for the handles that are made without the lock.
+pub(super) struct Accepted {
+    pub(super) stream: StreamId,
+    pub(super) head: Request<()>,
+    pub(super) ahead: Option<Result<portway_h3::Incoming, StreamError>>,
+}
+
+fn incoming(hosted: &Hosted<Engine>, accepted: Accepted) -> Incoming {
+    let Accepted {
+        stream,
+        head,
+        ahead,
+    } = accepted;
+    // RFC 9114 §4.1: a server that does not need the rest of a request says no error.
+    let mut receive = ReceiveHalf::new(hosted.clone(), stream, Code::H3_NO_ERROR);
+    if let Some(ahead) = ahead {
+        receive.begin_with(ahead);
+    }
+    let body = ReceiveBody::new(receive, head.headers());
+    Incoming {
+        request: head.map(|()| body),
+        responder: Responder::new(SendHalf::new(hosted.clone(), stream)),
+    }
+}
+
+/// Waits until nothing is in flight and all was acknowledged.
+struct Draining<'a> {
+    hosted: &'a Hosted<Engine>,
+    place: Place,
+}
+
+impl Future for Draining<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let place = &mut this.place;
+        this.hosted.with(|engine, host| {
+            let is_over = engine.closed().is_some();
+            if is_over || (engine.is_drained() && engine.is_acknowledged(host)) {
+                return Poll::Ready(());
+            }
+            engine.watching.keep(place, context.waker());
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Draining<'_> {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            self.hosted
+                .with(|engine, _| engine.watching.forget(self.place));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The examples of HTTP/3 with peers that we did not write: libcurl (by curl_cffi) and aioquic.
+//!
+//! Invariant: what is tested are the examples as they stand in this tree; they are built first. A
+//! peer that is not there is named with the test that it skips.
+
+use crate::authority::Authority;
+use crate::peer::{Peer, run};
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The Python that has the peers, or why there is none. Made once, outside of any time limit.
+fn python() -> &'static Result<String, String> {
+    static PYTHON: OnceLock<Result<String, String>> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop");
+        let made = Command::new(here.join("quic/environment"))
+            .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers/http3"))
+            .arg(here.join("h3/requirements.txt"))
+            .output()
+            .map_err(|error| error.to_string())?;
+        match made.status.success() {
+            true => Ok(String::from_utf8_lossy(&made.stdout).trim().to_owned()),
+            false => Err(String::from_utf8_lossy(&made.stderr).into_owned()),
+        }
+    })
+}
+
+/// Builds the examples and makes the peers' environment, outside of any test's time limit.
+fn prepare() {
+    let _ = python();
+    let _ = portway_tests::example("h3_get");
+    let _ = portway_tests::example("h3_echo_server");
+}
+
+/// Starts the script, or says why the test is skipped.
+fn peer(test: &str, arguments: &[&str]) -> Option<Peer> {
+    let python = match python() {
+        Ok(python) => python,
+        Err(error) => {
+            let reason = error.trim().lines().last().unwrap_or("no reason given");
+            eprintln!("skipped: {test}: the peers of HTTP/3: {reason}");
+            return None;
+        }
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/h3/peer.py");
+    Peer::start(test, python, &[&[script], arguments].concat())
+}
+
+/// Starts one of our examples.
+fn example(test: &str, name: &str, arguments: &[&str]) -> Peer {
+    let path = portway_tests::example(name).expect("the examples can be built");
+    let path = path.to_str().expect("a path of text");
+    Peer::start(test, path, arguments).expect("it was built a moment ago")
+}
+
+/// Our echo server and its port.
+async fn echo_server(test: &str, authority: &Authority) -> (Peer, String) {
+    let (cert, key) = (&authority.server.cert, &authority.server.key);
+    let listen = ["--listen", "127.0.0.1:0", "--cert", cert, "--key", key];
+    let mut server = example(test, "h3_echo_server", &listen);
+    let address = server.address_after("listening ").await;
+    (server, address.port().to_string())
+}
+
+/// What both clients ask, and what the answers have in common.
+const ASKED: [(&str, &str); 6] = [
+    (
+        "GET:/hello?x=1",
+        "200 3 x-method=GET x-path=/hello?x=1 bytes=0",
+    ),
+    (
+        "POST:/up:300000",
+        "200 3 x-method=POST x-path=/up bytes=300000",
+    ),
+    ("GET:/bytes/1000000", "200 3 bytes=1000000"),
+    ("POST:/sink:2000000", "200 3 bytes=7"),
+    ("GET:/interim", "200 3 x-method=GET x-path=/interim bytes=0"),
+    ("HEAD:/head", "200 3 x-method=HEAD x-path=/head bytes=0"),
+];
+
+#[test]
+fn the_echo_server_answers_libcurl_and_aioquic() {
+    let test = "the_echo_server_answers_libcurl_and_aioquic";
+    let authority = Authority::new();
+    prepare();
+    for client in ["curl", "aioquic"] {
+        run(async {
+            let (mut server, port) = echo_server(test, &authority).await;
+            let fixed = [client, "--ca", &authority.root, "--port", &port];
+            let requests = ASKED.map(|(request, _)| request);
+            let Some(mut peer) = peer(test, &[&fixed[..], &requests].concat()) else {
+                return;
+            };
+            peer.wait_for("done").await;
+            for (request, expected) in ASKED {
+                let (method, path) = request.split_once(':').expect("a method and a path");
+                let path = path.split(':').next().unwrap_or_default();
+                let line = format!("response {method} {path} {expected}");
+                let output = peer.output();
+                assert!(output.contains(&line), "{client}: no {line:?} in\n{output}");
+            }
+            server.terminate();
+            let status = server.end().await;
+            assert!(status.success(), "{client}: {}", server.output());
+        });
+    }
+}
+
+#[test]
+fn the_echo_server_returns_the_content_and_trailers_of_aioquic() {
+    let test = "the_echo_server_returns_the_content_and_trailers_of_aioquic";
+    let authority = Authority::new();
+    prepare();
+    run(async {
+        let (_server, port) = echo_server(test, &authority).await;
+        let fixed = ["aioquic", "--ca", &authority.root, "--port", &port];
+        let requests = ["POST:/a:100000:one", "POST:/b:0:two", "POST:/c:251"];
+        let Some(mut peer) = peer(test, &[&fixed[..], &requests].concat()) else {
+            return;
+        };
+        peer.wait_for("done").await;
+        let output = peer.output();
+        for expected in [
+            "/a 200 3 x-method=POST x-path=/a bytes=100000 sha=cd2df694e424bc79 x-trailer=one",
+            "/b 200 3 x-method=POST x-path=/b bytes=0 sha=e3b0c44298fc1c14 x-trailer=two",
+            "/c 200 3 x-method=POST x-path=/c bytes=251 sha=",
+        ] {
+            assert!(output.contains(expected), "no {expected:?} in\n{output}");
+        }
+    });
+}
+
+#[test]
+fn h3_get_fetches_from_aioquic() {
+    let test = "h3_get_fetches_from_aioquic";
+    let authority = Authority::new();
+    prepare();
+    run(async {
+        let (cert, key) = (&authority.server.cert, &authority.server.key);
+        let Some(mut server) = peer(test, &["server", "--cert", cert, "--key", key]) else {
+            return;
+        };
+        let port = server.address_after("LISTEN ").await.port();
+        let url = |path: &str| format!("https://localhost:{port}{path}");
+        let urls = [url("/bytes/300000"), url("/trailers"), url("/bytes/0")];
+        let [first, second, third] = urls.each_ref().map(String::as_str);
+        let fixed = ["--ca", &authority.root, "--parallel", "3"];
+        let arguments = [&fixed[..], &[first, second, third]].concat();
+        let mut client = example(test, "h3_get", &arguments);
+        let status = client.end().await;
+        let output = client.output();
+        assert!(status.success(), "{output}");
+        for expected in [
+            format!("{first}: 200 OK, 300000 bytes"),
+            format!("{second}: 200 OK, 0 bytes"),
+            "trailer x-trailer: /trailers".to_owned(),
+            format!("{third}: 200 OK, 0 bytes"),
+        ] {
+            assert!(output.contains(&expected), "no {expected:?} in\n{output}");
+        }
+        server.wait_for("request GET /trailers 0").await;
+    });
+}
