@@ -179,6 +179,26 @@ fn forged_version_negotiation_and_retry_change_nothing() {
     });
 }
 
+#[test]
+fn a_handshake_packet_shows_the_address_when_the_initial_packets_are_lost() {
+    // The chain takes more than three times what the client's first packets have.
+    let world = World::with_names(5, 300);
+    let server = world.server(world.server_config());
+    let mut initials = 0;
+    let middle = world.tamper(server.local_address(), move |is_clients, datagram| {
+        let is_initial = is_clients && datagram[0] & 0xb0 == 0x80;
+        initials += u32::from(is_initial);
+        match is_initial && initials > 2 {
+            true => Vec::new(),
+            false => vec![(is_clients, datagram)],
+        }
+    });
+    world.sim.block_on(async {
+        let (ours, theirs) = connect(&world, &server, middle).await;
+        exchange(&ours, &theirs, 50_000).await;
+    });
+}
+
 /// Destination and source of a packet with a long header.
 fn identifiers(packet: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let len = usize::from(packet[5]);

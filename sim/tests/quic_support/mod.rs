@@ -29,6 +29,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
+        World::with_names(seed, 1)
+    }
+
+    /// A world whose server has so many names, which all are in its certificate.
+    pub(crate) fn with_names(seed: u64, count: usize) -> Self {
         println!("seed {seed}");
         let sim = Simulation::new(seed);
         let host = |name: &str, last| {
@@ -36,7 +41,9 @@ impl World {
             environment.set_addresses(&[IpAddr::from([192, 0, 2, last])]);
             environment
         };
-        let identity = self_signed(&[NAME.to_owned()]).unwrap();
+        let names = (1..count).map(|at| format!("name-{at}.{NAME}"));
+        let names: Vec<String> = names.chain([NAME.to_owned()]).collect();
+        let identity = self_signed(&names).unwrap();
         let pinned = Trust::Pinned(Arc::from([identity.chain[0].clone()]));
         let (engine, alpn) = (TlsEngine::new(), [b"test".to_vec()]);
         let server = TlsParameters::default().with_identity(identity);

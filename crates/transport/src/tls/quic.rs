@@ -3,6 +3,7 @@
 //! Invariant: what rustls's callbacks saw stays with its session, and what they say of this side's
 //! reasons is never sent to the peer.
 
+mod opening;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -182,6 +183,7 @@ pub struct QuicHandshake {
     pub failure: Option<Failure>,
     is_client: bool,
     is_certificate_requested: bool,
+    is_client_reached: bool,
 }
 
 impl QuicHandshake {
@@ -201,6 +203,12 @@ impl QuicHandshake {
             role,
             self.is_certificate_requested,
         ))
+    }
+
+    /// Whether a client has shown to a server that it receives at its address, by a Handshake
+    /// packet: only who got the server's answer has the keys of one (RFC 9000 §8.1).
+    pub(crate) fn is_client_reached(&self) -> bool {
+        self.is_client_reached
     }
 
     /// Runs `work`, which lets sessions take steps on this thread, and gives the failure of the

@@ -175,7 +175,7 @@ impl ConnectionState {
     /// RFC 9000 §8.1: cuts off what would be more than three times what came from an address that
     /// nobody has shown to be its own; false when nothing is left. quinn-proto stops only behind
     /// the datagram that exceeds that. What is cut off is as good as lost, and sent again later.
-    pub(in crate::quic) fn may_send(&self, transmit: &mut Transmit) -> bool {
+    pub(in crate::quic) fn may_send(&mut self, transmit: &mut Transmit) -> bool {
         if self.is_address_shown || self.phase != Phase::Handshaking {
             return true;
         }
@@ -186,6 +186,12 @@ impl ConnectionState {
         let excess = statistics.udp_tx.bytes.saturating_sub(most);
         let excess = usize::try_from(excess).unwrap_or(usize::MAX);
         if excess == 0 {
+            return true;
+        }
+        // RFC 9000 §8.1: a Handshake packet shows the address; the handshake may take longer.
+        let handshake = QuicHandshake::of(self.proto.crypto_session());
+        if handshake.is_some_and(|handshake| handshake.is_client_reached()) {
+            self.is_address_shown = true;
             return true;
         }
         let segment = transmit.segment_size.unwrap_or(transmit.size).max(1);

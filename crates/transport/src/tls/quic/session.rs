@@ -5,6 +5,7 @@
 use super::super::classify::{self, Role};
 use super::super::observed::Observed;
 use super::super::protection;
+use super::opening::Opening;
 use super::{LAST_FAILURE, QuicHandshake, initial_keys};
 use aws_lc_rs::aead;
 use portway_core::Failure;
@@ -18,6 +19,8 @@ use rustls::{AlertDescription, ClientConfig, Error, ServerConfig};
 use rustls_pki_types::ServerName;
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A session of either role.
 pub(super) struct QuicSession {
@@ -29,6 +32,8 @@ pub(super) struct QuicSession {
     /// Until the handshake is complete.
     observed: Option<Box<Observed>>,
     failure: Option<Box<Failure>>,
+    /// Whether a Handshake packet of a client was opened.
+    is_client_reached: Arc<AtomicBool>,
 }
 
 impl QuicSession {
@@ -64,6 +69,7 @@ impl QuicSession {
             server_name,
             observed: Some(Box::default()),
             failure: None,
+            is_client_reached: Arc::default(),
         }
     }
 
@@ -120,6 +126,7 @@ impl Session for QuicSession {
             failure: self.failure.as_deref().cloned(),
             is_client: self.is_client(),
             is_certificate_requested: self.is_certificate_requested,
+            is_client_reached: self.is_client_reached.load(Relaxed),
         }))
     }
 
@@ -177,6 +184,12 @@ impl Session for QuicSession {
 
     fn write_handshake(&mut self, buf: &mut Vec<u8>) -> Option<Keys> {
         let keys = match self.tls.write_hs(buf)? {
+            KeyChange::Handshake { keys } if !self.is_client() => {
+                let mut keys = boxed(keys);
+                let reached = Arc::clone(&self.is_client_reached);
+                keys.packet.remote = Box::new(Opening::new(keys.packet.remote, reached));
+                return Some(keys);
+            }
             KeyChange::Handshake { keys } => keys,
             KeyChange::OneRtt { keys, next } => {
                 self.next = Some(next);
