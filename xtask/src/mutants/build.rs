@@ -3,28 +3,30 @@
 //! Invariant: a mutant counts as one that does not compile only where the change itself is wrong,
 //! as it is without a switch; one that merely cannot be switched is left for a build of its own.
 
+use super::compiler::{self, Diagnostic, Message};
+use super::lines::Lines;
 use super::list::{Genre, Mutant};
-use super::rewrite::{Rewritten, SWITCH, rewrite};
+use super::rewrite::{SWITCH, rewrite};
 use super::target::Target;
+use super::thaw::{Constants, Thaw};
 use super::tree::Tree;
+use super::writer::Rewritten;
 use crate::Outcome;
 use crate::repository::Repository;
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::Command;
 
-/// More than enough: parsing, types and borrowing each have their turn.
-const ROUNDS_MAX: usize = 20;
+/// More than enough: parsing, types, borrowing and constants each have their turn.
+const ROUNDS_MAX: usize = 30;
 
 /// A wrong number of arguments, a trait, an operator or a function that a type does not have.
 const FINAL: [&str; 6] = ["E0061", "E0277", "E0368", "E0369", "E0599", "E0600"];
 
 /// The binaries with switches.
 pub(super) struct Build {
-    /// In the order of the target's tests.
+    /// The library's tests first.
     pub(super) binaries: Vec<PathBuf>,
-    /// The numbers of the mutants that can be switched on.
+    /// The numbers of the mutants that can be switched on, each its place in the list from one.
     pub(super) switched: BTreeSet<usize>,
     /// The numbers of those that are no Rust program.
     pub(super) unviable: BTreeSet<usize>,
@@ -37,10 +39,9 @@ pub(super) fn build(
     mutants: &[Mutant],
 ) -> Outcome<Build> {
     let tree = Tree::of(repository);
-    let mut left_out = BTreeSet::new();
-    let mut unviable = BTreeSet::new();
+    let mut plan = Plan::of(repository, mutants)?;
     for _ in 0..ROUNDS_MAX {
-        let files = rewrite_files(repository, mutants, &left_out)?;
+        let files = plan.rewrite()?;
         let mut changed: BTreeMap<String, String> = files
             .iter()
             .map(|(file, rewritten)| (file.clone(), rewritten.text.clone()))
@@ -52,29 +53,22 @@ pub(super) fn build(
         };
         changed.insert(library, root + SWITCH);
         tree.write(repository, &changed)?;
-        let messages = compile(&tree, target)?;
+        let messages = compiler::compile(&tree, target)?;
         let errors: Vec<&Diagnostic> = messages.iter().filter_map(Message::error).collect();
         if errors.is_empty() {
-            let switched = files.values().flat_map(Rewritten::mutants).collect();
             return Ok(Build {
-                binaries: binaries(&messages),
-                switched,
-                unviable,
+                binaries: compiler::binaries(&messages),
+                switched: files.values().flat_map(Rewritten::mutants).collect(),
+                unviable: plan.unviable,
             });
         }
-        let blamed: BTreeSet<usize> = errors.iter().flat_map(|e| e.mutants(&files)).collect();
-        if blamed.is_empty() {
+        let learned = errors.iter().map(|error| plan.learn(error, &files));
+        if learned.filter(|has_learned| *has_learned).count() == 0 {
             return Err(vec![format!(
                 "{}: does not compile with switches, and no mutant is to blame:\n{}",
                 target.name, errors[0].rendered
             )]);
         }
-        unviable.extend(
-            errors
-                .iter()
-                .filter_map(|e| e.wrong_mutant(&files, mutants)),
-        );
-        left_out.extend(blamed);
     }
     Err(vec![format!(
         "{}: does not compile with switches after {ROUNDS_MAX} rounds",
@@ -82,153 +76,156 @@ pub(super) fn build(
     )])
 }
 
-fn rewrite_files(
-    repository: &Repository,
-    mutants: &[Mutant],
-    left_out: &BTreeSet<usize>,
-) -> Outcome<BTreeMap<String, Rewritten>> {
-    let mut by_file: BTreeMap<&str, Vec<(usize, &Mutant)>> = BTreeMap::new();
-    for (index, mutant) in mutants.iter().enumerate() {
-        let number = index + 1;
-        let file = by_file.entry(&mutant.file).or_default();
-        if !left_out.contains(&number) {
-            file.push((number, mutant));
+/// What will be written.
+struct Plan<'a> {
+    mutants: &'a [Mutant],
+    sources: BTreeMap<&'a str, Source>,
+    /// What the compiler does not take.
+    left_out: BTreeSet<usize>,
+    unviable: BTreeSet<usize>,
+}
+
+/// A file with mutants.
+struct Source {
+    text: String,
+    /// The numbers of its mutants.
+    numbers: Vec<usize>,
+    constants: Constants,
+    thaw: Thaw,
+    /// Constants that cannot thaw.
+    frozen: BTreeSet<usize>,
+}
+
+impl<'a> Plan<'a> {
+    fn of(repository: &Repository, mutants: &'a [Mutant]) -> Outcome<Plan<'a>> {
+        let mut by_file: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, mutant) in mutants.iter().enumerate() {
+            by_file.entry(&mutant.file).or_default().push(index + 1);
         }
-    }
-    let mut files = BTreeMap::new();
-    for (file, mutants) in by_file {
-        let text = repository.read_required(file)?;
-        let rewritten = rewrite(&text, &mutants).map_err(|e| vec![format!("{file}: {e}")])?;
-        files.insert(file.to_owned(), rewritten);
-    }
-    Ok(files)
-}
-
-/// What cargo says while it builds the tests.
-fn compile(tree: &Tree, target: &Target) -> Outcome<Vec<Message>> {
-    let output = Command::new("cargo")
-        .args(["test", "--no-run", "--message-format=json"])
-        .args(["--package", target.package])
-        .args(target.tests)
-        .env("CARGO_TARGET_DIR", tree.build())
-        // A mutant may be code that a lint would deny.
-        .env("RUSTFLAGS", "--cap-lints=warn")
-        .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        // They run a thousand times.
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        .current_dir(tree.root())
-        .output()
-        .map_err(|error| vec![format!("cargo test: {error}")])?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let messages = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
-    let messages: Vec<Message> = messages.collect();
-    if !output.status.success() && messages.iter().all(|message| message.error().is_none()) {
-        let why = String::from_utf8_lossy(&output.stderr);
-        return Err(vec![format!("cargo test --no-run: {why}")]);
-    }
-    Ok(messages)
-}
-
-/// The test binaries, the library's first.
-fn binaries(messages: &[Message]) -> Vec<PathBuf> {
-    let tests = messages
-        .iter()
-        .filter(|m| m.profile.as_ref().is_some_and(|p| p.test));
-    let mut binaries: Vec<(bool, PathBuf)> = tests
-        .filter_map(|message| {
-            let is_library = message
-                .target
-                .as_ref()?
-                .kind
-                .iter()
-                .any(|kind| kind == "lib");
-            Some((!is_library, message.executable.clone()?))
+        let mut sources = BTreeMap::new();
+        for (file, numbers) in by_file {
+            let text = repository.read_required(file)?;
+            let constants = Constants::of(&text).map_err(|why| vec![format!("{file}: {why}")])?;
+            let lines = Lines::of(&text);
+            let starts = numbers.iter().filter_map(|number| {
+                let start = mutants[number - 1].span.start;
+                lines.byte(start.line, start.column)
+            });
+            let thaw = constants.around(&starts.collect::<Vec<usize>>());
+            let source = Source {
+                text,
+                numbers,
+                constants,
+                thaw,
+                frozen: BTreeSet::new(),
+            };
+            sources.insert(file, source);
+        }
+        Ok(Plan {
+            mutants,
+            sources,
+            left_out: BTreeSet::new(),
+            unviable: BTreeSet::new(),
         })
-        .collect();
-    binaries.sort();
-    binaries.into_iter().map(|(_, path)| path).collect()
-}
-
-/// A line of `--message-format=json`: the parts of it that matter here.
-#[derive(Deserialize)]
-struct Message {
-    message: Option<Diagnostic>,
-    executable: Option<PathBuf>,
-    profile: Option<Profile>,
-    target: Option<Kinds>,
-}
-
-#[derive(Deserialize)]
-struct Profile {
-    test: bool,
-}
-
-#[derive(Deserialize)]
-struct Kinds {
-    kind: Vec<String>,
-}
-
-/// What the compiler says.
-#[derive(Deserialize)]
-struct Diagnostic {
-    level: String,
-    code: Option<Code>,
-    rendered: String,
-    spans: Vec<Spot>,
-}
-
-#[derive(Deserialize)]
-struct Code {
-    code: String,
-}
-
-#[derive(Deserialize)]
-struct Spot {
-    file_name: String,
-    byte_start: usize,
-    byte_end: usize,
-    is_primary: bool,
-}
-
-impl Message {
-    fn error(&self) -> Option<&Diagnostic> {
-        let diagnostic = self.message.as_ref()?;
-        let is_about_code = !diagnostic.spans.is_empty();
-        (diagnostic.level == "error" && is_about_code).then_some(diagnostic)
     }
-}
 
-impl Diagnostic {
+    fn rewrite(&self) -> Outcome<BTreeMap<String, Rewritten>> {
+        let mut files = BTreeMap::new();
+        for (file, source) in &self.sources {
+            let numbers = source.numbers.iter();
+            let mutants: Vec<(usize, &Mutant)> = numbers
+                .filter(|number| !self.left_out.contains(number))
+                .map(|number| (*number, &self.mutants[number - 1]))
+                .collect();
+            let rewritten = rewrite(&source.text, &mutants, &source.constants, &source.thaw)
+                .map_err(|why| vec![format!("{file}: {why}")])?;
+            files.insert((*file).to_owned(), rewritten);
+        }
+        Ok(files)
+    }
+
+    /// Does something about an error; answers whether there was anything to do.
+    fn learn(&mut self, error: &Diagnostic, files: &BTreeMap<String, Rewritten>) -> bool {
+        // A call at compile time of what has thawed: the caller thaws too, or else the callee not.
+        if error.code() == "E0015" {
+            return self.thaw_at(error, files) || self.freeze_function(error);
+        }
+        let blamed = mutants_of(error, files);
+        if blamed.is_empty() {
+            return self.freeze_items(error);
+        }
+        self.unviable.extend(self.wrong_mutant(error, files));
+        self.left_out.extend(blamed);
+        true
+    }
+
     /// The mutant that is an error in itself, not for the switch around it.
     fn wrong_mutant(
         &self,
+        error: &Diagnostic,
         files: &BTreeMap<String, Rewritten>,
-        mutants: &[Mutant],
     ) -> Option<usize> {
-        let spot = self.spans.iter().find(|spot| spot.is_primary)?;
-        let file = files.get(&spot.file_name)?;
-        let number = file.choice_at(&(spot.byte_start..spot.byte_end))?;
-        let code = self.code.as_ref()?.code.as_str();
+        let (file, range) = error.places(true).next()?;
+        let number = files.get(file)?.choice_at(&range)?;
         // The type to return is known; that of an operator's result may follow from the switch.
-        let is_returned = mutants[number - 1].genre == Genre::FnValue;
-        let is_wrong = FINAL.contains(&code) || (is_returned && code == "E0308");
+        let is_returned = self.mutants[number - 1].genre == Genre::FnValue;
+        let is_wrong = FINAL.contains(&error.code()) || (is_returned && error.code() == "E0308");
         is_wrong.then_some(number)
     }
 
-    /// The mutants that it is about: those where it points to, or else those that it mentions.
-    fn mutants(&self, files: &BTreeMap<String, Rewritten>) -> BTreeSet<usize> {
-        let at = |spot: &Spot| {
-            let file = files.get(&spot.file_name);
-            file.map(|file| file.mutants_at(&(spot.byte_start..spot.byte_end)))
-        };
-        let (primary, others): (Vec<&Spot>, Vec<&Spot>) =
-            self.spans.iter().partition(|spot| spot.is_primary);
-        let blamed: BTreeSet<usize> = primary.into_iter().filter_map(at).flatten().collect();
-        if blamed.is_empty() {
-            return others.into_iter().filter_map(at).flatten().collect();
+    fn thaw_at(&mut self, error: &Diagnostic, files: &BTreeMap<String, Rewritten>) -> bool {
+        let mut is_new = false;
+        for (file, range) in error.places(true) {
+            let constant = files.get(file).and_then(|file| file.constant_at(&range));
+            if let (Some(constant), Some(source)) = (constant, self.sources.get_mut(file)) {
+                is_new |= !source.frozen.contains(&constant) && source.thaw.items.insert(constant);
+            }
         }
-        blamed
+        is_new
     }
+
+    fn freeze_function(&mut self, error: &Diagnostic) -> bool {
+        let Some(name) = error.quoted_name() else {
+            return false;
+        };
+        let mut is_new = false;
+        for source in self.sources.values_mut() {
+            for function in source.constants.functions.iter().filter(|f| f.name == name) {
+                is_new |= source.thaw.functions.remove(&function.keyword.start);
+            }
+        }
+        is_new
+    }
+
+    fn freeze_items(&mut self, error: &Diagnostic) -> bool {
+        let mut is_new = false;
+        for source in self.sources.values_mut() {
+            for item in source
+                .constants
+                .items
+                .iter()
+                .filter(|i| error.mentions(&i.name))
+            {
+                let start = item.keyword.start;
+                if source.thaw.items.remove(&start) {
+                    source.frozen.insert(start);
+                    is_new = true;
+                }
+            }
+        }
+        is_new
+    }
+}
+
+/// The mutants that an error is about: those where it is, or else those that it mentions.
+fn mutants_of(error: &Diagnostic, files: &BTreeMap<String, Rewritten>) -> BTreeSet<usize> {
+    let at = |(file, range): (&str, std::ops::Range<usize>)| {
+        let file = files.get(file);
+        file.map_or_else(BTreeSet::new, |file| file.mutants_at(&range))
+    };
+    let blamed: BTreeSet<usize> = error.places(true).flat_map(at).collect();
+    if blamed.is_empty() {
+        return error.places(false).flat_map(at).collect();
+    }
+    blamed
 }

@@ -7,6 +7,8 @@
 //! Invariant: every mutant on cargo-mutants' list ends in exactly one way, and the counts say so.
 
 mod build;
+mod compiler;
+mod lines;
 mod list;
 mod own_build;
 mod points;
@@ -14,9 +16,11 @@ mod rewrite;
 mod target;
 #[cfg(test)]
 mod tests;
+mod thaw;
 mod tree;
 mod trial;
 mod verdict;
+mod writer;
 
 use crate::repository::Repository;
 use crate::{Outcome, verdict as end};

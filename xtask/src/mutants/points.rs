@@ -3,28 +3,49 @@
 //! Invariant: a place is never in a constant context, where nothing can be asked at run time, nor
 //! in a macro's arguments, which are only tokens.
 
+use super::lines::Lines;
 use super::list::Genre;
-use proc_macro2::LineColumn;
+use super::thaw::Thaw;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Arm, BinOp, Block, Expr, ExprBinary, ExprStruct, ExprUnary, ReturnType, Signature};
+use syn::{
+    Arm, BinOp, Block, Expr, ExprBinary, ExprMatch, ExprStruct, ExprUnary, ReturnType, Signature,
+};
 
 /// What is switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    /// The value of a constant, in which mutants may be; by where its keyword begins.
+    Constant(usize, Thawing),
+    /// Something around which or in the place of which there is something else, to thaw it.
+    Thawed(Thawing),
     /// The statements of a function; a mutant returns before them.
     Body,
+    /// What is matched, where the compiler misses the arms that mutants do not take.
+    Scrutinee,
     /// An arm of a match; a mutant never takes it.
     Arm {
         /// Whether the range is its guard; otherwise it is the empty one after the pattern.
         has_guard: bool,
         /// Whether that guard has a `let`, which no parentheses may enclose.
         has_let: bool,
+        /// Where the scrutinee begins and ends.
+        scrutinee: (usize, usize),
     },
     /// An expression; a mutant has another in its place.
     Value,
+}
+
+/// How a part of something that thaws is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Thawing {
+    /// As it was.
+    Frozen,
+    /// Between these.
+    Between(&'static str, &'static str),
+    /// As this.
+    As(&'static str),
 }
 
 /// Where something is switched.
@@ -35,70 +56,49 @@ pub(super) struct Place {
     pub(super) range: Range<usize>,
 }
 
-/// All places of a file.
+/// All places of a file where a mutant can be switched.
 pub(super) struct Places {
-    lines: Vec<usize>,
-    text: String,
     found: BTreeMap<(Genre, usize), Place>,
 }
 
 impl Places {
     /// Reads a file; an error says why it is no Rust.
-    pub(super) fn of(text: &str) -> Result<Places, String> {
+    pub(super) fn of(text: &str, thaw: &Thaw) -> Result<Places, String> {
         let file = syn::parse_file(text).map_err(|error| error.to_string())?;
-        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
         let mut finder = Finder {
-            places: Places {
-                lines: std::iter::once(0).chain(starts).collect(),
-                text: text.to_owned(),
-                found: BTreeMap::new(),
-            },
+            lines: Lines::of(text),
+            thaw,
+            found: BTreeMap::new(),
             constants: 0,
             chain: None,
         };
         finder.visit_file(&file);
-        Ok(finder.places)
-    }
-
-    /// The byte of a line and column that both count from one.
-    pub(super) fn byte(&self, line: usize, column: usize) -> Option<usize> {
-        let start = *self.lines.get(line.checked_sub(1)?)?;
-        let mut characters = self.text[start..].char_indices();
-        match characters.nth(column.checked_sub(1)?) {
-            Some((offset, _)) => Some(start + offset),
-            None => Some(self.text.len()),
-        }
+        Ok(Places {
+            found: finder.found,
+        })
     }
 
     /// The place of a mutant that replaces what begins at `start`.
     pub(super) fn get(&self, genre: Genre, start: usize) -> Option<&Place> {
         self.found.get(&(genre, start))
     }
-
-    fn at(&self, position: LineColumn) -> usize {
-        self.byte(position.line, position.column + 1)
-            .expect("the parser counts the lines of this very text")
-    }
-
-    fn range(&self, node: &impl Spanned) -> Range<usize> {
-        let span = node.span();
-        self.at(span.start())..self.at(span.end())
-    }
 }
 
-struct Finder {
-    places: Places,
+struct Finder<'a> {
+    lines: Lines<'a>,
+    thaw: &'a Thaw,
+    found: BTreeMap<(Genre, usize), Place>,
     /// How many constant contexts are open.
     constants: usize,
     /// The outermost of a row of operators without parentheses, while its operands are visited.
     chain: Option<Range<usize>>,
 }
 
-impl Finder {
-    fn found(&mut self, genre: Genre, start: usize, kind: Kind, range: Range<usize>) {
+impl Finder<'_> {
+    fn add(&mut self, genre: Genre, start: usize, kind: Kind, range: Range<usize>) {
         if self.constants == 0 {
             let place = Place { kind, range };
-            self.places.found.insert((genre, start), place);
+            self.found.insert((genre, start), place);
         }
     }
 
@@ -108,17 +108,45 @@ impl Finder {
         self.constants -= 1;
     }
 
+    fn item(&mut self, start: usize, visit: impl FnOnce(&mut Self)) {
+        let outside = self.constants;
+        self.constants = usize::from(!self.thaw.items.contains(&start));
+        visit(self);
+        self.constants = outside;
+    }
+
     fn function(&mut self, signature: &Signature, block: &Block, visit: impl FnOnce(&mut Self)) {
         let outside = self.constants;
-        self.constants = usize::from(signature.constness.is_some());
+        self.constants = 0;
+        if let Some(keyword) = &signature.constness {
+            let start = self.lines.range(keyword).start;
+            self.constants = usize::from(!self.thaw.functions.contains(&start));
+        }
         // A function that hides its type has one, which another value to return need not have.
         let ends = (block.stmts.first(), block.stmts.last());
         if let ((Some(first), Some(last)), false) = (ends, hides_type(&signature.output)) {
-            let range = self.places.range(first).start..self.places.range(last).end;
-            self.found(Genre::FnValue, range.start, Kind::Body, range);
+            let range = self.lines.range(first).start..self.lines.range(last).end;
+            self.add(Genre::FnValue, range.start, Kind::Body, range);
         }
         visit(self);
         self.constants = outside;
+    }
+
+    fn arm(&mut self, arm: &Arm, scrutinee: &Range<usize>) {
+        let start = self.lines.range(arm).start;
+        let end = self.lines.range(&arm.pat).end;
+        let guard = arm.guard.as_ref().map(|(_, guard)| guard);
+        let range = guard.map_or(end..end, |guard| self.lines.range(&**guard));
+        let has_let = guard.is_some_and(|guard| has_let(guard));
+        let kind = Kind::Arm {
+            has_guard: guard.is_some(),
+            has_let,
+            scrutinee: (scrutinee.start, scrutinee.end),
+        };
+        self.add(Genre::MatchArm, start, kind, range.clone());
+        if guard.is_some() && !has_let {
+            self.add(Genre::MatchArmGuard, range.start, Kind::Value, range);
+        }
     }
 
     fn operand(&mut self, operand: &Expr, chain: Option<&Range<usize>>) {
@@ -131,7 +159,7 @@ impl Finder {
     }
 }
 
-impl<'ast> Visit<'ast> for Finder {
+impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
         self.function(&item.sig, &item.block, |finder| {
             visit::visit_item_fn(finder, item);
@@ -161,43 +189,34 @@ impl<'ast> Visit<'ast> for Finder {
             self.operand(&binary.right, None);
             return;
         }
-        let chain = chain.unwrap_or_else(|| self.places.range(binary));
-        let start = self.places.range(&binary.op).start;
-        self.found(Genre::BinaryOperator, start, Kind::Value, chain.clone());
+        let chain = chain.unwrap_or_else(|| self.lines.range(binary));
+        let start = self.lines.range(&binary.op).start;
+        self.add(Genre::BinaryOperator, start, Kind::Value, chain.clone());
         self.operand(&binary.left, Some(&chain));
         self.operand(&binary.right, Some(&chain));
     }
 
     fn visit_expr_unary(&mut self, unary: &'ast ExprUnary) {
-        let range = self.places.range(unary);
-        self.found(Genre::UnaryOperator, range.start, Kind::Value, range);
+        let range = self.lines.range(unary);
+        self.add(Genre::UnaryOperator, range.start, Kind::Value, range);
         visit::visit_expr_unary(self, unary);
     }
 
     fn visit_expr_struct(&mut self, expression: &'ast ExprStruct) {
-        let range = self.places.range(expression);
+        let range = self.lines.range(expression);
         for field in &expression.fields {
-            let start = self.places.range(field).start;
-            self.found(Genre::StructField, start, Kind::Value, range.clone());
+            let start = self.lines.range(field).start;
+            self.add(Genre::StructField, start, Kind::Value, range.clone());
         }
         visit::visit_expr_struct(self, expression);
     }
 
-    fn visit_arm(&mut self, arm: &'ast Arm) {
-        let start = self.places.range(arm).start;
-        let end = self.places.range(&arm.pat).end;
-        let guard = arm.guard.as_ref().map(|(_, guard)| guard);
-        let range = guard.map_or(end..end, |guard| self.places.range(&**guard));
-        let has_let = guard.is_some_and(|guard| has_let(guard));
-        let kind = Kind::Arm {
-            has_guard: guard.is_some(),
-            has_let,
-        };
-        self.found(Genre::MatchArm, start, kind, range.clone());
-        if guard.is_some() && !has_let {
-            self.found(Genre::MatchArmGuard, range.start, Kind::Value, range);
+    fn visit_expr_match(&mut self, expression: &'ast ExprMatch) {
+        let scrutinee = self.lines.range(&*expression.expr);
+        for arm in &expression.arms {
+            self.arm(arm, &scrutinee);
         }
-        visit::visit_arm(self, arm);
+        visit::visit_expr_match(self, expression);
     }
 
     fn visit_expr_repeat(&mut self, repeat: &'ast syn::ExprRepeat) {
@@ -206,11 +225,13 @@ impl<'ast> Visit<'ast> for Finder {
     }
 
     fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
-        self.in_constant(|finder| visit::visit_item_const(finder, item));
+        let start = self.lines.range(&item.const_token).start;
+        self.item(start, |finder| visit::visit_item_const(finder, item));
     }
 
     fn visit_item_static(&mut self, item: &'ast syn::ItemStatic) {
-        self.in_constant(|finder| visit::visit_item_static(finder, item));
+        let start = self.lines.range(&item.static_token).start;
+        self.item(start, |finder| visit::visit_item_static(finder, item));
     }
 
     fn visit_impl_item_const(&mut self, item: &'ast syn::ImplItemConst) {

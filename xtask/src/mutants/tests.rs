@@ -1,7 +1,9 @@
 //! What is written for small sources, and that it does what the mutants say.
 
 use super::list::{Genre, Mutant, Position, Span};
-use super::rewrite::{Rewritten, rewrite};
+use super::rewrite::rewrite;
+use super::thaw::{Constants, Thaw};
+use super::writer::Rewritten;
 
 /// The mutant that puts `replacement` in the place of the first `old` in the source.
 fn mutant(source: &str, genre: Genre, old: &str, replacement: &str) -> Mutant {
@@ -26,13 +28,21 @@ fn mutant(source: &str, genre: Genre, old: &str, replacement: &str) -> Mutant {
 }
 
 fn rewritten(source: &str, mutants: &[Mutant]) -> Rewritten {
+    rewritten_with(source, mutants, &Thaw::default())
+}
+
+fn rewritten_with(source: &str, mutants: &[Mutant], thaw: &Thaw) -> Rewritten {
     let numbered: Vec<(usize, &Mutant)> = (1..).zip(mutants).collect();
-    rewrite(source, &numbered).expect("it is Rust")
+    let constants = Constants::of(source).expect("it is Rust");
+    rewrite(source, &numbered, &constants, thaw).expect("it is Rust")
 }
 
 /// What is written, with `?` for the number that is asked for.
 fn text(source: &str, mutants: &[Mutant]) -> String {
-    let rewritten = rewritten(source, mutants);
+    readable(&rewritten(source, mutants))
+}
+
+fn readable(rewritten: &Rewritten) -> String {
     syn::parse_file(&rewritten.text).expect("it is still Rust");
     rewritten
         .text
@@ -121,6 +131,18 @@ fn a_deleted_arm_is_never_taken() {
 }
 
 #[test]
+fn arms_that_are_missed_are_blamed_on_their_mutants() {
+    let source = "fn f() { match x { 1 => a, 2 => b } }";
+    let mutants = [
+        mutant(source, Genre::MatchArm, "1 => a,", ""),
+        mutant(source, Genre::MatchArm, "2 => b", ""),
+    ];
+    let rewritten = rewritten(source, &mutants);
+    let at = rewritten.text.find('x').expect("it is written");
+    assert_eq!(rewritten.mutants_at(&(at..at + 1)), [1, 2].into());
+}
+
+#[test]
 fn a_field_is_left_to_the_base() {
     let source = "fn f() -> S { S { a: 1, ..base() } }";
     let field = mutant(source, Genre::StructField, "a: 1,", "");
@@ -162,6 +184,46 @@ fn a_function_in_a_constant_function_is_asked_again() {
     let source = "const fn f() { fn g() -> u8 { 1 + 2 } }";
     let change = mutant(source, Genre::BinaryOperator, "+", "-");
     assert!(is_switched(source, change));
+}
+
+#[test]
+fn a_constant_function_thaws_with_the_mutants_in_it() {
+    let source = "pub const fn f() -> u8 { 1 + 2 } const fn g() {}";
+    let change = mutant(source, Genre::BinaryOperator, "+", "-");
+    let at = source.find('+').expect("it is there");
+    let thaw = Constants::of(source).expect("it is Rust").around(&[at]);
+    assert_eq!(
+        readable(&rewritten_with(source, &[change], &thaw)),
+        "pub  fn f() -> u8 { (match ? { 1 => (1 - 2), _ => (1 + 2) }) } const fn g() {}"
+    );
+}
+
+#[test]
+fn a_table_thaws_into_one_that_is_made_when_it_is_used() {
+    let source = "const A: [u8; 1 + 2] = [3 * 4; 3]; const B: [u8; 1] = [5];";
+    let changes = [
+        mutant(source, Genre::BinaryOperator, "+", "-"),
+        mutant(source, Genre::BinaryOperator, "*", "/"),
+    ];
+    let at = source.find('*').expect("it is there");
+    let thaw = Constants::of(source).expect("it is Rust").around(&[at]);
+    let rewritten = rewritten_with(source, &changes, &thaw);
+    assert_eq!(
+        readable(&rewritten),
+        "static A: std::sync::LazyLock<[u8; 1 + 2]> = std::sync::LazyLock::new(|| \
+         [(match ? { 2 => (3 / 4), _ => (3 * 4) }); 3]); const B: [u8; 1] = [5];"
+    );
+    let five = rewritten.text.find('5').expect("it is written");
+    let keyword = source.find("const B").expect("it is there");
+    assert_eq!(rewritten.constant_at(&(five..five + 1)), Some(keyword));
+}
+
+#[test]
+fn a_number_never_thaws() {
+    let source = "const N: usize = 1 + 2;";
+    let at = source.find('+').expect("it is there");
+    let thaw = Constants::of(source).expect("it is Rust").around(&[at]);
+    assert!(thaw.items.is_empty());
 }
 
 #[test]
