@@ -229,6 +229,16 @@ mod tests {
     }
 
     #[test]
+    fn only_an_unfinished_value_is_held() {
+        let wire = encode(CapsuleType::DATAGRAM, b"small");
+        let mut decoder = Decoder::default();
+        assert_eq!(decoder.decode(&mut wire.slice(..5), treat), None);
+        assert_eq!(decoder.held_bytes(), 3);
+        assert!(decoder.decode(&mut wire.slice(5..), treat).is_some());
+        assert_eq!(decoder.held_bytes(), 0);
+    }
+
+    #[test]
     fn a_stream_does_not_end_within_a_capsule() {
         let wire = encode(CapsuleType(0x17), b"unknown");
         for cut in 1..wire.len() {

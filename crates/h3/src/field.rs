@@ -167,6 +167,11 @@ mod tests {
             assert_eq!(matches!(parsed, FieldValue::Valid(_)), is_legal, "{byte}");
             assert_eq!(parsed.as_bytes(), value);
         }
+        // Neither makes up for the other.
+        for two in [b"\0\0", b"\x7f\x7f", b"\0\x7f", b"\x7f\0"] {
+            let parsed = FieldValue::parse(Bytes::from_static(two));
+            assert!(matches!(parsed, FieldValue::Malformed(_)), "{two:?}");
+        }
         assert!(matches!(
             FieldValue::parse(Bytes::new()),
             FieldValue::Valid(_)

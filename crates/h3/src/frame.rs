@@ -154,6 +154,24 @@ mod tests {
     }
 
     #[test]
+    fn types_are_shown_by_their_names() {
+        for (ty, name) in [
+            (FrameType::DATA, "DATA"),
+            (FrameType::HEADERS, "HEADERS"),
+            (FrameType::CANCEL_PUSH, "CANCEL_PUSH"),
+            (FrameType::SETTINGS, "SETTINGS"),
+            (FrameType::PUSH_PROMISE, "PUSH_PROMISE"),
+            (FrameType::GOAWAY, "GOAWAY"),
+            (FrameType::ORIGIN, "ORIGIN"),
+            (FrameType::MAX_PUSH_ID, "MAX_PUSH_ID"),
+            (FrameType::PRIORITY_UPDATE_REQUEST, "PRIORITY_UPDATE"),
+            (FrameType::PRIORITY_UPDATE_PUSH, "PRIORITY_UPDATE"),
+        ] {
+            assert_eq!(format!("{ty:?}"), name);
+        }
+    }
+
+    #[test]
     fn a_type_has_62_bits() {
         assert_eq!(
             FrameType::new(varint::MAX).map(FrameType::value),

@@ -18,6 +18,10 @@ const H3: &[&str] = &[
     "--lib",
     "--test=strictness",
     "--test=messages",
+    "--test=datagrams",
+    "--test=extensions",
+    "--test=push",
+    "--test=attacks",
     "--test=splits",
 ];
 

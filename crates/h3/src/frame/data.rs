@@ -20,4 +20,11 @@ mod tests {
         super::encode(300, &mut wire);
         assert_eq!(wire, [0, 0x41, 0x2c]);
     }
+
+    #[test]
+    fn the_longest_header_has_room() {
+        let mut wire = Vec::new();
+        super::encode(crate::varint::MAX as usize, &mut wire);
+        assert_eq!(wire.len(), super::HEADER_LEN_MAX);
+    }
 }

@@ -81,6 +81,8 @@ mod tests {
             "::1:443",
             "user@example.com:443",
             "[::1]",
+            "[::1:1",
+            "::1]:1",
         ];
         for wrong in wrong {
             assert!(check_connect(wrong.as_bytes()).is_err(), "{wrong}");

@@ -275,3 +275,6 @@ fn trim(value: &[u8]) -> &[u8] {
         .unwrap_or(first);
     &value[first..=last]
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,31 @@ fn a_request_becomes_method_target_and_fields() {
 }
 
 #[test]
+fn heads_become_messages_of_http_and_come_back() {
+    let mut head = head(Method::CONNECT, "https://example.com/", &[("a", "b")]);
+    head.protocol = Protocol::new("websocket");
+    let (parts, ()) = http::Request::from(head.clone()).into_parts();
+    assert_eq!(RequestHead::from(parts), head);
+    let mut head = ResponseHead::new(StatusCode::ACCEPTED);
+    head.headers.insert("a", HeaderValue::from_static("b"));
+    let (parts, ()) = http::Response::from(head.clone()).into_parts();
+    assert_eq!(parts.version, http::Version::HTTP_3);
+    assert_eq!(ResponseHead::from(parts), head);
+}
+
+#[test]
+fn a_protocol_is_shown_by_its_name() {
+    let protocol = Protocol::new("connect-udp").expect("a token");
+    assert_eq!(protocol.to_string(), "connect-udp");
+}
+
+#[test]
+fn an_ordinary_request_may_speak_of_capsules_and_have_content() {
+    let fields = [("capsule-protocol", "?1"), ("content-length", "3")];
+    assert!(get_and(&fields).is_ok());
+}
+
+#[test]
 fn each_mandatory_pseudo_header_field_occurs_once() {
     for (at, field) in GET.into_iter().enumerate() {
         let mut missing = GET.to_vec();

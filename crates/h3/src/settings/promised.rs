@@ -112,6 +112,7 @@ mod tests {
                 panic!("{name} shrank");
             };
             assert_eq!(why.setting(), name);
+            assert!(why.to_string().starts_with(name), "{why}");
             assert_eq!(promised.offer(&shrunk), TicketKeys::Keep, "new keys");
         }
     }
