@@ -33,6 +33,13 @@ pub(super) const TARGETS: &[Target] = &[
     h3("qpack", &["qpack"], &["--lib"]),
     h3("frames", &["frame", "capsule", "settings", "varint"], H3),
     h3("fields", &["field", "message", "structured"], H3),
+    Target {
+        name: "pool",
+        package: "portway-http",
+        folder: "crates/http/src",
+        modules: &["pool"],
+        tests: &["--lib"],
+    },
 ];
 
 const fn core(name: &'static str, modules: &'static [&'static str]) -> Target {

@@ -6,7 +6,6 @@ use super::choice::Chooser;
 use super::connection::{Confirmed, EarlyFactory, Factory};
 use super::hello::HelloLimits;
 use super::sharding::Shard;
-use super::tokens::AddressTokens;
 use super::{ConnectError, VarInt};
 use crate::tls::{QuicClientTls, QuicServerTls};
 use quinn_proto::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
@@ -320,8 +319,6 @@ pub struct ClientConfig {
     pub crypto: ClientCrypto,
     /// The connection's options.
     pub transport: TransportOptions,
-    /// Where tokens of the server are kept and taken from.
-    pub tokens: Option<AddressTokens>,
 }
 
 impl ClientConfig {
@@ -330,7 +327,6 @@ impl ClientConfig {
         ClientConfig {
             crypto,
             transport: TransportOptions::default(),
-            tokens: None,
         }
     }
 }
@@ -347,8 +343,6 @@ pub struct ServerConfig {
     pub may_migrate: bool,
     /// When a client first has to show that it receives at its address.
     pub address_validation: AddressValidation,
-    /// Tokens that a client gets for later connections, so that its address is known then.
-    pub tokens_sent: u32,
     /// The address for IPv4 that clients are asked to move to.
     pub preferred_v4: Option<SocketAddrV4>,
     /// The address for IPv6 that clients are asked to move to.
@@ -370,7 +364,6 @@ impl ServerConfig {
             transport: TransportOptions::default(),
             may_migrate: true,
             address_validation: AddressValidation::UnderLoad,
-            tokens_sent: 2,
             preferred_v4: None,
             preferred_v6: None,
             hands_over_early: false,
