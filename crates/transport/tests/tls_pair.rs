@@ -77,6 +77,32 @@ fn large_writes_arrive_whole_whatever_their_parts() {
 }
 
 #[test]
+fn a_header_and_its_message_take_as_few_records_as_their_length_needs() {
+    let authority = Authority::new("Root");
+    let (client, server) = parameters(&authority);
+    let mut pair = Pair::ready(&client, &server);
+    for bytes in [
+        10_usize, 3000, 16_379, 16_380, 16_381, 16_384, 16_385, 65_536, 70_000,
+    ] {
+        let message: Vec<u8> = (0..bytes).map(|i| (i % 251) as u8).collect();
+        let header = (bytes as u32).to_be_bytes();
+        let mut wire = BytesMut::new();
+        pair.client.write(&[&header, &message], &mut wire).unwrap();
+        let mut records = 0;
+        let mut rest = &wire[..];
+        while let [_, _, _, high, low, body @ ..] = rest {
+            rest = &body[u16::from_be_bytes([*high, *low]).into()..];
+            records += 1;
+        }
+        assert_eq!(records, (4 + bytes).div_ceil(16 * 1024), "{bytes} bytes");
+        pair.to_server.extend_from_slice(&wire);
+        pair.settle();
+        let read = read_all(&mut pair.server);
+        assert!(read == [&header[..], &message].concat(), "{bytes} bytes");
+    }
+}
+
+#[test]
 fn a_read_gives_at_most_what_was_asked_for() {
     let authority = Authority::new("Root");
     let (client, server) = parameters(&authority);

@@ -342,10 +342,16 @@ impl TlsLayer {
                     rest = &rest[whole..];
                     continue;
                 }
-                let taken = rest.len().min(record::FRAGMENT_BYTES_MAX - record.len());
+                // What does not fill a record of its own goes along, and the others whole.
+                let room = record::FRAGMENT_BYTES_MAX - record.len();
+                let taken = match rest.len() % record::FRAGMENT_BYTES_MAX {
+                    odd if is_last && rest.len() > room && odd <= room => odd,
+                    _ => rest.len().min(room),
+                };
                 record.extend_from_slice(&rest[..taken]);
                 rest = &rest[taken..];
-                if record.len() == record::FRAGMENT_BYTES_MAX {
+                let is_full = record.len() == record::FRAGMENT_BYTES_MAX;
+                if is_full || (is_last && !rest.is_empty()) {
                     self.encrypt(&record, out)?;
                     record.clear();
                 }
@@ -370,9 +376,7 @@ impl ByteLayer for TlsLayer {
         if self.handshake.is_some() {
             self.drive_handshake(wire, out)?;
         } else {
-            if record::starts_with_whole_record(wire) {
-                self.plaintext.reserve(wire.len());
-            }
+            self.plaintext.reserve(record::plaintext_bytes_max(wire));
             if let Err(error) = self.drive(wire, out) {
                 self.flush_alert(wire, out);
                 let failure = self.classified(&error);

@@ -29,6 +29,21 @@ pub(super) fn starts_with_whole_record(wire: &[u8]) -> bool {
     }
 }
 
+/// Bytes that suffice for the plaintext of the whole records in `wire`, whatever the suite.
+pub(super) fn plaintext_bytes_max(mut wire: &[u8]) -> usize {
+    let mut bytes = 0;
+    while let [_, _, _, high, low, body @ ..] = wire {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let Some(rest) = body.get(length..) else {
+            break;
+        };
+        // RFC 8446 §5.2, RFC 5246 §6.2.3.3: the suites that we speak have a tag of sixteen bytes.
+        bytes += length.saturating_sub(TAG_BYTES);
+        wire = rest;
+    }
+    bytes
+}
+
 /// Bytes that suffice for the records of this much plaintext, whatever the suite.
 pub(super) fn encrypted_bytes_max(plaintext_bytes: usize) -> usize {
     plaintext_bytes + plaintext_bytes.div_ceil(FRAGMENT_BYTES_MAX) * OVERHEAD_BYTES_MAX
@@ -42,6 +57,8 @@ pub(super) fn plain_alert(description: AlertDescription) -> [u8; 7] {
     [ALERT, 3, 3, 0, 2, FATAL, u8::from(description)]
 }
 
+/// What a suite appends to be able to tell that nothing was changed.
+const TAG_BYTES: usize = 16;
 /// Header, explicit nonce, inner content type and tag.
 const OVERHEAD_BYTES_MAX: usize = 5 + 8 + 1 + 16;
 const ALERT: u8 = 21;
@@ -60,6 +77,16 @@ mod tests {
         assert!(may_be_tls(b""));
         assert!(may_be_tls(b"\x16"));
         assert!(may_be_tls(b"\x15\x03\x03"));
+    }
+
+    #[test]
+    fn room_for_plaintext_counts_whole_records_and_no_tags() {
+        assert_eq!(plaintext_bytes_max(&[]), 0);
+        let record = |length: u8| [&[23, 3, 3, 0, length][..], &vec![0; length.into()]].concat();
+        let two = [record(26), record(17)].concat();
+        assert_eq!(plaintext_bytes_max(&two), 10 + 1);
+        assert_eq!(plaintext_bytes_max(&two[..two.len() - 1]), 10);
+        assert_eq!(plaintext_bytes_max(&record(3)), 0, "an alert of old");
     }
 
     #[test]
