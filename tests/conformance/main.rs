@@ -3,6 +3,7 @@
 //! `PORTWAY_SEED=n` runs the randomised tests with this seed only, `PORTWAY_LONG=1` with many
 //! more seeds.
 
+mod at_once;
 mod cancel;
 mod close;
 mod delivery;

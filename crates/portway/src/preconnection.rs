@@ -83,6 +83,8 @@ pub(crate) struct Defaults {
     pub(crate) options: TcpOptions,
     /// The context of a message that states nothing itself.
     pub(crate) message: MessageContext,
+    /// Whether such a message may be sent without a further look at its context.
+    pub(crate) is_message_ordinary: bool,
 }
 
 /// Bounds of what one connection holds.
@@ -310,6 +312,7 @@ impl Defaults {
         Defaults {
             options: tcp_options(&properties),
             properties,
+            is_message_ordinary: !message.is_final() && message.lifetime().is_none(),
             message,
         }
     }

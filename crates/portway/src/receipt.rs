@@ -38,29 +38,23 @@ impl Completion {
 
 /// Resolves once, to what became of a message. Dropping it changes nothing.
 pub struct Receipt {
-    state: State,
-}
-
-enum State {
-    Done(Completion),
-    Waiting(Arc<ReceiptCell>),
+    /// Where the completion will be; `None` for a message that was sent at once.
+    cell: Option<Arc<ReceiptCell>>,
 }
 
 impl Receipt {
-    pub(crate) fn done(completion: Completion) -> Self {
-        Receipt {
-            state: State::Done(completion),
-        }
+    /// Of a message that the system has.
+    #[inline]
+    pub(crate) const fn sent() -> Self {
+        Receipt { cell: None }
     }
 
     pub(crate) fn waiting() -> (Self, Arc<ReceiptCell>) {
         let cell = Arc::new(ReceiptCell::default());
-        (
-            Receipt {
-                state: State::Waiting(cell.clone()),
-            },
-            cell,
-        )
+        let receipt = Receipt {
+            cell: Some(cell.clone()),
+        };
+        (receipt, cell)
     }
 
     /// Takes `last` out once its message is with the system; for writers that keep no other
@@ -82,9 +76,9 @@ impl Receipt {
 
     /// What became of the message, if that is known.
     pub fn completion(&self) -> Option<Completion> {
-        match &self.state {
-            State::Done(completion) => Some(completion.clone()),
-            State::Waiting(cell) => cell.lock().completion.clone(),
+        match &self.cell {
+            None => Some(Completion::Sent),
+            Some(cell) => cell.lock().completion.clone(),
         }
     }
 }
@@ -94,9 +88,9 @@ impl Future for Receipt {
     type Output = Completion;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Completion> {
-        match &self.state {
-            State::Done(completion) => Poll::Ready(completion.clone()),
-            State::Waiting(cell) => {
+        match &self.cell {
+            None => Poll::Ready(Completion::Sent),
+            Some(cell) => {
                 let mut cell = cell.lock();
                 if let Some(completion) = &cell.completion {
                     return Poll::Ready(completion.clone());

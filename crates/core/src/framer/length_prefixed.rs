@@ -4,8 +4,9 @@
 //! of the body is looked at or allocated.
 
 use super::body::{Body, ended_within_message, too_long, unframeable, violation};
-use super::{Deframed, Demand, Frame, Framer, Outgoing};
+use super::{Deframed, Demand, Frame, Framer, Header, Outgoing, Whole};
 use crate::Failure;
+use crate::message::MessageContext;
 use crate::send_queue::WireBuffer;
 use bytes::{Buf, BytesMut};
 
@@ -109,6 +110,7 @@ impl LengthPrefixed {
 
     /// The longest message that is sent or received: the configured limit, or what the length
     /// field can hold when that is less.
+    #[inline]
     pub const fn limit(&self) -> u64 {
         let header = if self.includes_header { 8 } else { 0 };
         let representable = match self.width {
@@ -123,6 +125,7 @@ impl LengthPrefixed {
         }
     }
 
+    #[inline]
     const fn header_in_length(&self, width: usize) -> u64 {
         if self.includes_header {
             width as u64
@@ -176,20 +179,26 @@ impl LengthPrefixed {
 
     #[inline]
     fn put_header(&self, length: u64, out: &mut WireBuffer) {
+        out.put_slice(self.header_of(length).bytes());
+    }
+
+    /// The header of a message whose length was checked.
+    #[inline]
+    fn header_of(&self, length: u64) -> Header {
         match self.width {
             // The commonest width, as a copy of constant size.
             Width::Fixed(4) => {
                 let value = (length + self.header_in_length(4)) as u32;
                 match self.order {
-                    ByteOrder::Big => out.put_slice(&value.to_be_bytes()),
-                    ByteOrder::Little => out.put_slice(&value.to_le_bytes()),
+                    ByteOrder::Big => Header::of(value.to_be_bytes()),
+                    ByteOrder::Little => Header::of(value.to_le_bytes()),
                 }
             }
             Width::Fixed(width) => {
                 let value = length + self.header_in_length(width);
                 match self.order {
-                    ByteOrder::Big => out.put_slice(&value.to_be_bytes()[8 - width..]),
-                    ByteOrder::Little => out.put_slice(&value.to_le_bytes()[..width]),
+                    ByteOrder::Big => Header::of(value.to_be_bytes()).last(width),
+                    ByteOrder::Little => Header::of(value.to_le_bytes()).first(width),
                 }
             }
             Width::Varint => {
@@ -199,7 +208,7 @@ impl LengthPrefixed {
                     .expect("the limit is below the largest varint");
                 let value = length + self.header_in_length(width);
                 let tag = (width.trailing_zeros() as u64) << (8 * width - 2);
-                out.put_slice(&(value | tag).to_be_bytes()[8 - width..]);
+                Header::of((value | tag).to_be_bytes()).last(width)
             }
         }
     }
@@ -207,7 +216,7 @@ impl LengthPrefixed {
     /// The length of the message at the front of `input` and that of its header, or how many bytes
     /// of the header are missing.
     #[inline]
-    fn header(&self, input: &[u8]) -> Result<Result<(u64, usize), usize>, Failure> {
+    fn read_header(&self, input: &[u8]) -> Result<Result<(u64, usize), usize>, Failure> {
         let width = match self.width {
             Width::Fixed(width) => width,
             Width::Varint => match input.first() {
@@ -264,7 +273,7 @@ impl Framer for LengthPrefixed {
     fn deframe(&mut self, input: &mut BytesMut, demand: Demand) -> Result<Deframed, Failure> {
         let mut body = match self.body {
             Some(body) => body,
-            None => match self.header(input)? {
+            None => match self.read_header(input)? {
                 Ok((length, width)) => {
                     input.advance(width);
                     // Most messages are there to their end.
@@ -287,6 +296,37 @@ impl Framer for LengthPrefixed {
                 Ok(Deframed::NeedsMore(missing))
             }
         }
+    }
+
+    #[inline]
+    fn header(&self, length: usize, _: &MessageContext) -> Option<Header> {
+        let length = length as u64;
+        (length <= self.limit()).then(|| self.header_of(length))
+    }
+
+    #[inline]
+    fn peek(&self, input: &[u8]) -> Option<Whole> {
+        if self.body.is_some() {
+            return None;
+        }
+        // The commonest header, without a detour.
+        if let (Width::Fixed(4), ByteOrder::Big, false) =
+            (self.width, self.order, self.includes_header)
+        {
+            let (header, rest) = input.split_first_chunk()?;
+            let length = u32::from_be_bytes(*header);
+            let is_there = length as usize <= rest.len() && u64::from(length) <= self.max_length;
+            return is_there.then_some(Whole {
+                header_bytes: 4,
+                bytes: length as usize,
+            });
+        }
+        let (bytes, header_bytes) = self.read_header(input).ok()?.ok()?;
+        let bytes = usize::try_from(bytes).ok()?;
+        (bytes <= input.len() - header_bytes).then_some(Whole {
+            header_bytes,
+            bytes,
+        })
     }
 
     fn end_of_input(&mut self, input: &mut BytesMut) -> Result<Option<Frame>, Failure> {

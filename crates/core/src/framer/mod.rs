@@ -12,6 +12,7 @@ mod factory;
 mod length_prefixed;
 mod pipeline;
 mod receive;
+mod shortcut;
 mod tlv;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use factory::{FramerFactory, Framers, from_fn};
 pub use length_prefixed::{ByteOrder, LengthPrefixed};
 pub use pipeline::{FrameError, Pipeline};
 pub use receive::{Receive, ReceiveBuffer, ReceiveFailure, ReceiveLimits};
+pub use shortcut::{Header, Whole};
 pub use tlv::{TLV_TYPE, Tlv};
 
 use crate::Failure;
@@ -92,6 +94,23 @@ pub trait Framer: Send {
     /// # Errors
     /// The bytes break the framer's rules; the connection cannot be used any more.
     fn deframe(&mut self, input: &mut BytesMut, demand: Demand) -> Result<Deframed, Failure>;
+
+    /// The shortcut of [`Framer::frame`]: what stands before a whole message of `length` bytes,
+    /// when that is all that this framer adds, and when framing it so changes no state. `None`
+    /// leaves the message to [`Framer::frame`], which must write the same where there is a header.
+    fn header(&self, length: usize, context: &MessageContext) -> Option<Header> {
+        let _ = (length, context);
+        None
+    }
+
+    /// The shortcut of [`Framer::deframe`]: where the message at the front of `input` lies, when
+    /// all of it is there and its bytes are delivered as they are, without metadata. Whoever asks
+    /// takes it out, and the framer must not need to know. `None` leaves the input to
+    /// [`Framer::deframe`], which must find the same where there is something.
+    fn peek(&self, input: &[u8]) -> Option<Whole> {
+        let _ = input;
+        None
+    }
 
     /// The input ends here, because the stream or the datagram does. A framer goes back to its
     /// initial state, as another datagram may follow, and may still deliver what `input` holds.

@@ -5,7 +5,7 @@
 //! message is one message for the framer below it, and likewise inbound. Framers become ready
 //! from the wire upwards, and a framer can be added only before all of them are.
 
-use super::{Control, Deframed, Demand, Frame, Framer, Outgoing, Progress};
+use super::{Control, Deframed, Demand, Frame, Framer, Header, Outgoing, Progress, Whole};
 use crate::message::{Message, MessageContext};
 use crate::send_queue::WireBuffer;
 use crate::{Failure, FailureKind, Origin};
@@ -153,12 +153,37 @@ impl Pipeline {
         Ok(Progress::Ready)
     }
 
+    /// What stands before a whole message of `length` bytes, when that is all that framing it
+    /// comes to; `None` leaves it to [`Pipeline::frame`].
+    #[inline]
+    pub fn header(&self, length: usize, context: &MessageContext) -> Option<Header> {
+        match self.stages.as_slice() {
+            [] => Some(Header::EMPTY),
+            [only] if !only.is_aside() => only.framer.header(length, context),
+            _ => None,
+        }
+    }
+
+    /// Where the message at the front of `input` lies, when nothing of it has to be changed;
+    /// `None` leaves it to [`Pipeline::deframe`].
+    #[inline]
+    pub(super) fn peek(&self, input: &[u8]) -> Option<Whole> {
+        match self.stages.as_slice() {
+            [only] if !only.is_aside() => only.framer.peek(input),
+            _ => None,
+        }
+    }
+
     /// Frames a whole message into `out`, without copying what is large.
     ///
     /// # Errors
     /// The message cannot be framed.
     #[inline]
     pub fn frame(&mut self, message: Message, out: &mut WireBuffer) -> Result<(), FrameError> {
+        if let Some(header) = self.header(message.data.len(), &message.context) {
+            out.put_message(&header, message.data);
+            return Ok(());
+        }
         let part = Outgoing::whole(message.data, &message.context);
         match self.stages.as_mut_slice() {
             [] => out.put_chunks(part.data),

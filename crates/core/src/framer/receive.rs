@@ -249,6 +249,7 @@ impl ReceiveBuffer {
     }
 
     /// Gives back the memory that is kept for the next read.
+    #[inline]
     pub fn release_memory(&mut self) {
         if self.input.is_empty() {
             self.input = BytesMut::new();
@@ -267,6 +268,9 @@ impl ReceiveBuffer {
         framers: &mut Pipeline,
         demand: Demand,
     ) -> Result<Receive, ReceiveFailure> {
+        if let Some(message) = self.next_whole(framers, demand) {
+            return Ok(Receive::Message(message));
+        }
         self.wanted = 0;
         let demand = Demand::new(demand.min_incomplete, demand.max.min(self.limits.whole_max));
         if let Some(rest) = self.rest.take() {
@@ -290,6 +294,29 @@ impl ReceiveBuffer {
                 None => return self.nothing_left(),
             }
         }
+    }
+
+    /// The next message, when all of it is in a stream that goes on and nothing has to be done
+    /// but to take it out; `None` leaves it to [`ReceiveBuffer::receive`].
+    #[inline]
+    pub fn next_whole(&mut self, framers: &Pipeline, demand: Demand) -> Option<ReceivedMessage> {
+        let is_plain = self.datagrams.is_none() && self.end.is_none();
+        if !is_plain || self.rest.is_some() || self.current.is_some() {
+            return None;
+        }
+        let whole = framers.peek(&self.input)?;
+        if whole.bytes > demand.max.min(self.limits.whole_max) {
+            return None;
+        }
+        let mut data = self
+            .input
+            .split_to(whole.header_bytes + whole.bytes)
+            .freeze();
+        bytes::Buf::advance(&mut data, whole.header_bytes);
+        self.wanted = 0;
+        self.likely = likely(whole.bytes);
+        let context = self.start_message(MessageContext::new());
+        Some(ReceivedMessage::whole(data, context))
     }
 
     /// Whether the input goes on: a stream without an end.
@@ -395,10 +422,7 @@ impl ReceiveBuffer {
             let behind = frame.data.split_off(demand.max);
             self.rest = Some(Frame::new(behind, std::mem::take(&mut frame.is_end)));
         }
-        self.likely = match frame.data.len() {
-            short if short < READ_BYTES_MIN => 0,
-            long => (long + HEADER_BYTES_MAX).min(LIKELY_BYTES_MAX),
-        };
+        self.likely = likely(frame.data.len());
         let (is_start, mut context) = match self.current.take() {
             Some(context) => (false, context),
             None => (true, self.start_message(frame.context)),
@@ -438,6 +462,15 @@ impl ReceiveBuffer {
             && self.waiting_bytes() == 0
             && self.datagrams.is_none()
             && framers.is_drained()
+    }
+}
+
+/// The room for a message like one of `bytes`, if they are many.
+#[inline]
+fn likely(bytes: usize) -> usize {
+    match bytes {
+        short if short < READ_BYTES_MIN => 0,
+        long => (long + HEADER_BYTES_MAX).min(LIKELY_BYTES_MAX),
     }
 }
 

@@ -48,6 +48,12 @@ impl Chunks {
             .chain(&self.rest)
     }
 
+    /// The bytes, when they are in one piece of at most `max`.
+    #[inline]
+    pub fn as_short_piece(&self, max: usize) -> Option<&[u8]> {
+        (self.rest.is_empty() && self.first.len() <= max).then_some(&self.first)
+    }
+
     /// The first piece, which may be empty, and the others.
     #[inline]
     pub(crate) fn into_parts(self) -> (Bytes, Vec<Bytes>) {

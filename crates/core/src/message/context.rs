@@ -59,6 +59,13 @@ impl MessageContext {
         }
     }
 
+    /// Whether nothing special is said, as in a new context.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        let is_received = self.id.is_some() || self.endpoints.is_some() || self.ecn.is_some();
+        self.details.is_none() && !is_received && !self.is_early_data && !self.is_received_final
+    }
+
     /// The message properties, when any were set.
     pub fn properties(&self) -> Option<&MessageProperties> {
         self.details.as_deref().map(|details| &details.properties)
@@ -250,11 +257,13 @@ impl MessageContext {
 /// For connections, which fill in what only they know.
 impl MessageContext {
     /// Says which message of its connection this is.
+    #[inline]
     pub fn set_id(&mut self, id: MessageId) {
         self.id = Some(id);
     }
 
     /// Attaches the connection's addresses.
+    #[inline]
     pub fn set_endpoints(&mut self, endpoints: Arc<ContextEndpoints>) {
         self.endpoints = Some(endpoints);
     }

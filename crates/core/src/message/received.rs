@@ -23,6 +23,7 @@ pub struct ReceivedMessage {
 
 impl ReceivedMessage {
     /// A whole message.
+    #[inline]
     pub fn whole(data: Bytes, context: MessageContext) -> Self {
         ReceivedMessage {
             data,
@@ -43,6 +44,7 @@ impl ReceivedMessage {
     }
 
     /// The bytes.
+    #[inline]
     pub fn into_bytes(self) -> Bytes {
         self.data
     }

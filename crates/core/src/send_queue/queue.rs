@@ -350,6 +350,16 @@ impl<R> SendQueue<R> {
         Ok(lane.is_idle() && !lane.is_blocked && !context.is_final())
     }
 
+    /// Whether [`SendQueue::may_send_directly`] says so of a message about which nothing is said.
+    #[inline]
+    pub fn is_idle_for(&self, connection: ConnectionId) -> bool {
+        let mut lanes = self.lanes.iter();
+        let lane = lanes.find(|lane| lane.connection == connection);
+        lane.is_some_and(|lane| {
+            lane.is_idle() && !lane.is_blocked && !lane.is_broken && lane.last.is_none()
+        })
+    }
+
     /// Whether a final message was accepted and neither refused, withdrawn nor expired.
     pub fn has_final(&self, connection: ConnectionId) -> bool {
         self.lane(connection)

@@ -4,6 +4,7 @@
 //! one staging area, so that many small messages are one slice of a vectored write; large ones
 //! stay where they are. A mark is due when every byte before it has been taken.
 
+use crate::framer::Header;
 use crate::message::Chunks;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -78,6 +79,31 @@ impl WireBuffer {
                 staged_before: std::mem::take(&mut self.staged_last),
                 bytes,
             });
+        }
+    }
+
+    /// Adds `header` and a copy of the bytes behind it.
+    #[inline]
+    pub fn put_copy(&mut self, header: &Header, bytes: &[u8]) {
+        let end = self.staged.len() + header.bytes().len();
+        self.staged.reserve(Header::BYTES_MAX + bytes.len());
+        self.staged.extend_from_slice(header.filled());
+        self.staged.truncate(end);
+        self.staged.extend_from_slice(bytes);
+        let added = header.bytes().len() + bytes.len();
+        self.staged_last += added;
+        self.len += added;
+    }
+
+    /// Adds `header` and every piece of `chunks`.
+    #[inline]
+    pub fn put_message(&mut self, header: &Header, chunks: Chunks) {
+        match chunks.as_short_piece(COPIED_BYTES_MAX) {
+            Some(piece) => self.put_copy(header, piece),
+            None => {
+                self.put_slice(header.bytes());
+                self.put_chunks(chunks);
+            }
         }
     }
 

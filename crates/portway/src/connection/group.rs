@@ -267,7 +267,7 @@ impl Group {
         }
     }
 
-    fn after_direct_send(
+    pub(super) fn after_direct_send(
         &mut self,
         result: Result<(Receipt, Flush), SendFailure>,
     ) -> Result<Receipt, SendError> {

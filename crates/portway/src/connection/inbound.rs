@@ -142,6 +142,20 @@ impl Inbound {
         }
     }
 
+    /// The next message, when all of it is there and only has to be taken out.
+    #[inline]
+    pub(super) fn next_whole(
+        &mut self,
+        pipeline: &Pipeline,
+        demand: Demand,
+    ) -> Option<ReceivedMessage> {
+        let message = self.buffer.next_whole(pipeline, demand)?;
+        if self.last_read < BULK_BYTES_MIN {
+            self.buffer.release_memory();
+        }
+        Some(message)
+    }
+
     /// The next message or part of one among the bytes that are there; `None` when more are
     /// needed.
     pub(super) fn next(

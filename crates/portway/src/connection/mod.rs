@@ -3,6 +3,7 @@
 //! Invariant: a handle only refers; queue, layers, receipts and the writer token live in one
 //! [`group::Group`] behind one lock.
 
+mod at_once;
 mod batch;
 mod byte_stream;
 mod close;

@@ -7,7 +7,7 @@ use super::link::{ByteLink, DatagramLink, Link, is_soft};
 use crate::error::SendError;
 use crate::receipt::{Completion, Receipt, ReceiptCell};
 use bytes::{Buf, Bytes, BytesMut};
-use portway_core::framer::Pipeline;
+use portway_core::framer::{Header, Pipeline};
 use portway_core::message::Message;
 use portway_core::send_queue::{
     ConnectionId, Outcome, PartialSends, Policy, QueueError, QueueLimits, SendQueue, WireBuffer,
@@ -152,8 +152,43 @@ impl Outbound {
                 }
             }
         };
-        Some(match flushed {
-            Ok(Flush::Done) => Ok((Receipt::done(Completion::Sent), Flush::Done)),
+        Some(self.after_flush(flushed, bytes))
+    }
+
+    /// Sends a short message that may be sent directly.
+    #[inline]
+    pub(super) fn send_short(
+        &mut self,
+        header: &Header,
+        bytes: &[u8],
+        link: &mut ByteLink,
+    ) -> Result<Flush, Failure> {
+        self.wire.put_copy(header, bytes);
+        if link.layer.is_some() {
+            return self.flush_sealed(link);
+        }
+        let all = self.wire.len();
+        match write(link, &[IoSlice::new(self.wire.first_slice())])? {
+            Some(written) if written == all => {
+                self.wire.advance(all);
+                Ok(Flush::Done)
+            }
+            Some(written) => {
+                self.wire.advance(written);
+                self.flush_bytes(link)
+            }
+            None => Ok(Flush::Blocked),
+        }
+    }
+
+    /// What became of a message of so many bytes that went to the wire directly.
+    pub(super) fn after_flush(
+        &mut self,
+        flushed: Result<Flush, Failure>,
+        bytes: usize,
+    ) -> Result<(Receipt, Flush), SendFailure> {
+        match flushed {
+            Ok(Flush::Done) => Ok((Receipt::sent(), Flush::Done)),
             Ok(Flush::Blocked) => {
                 let (receipt, cell) = Receipt::waiting();
                 self.mark_end();
@@ -163,7 +198,17 @@ impl Outbound {
                 Ok((receipt, Flush::Blocked))
             }
             Err(failure) => Err(SendFailure::Broken(failure)),
-        })
+        }
+    }
+
+    /// Whether a plain message may go to the wire at once: nothing is before it, and the
+    /// direction has not ended.
+    #[inline]
+    pub(super) fn may_send_at_once(&self) -> bool {
+        self.wire.is_empty()
+            && self.sealed.is_empty()
+            && !self.is_end_asked
+            && self.queue.is_idle_for(ONLY)
     }
 
     /// The first message has left as early data, but for `rest`.
@@ -506,13 +551,30 @@ pub(super) enum SendFailure {
 }
 
 /// Writes once; `None` when the system takes no more for now.
+#[inline]
 fn write(link: &ByteLink, slices: &[IoSlice<'_>]) -> Result<Option<usize>, Failure> {
+    match link.socket.try_write_vectored(slices) {
+        Ok(written) => Ok(Some(written)),
+        Err(error) => write_again(link, slices, error),
+    }
+}
+
+/// Goes on after a write that took nothing.
+#[cold]
+fn write_again(
+    link: &ByteLink,
+    slices: &[IoSlice<'_>],
+    mut error: std::io::Error,
+) -> Result<Option<usize>, Failure> {
     loop {
+        match error.kind() {
+            ErrorKind::WouldBlock => return Ok(None),
+            ErrorKind::Interrupted => {}
+            _ => return Err(failure_from_io(&error, "cannot send")),
+        }
         match link.socket.try_write_vectored(slices) {
             Ok(written) => return Ok(Some(written)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(failure_from_io(&error, "cannot send")),
+            Err(next) => error = next,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::error::ReceiveError;
 use portway_core::framer::Demand;
 use portway_core::message::ReceivedMessage;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 impl Connection {
     /// Receives the next message. One that is longer than
@@ -42,37 +42,25 @@ impl Connection {
 
     async fn receive_in_turn(&self, demand: Demand) -> Result<ReceivedMessage, ReceiveError> {
         let shared = self.shared();
-        let turns = &shared.receive_turn;
-        let mut turn = None;
-        let mut waiter = Waiter::of(shared);
-        loop {
-            let found = poll_fn(|context| {
-                let coop = std::task::ready!(tokio::task::coop::poll_proceed(context));
-                let mut group = shared.lock();
-                // A receive that finds its message needs no turn, unless somebody waits. Turns are
-                // looked at and taken with the lock held, so that nobody comes in between.
-                if turn.is_none() && turns.available_permits() == 0 {
-                    return Poll::Ready(None);
-                }
-                let polled =
-                    group.poll_receive(|| shared.now(), demand, &mut waiter.place, context);
-                super::writer::start_if_needed(shared, &mut group);
-                if polled.is_ready() {
-                    coop.made_progress();
-                } else if turn.is_none() {
-                    turn = turns.try_acquire().ok();
-                    if turn.is_none() {
-                        return Poll::Ready(None);
-                    }
-                }
-                polled.map(Some)
-            })
-            .await;
-            if let Some(received) = found {
-                return received;
-            }
-            let acquired = turns.acquire().await;
-            turn = Some(acquired.expect("the semaphore is never closed"));
+        if let Some(message) = shared.receive_at_once(demand) {
+            return Ok(message);
         }
+        let mut waiter = Waiter::of(shared);
+        let place = &mut waiter.place;
+        poll_fn(|context| {
+            let coop = ready!(tokio::task::coop::poll_proceed(context));
+            let mut group = shared.lock();
+            if !group.waiters.take_turn(place, Some(context.waker())) {
+                return Poll::Pending;
+            }
+            let received = group.poll_receive(|| shared.now(), demand, place, context);
+            super::writer::start_if_needed(shared, &mut group);
+            if received.is_ready() {
+                coop.made_progress();
+                group.leave(place);
+            }
+            received
+        })
+        .await
     }
 }

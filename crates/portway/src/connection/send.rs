@@ -26,13 +26,11 @@ impl Connection {
     /// The message was not accepted and has no receipt.
     pub async fn send(&self, message: impl Into<Message>) -> Result<Receipt, SendError> {
         let shared = self.shared();
-        let mut message = Some(message.into());
-        let mut waiter = Waiter::of(shared);
-        poll_fn(|context| {
-            let place = &mut waiter.place;
-            poll_in_turn(shared, place, Patience::Lasting, &mut message, context)
-        })
-        .await
+        match shared.send_now(message.into()) {
+            Ok(sent) => sent,
+            // Waiting is the exception, so what it takes is not part of every send.
+            Err(message) => Box::pin(shared.send_when_possible(message)).await,
+        }
     }
 
     /// Sends a message if it is accepted at once.
@@ -41,11 +39,13 @@ impl Connection {
     /// The message was not accepted: there is no room for it now, or somebody waits for some, or
     /// it was refused. It comes back with the error.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<Receipt, TrySendError> {
-        let mut message = Some(message.into());
+        let message = message.into();
         let shared = self.shared();
-        let mut group = shared.lock();
-        let sent = group.send_in_turn(&mut Place::default(), || shared.now(), &mut message);
-        writer::start_if_needed(shared, &mut group);
+        if let Some(sent) = shared.send_at_once(&message) {
+            return TrySendError::unless_sent(Some(sent), None);
+        }
+        let mut message = Some(message);
+        let sent = shared.send_in_turn(&mut message);
         TrySendError::unless_sent(sent, message)
     }
 
@@ -128,6 +128,43 @@ impl Drop for SendPermit {
             group.outbound.queue.release(reservation);
             group.wake_waiters();
         }
+    }
+}
+
+impl Shared {
+    /// Sends a message that need not wait; otherwise it comes back.
+    #[inline]
+    fn send_now(self: &Arc<Self>, message: Message) -> Result<Result<Receipt, SendError>, Message> {
+        match self.send_at_once(&message) {
+            Some(sent) => Ok(sent),
+            None => {
+                let mut message = Some(message);
+                let sent = self.send_in_turn(&mut message);
+                sent.ok_or_else(|| message.expect("what was not sent is still there"))
+            }
+        }
+    }
+
+    /// Sends a message unless it has to wait.
+    fn send_in_turn(
+        self: &Arc<Self>,
+        message: &mut Option<Message>,
+    ) -> Option<Result<Receipt, SendError>> {
+        let mut group = self.lock();
+        let sent = group.send_in_turn(&mut Place::default(), || self.now(), message);
+        writer::start_if_needed(self, &mut group);
+        sent
+    }
+
+    /// Sends a message that may have to wait.
+    async fn send_when_possible(self: &Arc<Self>, message: Message) -> Result<Receipt, SendError> {
+        let mut message = Some(message);
+        let mut waiter = Waiter::of(self);
+        poll_fn(|context| {
+            let place = &mut waiter.place;
+            poll_in_turn(self, place, Patience::Lasting, &mut message, context)
+        })
+        .await
     }
 }
 

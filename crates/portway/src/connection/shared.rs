@@ -13,13 +13,10 @@ use portway_transport::context::{Context, RaceId};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
-use tokio::sync::Semaphore;
 
 pub(crate) struct Shared {
     pub(super) context: Context,
     group: Mutex<Group>,
-    /// Receives are served in the order of their calls (RFC 9622 §9.3.1).
-    pub(super) receive_turn: Semaphore,
     /// What the application holds.
     handle: Weak<Handle>,
 }
@@ -35,10 +32,10 @@ impl Shared {
             handle,
             context: context.clone(),
             group: Mutex::new(Group::new(preconnection, action)),
-            receive_turn: Semaphore::new(1),
         })
     }
 
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Group> {
         self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }

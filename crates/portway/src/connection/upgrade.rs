@@ -5,6 +5,7 @@
 use super::Connection;
 use super::group::{Ending, Group, Sending};
 use super::link::Link;
+use super::waiters::Waiter;
 use super::writer;
 use crate::error::UpgradeError;
 use bytes::BytesMut;
@@ -50,12 +51,14 @@ impl Connection {
         server_name: Option<&str>,
     ) -> Result<Protection, UpgradeError> {
         let shared = self.shared();
-        let _turn = shared
-            .receive_turn
-            .try_acquire()
-            .map_err(|_| not_possible("a receive is waiting; the upgrade must come after it"))?;
+        let mut turn = Waiter::of(shared);
         let socket = {
             let mut group = shared.lock();
+            if !group.waiters.take_turn(&mut turn.place, None) {
+                drop(group);
+                let why = "a receive is waiting; the upgrade must come after it";
+                return Err(not_possible(why));
+            }
             let result = begin(&mut group);
             writer::start_if_needed(shared, &mut group);
             result?

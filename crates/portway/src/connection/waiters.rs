@@ -1,7 +1,8 @@
-//! Who waits for a connection: senders for room, first come first served, others for any change.
+//! Who waits for a connection: senders for room and receivers for their turn, both first come
+//! first served, others for any change.
 //!
-//! Invariant: whoever gives up waiting leaves nothing behind, and room that becomes free is
-//! offered to who has waited longest.
+//! Invariant: whoever gives up waiting leaves nothing behind, and room that becomes free, or a
+//! turn, is offered to who has waited longest.
 
 use super::group::Group;
 use super::shared::Shared;
@@ -30,6 +31,8 @@ pub(super) enum Patience {
 pub(super) struct Waiters {
     last: u64,
     senders: VecDeque<Sender>,
+    /// The first one has the turn; the others are woken when it is theirs.
+    receivers: VecDeque<(u64, Option<Waker>)>,
     others: Vec<(u64, Waker)>,
 }
 
@@ -48,6 +51,12 @@ impl Sender {
 }
 
 impl Waiters {
+    /// Whether any sender waits.
+    #[inline]
+    pub(super) fn has_senders(&self) -> bool {
+        !self.senders.is_empty()
+    }
+
     /// Whether nobody stands before `place`, or at all when it is empty.
     fn is_turn(&self, place: &Place) -> bool {
         let before = self.senders.iter();
@@ -62,7 +71,7 @@ impl Waiters {
             sender.waker = Some(waker.clone());
             return;
         }
-        let number = self.take_number(place);
+        let number = self.number(place);
         self.senders.push_back(Sender {
             number,
             patience,
@@ -76,14 +85,39 @@ impl Waiters {
             kept.clone_from(waker);
             return;
         }
-        let number = self.take_number(place);
+        let number = self.number(place);
         self.others.push((number, waker.clone()));
     }
 
-    fn take_number(&mut self, place: &mut Place) -> u64 {
-        self.last += 1;
-        place.0 = Some(self.last);
-        self.last
+    fn number(&mut self, place: &mut Place) -> u64 {
+        *place.0.get_or_insert_with(|| {
+            self.last += 1;
+            self.last
+        })
+    }
+
+    /// Whether any receiver has the turn or waits for it.
+    #[inline]
+    pub(super) fn has_receivers(&self) -> bool {
+        !self.receivers.is_empty()
+    }
+
+    /// Takes the turn to receive, or a place behind those that wait for it; whether it is the
+    /// turn of `place` now.
+    pub(super) fn take_turn(&mut self, place: &mut Place, waker: Option<&Waker>) -> bool {
+        let number = self.number(place);
+        let mut receivers = self.receivers.iter_mut();
+        match receivers.position(|(other, _)| *other == number) {
+            Some(0) => true,
+            Some(index) => {
+                self.receivers[index].1 = waker.cloned();
+                false
+            }
+            None => {
+                self.receivers.push_back((number, waker.cloned()));
+                self.receivers.len() == 1
+            }
+        }
     }
 
     /// Leaves `place`; whether a sender's place was left.
@@ -91,6 +125,13 @@ impl Waiters {
         let Some(left) = place.0.take() else {
             return false;
         };
+        let had_turn = self.receivers.front().is_some_and(|(n, _)| *n == left);
+        self.receivers.retain(|(number, _)| *number != left);
+        if let (true, Some((_, waker))) = (had_turn, self.receivers.front_mut())
+            && let Some(waker) = waker.take()
+        {
+            waker.wake();
+        }
         self.others.retain(|(number, _)| *number != left);
         let before = self.senders.len();
         self.senders.retain(|sender| sender.number != left);

@@ -3,6 +3,7 @@
 mod codecs;
 mod pipeline;
 mod receive;
+mod shortcut;
 
 use super::{Demand, Framer, Pipeline, Receive, ReceiveBuffer, ReceiveFailure};
 use crate::message::{Message, ReceivedMessage};
