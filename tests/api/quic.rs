@@ -355,3 +355,84 @@ async fn rejected_early_data_is_sent_again_and_seen_once() {
     client.close().await.expect("acknowledged");
     assert_eq!(server.receive().await, Err(ReceiveError::Finished));
 }
+
+#[tokio::test]
+async fn a_member_that_ends_leaves_its_group() {
+    let (mut listener, client, _server) = greeted_by_default().await;
+    let mut members = Vec::new();
+    for text in ["closes", "aborts", "is dropped"] {
+        let sibling = client.open_sibling().await.expect("a stream");
+        sibling.send(text).await.expect("accepted");
+        let accepted = listener.accept().await.expect("a stream");
+        assert_eq!(&accepted.receive().await.expect("it")[..], text.as_bytes());
+        members.push((sibling, accepted));
+    }
+    assert_eq!(client.grouped_connections().len(), 4);
+    let (closes, _) = &members[0];
+    closes.close().await.expect("acknowledged");
+    assert_eq!(client.grouped_connections().len(), 3);
+    assert!(closes.grouped_connections().is_empty());
+    let error = closes.open_sibling().await.expect_err("it is in no group");
+    assert_eq!(error.kind(), FailureKind::Closed, "{error}");
+    let (aborts, _) = &members[1];
+    aborts.abort();
+    assert_eq!(client.grouped_connections().len(), 2);
+    assert!(aborts.grouped_connections().is_empty());
+    members.truncate(2);
+    assert_eq!(client.grouped_connections().len(), 1);
+    // The group is what the members that are left make of it.
+    let sibling = client.open_sibling().await.expect("a stream");
+    assert_eq!(sibling.grouped_connections().len(), 2);
+}
+
+#[tokio::test]
+async fn a_listener_for_streams_and_datagrams_serves_both() {
+    let (server, client) = protocol_pair();
+    let either = TransportProperties::new()
+        .no_preference(SelectionProperty::Reliability)
+        .no_preference(SelectionProperty::PreserveOrder)
+        .no_preference(SelectionProperty::Multistreaming);
+    let server = Preconnection::new(server).properties(either);
+    let (mut listener, address) = listen(&server).await;
+    let remote = || RemoteEndpoint::from(address);
+    let datagrams =
+        TransportProperties::unreliable_datagram().prohibit(SelectionProperty::Reliability);
+    let to = Preconnection::new(client.clone())
+        .properties(datagrams)
+        .remote(remote());
+    let datagram = to.initiate().await.expect("connected");
+    assert_eq!(datagram.info().stack, Some(StackId::QUIC_DATAGRAM));
+    datagram.send("a datagram").await.expect("accepted");
+    let accepted = listener.accept().await.expect("a connection");
+    assert_eq!(accepted.info().stack, Some(StackId::QUIC_DATAGRAM));
+    assert_eq!(&accepted.receive().await.expect("it")[..], b"a datagram");
+    accepted.send("an answer").await.expect("accepted");
+    assert_eq!(&datagram.receive().await.expect("it")[..], b"an answer");
+
+    let to = Preconnection::new(client).remote(remote());
+    let stream = to.initiate().first_message("a stream").await;
+    let stream = stream.expect("connected");
+    assert_eq!(stream.info().stack, Some(StackId::QUIC));
+    let accepted = listener.accept().await.expect("a connection");
+    assert_eq!(accepted.info().stack, Some(StackId::QUIC));
+    assert_eq!(&accepted.receive().await.expect("it")[..], b"a stream");
+}
+
+#[tokio::test]
+async fn a_context_keeps_what_shows_its_address_to_a_server() {
+    let (server, client) = protocol_pair();
+    let (mut listener, address) = listen(&framed(server)).await;
+    let context = context();
+    let to = framed(client)
+        .context(&context)
+        .remote(RemoteEndpoint::from(address));
+    let count = || context.history().address_tokens().count("localhost");
+    assert_eq!(count(), 0);
+    for _ in 0..2 {
+        let client = to.initiate().first_message("hello").await.expect("it");
+        let server = listener.accept().await.expect("accepted");
+        server.send("behind the tokens").await.expect("accepted");
+        client.receive().await.expect("an answer");
+        assert!((2..=4).contains(&count()), "{}", count());
+    }
+}

@@ -33,6 +33,12 @@ pub(crate) async fn run(arguments: ListenArguments) -> Result<(), CommandError> 
         (_, _, count) => count,
     };
     listener.set_connection_limit(limit);
+    let is_quic_meant = arguments.protocols.is_empty()
+        && !arguments.datagrams
+        && arguments.security.security == ListenLevel::Tls;
+    if is_quic_meant && !protocols.contains(&Protocol::Quic) {
+        output::tell("portway: quic is out: it needs an application protocol (--alpn)");
+    }
     for (stack, address) in listener.local_addresses() {
         output::tell(&format!("listening {stack} {address}"));
     }

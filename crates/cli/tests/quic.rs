@@ -59,6 +59,15 @@ fn datagrams_of_quic_come_back() {
 fn quic_without_a_named_protocol_is_a_wrong_argument() {
     let wrong = run(&["listen", ANY, "--self-signed", "--protocols", "quic"]).expect(2);
     wrong.says(&["--protocols quic needs --alpn"]);
+    let listening = Listening::start(&[ANY, "--self-signed", "--echo"], 1);
+    assert_eq!(listening.stacks(), ["tls"]);
+    assert!(
+        listening
+            .said()
+            .contains("quic is out: it needs an application protocol (--alpn)"),
+        "{}",
+        listening.said()
+    );
     run(&["connect", "127.0.0.1:1", "--insecure", "--datagrams"])
         .expect(2)
         .says(&["--datagrams needs --alpn"]);

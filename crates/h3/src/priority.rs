@@ -83,6 +83,14 @@ impl Priority {
         }
     }
 
+    /// The same urgency, sent in turns with others.
+    pub(crate) const fn taking_turns(self) -> Self {
+        Self {
+            urgency: self.urgency,
+            is_incremental: true,
+        }
+    }
+
     /// The priority as transports know it: a larger number goes first.
     pub const fn for_transport(self) -> i32 {
         7 - self.urgency as i32

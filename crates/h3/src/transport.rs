@@ -60,6 +60,11 @@ pub trait Transport {
     /// The largest datagram that can be sent now; `None` when the peer takes none.
     fn max_datagram_len(&mut self) -> Option<usize>;
 
+    /// How many bidirectional streams the peer may have open at a time, if the transport knows.
+    fn peer_streams_max(&self) -> Option<u64> {
+        None
+    }
+
     /// Takes the next datagram that arrived.
     fn receive_datagram(&mut self) -> Option<Bytes>;
 
@@ -125,6 +130,7 @@ impl Connection {
     pub fn drive(&mut self, transport: &mut impl Transport, now: Duration) {
         self.set_clock(now);
         self.set_datagram_len(transport.max_datagram_len());
+        self.set_peer_streams_max(transport.peer_streams_max());
         while let Some(event) = transport.poll_event() {
             match event {
                 TransportEvent::Readable(stream) => self.read(transport, stream),

@@ -507,6 +507,22 @@ fn without_draft_01_its_frame_is_unknown() {
 }
 
 #[test]
+fn a_capsule_on_a_push_stream_closes_the_connection() {
+    let mut config = config(only(Profile::Draft01));
+    config.pushes = 1;
+    let mut raw = Raw::silent(Role::Client, config, Options::default());
+    let settings = frame(4, &[0x80, 0xff, 0xd2, 0x76, 1]);
+    raw.write(raw.uni(0), &[&[0x00][..], &settings].concat(), false);
+    let pushed = raw.uni(1);
+    raw.write(
+        pushed,
+        &[&[0x01, 0x00][..], &capsule(&[0, 1])].concat(),
+        false,
+    );
+    raw.assert_closed(Code::H3_FRAME_UNEXPECTED);
+}
+
+#[test]
 fn flows_of_draft_00_are_named_by_requests() {
     let mut pair = pair(only(Profile::Draft00));
     let flow = pair.client.allocate_flow().expect("a flow");

@@ -4,10 +4,10 @@ mod support;
 
 use bytes::Bytes;
 use portway_h3::memory::Options;
-use portway_h3::{Config, Event, Finish, Incoming, Role};
+use portway_h3::{Config, Event, Finish, Incoming, Role, StreamId};
 use support::{
     GET, OK, POST, Pair, Raw, bidi, content, events, fields, frame, get, headers, received,
-    request, response,
+    request, response, section,
 };
 
 fn messages() -> Vec<Vec<u8>> {
@@ -142,6 +142,165 @@ fn control_frames_split_anywhere_are_the_same_frames() {
         let settings = raw.connection.peer_settings().expect("they arrived");
         assert_eq!(settings.max_field_section_bytes, Some(128));
     }
+}
+
+/// What a peer writes on its streams, in this order: each stream, its bytes, and whether it ends.
+type Script = Vec<(StreamId, Vec<u8>, bool)>;
+
+/// Everything that an application sees of a script whose step `at` is cut at `cut`.
+fn played(mut raw: Raw, script: &Script, at: usize, cut: usize) -> Vec<String> {
+    for (step, (stream, bytes, fin)) in script.iter().enumerate() {
+        if step == at {
+            raw.write(*stream, &bytes[..cut], false);
+            raw.write(*stream, &bytes[cut..], *fin);
+        } else {
+            raw.write(*stream, bytes, *fin);
+        }
+    }
+    let mut seen = Vec::new();
+    for event in events(&mut raw.connection) {
+        // How often something is readable depends on the pieces.
+        if !matches!(event, Event::Readable(_)) {
+            seen.push(format!("{event:?}"));
+        }
+    }
+    let mut streams: Vec<StreamId> = script.iter().map(|(stream, ..)| *stream).collect();
+    streams.sort_unstable();
+    streams.dedup();
+    for stream in streams {
+        seen.extend(joined(received(&mut raw.connection, stream)));
+        while let Some(datagram) = raw.connection.receive_datagram(stream) {
+            seen.push(format!("{datagram:?}"));
+        }
+    }
+    seen.push(format!("{:?}", raw.connection.error()));
+    // Acknowledgments and cancellations may be grouped in another way, and say the same.
+    seen
+}
+
+/// Cuts every step of a script at every byte.
+fn is_the_same_everywhere(make: impl Fn() -> (Raw, Script), parts: usize) {
+    let (raw, script) = make();
+    let whole = played(raw, &script, usize::MAX, 0);
+    assert!(whole.len() >= parts, "{whole:#?}");
+    for at in 0..script.len() {
+        for cut in 0..=script[at].1.len() {
+            let (raw, script) = make();
+            assert_eq!(
+                played(raw, &script, at, cut),
+                whole,
+                "step {at} cut at {cut}"
+            );
+        }
+    }
+}
+
+/// Inserts `x: y` and `t: u`, with names and values of either kind of string.
+fn instructions() -> Vec<u8> {
+    vec![
+        0x02, 0x3f, 0xe1, 0x1f, 0x41, b'x', 0x01, b'y', 0x41, b't', 0x01, b'u', 0x00,
+    ]
+}
+
+#[test]
+fn streams_of_the_connection_split_at_every_byte_are_the_same() {
+    // Sections come before and after the instructions that they need.
+    is_the_same_everywhere(
+        || {
+            let raw = Raw::silent(Role::Server, Config::default(), Options::default());
+            let request = frame(
+                1,
+                &[0x03, 0x00, 0xd1, 0xd7, 0xc1, 0x50, 0x01, b'a', 0x81, 0x80],
+            );
+            let trailers = frame(1, &[0x03, 0x00, 0x80]);
+            let content = [frame(0, b"content"), trailers].concat();
+            let script = vec![
+                (
+                    raw.uni(0),
+                    [&[0x00][..], &frame(4, &[6, 0x60, 0])].concat(),
+                    false,
+                ),
+                (bidi(0), request.clone(), false),
+                (raw.uni(1), instructions(), false),
+                (bidi(0), content, true),
+                (bidi(1), request, true),
+                // Stream cancellations, which an encoder may always get.
+                (raw.uni(2), vec![0x03, 0x44, 0x7f, 0x80, 0x01], false),
+            ];
+            (raw, script)
+        },
+        8,
+    );
+}
+
+#[test]
+fn pushes_split_at_every_byte_are_the_same() {
+    is_the_same_everywhere(
+        || {
+            let mut config = Config::default();
+            config.pushes = 4;
+            let mut raw = Raw::client(config);
+            let stream = raw.request(&get("/"), Finish::Now);
+            let promise = |push_id: u8| frame(5, &[&[push_id][..], &section(&GET)].concat());
+            let response = [headers(&OK), frame(0, b"content")].concat();
+            let pushed = |push_id: u8| {
+                let trailers = headers(&[("t", "u")]);
+                [
+                    &[0x01, push_id][..],
+                    &response,
+                    &frame(0x21, b""),
+                    &trailers,
+                ]
+                .concat()
+            };
+            let script = vec![
+                (raw.uni(1), pushed(1), true),
+                (
+                    stream,
+                    [promise(0), response.clone(), promise(1)].concat(),
+                    true,
+                ),
+                (raw.uni(2), pushed(0), true),
+            ];
+            (raw, script)
+        },
+        12,
+    );
+}
+
+#[test]
+fn capsules_split_at_every_byte_are_the_same() {
+    is_the_same_everywhere(
+        || {
+            let mut config = Config::default();
+            config.extended_connect = true;
+            config.datagrams.draft_01 = true;
+            let raw = Raw::silent(Role::Server, config, Options::default());
+            let connect = [
+                (":method", "CONNECT"),
+                (":protocol", "connect-udp"),
+                (":scheme", "https"),
+                (":authority", "example.com"),
+                (":path", "/"),
+            ];
+            let capsule = |payload: &[u8]| frame(0xffcab5, payload);
+            let stream = [
+                headers(&connect),
+                capsule(&[0x00, 0x00, b'a', b'=', b'b']),
+                capsule(&[0x02, 0x00, 1, 2, 3]),
+                capsule(&[0x17, 0x00]),
+                frame(0, b"content"),
+                capsule(&[0x01, 0x00]),
+            ];
+            let settings = frame(4, &[0x80, 0xff, 0xd2, 0x76, 1]);
+            let script = vec![
+                (raw.uni(0), [&[0x00][..], &settings].concat(), false),
+                (bidi(0), stream.concat(), true),
+            ];
+            (raw, script)
+        },
+        8,
+    );
 }
 
 #[test]

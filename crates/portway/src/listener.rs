@@ -12,7 +12,7 @@ use portway_core::plan::{Action, Plan};
 use portway_core::property::SelectionProperty;
 use portway_core::{Failure, FailureKind, LocalEndpoint, Origin, RemoteEndpoint, StackId};
 use portway_transport::context::Context;
-use portway_transport::established::{ByteCarrier, Carrier};
+use portway_transport::established::{ByteCarrier, Carrier, DatagramCarrier};
 pub use portway_transport::listen::ListenLimits;
 use portway_transport::listen::{Accepted, Incoming, ListenRequest, Listening, Pending};
 use portway_transport::quic::StreamKind;
@@ -257,6 +257,12 @@ async fn deliver_all(
     }
 }
 
+/// What a peer has opened over a transport connection.
+enum Arrival {
+    Stream((ByteCarrier, StreamKind)),
+    Datagrams(DatagramCarrier),
+}
+
 /// The streams that one peer opens over one transport connection.
 struct Streams {
     context: Context,
@@ -272,14 +278,19 @@ impl Streams {
     /// ends. `pending` counts until the first stream has come.
     async fn deliver(self, pending: Pending) {
         let mut pending = Some(pending);
+        let mut has_datagrams = false;
         loop {
             let accepted = tokio::select! {
                 () = self.sender.closed() => return,
                 () = stopped(&self.control) => return,
-                accepted = self.siblings.accept() => accepted,
+                accepted = self.siblings.accept() => accepted.map(Arrival::Stream),
+                accepted = self.siblings.accept_datagrams(), if !has_datagrams => {
+                    has_datagrams = true;
+                    accepted.map(Arrival::Datagrams)
+                }
             };
-            let stream = match accepted {
-                Ok(stream) => stream,
+            let arrival = match accepted {
+                Ok(arrival) => arrival,
                 Err(error) => {
                     if pending.is_some() {
                         // It went without a stream, so that nothing else tells of it.
@@ -290,12 +301,12 @@ impl Streams {
                     return;
                 }
             };
-            self.deliver_stream(stream, pending.take());
+            self.deliver_one(arrival, pending.take());
         }
     }
 
-    /// Delivers one stream when its framers are up, without keeping the others waiting.
-    fn deliver_stream(&self, stream: (ByteCarrier, StreamKind), pending: Option<Pending>) {
+    /// Delivers one of them when its framers are up, without keeping the others waiting.
+    fn deliver_one(&self, arrival: Arrival, pending: Option<Pending>) {
         let (context, preconnection) = (self.context.clone(), self.preconnection.clone());
         let (sender, control) = (self.sender.clone(), self.control.clone());
         let (siblings, peer) = (self.siblings.clone(), self.peer);
@@ -304,7 +315,19 @@ impl Streams {
             preconnection.needs.listen_limits.handshake_timeout,
         );
         self.context.environment().spawn(Box::pin(async move {
-            let opening = siblings.receive(&context, &preconnection, stream, Action::Listen);
+            let opening = async {
+                match arrival {
+                    Arrival::Stream(stream) => {
+                        let action = Action::Listen;
+                        let opening = siblings.receive(&context, &preconnection, stream, action);
+                        opening.await
+                    }
+                    Arrival::Datagrams(carrier) => {
+                        let opening = siblings.receive_datagrams(&context, &preconnection, carrier);
+                        opening.await
+                    }
+                }
+            };
             let opened = tokio::select! {
                 () = sender.closed() => return,
                 opened = opening => opened,

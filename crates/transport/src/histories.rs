@@ -4,6 +4,7 @@
 //! protocols.
 
 use crate::environment::Environment;
+use crate::quic::AddressTokens;
 use portway_core::path::{LocalAddress, Path};
 use portway_core::race::History;
 use std::collections::BTreeSet;
@@ -17,8 +18,9 @@ pub struct Histories {
     revision: Option<u64>,
     network: Network,
     current: History,
+    tokens: AddressTokens,
     /// The latest one last.
-    others: Vec<(Network, History)>,
+    others: Vec<(Network, History, AddressTokens)>,
 }
 
 /// A network by what the host sees of it: its interfaces and the prefixes of their addresses.
@@ -36,21 +38,30 @@ impl Histories {
         self.turn_to(Network::of(&environment.paths()));
     }
 
+    /// What servers gave to show this host's address on the present network.
+    pub fn address_tokens(&self) -> AddressTokens {
+        self.tokens.clone()
+    }
+
     fn turn_to(&mut self, network: Network) {
         if network == self.network {
             return;
         }
-        let known = self.others.iter().position(|(other, _)| *other == network);
-        let history = match known {
-            Some(index) => self.others.remove(index).1,
-            None => History::default(),
+        let known = self.others.iter().position(|it| it.0 == network);
+        let (history, tokens) = match known {
+            Some(index) => {
+                let (_, history, tokens) = self.others.remove(index);
+                (history, tokens)
+            }
+            None => Default::default(),
         };
         let before = std::mem::replace(&mut self.network, network);
         let learned = std::mem::replace(&mut self.current, history);
+        let tokens = std::mem::replace(&mut self.tokens, tokens);
         if self.others.len() == NETWORKS_MAX {
             self.others.remove(0);
         }
-        self.others.push((before, learned));
+        self.others.push((before, learned, tokens));
     }
 }
 

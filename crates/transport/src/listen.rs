@@ -193,7 +193,7 @@ impl Listening {
                     addresses.push((stack.clone(), socket.local_address()));
                     starts.push(Box::new(move || acceptor.receive_peers(socket)));
                 }
-                // The streams of a connection come with it; its datagrams are not told apart.
+                // One port has one endpoint: the datagrams come with the connections of QUIC.
                 WireProtocol::Udp
                     if *stack == StackId::QUIC_DATAGRAM
                         && request.stacks.contains(&StackId::QUIC) => {}
@@ -366,7 +366,9 @@ impl Acceptor {
                     }
                     let protection = quic_stack::protection(&connection);
                     let environment = self.context.environment();
-                    let quic = QuicCarrier::new(environment, &endpoint, connection);
+                    let mut quic = QuicCarrier::new(environment, &endpoint, connection);
+                    quic.takes_datagrams =
+                        !is_datagrams && self.request.stacks.contains(&StackId::QUIC_DATAGRAM);
                     let pending = Pending {
                         _permit: Some(permit),
                     };

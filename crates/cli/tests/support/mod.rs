@@ -130,6 +130,11 @@ impl Listening {
         listening
     }
 
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> &str {
+        &self.said
+    }
+
     /// The next line that it says.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();

@@ -2,12 +2,15 @@
 //!
 //! Invariant: nothing is obeyed before SETTINGS, and no frame larger than the limit is held.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
+use super::critical::Purpose;
 use super::{Config, Connection};
 use crate::datagram::Profile;
 use crate::error::{Code, ConnectionError};
 use crate::event::{Action, Event};
+use crate::exchange::SendError;
+use crate::frame::priority_update::Element;
 use crate::frame::{self, Decoded, Decoder, FrameType, Treatment};
 use crate::priority::Priority;
 use crate::settings::Settings;
@@ -153,10 +156,80 @@ impl Connection {
         if self.exchanges.contains_key(&stream) {
             self.set_priority(stream, priority);
         } else if stream.index() >= self.peer.bidirectional.next() {
+            self.check_reachable(stream)?;
             self.peer
                 .keep_early_priority(stream, priority, self.config.limits.requests)?;
         }
         Ok(())
+    }
+
+    /// Asks the server to send the response to a request by another priority. Where the text has
+    /// no room for what else the application wants to say, the header field does.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    // RFC 9218 §7.2: clients send the frame, for requests that they sent.
+    pub fn send_priority(&mut self, stream: StreamId, priority: Priority) -> Result<(), SendError> {
+        let exchange = self.exchanges.get(&stream);
+        let is_request = stream.is_request() && exchange.is_some_and(|one| !one.is_extension);
+        self.queue_priority(is_request, Element::Request(stream.value()), priority)
+    }
+
+    /// Asks the server to send a push that it promised by another priority.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub fn send_push_priority(
+        &mut self,
+        push_id: u64,
+        priority: Priority,
+    ) -> Result<(), SendError> {
+        let is_promised = self.promise(push_id).is_some();
+        self.queue_priority(is_promised, Element::Push(push_id), priority)
+    }
+
+    fn queue_priority(
+        &mut self,
+        is_known: bool,
+        element: Element,
+        priority: Priority,
+    ) -> Result<(), SendError> {
+        self.check_open()?;
+        if self.role != Role::Client {
+            return Err(SendError::OutOfOrder("a server updates no priorities"));
+        }
+        if !is_known {
+            return Err(SendError::UnknownStream);
+        }
+        let mut frame = BytesMut::new();
+        let text = priority.to_string();
+        frame::priority_update::encode(element, text.as_bytes(), &mut frame);
+        let limit = self.config.limits.control_send_bytes;
+        if frame.len() > self.local.room(Purpose::Control, limit) {
+            return Err(SendError::WouldBlock);
+        }
+        self.queue_control(frame);
+        Ok(())
+    }
+
+    /// Refuses what names a request that the transport does not let the client open yet.
+    // RFC 9297 §2.1, RFC 9218 §7.2: beyond the stream limit is H3_ID_ERROR.
+    pub(super) fn check_reachable(&self, stream: StreamId) -> Result<(), ConnectionError> {
+        let end = self
+            .peer
+            .open_max
+            .map(|max| self.peer.bidirectional.next().saturating_add(max));
+        if self.role == Role::Server && end.is_some_and(|end| stream.index() >= end) {
+            let reason = "a stream beyond the stream limit";
+            return Err(ConnectionError::local(Code::H3_ID_ERROR, reason));
+        }
+        Ok(())
+    }
+
+    /// The transport says how many bidirectional streams the peer may have open at a time, so that
+    /// what names one that cannot be is found.
+    pub fn set_peer_streams_max(&mut self, max: Option<u64>) {
+        self.peer.open_max = max;
     }
 
     /// Schedules a stream by another priority.

@@ -388,6 +388,9 @@ impl Connection {
             self.keep_early(datagram);
             return Ok(());
         };
+        if !self.exchanges.contains_key(&stream) {
+            self.check_reachable(stream)?;
+        }
         let is_new =
             self.role == Role::Server && !self.peer.bidirectional.was_opened(stream.index());
         match self.exchanges.get(&stream) {
@@ -450,7 +453,19 @@ impl Connection {
         };
         let datagrams = exchange.datagrams.get_or_insert_default();
         datagrams.queue.push(datagram, limit);
-        if !datagrams.queue.is_told && !datagrams.queue.is_empty() && exchange.is_known {
+        self.tell_datagrams(stream);
+    }
+
+    /// Tells the application once that a request that it knows has datagrams.
+    pub(super) fn tell_datagrams(&mut self, stream: StreamId) {
+        let exchange = self.exchanges.get_mut(&stream);
+        let Some(exchange) = exchange.filter(|exchange| exchange.is_known) else {
+            return;
+        };
+        let Some(datagrams) = exchange.datagrams.as_mut() else {
+            return;
+        };
+        if !datagrams.queue.is_told && !datagrams.queue.is_empty() {
             datagrams.queue.is_told = true;
             self.out.events.push_back(Event::Datagram(stream));
         }

@@ -77,9 +77,16 @@ impl Connection {
         if self.closed.is_some() {
             return;
         }
-        if let Some((_, is_critical)) = self.local.find(stream) {
+        if let Some((local, is_critical)) = self.local.find(stream) {
             if is_critical {
                 self.fail(CLOSED_CRITICAL, true);
+            } else if !local.sender.is_over() {
+                // RFC 9114 §6.2.3: a reserved stream is reset by no error.
+                let code = Code::no_error(self.grease.next());
+                local
+                    .sender
+                    .abort(StreamError::local(code, "nobody reads it"));
+                self.out.actions.push_back(Action::Reset(stream, code));
             }
             return;
         }
@@ -227,22 +234,23 @@ impl Connection {
         exchange.is_known = true;
         exchange.is_told = true;
         self.handed_out.requests += 1;
-        // RFC 9218 §7: a PRIORITY_UPDATE is newer than the header field, whenever it arrived.
-        let wanted = match (
-            exchange.has_priority_update,
-            exchange.receive.request_head(),
-        ) {
-            (false, Some(head)) => Priority::of_request(&head.headers),
-            _ => exchange.priority,
-        };
-        exchange.takes_datagrams |= exchange
-            .receive
-            .request_head()
-            .is_some_and(|head| head.protocol.is_some());
+        let mut wanted = exchange.priority;
+        if let Some(head) = exchange.receive.request_head() {
+            // RFC 9218 §7: a PRIORITY_UPDATE is newer than the header field, whenever it arrived.
+            if !exchange.has_priority_update {
+                wanted = Priority::of_request(&head.headers);
+            }
+            exchange.request_method = Some(head.method.clone());
+            exchange.takes_datagrams |= head.protocol.is_some();
+        }
         exchange.priority = Priority::default();
+        let has_datagrams = exchange.datagrams.is_some();
         self.set_priority(stream, wanted);
         self.shutdown.on_handed_out(stream);
         self.out.events.push_back(Event::Request(stream));
+        if has_datagrams {
+            self.tell_datagrams(stream);
+        }
         self.deliver_early();
     }
 

@@ -159,7 +159,11 @@ impl Connection {
             expected.finish().map_err(|_| SendError::ContentLength)?;
         }
         let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
-        let priority = exchange_priority(&self.exchanges[&stream], head);
+        let mut priority = exchange_priority(&self.exchanges[&stream], head);
+        if is_tunnel {
+            // RFC 9218 §10.1: a tunnel lasts, so that it takes turns with what is beside it.
+            priority = priority.taking_turns();
+        }
         if let Some(exchange) = self.exchanges.get_mut(&stream) {
             exchange
                 .send
@@ -282,9 +286,7 @@ impl Connection {
         let taken = exchange.receive.take();
         match &taken {
             None => exchange.is_told = false,
-            Some(Ok(Incoming::Request(head))) => {
-                exchange.request_method = Some(head.method.clone());
-            }
+            Some(Ok(Incoming::Request(_))) => {}
             Some(Ok(Incoming::Data(_) | Incoming::Extension(..))) => {
                 if was_full {
                     self.go_on(stream);
@@ -295,8 +297,10 @@ impl Connection {
         taken
     }
 
-    /// Abruptly ends what we send on a stream.
+    /// Abruptly ends what we send on a stream. A client that says H3_REQUEST_REJECTED, which is
+    /// for servers to say, cancels.
     pub fn reset(&mut self, stream: StreamId, code: Code) {
+        let code = self.own_code(code);
         let Some(exchange) = self.exchanges.get_mut(&stream) else {
             return;
         };
@@ -312,6 +316,7 @@ impl Connection {
     /// Reads a stream no more. A server that does not need the rest of a request says
     /// [`Code::H3_NO_ERROR`], and its response is kept by the client.
     pub fn stop(&mut self, stream: StreamId, code: Code) {
+        let code = self.own_code(code);
         let Some(exchange) = self.exchanges.get_mut(&stream) else {
             return;
         };
@@ -324,6 +329,15 @@ impl Connection {
             self.cancel_sections(stream);
         }
         self.forget_if_over(stream);
+    }
+
+    // RFC 9114 §4.1.1: a client uses H3_REQUEST_REJECTED only in answer to the same from a server,
+    // which is how a stopped stream is reset.
+    fn own_code(&self, code: Code) -> Code {
+        match (self.role, code) {
+            (Role::Client, Code::H3_REQUEST_REJECTED) => Code::H3_REQUEST_CANCELLED,
+            _ => code,
+        }
     }
 
     /// The application is done with a stream. Whatever is not complete is cancelled: an unread

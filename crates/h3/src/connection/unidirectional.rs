@@ -25,6 +25,8 @@ pub(super) struct PeerStreams {
     has_decoder: bool,
     /// The bidirectional streams that the peer has opened: requests, if it is a client.
     pub(super) bidirectional: Opened,
+    /// How many of them the transport lets the peer have open, as far as it said.
+    pub(super) open_max: Option<u64>,
     /// Priorities of requests that have not arrived.
     early_priorities: BTreeMap<StreamId, Priority>,
 }

@@ -205,6 +205,24 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_that_a_request_names_is_not_retired() {
+        let mut flows = Flows::default();
+        let flow = flows.allocate(Role::Client).expect("a number");
+        flows.associate(
+            stream(0),
+            &[FlowId {
+                id: flow,
+                name: None,
+            }],
+        );
+        flows.retire(Role::Client, flow);
+        assert_eq!(flows.allocate(Role::Client), Some(2));
+        flows.forget(stream(0));
+        flows.retire(Role::Client, flow);
+        assert_eq!(flows.allocate(Role::Client), Some(flow));
+    }
+
+    #[test]
     fn numbers_run_out_before_the_header_field_cannot_hold_them() {
         let mut flows = Flows {
             next: FLOW_MAX / 2,

@@ -234,6 +234,10 @@ impl Transport for Endpoint {
         self.datagram_max
     }
 
+    fn peer_streams_max(&self) -> Option<u64> {
+        Some(self.streams_max)
+    }
+
     fn receive_datagram(&mut self) -> Option<Bytes> {
         self.datagrams[IN].pop_front()
     }

@@ -14,7 +14,7 @@ use portway_core::property::{Action, Direction};
 use portway_core::security::Protection;
 use portway_core::{Failure, FailureKind, Origin, StackId};
 use portway_transport::context::Context;
-use portway_transport::established::{ByteCarrier, Carrier};
+use portway_transport::established::{ByteCarrier, Carrier, DatagramCarrier};
 use portway_transport::quic::{ConnectionError, StreamKind};
 use portway_transport::quic_stack::QuicCarrier;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -105,6 +105,48 @@ impl Siblings {
             Some(transport) => transport.carrier.accept().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// The datagrams of the transport as a connection of the same group, once the first one has
+    /// come and the listener takes them.
+    ///
+    /// Cancel safety: no datagram is lost when the future is dropped.
+    pub(crate) async fn accept_datagrams(&self) -> Result<DatagramCarrier, ConnectionError> {
+        match &self.transport {
+            Some(transport) => {
+                let first = transport.carrier.first_datagram().await?;
+                Ok(transport.carrier.datagrams(Some(first)))
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Brings the framers up of the datagrams of the transport.
+    pub(crate) async fn receive_datagrams(
+        self: &Arc<Self>,
+        context: &Context,
+        preconnection: &Preconnection,
+        carrier: DatagramCarrier,
+    ) -> Result<Connection, Failure> {
+        let transport = self.transport.as_ref().ok_or_else(not_shared)?;
+        let mut carrier = Carrier::Datagrams(carrier);
+        let framing = bring_up_framers(&mut carrier, preconnection).await?;
+        let opened = Opened {
+            stack: StackId::QUIC_DATAGRAM,
+            carrier,
+            protection: transport.protection.clone(),
+            framing,
+            siblings: Some(Arc::clone(self)),
+            direction: preconnection.needs.properties.direction(),
+            early_rest: None,
+        };
+        let (action, opened) = (Action::Listen, opened);
+        Ok(Connection::ready_made(
+            context,
+            preconnection,
+            action,
+            opened,
+        ))
     }
 
     /// Brings the framers of a stream up that the peer has opened.

@@ -122,6 +122,7 @@ impl Connector {
         let name = crypto.server_name();
         let mut config = ClientConfig::new(ClientCrypto::new(crypto));
         config.transport = self.transport.clone();
+        config.tokens = Some(context.history().address_tokens());
         let any = match remote {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),

@@ -32,11 +32,11 @@ mod port;
 pub use connector::Connector;
 pub use listener::{Listener, ListenerOptions};
 pub use portway_transport::quic::{
-    AcceptError, AddressValidation, Choice, Chooser, ClientHello, Congestion, ConnectError,
-    Connection, ConnectionError, DatagramError, DatagramLimits, DefaultCodes, Endpoint,
-    EndpointOptions, IncomingClient, IncomingLimits, MtuOptions, ReadsClosed, ReceiveStream,
-    SendStream, ServerConfig, Side, Statistics, StreamError, StreamId, StreamKind, StreamLimits,
-    Times, TransportOptions, VarInt, WritesClosed,
+    AcceptError, AddressTokens, AddressValidation, Choice, Chooser, ClientHello, Congestion,
+    ConnectError, Connection, ConnectionError, DatagramError, DatagramLimits, DefaultCodes,
+    Endpoint, EndpointOptions, IncomingClient, IncomingLimits, MtuOptions, PathEvent, PathEvents,
+    PathState, ReadsClosed, ReceiveStream, SendStream, ServerConfig, Side, Statistics, StreamError,
+    StreamId, StreamKind, StreamLimits, Times, TransportOptions, VarInt, WritesClosed,
 };
 
 use portway_core::security::{SecurityParameters, TlsParameters};

@@ -60,6 +60,10 @@ pub enum ConnectionError {
     /// The local end ran out of something, such as connection identifiers.
     #[error("out of local resources")]
     ResourceExhausted,
+    /// A stream was waited for although the limits of both kinds allow the peer none; the
+    /// connection goes on.
+    #[error("the peer may open no streams, since both limits are zero")]
+    NoIncomingStreams,
     /// The socket failed, or the system told that the peer cannot be reached.
     #[error("{0}")]
     System(Failure),
@@ -105,6 +109,7 @@ impl ConnectionError {
             E::HandshakeTimedOut | E::IdleTimedOut => (Origin::Local, FailureKind::TimedOut),
             E::Reset => (Origin::Quic, FailureKind::Reset),
             E::ResourceExhausted => (Origin::Local, FailureKind::ResourceExhausted),
+            E::NoIncomingStreams => (Origin::Local, FailureKind::InvalidRequest),
         };
         let mut failure = Failure::new(origin, kind, self.to_string());
         failure.code = match (self, self.tls_alert()) {

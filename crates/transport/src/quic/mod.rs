@@ -18,11 +18,12 @@ mod resident;
 mod sharded;
 mod sharding;
 mod stream;
+mod tokens;
 mod waiting;
 
 pub use self::accepting::AcceptError;
 pub use self::choice::{Choice, Chooser, IncomingClient};
-pub use self::connection::{Connecting, Connection, Statistics};
+pub use self::connection::{Connecting, Connection, PathEvent, PathEvents, PathState, Statistics};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConnectError, ConnectionError, DatagramError, StreamError};
 pub use self::hello::{ClientHello, HelloError, HelloLimits, HelloReader};
@@ -36,3 +37,4 @@ pub use self::resident::{Host, HostEvent, HostWritten, Hosted, NotRead, NotWritt
 pub use self::sharded::{ShardedOptions, ShardedServer};
 pub use self::sharding::Shard;
 pub use self::stream::{ReadsClosed, ReceiveStream, SendStream, WritesClosed};
+pub use self::tokens::AddressTokens;

@@ -6,6 +6,7 @@ use super::choice::Chooser;
 use super::connection::{Confirmed, EarlyFactory, Factory};
 use super::hello::HelloLimits;
 use super::sharding::Shard;
+use super::tokens::AddressTokens;
 use super::{ConnectError, VarInt};
 use crate::tls::{QuicClientTls, QuicServerTls};
 use quinn_proto::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
@@ -319,6 +320,8 @@ pub struct ClientConfig {
     pub crypto: ClientCrypto,
     /// The connection's options.
     pub transport: TransportOptions,
+    /// Where tokens of the server are kept and taken from.
+    pub tokens: Option<AddressTokens>,
 }
 
 impl ClientConfig {
@@ -327,6 +330,7 @@ impl ClientConfig {
         ClientConfig {
             crypto,
             transport: TransportOptions::default(),
+            tokens: None,
         }
     }
 }
@@ -343,6 +347,8 @@ pub struct ServerConfig {
     pub may_migrate: bool,
     /// When a client first has to show that it receives at its address.
     pub address_validation: AddressValidation,
+    /// Tokens that a client gets for later connections, so that its address is known then.
+    pub tokens_sent: u32,
     /// The address for IPv4 that clients are asked to move to.
     pub preferred_v4: Option<SocketAddrV4>,
     /// The address for IPv6 that clients are asked to move to.
@@ -364,6 +370,7 @@ impl ServerConfig {
             transport: TransportOptions::default(),
             may_migrate: true,
             address_validation: AddressValidation::UnderLoad,
+            tokens_sent: 2,
             preferred_v4: None,
             preferred_v6: None,
             hands_over_early: false,

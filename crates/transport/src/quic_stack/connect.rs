@@ -68,8 +68,13 @@ pub(crate) async fn connect(
     let name = tls.server_name();
     let mut config = ClientConfig::new(crypto::client(tls));
     config.transport.times.keep_alive = options.keep_alive.flatten();
-    if let Some(rtt) = context.history().rtts.get(&leaf.remote.ip()) {
-        config.transport.times.initial_rtt = *rtt;
+    {
+        let history = context.history();
+        if let Some(rtt) = history.rtts.get(&leaf.remote.ip()) {
+            config.transport.times.initial_rtt = *rtt;
+        }
+        // RFC 9000 §8.1.3: a token of another network would tell the server who comes from there.
+        config.tokens = Some(history.address_tokens());
     }
     let connecting = endpoint
         .connect(&config, leaf.remote, &name)

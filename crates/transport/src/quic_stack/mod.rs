@@ -39,6 +39,8 @@ pub struct QuicCarrier {
     local: SocketAddr,
     /// The stream that the server has taken as early data.
     early: Option<EarlyStream>,
+    /// Whether a listener was asked for both streams and datagrams.
+    pub(crate) takes_datagrams: bool,
 }
 
 impl QuicCarrier {
@@ -58,6 +60,7 @@ impl QuicCarrier {
             farewell,
             local,
             early: None,
+            takes_datagrams: false,
         }
     }
 
@@ -120,6 +123,20 @@ impl QuicCarrier {
                 let carrier = self.accepted(None, accepted?);
                 Ok((carrier, StreamKind::Unidirectional))
             }
+        }
+    }
+
+    /// The peer's first datagram, where a listener was asked for both streams and datagrams;
+    /// otherwise pending for ever.
+    ///
+    /// Cancel safety: no datagram is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub async fn first_datagram(&self) -> Result<Bytes, ConnectionError> {
+        match self.takes_datagrams {
+            true => self.connection.receive_datagram().await,
+            false => std::future::pending().await,
         }
     }
 

@@ -180,6 +180,7 @@ impl Connection {
         self.shared().act(|state| {
             let kind = kind.proto();
             state.proto.set_max_concurrent_streams(kind, max.into());
+            state.streams.may_come |= max > 0;
             state.touch();
         });
     }

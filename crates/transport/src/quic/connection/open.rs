@@ -27,12 +27,18 @@ impl Connection {
     }
 
     /// The next stream on which the peer sends.
+    ///
+    /// # Errors
+    /// The connection ended, or the peer may open no streams of either kind.
     pub async fn accept_uni(&self) -> Result<ReceiveStream, ConnectionError> {
         let (id, is_early) = Accepting::new(self, Dir::Uni).await?;
         Ok(ReceiveStream::new(self.reference(), id, is_early))
     }
 
     /// The next stream for both ways that the peer has opened.
+    ///
+    /// # Errors
+    /// As [`Connection::accept_uni`].
     pub async fn accept_bi(&self) -> Result<(SendStream, ReceiveStream), ConnectionError> {
         let (id, is_early) = Accepting::new(self, Dir::Bi).await?;
         Ok(self.pair(id, is_early))
@@ -117,6 +123,9 @@ impl ConnectionState {
                 self.streams.senders.insert(id, Sender::default());
             }
             return Some(Ok((id, is_early)));
+        }
+        if !self.streams.may_come {
+            return Some(Err(ConnectionError::NoIncomingStreams));
         }
         self.error().cloned().map(Err)
     }

@@ -4,6 +4,7 @@
 //! `senders` or `receivers` exists exactly as long as its handle.
 
 use super::early_window::Confirmed;
+use super::path::PathWaiters;
 use super::window::Window;
 use crate::quic::options::{DefaultCodes, TransportOptions};
 use crate::quic::resident::{HostEvent, Residence};
@@ -33,13 +34,19 @@ pub(in crate::quic) struct ConnectionState {
     pub(in crate::quic) lifecycle: WaitList,
     pub(in crate::quic) datagrams: DatagramWaiters,
     pub(in crate::quic) window: Window,
-    /// Bytes of all streams that may wait to be acknowledged once the handshake has ended.
-    send_window_bytes: u64,
     pub(in crate::quic) defaults: DefaultCodes,
-    /// To be told that the handshake is confirmed, for a client that allows early data.
-    pub(in crate::quic) unconfirmed: Option<Confirmed>,
+    pub(in crate::quic) held_back: HeldBack,
     /// The protocol that resides here, if one does: then nobody waits on streams and datagrams.
     pub(in crate::quic) residence: Residence,
+    pub(super) paths: PathWaiters,
+}
+
+/// What a client is held to until its handshake has ended.
+pub(in crate::quic) struct HeldBack {
+    /// Bytes of all streams that may wait to be acknowledged then.
+    send_window_bytes: u64,
+    /// To be told that the handshake is confirmed, where early data is allowed.
+    pub(in crate::quic) unconfirmed: Option<Confirmed>,
 }
 
 /// Where a connection is in its life.
@@ -81,6 +88,8 @@ pub(in crate::quic) struct StreamWaiters {
     /// Streams that the peer has opened with early data and that nobody has accepted yet.
     pub(in crate::quic) early: [VecDeque<StreamId>; 2],
     pub(in crate::quic) capacity: WaitList,
+    /// Whether the peer may open streams, or might once; otherwise waiting for one makes no sense.
+    pub(in crate::quic) may_come: bool,
 }
 
 /// Who waits on datagrams.
@@ -96,7 +105,8 @@ impl ConnectionState {
         handle: ConnectionHandle,
         options: &TransportOptions,
     ) -> Self {
-        let send_window_bytes = options.streams.send_window_bytes;
+        let limits = &options.streams;
+        let send_window_bytes = limits.send_window_bytes;
         if proto.side().is_client() && proto.has_0rtt() {
             // Early data that fills the congestion window would keep back the end of the
             // handshake: its acknowledgements cannot be read before that, and come once.
@@ -110,14 +120,20 @@ impl ConnectionState {
             is_answered: false,
             is_address_shown: true,
             dirty: Dirty::Clean,
-            streams: StreamWaiters::default(),
+            streams: StreamWaiters {
+                may_come: limits.bidirectional_max > 0 || limits.unidirectional_max > 0,
+                ..StreamWaiters::default()
+            },
             lifecycle: WaitList::default(),
             datagrams: DatagramWaiters::default(),
             window: Window::new(&options.streams),
-            send_window_bytes,
             defaults: options.defaults,
-            unconfirmed: None,
+            held_back: HeldBack {
+                send_window_bytes,
+                unconfirmed: None,
+            },
             residence: Residence::default(),
+            paths: PathWaiters::default(),
         }
     }
 
@@ -142,13 +158,14 @@ impl ConnectionState {
             self.is_answered = true;
             self.lifecycle.drain(wakers);
         }
-        if let Some(confirmed) = &self.unconfirmed
+        if let Some(confirmed) = &self.held_back.unconfirmed
             && self.proto.stats().frame_rx.handshake_done > 0
         {
             // RFC 9001 §4.1.2: a client's handshake is confirmed by the server.
             confirmed.set();
-            self.unconfirmed = None;
+            self.held_back.unconfirmed = None;
         }
+        self.look_at_path(wakers);
         while let Some(event) = self.proto.poll() {
             match event {
                 Event::Stream(event) => self.on_stream_event(event, wakers),
@@ -224,7 +241,7 @@ impl ConnectionState {
                 self.mark_early_streams();
             }
         } else if self.proto.has_0rtt() {
-            self.proto.set_send_window(self.send_window_bytes);
+            self.proto.set_send_window(self.held_back.send_window_bytes);
             match self.proto.accepted_0rtt() {
                 true => self.early = EarlyData::Accepted,
                 false => self.reject_early_data(wakers),
@@ -392,6 +409,7 @@ impl ConnectionState {
         self.lifecycle.drain(wakers);
         self.datagrams.receiving.drain(wakers);
         self.datagrams.sending.drain(wakers);
+        self.wake_path_watchers(wakers);
         let streams = &mut self.streams;
         let senders = streams.senders.values_mut();
         wakers.extend(senders.filter_map(|it| it.waker.take()));

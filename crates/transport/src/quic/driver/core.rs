@@ -126,7 +126,10 @@ impl Core {
         };
         proto
             .transport_config(transport)
-            .token_store(Arc::new(NoneTokenStore))
+            .token_store(match &config.tokens {
+                Some(tokens) => Arc::new(tokens.clone()),
+                None => Arc::new(NoneTokenStore),
+            })
             .initial_dst_cid_provider(Arc::new(move || quinn_proto::ConnectionId::new(&random)));
         let now = shared.clock.now();
         let (handle, proto) = self.proto.connect(now, proto, remote, server_name)?;
@@ -134,7 +137,7 @@ impl Core {
         let role = Role::Connecting;
         let stage = Stage::Handshaking { until, role };
         let connection = self.insert(shared, handle, proto, &config.transport, stage);
-        connection.lock().unconfirmed = early;
+        connection.lock().held_back.unconfirmed = early;
         Ok(connection)
     }
 

@@ -12,11 +12,12 @@ use crate::quic::connection::{Connection, ConnectionRef, ConnectionShared, Phase
 use crate::quic::hello::{ClientHello, HelloReader};
 use crate::quic::identifiers::Clock;
 use crate::quic::options::{AddressValidation, ServerConfig};
+use crate::quic::tokens::UsedTokens;
 use crate::quic::{ConnectError, ConnectionError, VarInt};
 use crate::tls::QuicHandshake;
 use bytes::Bytes;
 use quinn_proto::crypto::HandshakeTokenKey;
-use quinn_proto::{Incoming, Transmit};
+use quinn_proto::{Incoming, Transmit, ValidationTokenConfig};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 pub(super) struct Server {
     config: Option<Arc<ServerConfig>>,
     token_key: Arc<dyn HandshakeTokenKey>,
+    used_tokens: Arc<UsedTokens>,
     clock: Clock,
     /// Connections that the application has not got yet.
     pending: usize,
@@ -48,6 +50,7 @@ impl Server {
         Server {
             config: None,
             token_key,
+            used_tokens: Arc::default(),
             clock,
             pending: 0,
             handshaking: 0,
@@ -101,6 +104,10 @@ impl Server {
             .incoming_buffer_size(config.incoming.bytes_each)
             .incoming_buffer_size_total(config.incoming.bytes_total)
             .time_source(Arc::new(self.clock.clone()));
+        let log: Arc<UsedTokens> = Arc::clone(&self.used_tokens);
+        let mut tokens = ValidationTokenConfig::default();
+        tokens.log(log).sent(config.tokens_sent);
+        proto.validation_token_config(tokens);
         Ok(proto)
     }
 
