@@ -6,11 +6,15 @@ mod quic_support;
 use portway_core::Time;
 use portway_sim::Direction;
 use portway_transport::environment::{Environment, UdpBind};
-use portway_transport::quic::{Choice, Chooser, Connection, ConnectionError, Endpoint, Shard};
+use portway_transport::quic::{
+    Choice, Chooser, Connection, ConnectionError, Endpoint, EndpointOptions, PathEvent, Shard,
+};
 use quic_support::{NAME, World, exchange, join};
-use std::net::SocketAddr;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 async fn connect(world: &World, server: &Endpoint, remote: SocketAddr) -> (Connection, Connection) {
@@ -196,6 +200,54 @@ fn a_handshake_packet_shows_the_address_when_the_initial_packets_are_lost() {
     world.sim.block_on(async {
         let (ours, theirs) = connect(&world, &server, middle).await;
         exchange(&ours, &theirs, 50_000).await;
+    });
+}
+
+#[test]
+fn a_client_that_goes_to_another_address_of_the_server_is_answered_from_there() {
+    let world = World::new(6);
+    let addresses = [3, 4].map(|last| IpAddr::from([192, 0, 2, last]));
+    world.server.set_addresses(&addresses);
+    let any = UdpBind::on(SocketAddr::from(([0, 0, 0, 0], 443)));
+    let options = EndpointOptions::default();
+    let config = Some(world.server_config());
+    let server = Endpoint::bind(world.server.clone(), any, &options, config).unwrap();
+    // The middle goes to the second address from the tenth packet with a short header on, and
+    // hears only that one then.
+    let address = SocketAddr::new(world.middle.addresses()[0], 443);
+    let front = world.middle.udp_bind(UdpBind::on(address)).unwrap();
+    let to = |address| UdpBind::to(SocketAddr::new(address, 443));
+    let backs = addresses.map(|address| world.middle.udp_bind(to(address)).unwrap());
+    world.middle.spawn(Box::pin(async move {
+        let (mut client, mut count, mut buffer) = (None, 0, vec![0; 65_536]);
+        loop {
+            let back = &backs[usize::from(count >= 10)];
+            poll_fn(|context| {
+                let is_front = front.poll_readable(context).is_ready();
+                match back.poll_readable(context).is_ready() || is_front {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+            while let Ok(received) = back.try_receive(&mut buffer) {
+                let _ = front.try_send(&buffer[..received.len], client);
+            }
+            if let Ok(received) = front.try_receive(&mut buffer) {
+                client = Some(received.remote);
+                count += u32::from(buffer[0] & 0x80 == 0);
+                let _ = backs[usize::from(count >= 10)].try_send(&buffer[..received.len], None);
+            }
+        }
+    }));
+    world.sim.block_on(async {
+        let (ours, theirs) = connect(&world, &server, address).await;
+        assert_eq!(theirs.local_ip(), Some(addresses[0]));
+        let mut events = theirs.path_events();
+        exchange(&ours, &theirs, 200_000).await;
+        assert_eq!(theirs.local_ip(), Some(addresses[1]));
+        let (from, to) = (Some(addresses[0]), Some(addresses[1]));
+        while events.next().await != Ok(PathEvent::LocalAddressChanged { from, to }) {}
     });
 }
 

@@ -79,7 +79,7 @@ impl Connection {
     /// The local address that the client has connected to; known on the accepting side when the
     /// system tells.
     pub fn local_ip(&self) -> Option<IpAddr> {
-        self.shared().lock().proto.local_ip()
+        self.shared().lock().local_ip()
     }
 
     /// The application protocol that both sides agreed on.

@@ -6,6 +6,7 @@
 use super::{Connection, ConnectionState};
 use crate::quic::ConnectionError;
 use crate::quic::waiting::{Place, WaitList};
+use quinn_proto::{ConnectionEvent, Transmit};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -67,13 +68,50 @@ pub(in crate::quic) struct PathWaiters {
     list: WaitList,
     /// The state that everybody who waits has seen.
     seen: Option<PathState>,
+    /// Where the peer's packets come to since it has changed to another local address.
+    local: Option<IpAddr>,
 }
 
 impl ConnectionState {
+    /// Takes a packet that came to this local address.
+    ///
+    /// quinn-proto keeps the address of the first packet for good, but a client that goes to the
+    /// server's preferred address, or to another address of its, is answered from there (RFC 9000
+    /// §9.6). What is not authentic moves nothing.
+    pub(in crate::quic) fn receive(&mut self, event: ConnectionEvent, local: Option<IpAddr>) {
+        if local.is_none() || local == self.local_ip() || self.proto.side().is_client() {
+            self.proto.handle_event(event);
+            return;
+        }
+        let before = self.frames_received();
+        self.proto.handle_event(event);
+        if self.frames_received() != before {
+            self.paths.local = local;
+        }
+    }
+
+    /// Lets what goes to the peer's address come from where the peer sends to.
+    pub(in crate::quic) fn direct(&self, transmit: &mut Transmit) {
+        if self.paths.local.is_some() && transmit.destination == self.proto.remote_address() {
+            transmit.src_ip = self.paths.local;
+        }
+    }
+
+    /// The local address that the peer sends to, where it is known.
+    pub(in crate::quic) fn local_ip(&self) -> Option<IpAddr> {
+        self.paths.local.or_else(|| self.proto.local_ip())
+    }
+
+    /// Frames of authentic packets, of the kinds of which each packet on a new path has one.
+    fn frames_received(&self) -> u64 {
+        let frames = self.proto.stats().frame_rx;
+        frames.acks + frames.ping + frames.path_challenge + frames.stream + frames.datagram
+    }
+
     fn path(&self) -> PathState {
         PathState {
             remote: self.proto.remote_address(),
-            local: self.proto.local_ip(),
+            local: self.local_ip(),
             mtu: self.proto.current_mtu(),
             black_holes: self.proto.stats().path.black_holes_detected,
         }

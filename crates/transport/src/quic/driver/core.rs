@@ -327,7 +327,7 @@ impl Core {
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(Some(slot)) = self.slots.get_mut(handle.0) {
-                    slot.events.push(event);
+                    slot.events.push((event, received.local));
                 }
                 self.touch(handle.0);
             }
@@ -372,8 +372,8 @@ impl Core {
         let mut state = connection.lock();
         let has_acted = std::mem::replace(&mut state.dirty, Dirty::Clean) != Dirty::Clean;
         let has_received = !slot.events.is_empty();
-        for event in slot.events.drain(..) {
-            state.proto.handle_event(event);
+        for (event, local) in slot.events.drain(..) {
+            state.receive(event, local);
         }
         if std::mem::take(&mut slot.is_due) {
             state.proto.handle_timeout(round.now);
@@ -442,7 +442,10 @@ impl Core {
             let mut buffer = self.outgoing.buffer();
             match state.proto.poll_transmit(now, segments, &mut buffer) {
                 Some(mut transmit) => match state.may_send(&mut transmit) {
-                    true => self.outgoing.push(transmit, buffer),
+                    true => {
+                        state.direct(&mut transmit);
+                        self.outgoing.push(transmit, buffer);
+                    }
                     false => self.outgoing.give_back(buffer),
                 },
                 None => {

@@ -5,6 +5,7 @@
 use super::timers::Deadline;
 use crate::quic::connection::ConnectionShared;
 use quinn_proto::ConnectionEvent;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,8 +13,8 @@ use std::time::Instant;
 pub(super) struct Slot {
     pub(super) connection: Arc<ConnectionShared>,
     pub(super) generation: u32,
-    /// Packets that were received for it in this round.
-    pub(super) events: Vec<ConnectionEvent>,
+    /// Packets that were received for it in this round, and the local addresses they came to.
+    pub(super) events: Vec<(ConnectionEvent, Option<IpAddr>)>,
     pub(super) is_touched: bool,
     /// How many turns it has left to those whom its last packets have woken.
     pub(super) turns_left_to_others: u8,
