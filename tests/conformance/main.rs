@@ -12,6 +12,7 @@ mod faults;
 mod identities;
 mod listening;
 mod quic;
+mod quic_closing;
 mod quic_driver;
 mod race;
 mod receiving;

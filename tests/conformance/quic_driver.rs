@@ -21,17 +21,22 @@ use std::time::Duration;
 const NAME: &str = crate::support::NAME;
 
 /// A client behind a NAT and a server, with a link between them.
-struct Net {
-    sim: Simulation,
-    nat: NatHandle,
-    client: Endpoint,
-    server: Endpoint,
-    config: ClientConfig,
-    remote: SocketAddr,
+pub(crate) struct Net {
+    pub(crate) sim: Simulation,
+    pub(crate) nat: NatHandle,
+    pub(crate) client: Endpoint,
+    pub(crate) server: Endpoint,
+    pub(crate) config: ClientConfig,
+    pub(crate) remote: SocketAddr,
 }
 
 impl Net {
-    fn new(seed: u64) -> Net {
+    pub(crate) fn new(seed: u64) -> Net {
+        Net::with(seed, |_| {})
+    }
+
+    /// A net whose server differs from the default.
+    pub(crate) fn with(seed: u64, change: impl FnOnce(&mut ServerConfig)) -> Net {
         let sim = Simulation::new(seed);
         let (inside, outside) = (sim.host("client"), sim.host("server"));
         inside.set_addresses(&[ip("10.0.0.2")]);
@@ -44,7 +49,7 @@ impl Net {
         let parameters = TlsParameters::default().with_identity(Arc::clone(&identity));
         let alpn = [b"sim".to_vec()];
         let server = engine
-            .quic_server(&parameters, &alpn, EarlyData::Refused)
+            .quic_server(&parameters, &alpn, EarlyData::Allowed)
             .expect("an identity");
         let parameters = TlsParameters::default().with_trust(pinned);
         let remote = SocketAddr::new(ip("192.0.2.80"), 443);
@@ -54,7 +59,7 @@ impl Net {
                 Some(NAME),
                 remote.ip(),
                 &alpn,
-                EarlyData::Refused,
+                EarlyData::Allowed,
             )
             .expect("a pin");
         let bind = |environment: Arc<dyn Environment>, local, server| {
@@ -62,7 +67,8 @@ impl Net {
             Endpoint::bind(environment, UdpBind::on(local), &options, server).expect("a socket")
         };
         let any = SocketAddr::new(ip("10.0.0.2"), 0);
-        let server = ServerConfig::new(ServerCrypto::new(server));
+        let mut server = ServerConfig::new(ServerCrypto::new(server));
+        change(&mut server);
         Net {
             client: bind(inside, any, None),
             server: bind(outside, remote, Some(server)),
@@ -73,7 +79,7 @@ impl Net {
         }
     }
 
-    fn connect(&self) -> (Connection, Connection) {
+    pub(crate) fn connect(&self) -> (Connection, Connection) {
         self.sim.block_on(async {
             let connecting = self.client.connect(&self.config, self.remote, NAME);
             let connection = connecting.expect("an address").await.expect("a server");
@@ -83,7 +89,7 @@ impl Net {
     }
 
     /// Closes everything: nothing may stay.
-    fn finish(self, connections: (Connection, Connection)) {
+    pub(crate) fn finish(self, connections: (Connection, Connection)) {
         drop(connections);
         self.client.close(0.into(), b"");
         self.server.close(0.into(), b"");
@@ -123,7 +129,7 @@ fn byte(number: u64, at: usize) -> u8 {
     (number.wrapping_mul(31) as usize).wrapping_add(at.wrapping_mul(7) ^ (at >> 8)) as u8
 }
 
-fn body(number: u64, len: usize) -> Bytes {
+pub(crate) fn body(number: u64, len: usize) -> Bytes {
     (0..len).map(|at| byte(number, at)).collect()
 }
 

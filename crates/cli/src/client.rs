@@ -7,6 +7,7 @@ use portway::{Context, RealConfig, RealEnvironment, Security, TransportPropertie
 use portway_transport::real::DnsConfig;
 use portway_transport::tls::{load_certificates, load_identity};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What connections of this command share.
 pub(crate) fn context(network: &NetworkArguments) -> Context {
@@ -15,6 +16,12 @@ pub(crate) fn context(network: &NetworkArguments) -> Context {
         None => RealConfig::default(),
     };
     Context::new(Arc::new(RealEnvironment::new(config)))
+}
+
+/// Waits a little for the peers of QUIC to be told of the end: they would wait for their whole idle
+/// time otherwise.
+pub(crate) async fn say_goodbye(context: &Context) {
+    let _ = tokio::time::timeout(GOODBYE, context.quic_closed()).await;
 }
 
 /// The protection that was asked for.
@@ -58,3 +65,6 @@ pub(crate) fn set_properties(
     }
     Ok(properties)
 }
+
+/// Longer than a connection is kept for the last words of its peer.
+const GOODBYE: Duration = Duration::from_millis(1500);

@@ -13,7 +13,8 @@ use portway::{
 pub(crate) async fn run(arguments: ConnectArguments) -> Result<(), CommandError> {
     let target = arguments.remote.to_string();
     let is_datagram = arguments.udp || arguments.datagrams;
-    let preconnection = preconnection(&arguments)?;
+    let context = client::context(&arguments.network);
+    let preconnection = preconnection(&arguments)?.context(&context);
     let style = Style::of_stderr();
     let mut initiate = preconnection.initiate().timeout(arguments.network.timeout);
     if arguments.verbose {
@@ -33,7 +34,10 @@ pub(crate) async fn run(arguments: ConnectArguments) -> Result<(), CommandError>
         replies: arguments.replies,
     };
     if arguments.sibling == 0 {
-        return session.run(&connection).await;
+        let outcome = session.run(&connection).await;
+        drop(connection);
+        client::say_goodbye(&context).await;
+        return outcome;
     }
     let mut group = vec![connection.clone()];
     for _ in 0..arguments.sibling {
@@ -44,7 +48,10 @@ pub(crate) async fn run(arguments: ConnectArguments) -> Result<(), CommandError>
         }
         group.push(sibling);
     }
-    session.run_group(group).await
+    drop(connection);
+    let outcome = session.run_group(group).await;
+    client::say_goodbye(&context).await;
+    outcome
 }
 
 fn preconnection(arguments: &ConnectArguments) -> Result<Preconnection, CommandError> {
@@ -71,7 +78,6 @@ fn preconnection(arguments: &ConnectArguments) -> Result<Preconnection, CommandE
     };
     let properties = client::set_properties(properties, &arguments.network.properties)?;
     let mut preconnection = Preconnection::new(client::security(&arguments.security)?)
-        .context(&client::context(&arguments.network))
         .remote(arguments.remote.clone())
         .properties(properties);
     if arguments.udp {

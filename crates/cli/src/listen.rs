@@ -3,6 +3,7 @@
 //! Invariant: a peer that fails is told of and harms no other one.
 
 use crate::arguments::{ListenArguments, ListenLevel, ListenSecurity, Protocol};
+use crate::client;
 use crate::connect::summary;
 use crate::echo::Echo;
 use crate::error::CommandError;
@@ -12,18 +13,20 @@ use crate::session::Session;
 use futures_core::Stream;
 use portway::security::{ClientAuthentication, Trust};
 use portway::{
-    Connection, Failure, Listener, LocalEndpoint, MessageProperties, Preconnection, Security,
-    SelectionProperty, StackId, TransportProperties,
+    Connection, Context, Failure, Listener, LocalEndpoint, MessageProperties, Preconnection,
+    RealConfig, RealEnvironment, Security, SelectionProperty, StackId, TransportProperties,
 };
 use portway_transport::tls::load_certificates;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::task::JoinSet;
 
 pub(crate) async fn run(arguments: ListenArguments) -> Result<(), CommandError> {
     let protocols = protocols(&arguments)?;
-    let preconnection = preconnection(&arguments, &protocols)?;
+    let context = Context::new(Arc::new(RealEnvironment::new(RealConfig::default())));
+    let preconnection = preconnection(&arguments, &protocols)?.context(&context);
     let mut listener = preconnection
         .listen()
         .await
@@ -42,7 +45,10 @@ pub(crate) async fn run(arguments: ListenArguments) -> Result<(), CommandError> 
     for (stack, address) in listener.local_addresses() {
         output::tell(&format!("listening {stack} {address}"));
     }
-    serve(&arguments, &mut listener, limit).await
+    let outcome = serve(&arguments, &mut listener, limit).await;
+    drop(listener);
+    client::say_goodbye(&context).await;
+    outcome
 }
 
 /// Accepts up to `limit` connections and serves each of them to its end.

@@ -24,6 +24,32 @@ fn a_named_protocol_is_served_over_tls_and_quic_on_one_port() {
 }
 
 #[test]
+fn a_command_that_ends_tells_its_peer_instead_of_leaving_it_to_its_idle_time() {
+    use portway::quic::{ConnectionError, Listener};
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _inside = runtime.enter();
+    let identity = portway::self_signed(&["localhost".to_owned()]).expect("an identity");
+    let security = portway::Security::tls()
+        .with_identity(identity)
+        .with_alpn(["chat"]);
+    let any = ANY.parse().expect("an address");
+    let listener = Listener::bind(any, security).expect("a port");
+    let target = listener.local_address().to_string();
+    let served = runtime.spawn(async move {
+        let connection = listener.accept().await.expect("it listens").expect("it");
+        let (mut send, mut receive) = connection.accept_bi().await.expect("a stream");
+        let question = receive.read_to_end(100).await.expect("all of it");
+        send.write_and_finish(question.into()).await.expect("room");
+        drop((send, receive));
+        connection.closed().await
+    });
+    let run = run_with(&to(&target, &[]), b"question").expect(0);
+    assert_eq!(run.stdout, b"question");
+    let end = runtime.block_on(served).expect("no panic");
+    assert!(matches!(end, ConnectionError::ClosedByPeer { .. }), "{end}");
+}
+
+#[test]
 fn siblings_are_streams_that_each_carry_the_input() {
     let only = ["--protocols", "quic", "--echo", "--count", "4"];
     let listening = Listening::start(&[&SERVER[..], &only].concat(), 1);

@@ -4,6 +4,7 @@
 
 use crate::environment::Environment;
 pub use crate::histories::Histories;
+use crate::quic::{Endpoint, WeakEndpoint};
 use crate::tls::TlsEngine;
 use portway_core::race::{Account, FamilyPolicy, History, Limits, Report, Timing};
 use portway_core::stack::{StackDescriptor, StackId};
@@ -28,6 +29,8 @@ struct Shared {
     families: FamilyPolicy,
     histories: Mutex<Histories>,
     accounts: Mutex<Accounts>,
+    /// The endpoints of QUIC that came of it.
+    endpoints: Mutex<Vec<WeakEndpoint>>,
 }
 
 /// Tells contexts apart, also those that are gone.
@@ -127,6 +130,34 @@ impl Context {
 }
 
 impl Context {
+    /// Resolves when every QUIC connection that was made or accepted by a race or a listener of
+    /// this context has ended and its peer was told. A process that ends earlier leaves its peers
+    /// to their idle time; connections that are still in use are waited for, so bound the wait.
+    ///
+    /// Cancel safety: nothing depends on the future.
+    pub async fn quic_closed(&self) {
+        let endpoints = self.endpoints().clone();
+        for endpoint in endpoints {
+            endpoint.wait_closed().await;
+        }
+    }
+
+    pub(crate) fn watch_endpoint(&self, endpoint: &Endpoint) {
+        let mut endpoints = self.endpoints();
+        // Seldom enough that a connect does not pay for all that came before it.
+        if endpoints.len().is_power_of_two() {
+            endpoints.retain(|endpoint| !endpoint.is_gone());
+        }
+        endpoints.push(endpoint.downgrade());
+    }
+
+    fn endpoints(&self) -> MutexGuard<'_, Vec<WeakEndpoint>> {
+        self.shared
+            .endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Remembers how a race went until enough others have followed.
     pub fn remember(&self, account: Account) -> RaceId {
         let mut accounts = self.accounts();
@@ -237,6 +268,7 @@ impl ContextBuilder {
                     first: 0,
                     max: self.reports_max,
                 }),
+                endpoints: Mutex::default(),
             }),
         }
     }

@@ -480,3 +480,26 @@ async fn futures_that_are_lost_lose_no_stream_and_no_data() {
     drop((client, server));
     pair.finish().await;
 }
+
+#[tokio::test]
+async fn a_stream_that_was_stopped_before_it_is_accepted_says_so() {
+    let pair = Pair::new();
+    let (client, server) = pair.connect().await;
+    let (mut send, mut receive) = client.open_bi().await.unwrap();
+    send.write_and_finish("question".into()).await.unwrap();
+    receive.stop(7.into()).unwrap();
+    // The server answers the stop by a reset although nobody has accepted the stream yet.
+    let (mut later, _) = client.open_bi().await.unwrap();
+    later.write_and_finish("later".into()).await.unwrap();
+    later.writes_closed().await.unwrap();
+    let (mut answer, mut question) = server.accept_bi().await.unwrap();
+    let stopped = StreamError::Stopped(7.into());
+    assert_eq!(question.read_all(100).await.unwrap(), "question");
+    assert_eq!(answer.write_all(b"answer").await.unwrap_err(), stopped);
+    assert_eq!(answer.writes_closed().await.unwrap_err(), stopped);
+    let (_, mut other) = server.accept_bi().await.unwrap();
+    assert_eq!(other.read_all(100).await.unwrap(), "later");
+    drop((send, receive, later, answer, question, other));
+    drop((client, server));
+    pair.finish().await;
+}

@@ -20,7 +20,7 @@ use quinn_proto::EndpointConfig;
 use quinn_proto::crypto::HandshakeTokenKey;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 /// One UDP socket and all connections over it. A clone is another handle of the same endpoint.
@@ -29,6 +29,26 @@ use std::task::{Context, Poll, Waker};
 #[derive(Clone)]
 pub struct Endpoint {
     handle: Arc<EndpointHandle>,
+}
+
+/// An endpoint that may be gone.
+#[derive(Clone)]
+pub(crate) struct WeakEndpoint(Weak<Shared>);
+
+impl WeakEndpoint {
+    /// Whether its driver is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
+    /// As [`Endpoint::wait_closed`].
+    pub(crate) async fn wait_closed(&self) {
+        poll_fn(|context| match self.0.upgrade() {
+            Some(shared) => shared.core().poll_over(context),
+            None => Poll::Ready(()),
+        })
+        .await;
+    }
 }
 
 /// Tells the driver when the last handle goes.
@@ -161,6 +181,17 @@ impl Endpoint {
     /// close.
     pub async fn wait_idle(&self) {
         poll_fn(|context| self.handle.0.core().poll_idle(context)).await;
+    }
+
+    /// Resolves when every connection has ended and its peer was told, if it can be told. A process
+    /// that ends earlier leaves peers to their idle time.
+    pub async fn wait_closed(&self) {
+        poll_fn(|context| self.handle.0.core().poll_over(context)).await;
+    }
+
+    /// The endpoint without a hold on it.
+    pub(crate) fn downgrade(&self) -> WeakEndpoint {
+        WeakEndpoint(Arc::downgrade(&self.handle.0))
     }
 
     /// The socket's address.

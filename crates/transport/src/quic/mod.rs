@@ -25,6 +25,7 @@ pub use self::accepting::AcceptError;
 pub use self::choice::{Choice, Chooser, IncomingClient};
 pub use self::connection::{Connecting, Connection, PathEvent, PathEvents, PathState, Statistics};
 pub use self::endpoint::Endpoint;
+pub(crate) use self::endpoint::WeakEndpoint;
 pub use self::error::{ConnectError, ConnectionError, DatagramError, StreamError};
 pub use self::hello::{ClientHello, HelloError, HelloLimits, HelloReader};
 pub use self::number::{Side, StreamId, StreamKind, VarInt};

@@ -116,6 +116,9 @@ pub struct Times {
     pub idle: Option<Duration>,
     /// How long may pass without a packet before one is sent to keep the connection alive.
     pub keep_alive: Option<Duration>,
+    /// How long a connection that nobody holds any more is kept for the peer to acknowledge its
+    /// streams. Zero closes it at once.
+    pub linger: Duration,
     /// The round-trip time to assume before one was measured, such as the one of an earlier
     /// connection to the same peer.
     pub initial_rtt: Duration,
@@ -127,6 +130,7 @@ impl Default for Times {
             handshake: Duration::from_secs(10),
             idle: Some(Duration::from_secs(30)),
             keep_alive: None,
+            linger: Duration::from_secs(10),
             // RFC 9002 §6.2.2: what to assume on a new path.
             initial_rtt: Duration::from_millis(333),
         }
@@ -184,7 +188,7 @@ impl Congestion {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DefaultCodes {
-    /// When the last handle of a connection is dropped.
+    /// When the last handle of a connection was dropped and its streams were acknowledged.
     pub close: VarInt,
     /// When a receiving side that was not read to its end is dropped.
     pub stop: VarInt,

@@ -200,8 +200,8 @@ impl ConnectionState {
 
     /// Tells the resident which streams the peer has opened.
     pub(in crate::quic) fn tell_opened(&mut self, kind: Dir) {
-        while let Some(id) = self.streams.early[kind as usize].pop_front() {
-            self.residence.tell(HostEvent::Readable(id.into()));
+        while let Some(arrived) = self.streams.arrived[kind as usize].pop_front() {
+            self.residence.tell(HostEvent::Readable(arrived.id.into()));
         }
         while let Some(id) = self.proto.streams().accept(kind) {
             self.residence.tell(HostEvent::Readable(id.into()));

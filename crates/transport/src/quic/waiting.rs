@@ -161,6 +161,15 @@ impl Hasher for StreamHasher {
     }
 }
 
+/// A stream of the peer that was taken from the protocol and that nobody has accepted yet.
+pub(super) struct Arrived {
+    pub(super) id: StreamId,
+    /// Whether it began before the handshake ended.
+    pub(super) is_early: bool,
+    /// The code with which the peer has stopped its way back.
+    pub(super) stopped: Option<VarInt>,
+}
+
 /// The live sending handle of a stream.
 #[derive(Default)]
 pub(super) struct Sender {

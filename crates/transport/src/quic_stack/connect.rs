@@ -52,6 +52,7 @@ pub(crate) async fn connect(
     bind.path = leaf.path;
     bind.dscp = options.dscp;
     let endpoint = Endpoint::bind(environment.clone(), bind, &EndpointOptions::default(), None)?;
+    context.watch_endpoint(&endpoint);
     let (host, ip) = (leaf.host_name.as_deref(), leaf.remote.ip());
     let is_datagrams = context
         .stack(&leaf.stack)

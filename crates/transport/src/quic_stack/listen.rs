@@ -31,10 +31,9 @@ pub(crate) fn bind(
     config.hands_over_early = early_data == EarlyData::Allowed;
     config.incoming.backlog = limits.pending_max.max(1);
     let bind = UdpBind::on(local);
-    Endpoint::bind(
-        context.environment().clone(),
-        bind,
-        &EndpointOptions::default(),
-        Some(config),
-    )
+    let environment = context.environment().clone();
+    let options = EndpointOptions::default();
+    let endpoint = Endpoint::bind(environment, bind, &options, Some(config))?;
+    context.watch_endpoint(&endpoint);
+    Ok(endpoint)
 }

@@ -1,6 +1,6 @@
 //! A connection whose handshake is under way.
 //!
-//! Invariant: dropping it abandons the connection.
+//! Invariant: dropping it abandons the connection at once, early data included.
 
 use super::{Connection, Phase};
 use crate::quic::ConnectionError;
@@ -53,6 +53,17 @@ impl Connecting {
                 self.connection = connection;
                 Err(self)
             }
+        }
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            let now = connection.shared().endpoint.clock.now();
+            connection
+                .shared()
+                .act_and_wake(|state, wakers| state.close_by_default(now, wakers));
         }
     }
 }

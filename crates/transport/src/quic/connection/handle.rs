@@ -1,7 +1,7 @@
 //! The application's handle of a connection.
 //!
 //! Invariant: a clone is another handle; the connection is closed with its default code when the
-//! last handle, those of its streams included, is dropped.
+//! last handle, those of its streams included, is dropped and finished streams were acknowledged.
 
 use super::{ConnectionRef, ConnectionShared, EarlyData, Phase};
 use crate::quic::waiting::Place;
@@ -19,6 +19,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A QUIC connection.
+///
+/// Dropping the last handle, those of its streams included, loses nothing that was written: each
+/// unfinished stream is finished, the endpoint goes on until the peer has acknowledged everything,
+/// for at most [`Times::linger`](crate::quic::Times::linger), and closes the connection then with
+/// [`DefaultCodes::close`](crate::quic::DefaultCodes::close). Whether it worked is known only to
+/// those who wait for [`SendStream::writes_closed`](crate::quic::SendStream::writes_closed). What
+/// the peer sends meanwhile is not kept. The runtime has to live as long.
 #[derive(Clone)]
 pub struct Connection(Arc<ConnectionRef>);
 
@@ -40,7 +47,8 @@ impl Connection {
     }
 
     /// Closes the connection at once. What the peer has not acknowledged yet may be lost: finish
-    /// the streams and wait for [`SendStream::writes_closed`](crate::quic::SendStream) first.
+    /// the streams and wait for [`SendStream::writes_closed`](crate::quic::SendStream) first, or
+    /// drop all handles instead.
     /// A connection that has ended stays as it is.
     pub fn close(&self, code: VarInt, reason: &[u8]) {
         let now = self.shared().endpoint.clock.now();

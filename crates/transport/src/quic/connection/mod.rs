@@ -6,6 +6,7 @@
 mod connecting;
 mod early_window;
 mod handle;
+mod linger;
 mod open;
 mod path;
 mod polling;

@@ -5,7 +5,7 @@
 
 use super::{Connection, ConnectionState, EarlyData, Phase};
 use crate::quic::stream::{ReceiveStream, SendStream};
-use crate::quic::waiting::{Place, Receiver, Sender};
+use crate::quic::waiting::{Arrived, Place, Receiver, Sender};
 use crate::quic::{ConnectionError, StreamKind};
 use quinn_proto::Dir;
 use std::future::Future;
@@ -114,15 +114,27 @@ type Opened = (quinn_proto::StreamId, bool);
 impl ConnectionState {
     /// Takes the next stream of the peer, if there is one, or the connection's end.
     fn accept(&mut self, kind: Dir) -> Option<Result<Opened, ConnectionError>> {
-        let early = self.streams.early[kind as usize].pop_front();
-        let is_handshaking = self.phase == Phase::Handshaking;
-        let is_early = early.is_some() || (is_handshaking && self.proto.side().is_server());
-        if let Some(id) = early.or_else(|| self.proto.streams().accept(kind)) {
+        let is_early = self.phase == Phase::Handshaking && self.proto.side().is_server();
+        let arrived = self.streams.arrived[kind as usize].pop_front();
+        let arrived = arrived.or_else(|| {
+            let id = self.proto.streams().accept(kind)?;
+            Some(Arrived {
+                id,
+                is_early,
+                stopped: None,
+            })
+        });
+        if let Some(arrived) = arrived {
+            let id = arrived.id;
             self.streams.receivers.insert(id, Receiver::new(true));
             if kind == Dir::Bi {
-                self.streams.senders.insert(id, Sender::default());
+                let sender = Sender {
+                    waker: None,
+                    stopped: arrived.stopped,
+                };
+                self.streams.senders.insert(id, sender);
             }
-            return Some(Ok((id, is_early)));
+            return Some(Ok((id, arrived.is_early)));
         }
         if !self.streams.may_come {
             return Some(Err(ConnectionError::NoIncomingStreams));

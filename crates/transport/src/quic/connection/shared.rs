@@ -58,7 +58,7 @@ impl ConnectionShared {
     }
 }
 
-/// What every handle of a connection and of its streams holds: the connection is closed when the
+/// What every handle of a connection and of its streams holds: the connection is let go when the
 /// last one goes.
 pub(in crate::quic) struct ConnectionRef(pub(in crate::quic) Arc<ConnectionShared>);
 
@@ -73,9 +73,7 @@ impl std::ops::Deref for ConnectionRef {
 impl Drop for ConnectionRef {
     fn drop(&mut self) {
         let now = self.0.endpoint.clock.now();
-        self.0.act_and_wake(|state, wakers| {
-            let code = state.defaults.close;
-            state.close(now, code, bytes::Bytes::new(), wakers);
-        });
+        self.0
+            .act_and_wake(|state, wakers| state.let_go(now, wakers));
     }
 }

@@ -4,11 +4,12 @@
 //! `senders` or `receivers` exists exactly as long as its handle.
 
 use super::early_window::Confirmed;
+use super::linger::Linger;
 use super::path::PathWaiters;
 use super::window::Window;
 use crate::quic::options::{DefaultCodes, TransportOptions};
 use crate::quic::resident::{HostEvent, Residence};
-use crate::quic::waiting::{End, OpenQueue, Receiver, Sender, StreamTable, WaitList};
+use crate::quic::waiting::{Arrived, End, OpenQueue, Receiver, Sender, StreamTable, WaitList};
 use crate::quic::{ConnectionError, StreamError, VarInt};
 use crate::tls::QuicHandshake;
 use bytes::Bytes;
@@ -85,11 +86,12 @@ pub(in crate::quic) struct StreamWaiters {
     pub(in crate::quic) read_ends: StreamTable<End>,
     pub(in crate::quic) opening: [OpenQueue; 2],
     pub(in crate::quic) accepting: [WaitList; 2],
-    /// Streams that the peer has opened with early data and that nobody has accepted yet.
-    pub(in crate::quic) early: [VecDeque<StreamId>; 2],
+    /// Streams of the peer that were taken from the protocol before anybody has accepted them.
+    pub(in crate::quic) arrived: [VecDeque<Arrived>; 2],
     pub(in crate::quic) capacity: WaitList,
     /// Whether the peer may open streams, or might once; otherwise waiting for one makes no sense.
     pub(in crate::quic) may_come: bool,
+    pub(in crate::quic) linger: Linger,
 }
 
 /// Who waits on datagrams.
@@ -122,6 +124,10 @@ impl ConnectionState {
             dirty: Dirty::Clean,
             streams: StreamWaiters {
                 may_come: limits.bidirectional_max > 0 || limits.unidirectional_max > 0,
+                linger: Linger {
+                    bound: options.times.linger,
+                    until: None,
+                },
                 ..StreamWaiters::default()
             },
             lifecycle: WaitList::default(),
@@ -265,9 +271,17 @@ impl ConnectionState {
     /// safe side.
     fn mark_early_streams(&mut self) {
         for kind in [Dir::Bi, Dir::Uni] {
-            while let Some(id) = self.proto.streams().accept(kind) {
-                self.streams.early[kind as usize].push_back(id);
-            }
+            self.take_arrived(kind, true);
+        }
+    }
+
+    fn take_arrived(&mut self, kind: Dir, is_early: bool) {
+        while let Some(id) = self.proto.streams().accept(kind) {
+            self.streams.arrived[kind as usize].push_back(Arrived {
+                id,
+                is_early,
+                stopped: None,
+            });
         }
     }
 
@@ -350,6 +364,16 @@ impl ConnectionState {
         }
         if let Some(end) = self.streams.write_ends.get_mut(&id) {
             end.conclude(Err(StreamError::Stopped(code)), wakers);
+        }
+        if id.initiator() != self.proto.side() {
+            // The protocol counts a stream from its accepting on, so that one which is reset before
+            // would count less than nothing.
+            let is_early = self.phase == Phase::Handshaking && self.proto.side().is_server();
+            self.take_arrived(Dir::Bi, is_early);
+            let mut arrived = self.streams.arrived[Dir::Bi as usize].iter_mut();
+            if let Some(arrived) = arrived.find(|it| it.id == id) {
+                arrived.stopped = Some(code);
+            }
         }
         // RFC 9000 §3.5: who is asked to stop answers with a reset, and the code is the peer's. A
         // stream that is gone already needs none.

@@ -163,6 +163,7 @@ impl Core {
             is_due: false,
             deadline: Deadline::default(),
             stage,
+            is_over: false,
         });
         self.alive += 1;
         self.touch(handle.0);
@@ -386,6 +387,7 @@ impl Core {
         }
         let woken_before = round.wakers.len();
         state.poll_events(round.wakers);
+        state.end_linger(round.now, round.wakers);
         state.run_resident(&round.shared.clock, Some(round.now), round.wakers);
         // What the resident did is sent with this round.
         state.dirty = Dirty::Clean;
@@ -394,7 +396,8 @@ impl Core {
         self.holds_back |= waits;
         let has_more = waits || self.outgoing.is_blocked() || self.transmit(&mut state, round.now);
         let is_drained = state.proto.is_drained();
-        let proto_deadline = state.proto.poll_timeout();
+        let linger = state.streams.linger.until;
+        let proto_deadline = state.proto.poll_timeout().into_iter().chain(linger).min();
         let phase = state.phase.clone();
         let is_early = state.proto.has_0rtt();
         let remote = state.proto.remote_address();
@@ -410,6 +413,10 @@ impl Core {
         };
         self.timers
             .set(&mut slot.deadline, deadline, index, slot.generation);
+        if matches!(phase, Phase::Closed(_)) && !has_more && !slot.is_over {
+            slot.is_over = true;
+            round.wakers.append(&mut self.life.idle);
+        }
         let progress = slot.stage.progress(&phase, is_early);
         if let Some(role) = progress {
             slot.stage = match (slot.stage, &phase) {
@@ -494,7 +501,18 @@ impl Core {
     }
 
     pub(in crate::quic) fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.alive == 0 {
+        let is_idle = self.alive == 0;
+        self.poll_life(is_idle, context)
+    }
+
+    /// Ready when every connection has ended and its peer was told.
+    pub(in crate::quic) fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let is_over = self.slots.iter().flatten().all(|slot| slot.is_over);
+        self.poll_life(is_over, context)
+    }
+
+    fn poll_life(&mut self, is_ready: bool, context: &mut Context<'_>) -> Poll<()> {
+        if is_ready {
             return Poll::Ready(());
         }
         let idle = &mut self.life.idle;

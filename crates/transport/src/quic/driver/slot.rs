@@ -22,6 +22,8 @@ pub(super) struct Slot {
     pub(super) is_due: bool,
     pub(super) deadline: Deadline,
     pub(super) stage: Stage,
+    /// Whether the connection has ended and its peer was told, if it can be.
+    pub(super) is_over: bool,
 }
 
 /// How far the connection is for the endpoint.
