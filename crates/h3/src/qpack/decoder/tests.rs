@@ -572,6 +572,13 @@ fn an_entry_larger_than_the_table_is_refused() {
 }
 
 #[test]
+fn an_entry_without_a_value_may_fill_the_table() {
+    let mut decoder = Decoder::new(config());
+    decoder.on_encoder_stream(b"\x3f\x03\x42ab\x00").unwrap();
+    assert_eq!(instructions(&mut decoder), [0x01]);
+}
+
+#[test]
 fn a_string_larger_than_the_table_is_refused_before_it_comes() {
     let mut decoder = with_two_entries();
     // A value of 216 bytes after a name of five.
