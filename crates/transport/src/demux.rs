@@ -7,7 +7,7 @@ mod peer;
 
 pub(crate) use peer::PeerSocket;
 
-use crate::environment::{Environment, ReceivedDatagram, UdpSocket};
+use crate::environment::{DatagramBatch, Environment, ReceivedDatagram, UdpSocket};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -53,11 +53,11 @@ pub(crate) fn demultiplex(
     let running = Running(hub.clone());
     environment.spawn(Box::pin(async move {
         let _running = running;
-        let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+        let mut batch = DatagramBatch::new(MESSAGES_MAX);
         while !(arrivals.is_closed() && hub.lock().is_empty()) {
             tokio::select! {
                 _ = poll_fn(|context| hub.socket.poll_readable(context)) => {
-                    hub.read_all(&mut buffer, &may_arrive, &arrivals);
+                    hub.read_all(&mut batch, &may_arrive, &arrivals);
                 }
                 () = arrivals.closed(), if !arrivals.is_closed() => {}
                 () = hub.peer_left.notified() => {}
@@ -115,15 +115,22 @@ impl Hub {
 
     fn read_all(
         self: &Arc<Self>,
-        buffer: &mut [u8],
+        batch: &mut DatagramBatch,
         may_arrive: &impl Fn(SocketAddr) -> bool,
         arrivals: &mpsc::Sender<PeerSocket>,
     ) {
         for _ in 0..READS_PER_WAKE {
-            match self.socket.try_receive(buffer) {
-                Ok(received) => {
-                    let data = Bytes::copy_from_slice(&buffer[..received.len]);
-                    self.deliver(received, data, may_arrive, arrivals);
+            match self.socket.try_receive_batch(batch) {
+                Ok(_) => {
+                    for (message, data) in batch.drain() {
+                        let received = ReceivedDatagram {
+                            len: data.len(),
+                            remote: message.remote,
+                            local: message.local,
+                            ecn: message.ecn,
+                        };
+                        self.deliver(received, data.freeze(), may_arrive, arrivals);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // Errors of single peers, such as ICMP messages, do not concern the others.
@@ -284,12 +291,12 @@ impl Drop for Inbox {
     }
 }
 
-/// The longest UDP payload over IPv6 without jumbograms.
-const DATAGRAM_BYTES_MAX: usize = 65_527;
 /// What a waiting datagram costs beside its payload.
 const DATAGRAM_OVERHEAD_BYTES: usize = 64;
-/// Datagrams read before others get their turn.
-const READS_PER_WAKE: usize = 64;
+/// Datagrams read by one call.
+const MESSAGES_MAX: usize = 32;
+/// Calls before others get their turn.
+const READS_PER_WAKE: usize = 4;
 /// Errors of the network that are handed on at a time.
 const ERRORS_PER_LOOK: usize = 16;
 

@@ -9,7 +9,7 @@ pub use udp::{
     DatagramBatch, ReceivedDatagram, ReceivedMessage, Transmit, UdpBind, UdpProfile, UdpSocket,
     shard_of,
 };
-pub(crate) use udp::{Slot, shard_offset};
+pub(crate) use udp::{MESSAGE_BYTES_MAX, Slot, shard_offset};
 
 use bytes::BytesMut;
 use portway_core::dns::{Answer, Question};

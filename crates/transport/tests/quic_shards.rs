@@ -229,3 +229,24 @@ async fn each_thread_serves_the_connections_of_its_endpoint() {
         .unwrap()
         .unwrap();
 }
+
+#[test]
+fn threads_have_a_processor_each_only_when_there_are_as_many_of_both() {
+    let identity = Identity::new();
+    let usable = || std::thread::available_parallelism().unwrap().get();
+    for (more, expected) in [(0, 1), (1, usable())] {
+        let mut options = ShardedOptions::new(UdpBind::on(LOOPBACK), identity.server());
+        options.shards = u16::try_from(usable() + more).unwrap();
+        let seen: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let server = {
+            let seen = Arc::clone(&seen);
+            ShardedServer::start(&options, move |_| {
+                seen.lock().unwrap().push(usable());
+                async {}
+            })
+        };
+        server.unwrap().join().unwrap();
+        let seen = seen.lock().unwrap();
+        assert_eq!(*seen, vec![expected; usize::from(options.shards)]);
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a datagram leaves whole or not at all, and arrives whole or as an error.
 
+use bytes::BytesMut;
 use portway_core::path::PathId;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -300,11 +301,12 @@ fn datagrams(contents: &[u8], size: Option<usize>) -> impl Iterator<Item = &[u8]
     empty.into_iter().chain(contents.chunks(size))
 }
 
-/// Room for several received messages, each as long as UDP lets one be. Memory that no message
-/// needed so far is not used.
+/// Room for several received messages, each as long as UDP lets one be. What no message needed so
+/// far is not allocated.
 #[derive(Debug)]
 pub struct DatagramBatch {
-    slots: Vec<u8>,
+    /// As many as were needed so far; those of received messages hold their bytes.
+    slots: Vec<BytesMut>,
     received: Vec<Slot>,
     messages_max: usize,
 }
@@ -312,7 +314,6 @@ pub struct DatagramBatch {
 /// What is known of the message in the slot of the same index.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
-    pub(crate) len: usize,
     pub(crate) stride: usize,
     pub(crate) remote: SocketAddr,
     pub(crate) local: Option<IpAddr>,
@@ -322,12 +323,10 @@ pub(crate) struct Slot {
 impl DatagramBatch {
     /// Room for so many messages, at least one.
     pub fn new(messages_max: usize) -> Self {
-        let messages_max = messages_max.max(1);
         DatagramBatch {
-            // Zeroed memory comes from the system untouched, so what is not used costs nothing.
-            slots: vec![0; messages_max * MESSAGE_BYTES_MAX],
-            received: Vec::with_capacity(messages_max),
-            messages_max,
+            slots: Vec::new(),
+            received: Vec::new(),
+            messages_max: messages_max.max(1),
         }
     }
 
@@ -355,18 +354,31 @@ impl DatagramBatch {
         self.received.len() == self.messages_max
     }
 
+    /// How many messages it has room for.
+    pub fn messages_max(&self) -> usize {
+        self.messages_max
+    }
+
+    /// Makes room for so many messages, if that is more.
+    pub fn grow(&mut self, messages_max: usize) {
+        self.messages_max = self.messages_max.max(messages_max);
+    }
+
     /// The messages in the order of their arrival.
     pub fn messages(&self) -> impl Iterator<Item = ReceivedMessage<'_>> {
-        let slots = self.slots.chunks(MESSAGE_BYTES_MAX);
-        slots
-            .zip(&self.received)
-            .map(|(contents, slot)| ReceivedMessage {
-                contents: &contents[..slot.len],
-                stride: slot.stride,
-                remote: slot.remote,
-                local: slot.local,
-                ecn: slot.ecn,
-            })
+        std::iter::zip(&self.slots, &self.received).map(|(contents, slot)| slot.message(contents))
+    }
+
+    /// Takes the messages out: what is known of each, without its contents, and the contents. Those
+    /// that fill most of their memory keep it, so that they are not copied.
+    pub fn drain(&mut self) -> impl Iterator<Item = (ReceivedMessage<'static>, BytesMut)> {
+        std::iter::zip(&mut self.slots, self.received.drain(..)).map(|(contents, slot)| {
+            let taken = match contents.len() < KEPT_BYTES_MIN {
+                true => BytesMut::from(&contents[..]),
+                false => contents.split(),
+            };
+            (slot.message(&[]), taken)
+        })
     }
 
     /// Forgets the messages and keeps the memory.
@@ -380,10 +392,10 @@ impl DatagramBatch {
         if self.is_full() || message.contents.len() > MESSAGE_BYTES_MAX {
             return false;
         }
-        let start = index * MESSAGE_BYTES_MAX;
-        self.slots[start..start + message.contents.len()].copy_from_slice(message.contents);
+        let room = self.room(index);
+        room.clear();
+        room.extend_from_slice(message.contents);
         self.received.push(Slot {
-            len: message.contents.len(),
             stride: message.stride,
             remote: message.remote,
             local: message.local,
@@ -392,14 +404,45 @@ impl DatagramBatch {
         true
     }
 
-    /// The memory of each message, and what is known of those that are there.
-    pub(crate) fn parts(&mut self) -> (impl Iterator<Item = &mut [u8]>, &mut Vec<Slot>) {
-        (self.slots.chunks_mut(MESSAGE_BYTES_MAX), &mut self.received)
+    /// Forgets the messages and gives the slot of this index, empty and with memory for any.
+    pub(crate) fn empty_slot(&mut self, index: usize) -> &mut BytesMut {
+        self.received.truncate(index);
+        let room = self.room(index);
+        room.clear();
+        room.reserve(MESSAGE_BYTES_MAX);
+        room
+    }
+
+    /// Takes note of the message that was written into the next slot.
+    pub(crate) fn note(&mut self, slot: Slot) {
+        self.received.push(slot);
+    }
+
+    /// The slot of this index, whatever it holds.
+    pub(crate) fn room(&mut self, index: usize) -> &mut BytesMut {
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, BytesMut::new);
+        }
+        &mut self.slots[index]
+    }
+}
+
+impl Slot {
+    fn message<'a>(&self, contents: &'a [u8]) -> ReceivedMessage<'a> {
+        ReceivedMessage {
+            contents,
+            stride: self.stride,
+            remote: self.remote,
+            local: self.local,
+            ecn: self.ecn,
+        }
     }
 }
 
 /// The most that a system gives at a time: UDP's length field has sixteen bits.
-const MESSAGE_BYTES_MAX: usize = 65_536;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 65_536;
+/// A message of so many bytes keeps its memory when it is taken out.
+const KEPT_BYTES_MIN: usize = MESSAGE_BYTES_MAX / 2;
 
 #[cfg(test)]
 mod tests {
@@ -432,6 +475,23 @@ mod tests {
         batch.clear();
         assert!(batch.is_empty());
         assert!(batch.push(message(b"again", 5)));
+    }
+
+    #[test]
+    fn a_long_message_is_taken_out_without_a_copy_and_its_memory_comes_back() {
+        let mut batch = DatagramBatch::new(2);
+        let long = vec![7; KEPT_BYTES_MIN];
+        assert!(batch.push(message(&long, 1200)));
+        assert!(batch.push(message(&long[1..], 1200)));
+        let places: Vec<_> = batch.messages().map(|it| it.contents.as_ptr()).collect();
+        let taken: Vec<_> = batch.drain().collect();
+        assert_eq!(taken[0].1.as_ptr(), places[0]);
+        assert_ne!(taken[1].1.as_ptr(), places[1]);
+        assert_eq!(taken[0].0.stride, 1200);
+        assert_eq!(taken[1].1, long[1..]);
+        assert!(batch.is_empty());
+        let slot = batch.empty_slot(0);
+        assert!(slot.capacity() >= MESSAGE_BYTES_MAX && slot.is_empty());
     }
 
     #[test]

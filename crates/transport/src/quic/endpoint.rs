@@ -212,7 +212,8 @@ impl Endpoint {
     pub fn rebind(&self, bind: UdpBind) -> Result<(), Failure> {
         let shared = &self.handle.0;
         if shared.core().is_shard() {
-            let words = "an endpoint that shares its port cannot move".to_owned();
+            // RFC 9000 §9: clients take no packets from another address of the server's.
+            let words = "endpoints that share a port serve it, and servers do not move".to_owned();
             return Err(ConnectError::InvalidOptions(words).failure());
         }
         let socket = bind_socket(&shared.environment, bind)?;

@@ -9,7 +9,7 @@ use super::sharding::Shard;
 use super::{ConnectError, VarInt};
 use crate::RealEnvironment;
 use crate::environment::UdpBind;
-use crate::real::Config;
+use crate::real::{Config, pin_thread};
 use portway_core::{Failure, FailureKind, Origin};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -54,7 +54,9 @@ impl ShardedOptions {
 }
 
 impl ShardedServer {
-    /// Starts the threads. Each runs `serve` with its endpoint on a current-thread runtime, where
+    /// Starts the threads, each kept on a processor of its own where there are as many of them as
+    /// the calling thread may use; a thread that moved would leave its connections' state behind in
+    /// the other one's caches. Each runs `serve` with its endpoint on a current-thread runtime, where
     /// tasks that are not `Send` may be spawned locally, until the future ends and the endpoint's
     /// connections are gone.
     ///
@@ -147,6 +149,8 @@ where
 {
     let (tell, told) = mpsc::channel();
     let run = move || {
+        // A thread that cannot be kept in its place works as well.
+        let _ = pin_thread(shard.index().into(), shard.count().into());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();

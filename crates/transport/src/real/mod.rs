@@ -62,6 +62,12 @@ impl Config {
     }
 }
 
+/// Keeps the calling thread on a processor of its own when it is one of as many threads as there
+/// are processors that it may use; whether it does.
+pub(crate) fn pin_thread(index: usize, threads: usize) -> io::Result<bool> {
+    system::pin_thread(index, threads)
+}
+
 impl RealEnvironment {
     /// An environment with its own clock, task count and resolver cache.
     pub fn new(config: Config) -> Self {

@@ -20,10 +20,11 @@ use bytes::{Bytes, BytesMut};
 use portway_core::FailureKind;
 use quinn_proto::crypto::HandshakeTokenKey;
 use quinn_proto::{
-    ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, EndpointEvent, NoneTokenStore,
+    ConnectionEvent, ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, EndpointEvent,
+    NoneTokenStore,
 };
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -38,6 +39,8 @@ pub(in crate::quic) struct Core {
     touched: Vec<usize>,
     /// Whether a connection lets others run before it sends.
     holds_back: bool,
+    /// Memory for packets that were received, which only busy connections have.
+    spare_events: Vec<Vec<(ConnectionEvent, Option<IpAddr>)>>,
     timers: Timers,
     pub(super) outgoing: Outgoing,
     incoming: DatagramBatch,
@@ -80,9 +83,10 @@ impl Core {
             generation: 0,
             touched: Vec::new(),
             holds_back: false,
+            spare_events: Vec::new(),
             timers: Timers::default(),
             outgoing: Outgoing::default(),
-            incoming: DatagramBatch::new(MESSAGES_MAX),
+            incoming: DatagramBatch::new(MESSAGES_MIN),
             server: Server::new(token_key, clock),
             life: Life::default(),
             shard,
@@ -243,18 +247,21 @@ impl Core {
             return false;
         }
         let empty = DatagramBatch::empty();
-        let incoming = std::mem::replace(&mut self.incoming, empty);
-        for message in incoming.messages() {
-            // The segments share one allocation: they come from one sender at one time.
-            let mut rest = BytesMut::from(message.contents);
+        let mut incoming = std::mem::replace(&mut self.incoming, empty);
+        let is_full = incoming.is_full();
+        // The segments share one allocation: they come from one sender at one time.
+        for (message, mut rest) in incoming.drain() {
             while rest.len() > message.stride {
                 let data = rest.split_to(message.stride);
                 self.keep(round, &message, data);
             }
             self.keep(round, &message, rest);
         }
+        if is_full {
+            incoming.grow(MESSAGES_MAX.min(incoming.messages_max() * 2));
+        }
         self.incoming = incoming;
-        self.incoming.is_full()
+        is_full
     }
 
     /// Handles a datagram unless it is another shard's.
@@ -328,6 +335,9 @@ impl Core {
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(Some(slot)) = self.slots.get_mut(handle.0) {
+                    if slot.events.capacity() == 0 {
+                        slot.events = self.spare_events.pop().unwrap_or_default();
+                    }
                     slot.events.push((event, received.local));
                 }
                 self.touch(handle.0);
@@ -373,8 +383,14 @@ impl Core {
         let mut state = connection.lock();
         let has_acted = std::mem::replace(&mut state.dirty, Dirty::Clean) != Dirty::Clean;
         let has_received = !slot.events.is_empty();
-        for (event, local) in slot.events.drain(..) {
-            state.receive(event, local);
+        if has_received {
+            let mut events = std::mem::take(&mut slot.events);
+            for (event, local) in events.drain(..) {
+                state.receive(event, local);
+            }
+            if self.spare_events.len() < SPARE_EVENTS_MAX {
+                self.spare_events.push(events);
+            }
         }
         if std::mem::take(&mut slot.is_due) {
             state.proto.handle_timeout(round.now);
@@ -635,8 +651,12 @@ impl Role {
     }
 }
 
-/// Messages that are received in a round, each of one or more datagrams.
+/// Messages that are received in a round, each of one or more datagrams, until a batch is full.
+const MESSAGES_MIN: usize = 4;
+/// Messages that are received in a round of a busy endpoint.
 const MESSAGES_MAX: usize = 32;
+/// Lists of received packets that are kept for the next round.
+const SPARE_EVENTS_MAX: usize = 16;
 /// Batches that a connection may send in a round.
 const TRANSMITS_MAX: usize = 2;
 /// Bytes of a batch: what one datagram of IPv4 could hold, which is what systems segment.

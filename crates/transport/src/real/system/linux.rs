@@ -40,6 +40,31 @@ pub(crate) fn disconnect(socket: &SockRef<'_>) -> io::Result<()> {
     check(unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, len) })
 }
 
+/// Keeps the calling thread on one of the processors that it may use, when it is one of as many
+/// threads as there are such processors; whether it does. With fewer threads the system knows
+/// better where there is room.
+pub(crate) fn pin_thread(index: usize, threads: usize) -> io::Result<bool> {
+    // SAFETY: an all-zero set is a valid empty set.
+    let mut usable: libc::cpu_set_t = unsafe { mem::zeroed() };
+    let len = mem::size_of::<libc::cpu_set_t>();
+    // SAFETY: the set lives through the call and `len` is its size; zero is the calling thread.
+    check(unsafe { libc::sched_getaffinity(0, len, &raw mut usable) })?;
+    let usable: Vec<usize> = (0..libc::CPU_SETSIZE as usize)
+        // SAFETY: the index is one of the set's.
+        .filter(|processor| unsafe { libc::CPU_ISSET(*processor, &usable) })
+        .collect();
+    let Some(processor) = usable.get(index).filter(|_| usable.len() == threads) else {
+        return Ok(false);
+    };
+    // SAFETY: as above; the processor is one of the set's.
+    unsafe {
+        let mut own: libc::cpu_set_t = mem::zeroed();
+        libc::CPU_SET(*processor, &mut own);
+        check(libc::sched_setaffinity(0, len, &raw const own))?;
+    }
+    Ok(true)
+}
+
 /// Bytes in the send queue, a FIN included, that the peer has not acknowledged.
 pub(crate) fn unsent_and_unacknowledged(socket: &SockRef<'_>) -> io::Result<usize> {
     let mut bytes: libc::c_int = 0;

@@ -35,3 +35,8 @@ pub(crate) fn tcp_info(_socket: &SockRef<'_>) -> io::Result<TcpInfo> {
 pub(crate) fn path_mtu(_socket: &SockRef<'_>, _remote: SocketAddr) -> io::Result<usize> {
     Err(unsupported("the path's packet size"))
 }
+
+/// The system places threads.
+pub(crate) fn pin_thread(_index: usize, _threads: usize) -> io::Result<bool> {
+    Ok(false)
+}

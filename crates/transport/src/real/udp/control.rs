@@ -27,6 +27,17 @@ pub(super) fn request_all(socket: &Socket, local: IpAddr) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn request_all(_socket: &Socket, _local: IpAddr) {}
 
+/// What is known of a received message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The address that it was sent to.
+    pub(super) local: Option<IpAddr>,
+    /// The two ECN bits.
+    pub(super) ecn: Option<u8>,
+    /// The length of each datagram, when there are several.
+    pub(super) segment_size: Option<usize>,
+}
+
 /// Room for the control messages of one datagram.
 #[repr(align(8))]
 pub(super) struct Buffer([MaybeUninit<u8>; BUFFER_BYTES]);
@@ -40,8 +51,8 @@ impl Buffer {
         &mut self.0
     }
 
-    /// The local address and the ECN bits among the first `len` bytes.
-    pub(super) fn parse(&self, len: usize) -> (Option<IpAddr>, Option<u8>) {
+    /// What is known among the first `len` bytes.
+    pub(super) fn parse(&self, len: usize) -> Known {
         parse(self.filled(len))
     }
 
@@ -59,35 +70,41 @@ impl Buffer {
 }
 
 #[cfg(target_os = "linux")]
-fn parse(mut bytes: &[u8]) -> (Option<IpAddr>, Option<u8>) {
-    let (mut local, mut ecn) = (None, None);
+fn parse(mut bytes: &[u8]) -> Known {
+    let mut known = Known::default();
     while let Some((level, kind, data, rest)) = split_first(bytes) {
         match (level, kind) {
             // in_pktinfo: the interface, the local address of the route, the header's address.
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                local = array::<4>(data, 8).map(IpAddr::from).or(local);
+                known.local = array::<4>(data, 8).map(IpAddr::from).or(known.local);
             }
             // in6_pktinfo: the header's address, the interface.
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                local = array::<16>(data, 0).map(IpAddr::from).or(local);
+                known.local = array::<16>(data, 0).map(IpAddr::from).or(known.local);
             }
             // One byte for IPv4, an int for IPv6.
-            (libc::IPPROTO_IP, libc::IP_TOS) => ecn = data.first().map(|field| field & 3).or(ecn),
+            (libc::IPPROTO_IP, libc::IP_TOS) => {
+                known.ecn = data.first().map(|field| field & 3).or(known.ecn);
+            }
             (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
-                ecn = array::<4>(data, 0)
+                known.ecn = array::<4>(data, 0)
                     .map(|field| (i32::from_ne_bytes(field) & 3) as u8)
-                    .or(ecn);
+                    .or(known.ecn);
+            }
+            (libc::SOL_UDP, libc::UDP_GRO) => {
+                let size = array::<4>(data, 0).map(i32::from_ne_bytes);
+                known.segment_size = size.and_then(|size| usize::try_from(size).ok());
             }
             _ => {}
         }
         bytes = rest;
     }
-    (local, ecn)
+    known
 }
 
 #[cfg(not(target_os = "linux"))]
-fn parse(_bytes: &[u8]) -> (Option<IpAddr>, Option<u8>) {
-    (None, None)
+fn parse(_bytes: &[u8]) -> Known {
+    Known::default()
 }
 
 #[cfg(target_os = "linux")]
@@ -222,10 +239,17 @@ mod tests {
             &[1, 0, 0, 0, 9, 9, 9, 9, 192, 0, 2, 1],
         ));
         bytes.extend(message(libc::IPPROTO_IP, libc::IP_TOS, &[0b1011_1001]));
-        assert_eq!(
-            parse(&bytes),
-            (Some(IpAddr::from([192, 0, 2, 1])), Some(0b01))
-        );
+        bytes.extend(message(
+            libc::SOL_UDP,
+            libc::UDP_GRO,
+            &1200_i32.to_ne_bytes(),
+        ));
+        let expected = Known {
+            local: Some(IpAddr::from([192, 0, 2, 1])),
+            ecn: Some(0b01),
+            segment_size: Some(1200),
+        };
+        assert_eq!(parse(&bytes), expected);
     }
 
     #[test]
@@ -235,10 +259,10 @@ mod tests {
             outgoing.push_segment_size(1200);
             outgoing.push_traffic_class(0b1011_1010, source.is_ipv4());
             outgoing.push_source(source);
-            let (address, ecn) = parse(outgoing.bytes());
-            assert_eq!(ecn, Some(0b10));
+            let known = parse(outgoing.bytes());
+            assert_eq!(known.ecn, Some(0b10));
             // A received packet information of IPv4 has the address in another of its fields.
-            let is_source = address == Some(source);
+            let is_source = known.local == Some(source);
             assert_eq!(is_source, source.is_ipv6());
         }
     }
@@ -262,14 +286,18 @@ mod tests {
     #[test]
     fn a_cut_or_lying_message_is_left_out() {
         let whole = message(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &3i32.to_ne_bytes());
-        assert_eq!(parse(&whole), (None, Some(3)));
+        let expected = Known {
+            ecn: Some(3),
+            ..Known::default()
+        };
+        assert_eq!(parse(&whole), expected);
         for len in 0..size_of::<usize>() + 12 {
-            assert_eq!(parse(&whole[..len]), (None, None), "cut at {len}");
+            assert_eq!(parse(&whole[..len]), Known::default(), "cut at {len}");
         }
         let mut lying = whole.clone();
         lying[..size_of::<usize>()].copy_from_slice(&usize::MAX.to_ne_bytes());
-        assert_eq!(parse(&lying), (None, None));
+        assert_eq!(parse(&lying), Known::default());
         lying[..size_of::<usize>()].copy_from_slice(&0usize.to_ne_bytes());
-        assert_eq!(parse(&lying), (None, None));
+        assert_eq!(parse(&lying), Known::default());
     }
 }

@@ -8,6 +8,8 @@ mod errors;
 mod packets;
 mod receive;
 #[cfg(target_os = "linux")]
+mod receive_linux;
+#[cfg(target_os = "linux")]
 mod send_linux;
 #[cfg(target_os = "linux")]
 mod steering;
@@ -168,19 +170,15 @@ impl UdpSocket for RealUdpSocket {
     }
 
     fn try_receive_batch(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
-        let Some(packets) = &self.packets else {
-            let receive = || receive::receive_some(&SockRef::from(&*self.socket), batch);
-            return self.when_readable(receive);
-        };
         let mut taken = None;
         let result = self.when_readable(|| {
             if taken.is_some() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            let count = packets.receive(&self.socket, batch)?;
+            let count = self.receive_many(batch)?;
             // One call takes all that waits, so one that found more room says that nothing does.
             // tokio is told so, which saves the call that would only find that out.
-            if Packets::has_emptied_the_socket(count, batch) {
+            if count < MESSAGES_MAX && !batch.is_full() && cfg!(target_os = "linux") {
                 taken = Some(count);
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -245,6 +243,19 @@ impl RealUdpSocket {
     }
 
     #[cfg(target_os = "linux")]
+    fn receive_many(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
+        receive_linux::receive_many(&self.socket, batch)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn receive_many(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
+        match &self.packets {
+            Some(packets) => packets.receive(&self.socket, batch),
+            None => receive::receive_some(&SockRef::from(&*self.socket), batch),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
     fn send_one(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         send_linux::transmit(&self.socket, transmit, self.peer, self.dscp)
     }
@@ -301,3 +312,5 @@ const PAYLOAD_MAX_V4: usize = 65_535 - HEADERS_V4;
 const PAYLOAD_MAX_V6: usize = 65_535 - 8;
 const HEADERS_V4: usize = 20 + 8;
 const HEADERS_V6: usize = 40 + 8;
+/// The most messages of one call.
+const MESSAGES_MAX: usize = 32;

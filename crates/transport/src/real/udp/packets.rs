@@ -3,10 +3,10 @@
 //!
 //! Invariant: the slots of a batch are as long as any message, so that the system cuts none.
 
-use crate::environment::{DatagramBatch, Slot, Transmit};
-use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
+use crate::environment::Transmit;
+use quinn_udp::{UdpSockRef, UdpSocketState};
 use socket2::Socket;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is known of such a socket.
@@ -20,6 +20,9 @@ impl Packets {
     /// Prepares a bound socket.
     pub(super) fn new(socket: &Socket) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(socket))?;
+        // A window's worth may arrive while the thread is busy; the system may allow less.
+        let _ = socket.set_recv_buffer_size(SOCKET_BYTES);
+        let _ = socket.set_send_buffer_size(SOCKET_BYTES);
         #[cfg(target_os = "linux")]
         {
             use std::os::fd::AsRawFd;
@@ -99,43 +102,36 @@ impl Packets {
         self.state.try_send(UdpSockRef::from(socket), &transmit)
     }
 
-    /// Whether nothing waited any more after a call that gave `count` messages.
-    pub(super) fn has_emptied_the_socket(count: usize, batch: &DatagramBatch) -> bool {
-        // Elsewhere a call gives one message, whatever waits.
-        cfg!(target_os = "linux") && !batch.is_full() && count < BATCH_SIZE
-    }
-
     /// Receives what waits, as much as one system call gives.
+    #[cfg(not(target_os = "linux"))]
     pub(super) fn receive(
         &self,
         socket: &tokio::net::UdpSocket,
-        batch: &mut DatagramBatch,
+        batch: &mut crate::environment::DatagramBatch,
     ) -> io::Result<usize> {
         batch.clear();
-        let (mut slots, received) = batch.parts();
-        let mut room = 0;
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
-            let slot = slots.next();
-            room += usize::from(slot.is_some());
-            IoSliceMut::new(slot.unwrap_or_default())
-        });
-        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let slot = batch.empty_slot(0);
+        slot.resize(crate::environment::MESSAGE_BYTES_MAX, 0);
+        let (mut slices, mut metas) = (
+            [io::IoSliceMut::new(slot)],
+            [quinn_udp::RecvMeta::default()],
+        );
         let socket = UdpSockRef::from(socket);
-        let count = self.state.recv(socket, &mut slices[..room], &mut metas)?;
-        received.extend(metas[..count].iter().map(|meta| Slot {
-            len: meta.len,
+        self.state.recv(socket, &mut slices, &mut metas)?;
+        let [meta] = metas;
+        slot.truncate(meta.len);
+        batch.note(crate::environment::Slot {
             stride: meta.stride,
             remote: meta.addr,
             local: meta.dst_ip,
-            // Linux always tells the bits, and the library has no word for both being zero.
-            ecn: match meta.ecn {
-                Some(ecn) => Some(ecn as u8),
-                None => cfg!(target_os = "linux").then_some(0),
-            },
-        }));
-        Ok(count)
+            ecn: meta.ecn.map(|ecn| ecn as u8),
+        });
+        Ok(1)
     }
 }
+
+/// What the system shall hold in each direction.
+const SOCKET_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
