@@ -5,8 +5,8 @@
 
 use portway_bench::heap::Heap;
 use portway_bench::quic::{
-    Counted, Found, Idle, Portway, Quinn, WORK, Work, count, run, run_engine, run_idle,
-    run_on_two_workers, run_sharded, section, write,
+    Counted, Found, Idle, Portway, Quinn, WORK, Work, count, count_connects, run, run_engine,
+    run_idle, run_on_two_workers, run_sharded, section, write,
 };
 use portway_bench::tools;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,10 @@ fn main() -> ExitCode {
     let number = |word: &str| word.parse().expect("a number");
     match words[..] {
         ["count", side, name, times] => {
+            if name == CONNECT {
+                count_connects(side, number(times));
+                return ExitCode::SUCCESS;
+            }
             let work = Work::named(name).expect("the name of a work");
             match side {
                 "portway" => count::<Portway>(work, number(times)),
@@ -109,7 +113,13 @@ fn counted(only: Option<&str>, missing: &mut Vec<String>) -> Vec<Counted> {
         .filter(|it| only.is_none_or(|only| only == it.0));
     let mut found = Vec::new();
     for (name, _, _, times) in works {
-        match count_one(&program, name, (times / 8).max(8)) {
+        match count_one(&program, ["portway", "quinn"], name, (times / 8).max(8)) {
+            Ok(counted) => found.push(counted),
+            Err(why) => missing.push(why),
+        }
+    }
+    if only.is_none_or(|only| only == "engine") {
+        match count_one(&program, ["engine", "driver"], CONNECT, 40) {
             Ok(counted) => found.push(counted),
             Err(why) => missing.push(why),
         }
@@ -117,7 +127,12 @@ fn counted(only: Option<&str>, missing: &mut Vec<String>) -> Vec<Counted> {
     found
 }
 
-fn count_one(program: &PathBuf, name: &'static str, times: usize) -> Result<Counted, String> {
+fn count_one(
+    program: &PathBuf,
+    sides: [&str; 2],
+    name: &'static str,
+    times: usize,
+) -> Result<Counted, String> {
     let instructions = |side: &str| {
         let arguments = ["count", side, name, &times.to_string()];
         tools::instructions(program, &arguments).map(|count| count / times as u64)
@@ -132,11 +147,13 @@ fn count_one(program: &PathBuf, name: &'static str, times: usize) -> Result<Coun
     };
     Ok(Counted {
         name,
-        instructions: (instructions("portway")?, instructions("quinn")?),
-        calls: (calls("portway")?, calls("quinn")?),
+        instructions: (instructions(sides[0])?, instructions(sides[1])?),
+        calls: (calls(sides[0])?, calls(sides[1])?),
     })
 }
 
+/// A connect by the engine, beside one by the driver instead of one by quinn.
+const CONNECT: &str = "connect";
 /// Whose idle connections are looked at, and how many.
 const IDLE: [(&str, usize); 3] = [("portway", 1_000), ("quinn", 1_000), ("portway", 10_000)];
 const NO_OTHER_PEERS: &str = "tokio-quiche, whose BoringSSL needs cmake and libclang and seven \

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::mpsc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// What was found for one implementation.
@@ -95,19 +94,18 @@ async fn open<S: Stack>(
     connections
 }
 
-/// Closes all and waits until the server has forgotten them.
-async fn close<P: Peer>(connections: Vec<P>, look: &impl Fn() -> (isize, usize)) {
-    let mut closing = JoinSet::new();
-    for connection in connections {
-        closing.spawn(async move {
-            connection.close();
-            connection.closed().await;
-        });
-    }
-    closing.join_all().await;
+/// Closes all, no more at a time than a socket holds, and waits until the server has forgotten
+/// them.
+async fn close<P: Peer>(mut connections: Vec<P>, look: &impl Fn() -> (isize, usize)) {
     let forgotten = timeout(FORGETTING_MAX, async {
-        while look().1 > 0 {
-            sleep(LOOKING).await;
+        while !connections.is_empty() {
+            let rest = connections.len().saturating_sub(AT_A_TIME);
+            for connection in connections.drain(rest..) {
+                connection.close();
+            }
+            while look().1 > rest {
+                sleep(LOOKING).await;
+            }
         }
     });
     forgotten.await.expect("closed connections are forgotten");
@@ -120,5 +118,5 @@ const WARM_UP: usize = 100;
 /// Handshakes at a time.
 const AT_A_TIME: usize = 50;
 const SETTLING: Duration = Duration::from_millis(500);
-const LOOKING: Duration = Duration::from_millis(20);
-const FORGETTING_MAX: Duration = Duration::from_secs(20);
+const LOOKING: Duration = Duration::from_millis(5);
+const FORGETTING_MAX: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ mod sharded;
 mod timed;
 mod work;
 
-pub use engine::run as run_engine;
+pub use engine::{count as count_connects, run as run_engine};
 pub use idle::{Idle, run as run_idle};
 pub use page::{Counted, Found, section, write};
 pub use portway_side::Portway;

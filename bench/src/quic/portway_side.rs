@@ -1,5 +1,6 @@
 //! portway's driver as the benchmarks use it.
 
+use super::work::IDLE;
 use super::{Identity, Peer, Stack};
 use bytes::Bytes;
 use portway_transport::RealEnvironment;
@@ -22,6 +23,7 @@ impl Portway {
         let crypto = ServerCrypto::new(identity.portway_server());
         let mut server = ServerConfig::new(crypto);
         server.transport.streams.bidirectional_max = streams_max;
+        server.transport.times.idle = IDLE;
         server.hands_over_early = identity.resumes;
         // quinn has none; what it answers with, it answers with at once.
         server.incoming.retry_above = usize::MAX;
@@ -30,7 +32,10 @@ impl Portway {
 
     /// What a client connects with.
     pub(super) fn client(identity: &Identity) -> ClientConfig {
-        ClientConfig::new(ClientCrypto::new(identity.portway_client()))
+        let crypto = ClientCrypto::new(identity.portway_client());
+        let mut client = ClientConfig::new(crypto);
+        client.transport.times.idle = IDLE;
+        client
     }
 }
 

@@ -1,5 +1,6 @@
 //! quinn as the benchmarks use it.
 
+use super::work::IDLE;
 use super::{Identity, Peer, Stack};
 use bytes::Bytes;
 use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig};
@@ -21,6 +22,7 @@ fn transport(streams_max: u32) -> Arc<TransportConfig> {
         .stream_receive_window(1_250_000_u32.into())
         .receive_window((16_u32 << 20).into())
         .send_window(10_000_000)
+        .max_idle_timeout(IDLE.map(|idle| idle.try_into().expect("it is short enough")))
         .datagram_receive_buffer_size(Some(1 << 20))
         .datagram_send_buffer_size(1 << 20);
     Arc::new(config)

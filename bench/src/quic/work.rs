@@ -7,6 +7,7 @@ use bytes::Bytes;
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
@@ -227,7 +228,7 @@ async fn datagrams<P: Peer>(connection: &P, times: usize) {
 
 /// What callgrind counts: it starts and stops at this function.
 #[inline(never)]
-fn measured<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn measured<T>(work: impl FnOnce() -> T) -> T {
     black_box(work())
 }
 
@@ -239,6 +240,8 @@ pub fn runtime() -> Runtime {
         .expect("a runtime")
 }
 
+/// How long connections may be idle: on a busy machine ten thousand handshakes take a while.
+pub const IDLE: Option<Duration> = Some(Duration::from_secs(300));
 /// Bidirectional streams that a client may have open.
 pub const STREAMS_MAX: u32 = 1024;
 /// What bulk is written in.
