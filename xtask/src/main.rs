@@ -1,10 +1,11 @@
-//! The gates of the repository: `cargo xtask tidy`, `trace`, `full`, `bench` and `mutants`.
+//! The gates of the repository: `cargo xtask tidy`, `trace`, `full`, `bench`, `fuzz` and `mutants`.
 //!
 //! Invariant: a gate reads the tree and says what is wrong; only `trace --write`, `full` and
 //! `bench` write, and only the pages under `docs` that say so at their top.
 
 mod bench;
 mod full;
+mod fuzz;
 mod mutants;
 mod repository;
 mod source;
@@ -22,6 +23,8 @@ cargo xtask <gate>
   full [STEP...]    everything, with every peer and tool that is present; writes docs/full-run.md;
                     with names of steps, only those, and the page stays as it is
   bench [ARGS]      builds and runs the benchmarks; writes docs/performance.md
+  fuzz [NAME...]    fuzz targets, two at a time, for 60 s or PORTWAY_FUZZ_SECONDS each; without
+                    names those of HTTP/3
   mutants [NAME...] mutation tests over race, plan, send_queue, qpack, frames and fields, or those
                     named, against the reasons in tests/mutants.toml
 ";
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         "trace" => trace::run(&repository, rest.iter().any(|flag| flag == "--write")),
         "full" => full::run(&repository, rest),
         "bench" => bench::run(&repository, rest),
+        "fuzz" => fuzz::run(&repository, rest),
         "mutants" => mutants::run(&repository, rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -1,7 +1,7 @@
 //! The steps of a full run and what each needs of the machine.
 
 use crate::repository::Repository;
-use crate::{Outcome, bench, tidy, trace};
+use crate::{Outcome, bench, fuzz, tidy, trace};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -101,37 +101,18 @@ pub(super) fn all(repository: &Repository) -> Vec<Step> {
             .unless([missing_cargo_tool("deny"), no_internet()]),
         Step::new("mutants", Work::Mutants).unless([missing_cargo_tool("mutants")]),
     ];
-    steps.extend(fuzz(repository));
+    steps.push(fuzz(repository));
     let no_bench = (!bench::is_present(repository)).then(|| "bench/ is absent".to_owned());
     steps.push(Step::gate("bench", |repository| bench::run(repository, &[])).unless([no_bench]));
     steps
 }
 
-/// One step for each fuzz target. The workspace's own code is safe Rust but for a few system
-/// calls, so no sanitizer slows the search for panics and broken invariants.
-fn fuzz(repository: &Repository) -> Vec<Step> {
+/// All fuzz targets, which need a compiler of C++ for the fuzzer.
+fn fuzz(repository: &Repository) -> Step {
     let no_targets = (!repository.exists("fuzz/Cargo.toml")).then(|| "fuzz/ is absent".to_owned());
-    let obstacle = no_targets
-        .or_else(|| {
-            missing_tool("rustup", "run nightly rustc --version").map(|_| "no nightly".to_owned())
-        })
-        .or_else(|| missing_cargo_tool("fuzz"));
-    if obstacle.is_some() {
-        return vec![Step::command("fuzz", "cargo fuzz").unless([obstacle])];
-    }
-    let seconds = std::env::var("PORTWAY_FUZZ_SECONDS").unwrap_or_else(|_| "300".to_owned());
-    let targets = repository.files().iter().filter_map(|file| {
-        let name = file.strip_prefix("fuzz/fuzz_targets/")?;
-        name.strip_suffix(".rs")
-    });
-    targets
-        .map(|target| {
-            let line = format!(
-                "cargo +nightly fuzz run --sanitizer none {target} -- -max_total_time={seconds}"
-            );
-            Step::command(&format!("fuzz {target} for {seconds} s"), &line)
-        })
-        .collect()
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    Step::gate(&fuzz::full_name(repository), fuzz::run_full)
+        .unless([no_targets, missing_tool(&compiler, "--version")])
 }
 
 /// An obstacle when the evidence crate has no such test binary.
