@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `GET /bytes/N` | N bytes |
 //! | `POST /sink` | how many bytes came |
+//! | `GET /push` | pushes `/pushed` first if the client takes pushes, then as any other |
 //! | `GET /interim` | 103 twice, then as any other |
 //! | any other | its method and path in `x-method` and `x-path`, its content and its trailers |
 //!
@@ -12,9 +13,10 @@
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue, LINK};
-use http::{Method, Request, Response, StatusCode};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri};
 use portway::h3::{
-    Incoming, Options, ReadAllError, ReceiveBody, Responder, SendBody, ServerConnection,
+    Incoming, Options, ReadAllError, ReceiveBody, Responder, SendBody, SendError, ServerConnection,
 };
 use portway::quic::{Connection, Listener};
 use portway::{Security, load_identity};
@@ -115,7 +117,28 @@ async fn answer(incoming: Incoming) -> Result<(), Failure> {
             responder.send_interim(hint.header(LINK, "</style>; rel=preload").body(())?)?;
         }
     }
+    if path == "/push" {
+        push(request.uri(), &mut responder).await?;
+    }
     echo(request, responder).await
+}
+
+/// Pushes one resource, if the client takes pushes.
+async fn push(uri: &Uri, responder: &mut Responder) -> Result<(), Failure> {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::from_static("/pushed"));
+    let request = Request::get(Uri::from_parts(parts)?).body(())?;
+    let promise = match responder.push(request) {
+        Ok(promise) => promise,
+        Err(SendError::NotOffered(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    match promise.fulfil().await {
+        Ok(pushed) => Ok(pushed.send(Response::new("pushed".into()))?),
+        // The client has changed its mind.
+        Err(SendError::Stream(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Answers with what came.

@@ -232,6 +232,29 @@ impl Connection {
         self.peer.open_max = max;
     }
 
+    /// Schedules a response by another priority than the client asked for; a server's word.
+    ///
+    /// # Errors
+    /// There is no such stream.
+    // RFC 9218 §10: the server decides in the end.
+    pub fn override_priority(
+        &mut self,
+        stream: StreamId,
+        priority: Priority,
+    ) -> Result<(), SendError> {
+        self.check_open()?;
+        if self.role == Role::Client || !self.exchanges.contains_key(&stream) {
+            return Err(SendError::UnknownStream);
+        }
+        self.set_priority(stream, priority);
+        Ok(())
+    }
+
+    /// The priority that a stream is scheduled by now.
+    pub fn priority(&self, stream: StreamId) -> Option<Priority> {
+        Some(self.exchanges.get(&stream)?.priority)
+    }
+
     /// Schedules a stream by another priority.
     pub(super) fn set_priority(&mut self, stream: StreamId, priority: Priority) {
         let Some(exchange) = self.exchanges.get_mut(&stream) else {

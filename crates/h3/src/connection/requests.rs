@@ -211,6 +211,25 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether there is room for content on a stream.
+    ///
+    /// # Errors
+    /// [`SendError::WouldBlock`] is followed by [`Event::Writable`](crate::Event::Writable).
+    pub fn poll_room(&mut self, stream: StreamId) -> Result<(), SendError> {
+        self.check_open()?;
+        let exchange = self
+            .exchanges
+            .get_mut(&stream)
+            .ok_or(SendError::UnknownStream)?;
+        let room = exchange
+            .send
+            .check_data(1, Finish::Later, &self.config.limits);
+        if room == Err(SendError::WouldBlock) {
+            exchange.send.want_room();
+        }
+        room
+    }
+
     /// Sends trailers, which end the message.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::error::{ConnectionError, StreamError};
+use crate::error::{ConnectionError, Retry, StreamError};
 use crate::event::Finish;
 use crate::frame::data;
 use crate::limits::Limits;
@@ -41,6 +41,17 @@ pub enum SendError {
     UnknownStream,
     /// The connection is closed.
     Connection(ConnectionError),
+}
+
+impl SendError {
+    /// Whether the request may be sent again, and where.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Stream(error) => error.retry,
+            Self::GoingAway => Retry::SafeOnNewConnection,
+            _ => Retry::Unknown,
+        }
+    }
 }
 
 impl fmt::Display for SendError {

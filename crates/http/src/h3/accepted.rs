@@ -5,10 +5,12 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use portway_h3::message::ResponseHead;
+use portway_h3::priority::Priority;
 use portway_h3::{Finish, SendError, StreamId};
 
 use super::body::{ReceiveBody, SendBody};
 use super::half::SendHalf;
+use super::push::Promise;
 
 /// A request with its header section complete; the content may still be on its way.
 #[derive(Debug)]
@@ -61,6 +63,32 @@ impl Responder {
         let head = ResponseHead::from(response.into_parts().0);
         self.half.response(&head, None, Finish::Later)?;
         Ok(SendBody::new(self.half))
+    }
+
+    /// Promises the client a response to another request, which it would make next. Promise before
+    /// the content that makes it ask.
+    ///
+    /// # Errors
+    /// The client takes no push or none any more, or this request cannot be pushed: it must be
+    /// safe, cacheable, without content and for the authority of the request that it belongs to.
+    pub fn push(&mut self, request: Request<()>) -> Result<Promise, SendError> {
+        self.half.push(&request.into_parts().0.into())
+    }
+
+    /// Schedules the response by another priority than the client asked for (RFC 9218 §10).
+    ///
+    /// # Errors
+    /// The stream is over.
+    pub fn set_priority(&mut self, priority: Priority) -> Result<(), SendError> {
+        self.half.set_priority(priority)
+    }
+
+    /// The priority that the response is scheduled by; `None` when the stream is over.
+    pub fn priority(&self) -> Option<Priority> {
+        let stream = self.half.stream;
+        self.half
+            .hosted
+            .with(|engine, _| engine.http.priority(stream))
     }
 
     /// Refuses the request, of which nothing was done; the client may send it again.

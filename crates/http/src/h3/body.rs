@@ -8,12 +8,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use http_body::{Body, Frame, SizeHint};
 use portway_h3::error::{Code, StreamError};
-use portway_h3::{Finish, Incoming, SendError, StreamId};
+use portway_h3::frame::FrameType;
+use portway_h3::priority::Priority;
+use portway_h3::{Finish, Incoming as Received, SendError, StreamId};
 
+use super::datagrams::Datagrams;
 use super::half::{ReceiveHalf, SendHalf};
+use super::push::Promise;
 
 /// The content and trailers of a message that comes in; a [`Body`].
 ///
@@ -102,28 +106,49 @@ impl ReceiveBody {
         Ok((first, trailers))
     }
 
+    /// The next thing that came, those of extensions included: frames that were asked for, and
+    /// changes of contexts (draft-01). [`ReceiveBody::frame`] passes these over.
+    ///
+    /// Cancel safety: nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// Why the message is cut off.
+    pub async fn received(&mut self) -> Option<Result<Received, StreamError>> {
+        if self.is_ended {
+            return None;
+        }
+        let received = poll_fn(|context| self.half.poll_next(context)).await;
+        self.is_ended = !matches!(received, Some(Ok(ref part)) if *part != Received::End);
+        received
+    }
+
+    /// The datagrams of the request.
+    pub fn datagrams(&self) -> Datagrams {
+        Datagrams::new(self.half.hosted.clone(), self.half.stream)
+    }
+
     /// Asks the peer to stop; nothing more is read.
     pub fn stop(&mut self, code: Code) {
         self.is_ended = true;
         self.half.stop(code);
     }
 
-    fn poll(
+    pub(super) fn poll(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         while !self.is_ended {
             match ready!(self.half.poll_next(context)) {
-                Some(Ok(Incoming::Data(data))) => {
+                Some(Ok(Received::Data(data))) => {
                     if let Some(expected) = &mut self.expected {
                         *expected = expected.saturating_sub(data.remaining() as u64);
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Some(Ok(Incoming::Trailers(trailers))) => {
+                Some(Ok(Received::Trailers(trailers))) => {
                     return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
                 }
-                None | Some(Ok(Incoming::End)) => self.is_ended = true,
+                None | Some(Ok(Received::End)) => self.is_ended = true,
                 // Frames of extensions are no part of the body.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
@@ -148,7 +173,7 @@ impl Body for ReceiveBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_ended || matches!(self.half.peek(), Some(Ok(Incoming::End)))
+        self.is_ended || matches!(self.half.peek(), Some(Ok(Received::End)))
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -247,6 +272,40 @@ impl SendBody {
     /// As [`SendBody::finish`], and when the trailers cannot be sent.
     pub fn send_trailers(mut self, trailers: &HeaderMap) -> Result<(), SendError> {
         self.half.trailers(trailers)
+    }
+
+    /// Sends a frame of an extension, whose meaning must have been negotiated unless the peer may
+    /// ignore it.
+    ///
+    /// # Errors
+    /// As [`SendBody::send_data`]; [`SendError::WouldBlock`] when too much waits already.
+    pub fn send_frame(&mut self, ty: FrameType, payload: &[u8]) -> Result<(), SendError> {
+        self.half.extension(ty, payload)
+    }
+
+    /// Promises the client a response to another request. A server's.
+    ///
+    /// # Errors
+    /// As [`Responder::push`](super::Responder::push).
+    pub fn push(&mut self, request: Request<()>) -> Result<Promise, SendError> {
+        self.half.push(&request.into_parts().0.into())
+    }
+
+    /// Schedules what goes out by another priority. A client asks the server for it, too.
+    ///
+    /// # Errors
+    /// The stream is over.
+    pub fn set_priority(&mut self, priority: Priority) -> Result<(), SendError> {
+        self.half.set_priority(priority)
+    }
+
+    /// The datagrams of the request.
+    pub fn datagrams(&self) -> Datagrams {
+        Datagrams::new(self.half.hosted.clone(), self.half.stream)
+    }
+
+    pub(super) fn half(&mut self) -> &mut SendHalf {
+        &mut self.half
     }
 
     /// Gives the message up at once; the peer sees `code`.

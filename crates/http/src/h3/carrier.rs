@@ -13,8 +13,16 @@ use portway_transport::quic::{self, Host, HostEvent, NotRead, NotWritten, Side, 
 /// A QUIC connection under its lock.
 pub(super) struct Carrier<'a, 'h> {
     pub(super) host: &'a mut Host<'h>,
-    /// Set when the peer has allowed more requests.
-    pub(super) can_open: &'a mut bool,
+    pub(super) news: &'a mut News,
+}
+
+/// What the transport told and the protocol's state does not keep.
+#[derive(Default)]
+pub(super) struct News {
+    /// The peer has allowed more streams of a kind: bidirectional, unidirectional.
+    pub(super) can_open: [bool; 2],
+    /// What is to be kept with the session.
+    pub(super) remembered: Option<Bytes>,
 }
 
 impl Transport for Carrier<'_, '_> {
@@ -31,12 +39,12 @@ impl Transport for Carrier<'_, '_> {
                         quic::StreamKind::Bidirectional => Direction::Bidirectional,
                         quic::StreamKind::Unidirectional => Direction::Unidirectional,
                     };
-                    *self.can_open |= direction == Direction::Bidirectional;
+                    self.news.can_open[direction as usize] = true;
                     TransportEvent::Available(direction)
                 }
                 HostEvent::Datagram => TransportEvent::Datagrams,
                 HostEvent::Established(decided) => {
-                    *self.can_open = true;
+                    self.news.can_open = [true; 2];
                     match decided {
                         Some(is_accepted) if self.host.side() == Side::Client => {
                             TransportEvent::EarlyData(match is_accepted {
@@ -116,7 +124,9 @@ impl Transport for Carrier<'_, '_> {
         self.host.receive_datagram()
     }
 
-    fn remember(&mut self, _: Bytes) {}
+    fn remember(&mut self, blob: Bytes) {
+        self.news.remembered = Some(blob);
+    }
 
     fn close(&mut self, code: Code, reason: &str) {
         self.host.close(number(code), reason.as_bytes());

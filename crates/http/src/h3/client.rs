@@ -9,21 +9,25 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use portway_h3::error::{Code, ConnectionError, StreamError};
-use portway_h3::message::{RequestHead, ResponseHead};
+use portway_h3::message::{Protocol, RequestHead, ResponseHead};
+use portway_h3::priority::Priority;
 use portway_h3::settings::Settings;
-use portway_h3::{Finish, Incoming, Role, SendError, StreamId};
+use portway_h3::{Direction, Finish, Incoming, Role, SendError, StreamId};
 use portway_transport::quic::{self, Host, Hosted, Side};
 
 use super::body::{ReceiveBody, SendBody};
-use super::carrier::number;
 use super::engine::{Engine, open};
 use super::half::{ReceiveHalf, SendHalf};
 use super::options::{NotAttached, Options};
-use super::waiting::Place;
+use super::push::Push;
+use super::statistics::Statistics;
+use super::tunnel::{ConnectError, Tunnel};
+use super::waiting::{Place, Watching};
 
 /// The client's end of an HTTP/3 connection. A clone is another handle.
 ///
-/// The connection ends when the last handle is gone, those of its streams included.
+/// The connection ends when the last handle is gone, those of its streams included, and the server
+/// has got what was finished.
 #[derive(Clone)]
 pub struct ClientConnection {
     hosted: Hosted<Engine>,
@@ -40,7 +44,7 @@ impl ClientConnection {
             return Err(NotAttached::WrongSide);
         }
         let engine = Engine::new(Role::Client, options);
-        let hosted = connection.host(engine, number(Code::H3_NO_ERROR));
+        let hosted = connection.host(engine);
         let hosted = hosted.ok_or(NotAttached::InUse)?;
         hosted.with(|engine, host| engine.flush(host));
         Ok(ClientConnection { hosted })
@@ -91,6 +95,121 @@ impl ClientConnection {
     pub fn peer_settings(&self) -> Option<Settings> {
         self.hosted
             .with(|engine, _| engine.http.peer_settings().cloned())
+    }
+
+    /// The settings of the server, as soon as they have arrived.
+    ///
+    /// Cancel safety: nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub async fn settings(&self) -> Result<Settings, ConnectionError> {
+        Watching::new(&self.hosted, |engine, _| {
+            match (engine.http.peer_settings(), engine.closed()) {
+                (Some(settings), _) => Some(Ok(settings.clone())),
+                (None, Some(error)) => Some(Err(error)),
+                (None, None) => None,
+            }
+        })
+        .await
+    }
+
+    /// Opens a tunnel: CONNECT, or extended CONNECT when the request has a
+    /// [`Protocol`](super::Protocol) among its extensions, for which it waits until the server has
+    /// offered that.
+    ///
+    /// Cancel safety: dropping the future cancels the request.
+    ///
+    /// # Errors
+    /// The server refused, the request cannot be sent, or the connection is over.
+    pub async fn connect(&self, request: Request<()>) -> Result<Response<Tunnel>, ConnectError> {
+        if request.extensions().get::<Protocol>().is_some() {
+            let settings = self.settings().await.map_err(SendError::Connection)?;
+            if !settings.extended_connect {
+                return Err(SendError::NotOffered("extended CONNECT").into());
+            }
+        }
+        let (send, pending) = self.send_request(request).await?.split();
+        let response = pending.response().await?;
+        match response.status().is_success() {
+            true => Ok(response.map(|receive| Tunnel::new(receive, send))),
+            false => {
+                // Nothing was tunnelled: the end of the request is enough.
+                let _ = send.finish();
+                Err(ConnectError::Refused(Box::new(response)))
+            }
+        }
+    }
+
+    /// The next push that the server promises; `None` when the connection has ended in good order.
+    /// [`Options`] say how many it may promise, and [`ClientConnection::allow_pushes`] adds more.
+    ///
+    /// Cancel safety: no promise is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn accept_push(&self) -> Result<Option<Push>, ConnectionError> {
+        let next = Watching::new(&self.hosted, |engine, _| {
+            while let Some((push_id, request)) = engine.pushes.accept() {
+                match engine.http.promise(push_id) {
+                    Some(head) => return Some(Ok(Some((push_id, request, head.clone())))),
+                    None => engine.pushes.forget(push_id),
+                }
+            }
+            match engine.closed() {
+                Some(error) if !error.is_graceful() => Some(Err(error)),
+                Some(_) => Some(Ok(None)),
+                None => None,
+            }
+        });
+        let next = next.await?;
+        Ok(next.map(|(push_id, request, head)| {
+            Push::new(self.hosted.clone(), push_id, request, head.into())
+        }))
+    }
+
+    /// Lets the server promise `count` more pushes.
+    pub fn allow_pushes(&self, count: u64) {
+        self.hosted.with(|engine, host| {
+            engine.http.allow_pushes(count);
+            engine.flush(host);
+        });
+    }
+
+    /// The origins that the server says it speaks for, if it has said so (RFC 9412).
+    pub fn origins(&self) -> Option<Vec<String>> {
+        self.hosted
+            .with(|engine, _| engine.http.origins().map(<[String]>::to_vec))
+    }
+
+    /// What is to be remembered of this server for early data on a later connection: the value of
+    /// `remembered` in its [`Options`].
+    pub fn remembered(&self) -> Option<Bytes> {
+        self.hosted.with(|engine, _| engine.remembered())
+    }
+
+    /// Ends the connection in good order (RFC 9114 §5.2): sends no more requests, takes no more
+    /// pushes, and closes when every response has come.
+    ///
+    /// Cancel safety: no request is sent any more in either case; calling again goes on.
+    pub async fn shutdown(&self) {
+        self.hosted.with(|engine, host| {
+            engine.http.finish_shutdown();
+            engine.flush(host);
+        });
+        Watching::new(&self.hosted, |engine, host| {
+            let is_done = engine.is_drained() && engine.is_acknowledged(host);
+            (engine.closed().is_some() || is_done).then_some(())
+        })
+        .await;
+        self.close(Code::H3_NO_ERROR, "shut down");
+    }
+
+    /// What was counted so far.
+    pub fn statistics(&self) -> Statistics {
+        let quic = self.quic().statistics();
+        self.hosted
+            .with(|engine, _| Statistics::new(engine.counters, engine.held(), quic))
     }
 
     /// Whether a shutdown was begun by either side, so that no request can be sent any more.
@@ -180,13 +299,26 @@ pub struct PendingResponse {
 }
 
 impl PendingResponse {
-    fn new(half: ReceiveHalf) -> Self {
+    pub(super) fn new(half: ReceiveHalf) -> Self {
         PendingResponse { half, found: None }
     }
 
     /// The stream's number.
     pub fn stream_id(&self) -> StreamId {
         self.half.stream
+    }
+
+    /// Asks the server for another priority of the response (RFC 9218).
+    ///
+    /// # Errors
+    /// The response is complete, or the connection is over.
+    pub fn set_priority(&mut self, priority: Priority) -> Result<(), SendError> {
+        let stream = self.half.stream;
+        self.half.hosted.with(|engine, host| {
+            let updated = engine.http.send_priority(stream, priority);
+            engine.flush(host);
+            updated
+        })
     }
 
     /// The next interim response; `None` when the final one is next, which
@@ -233,6 +365,9 @@ impl std::fmt::Debug for PendingResponse {
     }
 }
 
+/// How requests are sent.
+const DIRECTION: Direction = Direction::Bidirectional;
+
 /// Sends a request when there is a stream for it.
 struct Starting<'a> {
     hosted: &'a Hosted<Engine>,
@@ -256,17 +391,21 @@ impl Starting<'_> {
             false => self.finish,
         };
         if let Err(error) = engine.http.send_request(stream, &self.head, finish) {
-            engine.opening.give_back(stream);
-            engine.grant(host);
+            engine.opening(DIRECTION).give_back(stream);
+            engine.grant(DIRECTION, host);
             return Err(error);
         }
-        engine.keep_stream(stream, self.finish == Finish::Later);
+        engine.counters.requests += 1;
+        engine.keep_stream(stream, DIRECTION);
+        if self.finish == Finish::Now {
+            engine.end_sender(stream, host);
+        }
         if has_content {
             let content = std::mem::take(&mut self.content);
             let sent = engine.http.send_data(stream, content, self.finish);
             if let Err(error) = sent {
                 engine.http.release(stream);
-                engine.end_receiver(stream);
+                engine.end_receiver(stream, host);
                 engine.flush(host);
                 return Err(error);
             }
@@ -286,10 +425,11 @@ impl Future for Starting<'_> {
             if let Err(error) = engine.http.check_request() {
                 return Poll::Ready(Err(error));
             }
-            match engine.opening.take(&mut this.place, || open(host)) {
+            let opening = engine.opening(DIRECTION);
+            match opening.take(&mut this.place, || open(DIRECTION, host)) {
                 Some(stream) => Poll::Ready(this.send_on(stream, engine, host).map(|()| stream)),
                 None => {
-                    engine.opening.keep(&mut this.place, context.waker());
+                    opening.keep(&mut this.place, context.waker());
                     Poll::Pending
                 }
             }
@@ -306,8 +446,8 @@ impl Drop for Starting<'_> {
     fn drop(&mut self) {
         if self.place.is_some() {
             self.hosted.with(|engine, host| {
-                engine.opening.forget(self.place);
-                engine.grant(host);
+                engine.opening(DIRECTION).forget(self.place);
+                engine.grant(DIRECTION, host);
             });
         }
     }

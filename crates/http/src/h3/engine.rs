@@ -5,39 +5,50 @@
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use portway_h3::error::{Code, ConnectionError, StreamError};
-use portway_h3::{Connection, Event, Incoming, Role, SendError, StreamId, StreamMap};
-use portway_transport::quic::{Host, Resident};
+use portway_h3::{Connection, Direction, Event, Incoming, Role, SendError, StreamId, StreamMap};
+use portway_transport::quic::{Host, Resident, StreamKind};
 
-use super::carrier::Carrier;
+use super::carrier::{Carrier, News, number};
 use super::opening::Opening;
 use super::options::Options;
+use super::pushes::Pushes;
 use super::server::Accepted;
+use super::statistics::Counters;
 use super::waiting::{WaitList, keep};
 
 /// HTTP/3 in its QUIC connection.
 pub(super) struct Engine {
     pub(super) http: Connection,
     slots: StreamMap<Slot>,
-    pub(super) opening: Opening,
+    /// Who waits to open a stream: bidirectional, unidirectional.
+    opening: [Opening; 2],
     /// Requests that nobody has accepted yet.
     requests: VecDeque<StreamId>,
     pub(super) accepting: WaitList,
-    /// Waits for news of the connection: settings, GOAWAY, its end.
+    /// Waits for news of the connection: settings, pushes, GOAWAY, its end.
     pub(super) watching: WaitList,
+    pub(super) pushes: Pushes,
+    pub(super) counters: Counters,
     life: Life,
     began: Option<Instant>,
 }
 
-/// How far the connection's end is.
+/// How far the connection's end is, and what outlives it.
 #[derive(Default)]
 struct Life {
     /// The server's handle is gone: nobody accepts requests.
     is_abandoned: bool,
     /// Nothing is in flight after a shutdown.
     is_drained: bool,
+    /// No handle is left, those of streams included.
+    is_orphaned: bool,
+    /// An event was answered with something that QUIC has not got yet.
+    has_answered: bool,
+    remembered: Option<Bytes>,
 }
 
 /// A stream of the application.
@@ -45,6 +56,7 @@ struct Life {
 struct Slot {
     reader: Option<Waker>,
     writer: Option<Waker>,
+    datagrams: Option<Waker>,
     /// Why the peer wants no more of what is sent.
     stopped: Option<StreamError>,
     has_receiver: bool,
@@ -52,12 +64,9 @@ struct Slot {
 }
 
 impl Slot {
-    fn new(has_receiver: bool, has_sender: bool) -> Self {
-        Slot {
-            has_receiver,
-            has_sender,
-            ..Slot::default()
-        }
+    fn wake_all(&mut self, host: &mut Host<'_>) {
+        let wakers = [&mut self.reader, &mut self.writer, &mut self.datagrams];
+        wake_all(host, wakers.into_iter().filter_map(Option::take));
     }
 }
 
@@ -65,20 +74,30 @@ impl Resident for Engine {
     fn on_events(&mut self, host: &mut Host<'_>) {
         let now = host.now();
         let began = *self.began.get_or_insert(now);
-        let mut can_open = false;
+        let mut news = News::default();
         let mut carrier = Carrier {
             host,
-            can_open: &mut can_open,
+            news: &mut news,
         };
         self.http
             .drive(&mut carrier, now.saturating_duration_since(began));
         self.dispatch(host);
-        if can_open {
-            self.grant(host);
-        }
-        if self.life.is_drained && self.is_acknowledged(host) {
+        self.learn(news, host);
+        if (self.life.is_drained || self.life.is_orphaned) && self.is_acknowledged(host) {
             wake_all(host, self.watching.drain());
+            self.end_orphaned(host);
         }
+    }
+
+    fn on_abandoned(&mut self, host: &mut Host<'_>) {
+        self.life.is_orphaned = true;
+        self.end_orphaned(host);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        // One that is due is looked at a moment later, since not every look ends it.
+        let due = self.began? + self.http.poll_timeout()?;
+        Some(due + Duration::from_millis(1))
     }
 }
 
@@ -87,10 +106,12 @@ impl Engine {
         Engine {
             http: Connection::new(role, options.http.clone()),
             slots: StreamMap::default(),
-            opening: Opening::default(),
+            opening: Default::default(),
             requests: VecDeque::new(),
             accepting: WaitList::default(),
             watching: WaitList::default(),
+            pushes: Pushes::default(),
+            counters: Counters::default(),
             life: Life::default(),
             began: None,
         }
@@ -98,12 +119,25 @@ impl Engine {
 
     /// Gives QUIC what the application's call has made, and tells what follows.
     pub(super) fn flush(&mut self, host: &mut Host<'_>) {
-        let mut can_open = false;
+        let mut news = News::default();
         self.http.flush(&mut Carrier {
             host,
-            can_open: &mut can_open,
+            news: &mut news,
         });
         self.dispatch(host);
+        self.learn(news, host);
+    }
+
+    /// Takes note of what the transport told.
+    fn learn(&mut self, news: News, host: &mut Host<'_>) {
+        if let Some(blob) = news.remembered {
+            self.life.remembered = Some(blob);
+        }
+        for direction in [Direction::Bidirectional, Direction::Unidirectional] {
+            if news.can_open[direction as usize] {
+                self.grant(direction, host);
+            }
+        }
     }
 
     /// Wakes whom the protocol's news concern.
@@ -111,22 +145,33 @@ impl Engine {
         while let Some(event) = self.http.poll_event() {
             match event {
                 Event::Request(stream) => self.on_request(stream, host),
-                Event::Readable(stream) => {
-                    if let Some(slot) = self.slots.get_mut(&stream)
-                        && let Some(waker) = slot.reader.take()
-                    {
-                        host.wake(waker);
-                    }
-                }
-                Event::Writable(stream) => self.wake_writer(stream, host),
+                Event::Readable(stream) => self.wake(stream, |slot| slot.reader.take(), host),
+                Event::Writable(stream) => self.wake(stream, |slot| slot.writer.take(), host),
+                Event::Datagram(stream) => self.wake(stream, |slot| slot.datagrams.take(), host),
                 Event::Stopped(stream, error) => {
-                    if let Some(slot) = self.slots.get_mut(&stream) {
-                        slot.stopped = Some(error);
-                    }
-                    self.wake_writer(stream, host);
+                    self.counters.stopped += 1;
+                    self.wake(
+                        stream,
+                        |slot| {
+                            slot.stopped = Some(error);
+                            slot.writer.take()
+                        },
+                        host,
+                    );
+                }
+                Event::PushPromised { stream, push_id } => {
+                    self.counters.pushes += u64::from(self.pushes.on_promised(push_id, stream));
+                    wake_all(host, self.watching.drain());
+                }
+                Event::Push { push_id, stream } => self.on_push(push_id, stream, host),
+                Event::PushCancelled(push_id) => {
+                    self.pushes.on_cancelled(push_id);
+                    wake_all(host, self.watching.drain());
                 }
                 Event::GoAway { .. } => {
-                    wake_all(host, self.opening.drain());
+                    for opening in &mut self.opening {
+                        wake_all(host, opening.drain());
+                    }
                     wake_all(host, self.watching.drain());
                 }
                 Event::Drained => {
@@ -137,6 +182,20 @@ impl Engine {
                 Event::Closed(_) => self.on_closed(host),
                 _ => wake_all(host, self.watching.drain()),
             }
+        }
+        if std::mem::take(&mut self.life.has_answered) {
+            self.flush(host);
+        }
+    }
+
+    fn wake(
+        &mut self,
+        stream: StreamId,
+        which: impl FnOnce(&mut Slot) -> Option<Waker>,
+        host: &mut Host<'_>,
+    ) {
+        if let Some(waker) = self.slots.get_mut(&stream).and_then(which) {
+            host.wake(waker);
         }
     }
 
@@ -149,28 +208,53 @@ impl Engine {
         wake_all(host, self.accepting.drain());
     }
 
-    fn on_closed(&mut self, host: &mut Host<'_>) {
-        for slot in self.slots.values_mut() {
-            slot.reader.take().into_iter().for_each(|it| host.wake(it));
-            slot.writer.take().into_iter().for_each(|it| host.wake(it));
+    fn on_push(&mut self, push_id: u64, stream: StreamId, host: &mut Host<'_>) {
+        match self.pushes.on_stream(push_id, stream) {
+            true => {
+                self.keep_stream(stream, Direction::Unidirectional);
+                wake_all(host, self.watching.drain());
+            }
+            // Its handle was dropped.
+            false => {
+                self.http.cancel_push(push_id);
+                self.life.has_answered = true;
+            }
         }
-        wake_all(host, self.opening.drain());
-        wake_all(host, self.accepting.drain());
-        wake_all(host, self.watching.drain());
     }
 
-    fn wake_writer(&mut self, stream: StreamId, host: &mut Host<'_>) {
-        if let Some(slot) = self.slots.get_mut(&stream)
-            && let Some(waker) = slot.writer.take()
-        {
-            host.wake(waker);
+    fn on_closed(&mut self, host: &mut Host<'_>) {
+        for slot in self.slots.values_mut() {
+            slot.wake_all(host);
+        }
+        for opening in &mut self.opening {
+            wake_all(host, opening.drain());
+        }
+        wake_all(host, self.accepting.drain());
+        wake_all(host, self.watching.drain());
+        // What ended HTTP/3 without QUIC's doing, such as early data that was refused, ends QUIC.
+        if host.error().is_none() {
+            host.close(number(Code::H3_NO_ERROR), b"");
+        }
+    }
+
+    /// Those who wait to open streams of this direction.
+    pub(super) fn opening(&mut self, direction: Direction) -> &mut Opening {
+        &mut self.opening[direction as usize]
+    }
+
+    /// Closes a connection of which no handle is left, as soon as the peer has everything that was
+    /// finished.
+    fn end_orphaned(&mut self, host: &mut Host<'_>) {
+        if self.life.is_orphaned && self.is_acknowledged(host) {
+            self.close(Code::H3_NO_ERROR, "", host);
         }
     }
 
     /// Opens streams for those who wait.
-    pub(super) fn grant(&mut self, host: &mut Host<'_>) {
+    pub(super) fn grant(&mut self, direction: Direction, host: &mut Host<'_>) {
         let mut woken = Vec::new();
-        self.opening.grant(|| open(host), |waker| woken.push(waker));
+        let opening = &mut self.opening[direction as usize];
+        opening.grant(|| open(direction, host), |waker| woken.push(waker));
         wake_all(host, woken);
     }
 
@@ -184,9 +268,21 @@ impl Engine {
         self.life.is_drained
     }
 
-    /// Keeps a stream's halves.
-    pub(super) fn keep_stream(&mut self, stream: StreamId, has_sender: bool) {
-        self.slots.insert(stream, Slot::new(true, has_sender));
+    /// What is to be kept with the session.
+    pub(super) fn remembered(&self) -> Option<Bytes> {
+        self.life.remembered.clone()
+    }
+
+    /// Keeps a stream's halves: both, or the one that a unidirectional stream has.
+    pub(super) fn keep_stream(&mut self, stream: StreamId, direction: Direction) {
+        let is_both = direction == Direction::Bidirectional;
+        let is_ours = stream.initiator() == self.http.role();
+        let slot = Slot {
+            has_receiver: is_both || !is_ours,
+            has_sender: is_both || is_ours,
+            ..Slot::default()
+        };
+        self.slots.insert(stream, slot);
     }
 
     /// The next request that nobody has accepted.
@@ -197,10 +293,13 @@ impl Engine {
                 self.http.release(stream);
                 continue;
             };
-            self.keep_stream(stream, true);
+            self.counters.requests += 1;
+            self.keep_stream(stream, Direction::Bidirectional);
             let ahead = self.http.receive(stream);
-            if ahead.as_ref().is_some_and(is_last) {
-                self.end_receiver(stream);
+            if ahead.as_ref().is_some_and(is_last)
+                && let Some(slot) = self.slots.get_mut(&stream)
+            {
+                slot.has_receiver = false;
             }
             return Some(Accepted {
                 stream,
@@ -221,6 +320,8 @@ impl Engine {
     }
 
     fn refuse(&mut self, stream: StreamId) {
+        self.counters.refused += 1;
+        self.life.has_answered = true;
         if self.http.reject(stream).is_err() {
             self.http.release(stream);
         }
@@ -244,12 +345,14 @@ impl Engine {
             false => self.http.receive(stream),
         };
         if is_last(&next) || ahead.as_ref().is_some_and(is_last) {
-            self.end_receiver(stream);
+            self.end_receiver(stream, host);
         }
         let is_data = |received: &Received| matches!(received, Ok(Incoming::Data(_)));
         if is_data(&next) || ahead.as_ref().is_some_and(is_data) {
             // There is room for what the peer has sent meanwhile.
             self.flush(host);
+        } else {
+            self.dispatch(host);
         }
         (Poll::Ready(next), ahead)
     }
@@ -258,6 +361,17 @@ impl Engine {
     pub(super) fn keep_writer(&mut self, stream: StreamId, waker: &Waker) {
         if let Some(slot) = self.slots.get_mut(&stream) {
             keep(&mut slot.writer, waker);
+        }
+    }
+
+    /// Waits for a datagram of a stream; false when none will come.
+    pub(super) fn keep_datagrams(&mut self, stream: StreamId, waker: &Waker) -> bool {
+        match self.slots.get_mut(&stream) {
+            Some(slot) if self.http.error().is_none() => {
+                keep(&mut slot.datagrams, waker);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -276,24 +390,29 @@ impl Engine {
     }
 
     /// The application will not send on a stream any more.
-    pub(super) fn end_sender(&mut self, stream: StreamId) {
+    pub(super) fn end_sender(&mut self, stream: StreamId, host: &mut Host<'_>) {
         if let Some(slot) = self.slots.get_mut(&stream) {
             slot.has_sender = false;
             slot.writer = None;
-            if !slot.has_receiver {
-                self.slots.remove(&stream);
-            }
+            self.forget_if_over(stream, host);
         }
     }
 
     /// The application will not receive from a stream any more.
-    pub(super) fn end_receiver(&mut self, stream: StreamId) {
+    pub(super) fn end_receiver(&mut self, stream: StreamId, host: &mut Host<'_>) {
         if let Some(slot) = self.slots.get_mut(&stream) {
             slot.has_receiver = false;
             slot.reader = None;
-            if !slot.has_sender {
-                self.slots.remove(&stream);
-            }
+            self.forget_if_over(stream, host);
+        }
+    }
+
+    fn forget_if_over(&mut self, stream: StreamId, host: &mut Host<'_>) {
+        let slot = self.slots.get(&stream);
+        if slot.is_some_and(|slot| !slot.has_receiver && !slot.has_sender)
+            && let Some(mut slot) = self.slots.remove(&stream)
+        {
+            slot.wake_all(host);
         }
     }
 
@@ -322,9 +441,13 @@ pub(super) fn is_last(received: &Received) -> bool {
     matches!(received, Err(_) | Ok(Incoming::End))
 }
 
-/// Opens a stream for a request.
-pub(super) fn open(host: &mut Host<'_>) -> Option<StreamId> {
-    let stream = host.open(portway_transport::quic::StreamKind::Bidirectional)?;
+/// Opens a stream, if the peer allows one.
+pub(super) fn open(direction: Direction, host: &mut Host<'_>) -> Option<StreamId> {
+    let kind = match direction {
+        Direction::Bidirectional => StreamKind::Bidirectional,
+        Direction::Unidirectional => StreamKind::Unidirectional,
+    };
+    let stream = host.open(kind)?;
     StreamId::new(stream.get())
 }
 

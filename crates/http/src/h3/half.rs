@@ -8,11 +8,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::HeaderMap;
 use portway_h3::error::Code;
-use portway_h3::message::ResponseHead;
-use portway_h3::{Finish, SendError, StreamId};
+use portway_h3::frame::FrameType;
+use portway_h3::message::{RequestHead, ResponseHead};
+use portway_h3::priority::Priority;
+use portway_h3::{Finish, Role, SendError, StreamId};
 use portway_transport::quic::Hosted;
 
 use super::engine::{Engine, Received, is_last};
+use super::push::Promise;
 
 /// What comes in on a stream.
 pub(super) struct ReceiveHalf {
@@ -72,7 +75,7 @@ impl ReceiveHalf {
             let stream = self.stream;
             self.hosted.with(|engine, host| {
                 engine.http.stop(stream, code);
-                engine.end_receiver(stream);
+                engine.end_receiver(stream, host);
                 engine.flush(host);
             });
         }
@@ -116,7 +119,7 @@ impl SendHalf {
             let result = act(engine, stream);
             let result = result.map_err(|error| engine.explain(stream, error));
             if result.is_ok() && finish == Finish::Now {
-                engine.end_sender(stream);
+                engine.end_sender(stream, host);
             }
             engine.flush(host);
             result
@@ -146,6 +149,19 @@ impl SendHalf {
                 Poll::Ready(sent)
             }
         }
+    }
+
+    /// Ready when there is room to send, or never will be.
+    pub(super) fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let stream = self.stream;
+        self.hosted
+            .with(|engine, _| match engine.http.poll_room(stream) {
+                Err(SendError::WouldBlock) => {
+                    engine.keep_writer(stream, context.waker());
+                    Poll::Pending
+                }
+                room => Poll::Ready(room.map_err(|error| engine.explain(stream, error))),
+            })
     }
 
     pub(super) fn finish(&mut self) -> Result<(), SendError> {
@@ -207,9 +223,35 @@ impl SendHalf {
         let stream = self.stream;
         self.hosted.with(|engine, host| {
             engine.http.reset(stream, code);
-            engine.end_sender(stream);
+            engine.end_sender(stream, host);
             engine.flush(host);
         });
+    }
+
+    /// Sends a frame of an extension.
+    pub(super) fn extension(&mut self, ty: FrameType, payload: &[u8]) -> Result<(), SendError> {
+        self.send(Finish::Later, |engine, stream| {
+            engine.http.send_extension_frame(stream, ty, payload)
+        })
+    }
+
+    /// Promises a response to `head` beside the one on this stream.
+    pub(super) fn push(&mut self, head: &RequestHead) -> Result<Promise, SendError> {
+        let mut promised = Err(SendError::UnknownStream);
+        self.send(Finish::Later, |engine, stream| {
+            promised = engine.http.push(stream, head);
+            engine.counters.pushes += u64::from(promised.is_ok());
+            promised.clone().map(drop)
+        })?;
+        Ok(Promise::new(self.hosted.clone(), promised?))
+    }
+
+    /// Schedules the stream by another priority.
+    pub(super) fn set_priority(&mut self, priority: Priority) -> Result<(), SendError> {
+        self.send(Finish::Later, |engine, stream| match engine.http.role() {
+            Role::Client => engine.http.send_priority(stream, priority),
+            Role::Server => engine.http.override_priority(stream, priority),
+        })
     }
 
     /// Says that nothing was done for a request.

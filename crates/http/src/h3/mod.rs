@@ -13,24 +13,37 @@
 
 mod accepted;
 mod body;
+mod capsules;
 mod carrier;
 mod client;
+mod datagrams;
 mod engine;
 mod half;
 mod opening;
 mod options;
+mod push;
+mod pushes;
 mod server;
+mod statistics;
+mod tunnel;
 mod waiting;
 
 pub use accepted::{Incoming, Responder};
 pub use body::{ReadAllError, ReceiveBody, SendBody, SendBodyError};
+pub use capsules::{ReceiveCapsules, SendCapsules};
 pub use client::{ClientConnection, ClientStream, PendingResponse};
+pub use datagrams::Datagrams;
 pub use options::{NotAttached, Options};
+pub use push::{Promise, Push};
 pub use server::ServerConnection;
+pub use statistics::Statistics;
+pub use tunnel::{ConnectError, Tunnel};
 
+pub use portway_h3::capsule::{Capsule, CapsuleType};
+pub use portway_h3::datagram::{Datagram, Profile, Profiles};
 pub use portway_h3::error::{Code, ConnectionError, Retry, StreamError};
 pub use portway_h3::limits::Limits;
 pub use portway_h3::message::Protocol;
 pub use portway_h3::priority::Priority;
 pub use portway_h3::settings::Settings;
-pub use portway_h3::{SendError, StreamId};
+pub use portway_h3::{Config, Incoming as Received, SendError, StreamId};

@@ -10,21 +10,21 @@ use std::task::{Context, Poll};
 use http::Request;
 use portway_h3::error::{Code, ConnectionError, StreamError};
 use portway_h3::settings::Settings;
-use portway_h3::{Role, StreamId};
+use portway_h3::{Role, SendError, StreamId};
 use portway_transport::quic::{self, Hosted, Side};
 
 use super::accepted::{Incoming, Responder};
 use super::body::ReceiveBody;
-use super::carrier::number;
 use super::engine::Engine;
 use super::half::{ReceiveHalf, SendHalf};
 use super::options::{NotAttached, Options};
-use super::waiting::Place;
+use super::statistics::Statistics;
+use super::waiting::{Place, Watching};
 
 /// The server's end of an HTTP/3 connection.
 ///
 /// Dropping it refuses all requests that were not accepted; those that were go on, and the
-/// connection ends with the last of them.
+/// connection ends when the client has got the last response.
 pub struct ServerConnection {
     hosted: Hosted<Engine>,
 }
@@ -40,7 +40,7 @@ impl ServerConnection {
             return Err(NotAttached::WrongSide);
         }
         let engine = Engine::new(Role::Server, options);
-        let hosted = connection.host(engine, number(Code::H3_NO_ERROR));
+        let hosted = connection.host(engine);
         let hosted = hosted.ok_or(NotAttached::InUse)?;
         hosted.with(|engine, host| engine.flush(host));
         Ok(ServerConnection { hosted })
@@ -78,10 +78,10 @@ impl ServerConnection {
             engine.http.finish_shutdown();
             engine.flush(host);
         });
-        Draining {
-            hosted: &self.hosted,
-            place: None,
-        }
+        Watching::new(&self.hosted, |engine, host| {
+            let is_done = engine.is_drained() && engine.is_acknowledged(host);
+            (engine.closed().is_some() || is_done).then_some(())
+        })
         .await;
         self.close(Code::H3_NO_ERROR, "shut down");
     }
@@ -90,6 +90,30 @@ impl ServerConnection {
     pub fn peer_settings(&self) -> Option<Settings> {
         self.hosted
             .with(|engine, _| engine.http.peer_settings().cloned())
+    }
+
+    /// Tells the client which origins the server speaks for (RFC 9412).
+    ///
+    /// # Errors
+    /// Nothing was told.
+    pub fn send_origins(&self, origins: &[&str]) -> Result<(), SendError> {
+        self.hosted.with(|engine, host| {
+            let sent = engine.http.send_origins(origins);
+            engine.flush(host);
+            sent
+        })
+    }
+
+    /// How many pushes the client takes now.
+    pub fn pushes_available(&self) -> u64 {
+        self.hosted.with(|engine, _| engine.http.pushes_available())
+    }
+
+    /// What was counted so far.
+    pub fn statistics(&self) -> Statistics {
+        let quic = self.quic().statistics();
+        self.hosted
+            .with(|engine, _| Statistics::new(engine.counters, engine.held(), quic))
     }
 
     /// Why the connection is over, if it is.
@@ -189,37 +213,5 @@ fn incoming(hosted: &Hosted<Engine>, accepted: Accepted) -> Incoming {
     Incoming {
         request: head.map(|()| body),
         responder: Responder::new(SendHalf::new(hosted.clone(), stream)),
-    }
-}
-
-/// Waits until nothing is in flight and all was acknowledged.
-struct Draining<'a> {
-    hosted: &'a Hosted<Engine>,
-    place: Place,
-}
-
-impl Future for Draining<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let place = &mut this.place;
-        this.hosted.with(|engine, host| {
-            let is_over = engine.closed().is_some();
-            if is_over || (engine.is_drained() && engine.is_acknowledged(host)) {
-                return Poll::Ready(());
-            }
-            engine.watching.keep(place, context.waker());
-            Poll::Pending
-        })
-    }
-}
-
-impl Drop for Draining<'_> {
-    fn drop(&mut self) {
-        if self.place.is_some() {
-            self.hosted
-                .with(|engine, _| engine.watching.forget(self.place));
-        }
     }
 }

@@ -22,6 +22,15 @@ pub trait Resident: Any + Send {
     /// Something happened; [`Host::poll_event`] says what. It runs under the connection's lock:
     /// it must not block, call application code, or touch the connection but through `host`.
     fn on_events(&mut self, host: &mut Host<'_>);
+
+    /// When it is to be run although nothing has happened.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The last handle is gone. What the application has finished may still be on its way, so that
+    /// the resident closes the connection, now or later.
+    fn on_abandoned(&mut self, host: &mut Host<'_>);
 }
 
 /// What happened on the connection of a [`Resident`].
@@ -150,10 +159,10 @@ impl<R: Resident> Hosted<R> {
 impl Connection {
     /// Lets a protocol reside in the connection. It gets everything from now on, what has arrived
     /// and was not accepted included, so that the connection's and its streams' own functions are
-    /// not to be used any more. Its connection is closed by `close` when the last handle is gone.
+    /// not to be used any more. When the last handle is gone, it closes the connection.
     ///
     /// `None` when another one resides there.
-    pub fn host<R: Resident>(&self, resident: R, close: VarInt) -> Option<Hosted<R>> {
+    pub fn host<R: Resident>(&self, resident: R) -> Option<Hosted<R>> {
         let hosted = Hosted {
             reference: self.reference(),
             resident: PhantomData,
@@ -165,7 +174,6 @@ impl Connection {
             }
             state.residence.resident = Some(Box::new(resident));
             state.residence.events = Some(VecDeque::new());
-            state.defaults.close = close;
             state.tell_what_came();
             state.run_resident(clock, None, wakers);
             Some(hosted)
@@ -190,6 +198,30 @@ impl ConnectionState {
         }
     }
 
+    /// Tells the resident that the last handle is gone; false when nobody resides here.
+    pub(in crate::quic) fn tell_abandoned(
+        &mut self,
+        clock: &Clock,
+        wakers: &mut Vec<Waker>,
+    ) -> bool {
+        let Some(mut resident) = self.residence.resident.take() else {
+            return false;
+        };
+        resident.on_abandoned(&mut Host {
+            state: self,
+            wakers,
+            clock,
+            now: None,
+        });
+        self.residence.resident = Some(resident);
+        true
+    }
+
+    /// When the resident is to be run although nothing has happened.
+    pub(in crate::quic) fn resident_deadline(&self) -> Option<Instant> {
+        self.residence.resident.as_ref()?.deadline()
+    }
+
     pub(in crate::quic) fn decided_early_data(&self) -> Option<bool> {
         match self.early {
             EarlyData::Open => None,
@@ -208,19 +240,19 @@ impl ConnectionState {
         }
     }
 
-    /// Runs the resident if anything happened.
+    /// Runs the resident if anything happened or its time has come.
     pub(in crate::quic) fn run_resident(
         &mut self,
         clock: &Clock,
         now: Option<Instant>,
         wakers: &mut Vec<Waker>,
     ) {
-        let has_events = self
-            .residence
-            .events
-            .as_ref()
-            .is_some_and(|it| !it.is_empty());
-        if !has_events {
+        let is_due = || {
+            let deadline = self.resident_deadline();
+            deadline.is_some_and(|at| now.is_some_and(|now| at <= now))
+        };
+        let events = self.residence.events.as_ref();
+        if events.is_none_or(|events| events.is_empty() && !is_due()) {
             return;
         }
         let Some(mut resident) = self.residence.resident.take() else {

@@ -72,8 +72,12 @@ impl std::ops::Deref for ConnectionRef {
 
 impl Drop for ConnectionRef {
     fn drop(&mut self) {
-        let now = self.0.endpoint.clock.now();
-        self.0
-            .act_and_wake(|state, wakers| state.let_go(now, wakers));
+        let clock = &self.0.endpoint.clock;
+        let now = clock.now();
+        self.0.act_and_wake(|state, wakers| {
+            if !state.tell_abandoned(clock, wakers) {
+                state.let_go(now, wakers);
+            }
+        });
     }
 }

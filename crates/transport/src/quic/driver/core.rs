@@ -414,6 +414,7 @@ impl Core {
         let is_drained = state.proto.is_drained();
         let linger = state.streams.linger.until;
         let proto_deadline = state.proto.poll_timeout().into_iter().chain(linger).min();
+        let resident_deadline = state.resident_deadline();
         let phase = state.phase.clone();
         let is_early = state.proto.has_0rtt();
         let remote = state.proto.remote_address();
@@ -427,6 +428,7 @@ impl Core {
             }
             _ => proto_deadline,
         };
+        let deadline = deadline.into_iter().chain(resident_deadline).min();
         self.timers
             .set(&mut slot.deadline, deadline, index, slot.generation);
         if matches!(phase, Phase::Closed(_)) && !has_more && !slot.is_over {
