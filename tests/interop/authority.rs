@@ -19,6 +19,8 @@ pub(crate) struct Authority {
     pub(crate) root: String,
     pub(crate) server: Files,
     pub(crate) client: Files,
+    /// A server whose certificate fills several packets.
+    pub(crate) large: Files,
 }
 
 /// A certificate and its key as PEM files.
@@ -58,7 +60,12 @@ impl Authority {
                 key: write(&format!("{name}.key"), &key.serialize_pem()),
             }
         };
+        let many: Vec<String> = (0..200)
+            .map(|at| format!("name-{at}.server.example"))
+            .collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).chain([NAME]).collect();
         Authority {
+            large: issue("large", &many, ExtendedKeyUsagePurpose::ServerAuth),
             root: write("root.crt", &root.pem()),
             server: issue(
                 "server",

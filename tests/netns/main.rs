@@ -11,7 +11,6 @@ mod explain;
 mod families;
 mod log;
 mod names;
-mod namespace;
 mod profiles;
 mod resolution;
 mod services;
@@ -19,3 +18,5 @@ mod soft_error;
 mod unreachable;
 mod waiting;
 mod world;
+
+use portway_tests::namespace;

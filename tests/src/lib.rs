@@ -1,4 +1,10 @@
-//! What the tests of this package share.
+//! What the tests of this package share: the command, namespaces, and links between them.
+//!
+//! Invariant: nothing here decides whether a test passes.
+
+pub mod link;
+pub mod namespace;
+mod random;
 
 use std::path::PathBuf;
 use std::process::Command;

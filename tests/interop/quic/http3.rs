@@ -11,18 +11,19 @@ pub(super) struct Critical {
 }
 
 impl Critical {
-    /// Opens the control stream, and accepts as many of the peer's.
-    pub(super) async fn open(connection: &Connection, peers: usize) -> Critical {
-        let mut control = connection.open_uni().await.expect("opened");
-        control.write_all(CONTROL).await.expect("written");
+    /// Opens the control stream, and accepts as many of the peer's; `None` when the connection
+    /// has ended.
+    pub(super) async fn open(connection: &Connection, peers: usize) -> Option<Critical> {
+        let mut control = connection.open_uni().await.ok()?;
+        control.write_all(CONTROL).await.ok()?;
         let mut all = Vec::new();
         for _ in 0..peers {
-            all.push(connection.accept_uni().await.expect("accepted"));
+            all.push(connection.accept_uni().await.ok()?);
         }
-        Critical {
+        Some(Critical {
             _control: control,
             _peers: all,
-        }
+        })
     }
 }
 

@@ -6,6 +6,7 @@ mod http3;
 mod matrix;
 mod ngtcp2;
 mod page;
+mod scenarios;
 mod scripted;
 mod streams;
 

@@ -140,7 +140,9 @@ class Peer(QuicConnectionProtocol):
         elif command == "write":
             self._quic.send_stream_data(int(rest[0]), " ".join(rest[1:]).encode())
         elif command == "fill":
-            self._quic.send_stream_data(int(rest[0]), pattern(int(rest[1])))
+            data = pattern(int(rest[1]))
+            self._quic.send_stream_data(int(rest[0]), data)
+            say("filled", rest[0], hashlib.sha256(data).hexdigest())
         elif command == "finish":
             self._quic.send_stream_data(int(rest[0]), b"", True)
         elif command == "reset":
@@ -240,7 +242,7 @@ class Driver:
 
     async def endpoint(self, make):
         endpoint = socket.socket(self.family(), socket.SOCK_DGRAM)
-        endpoint.bind(("::1" if ":" in self.options.host else "127.0.0.1", 0))
+        endpoint.bind((self.options.local, 0))
         loop = asyncio.get_running_loop()
         return await loop.create_datagram_endpoint(make, sock=endpoint)
 
@@ -287,6 +289,7 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=["server", "client"])
     parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--local", default="")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--name", default="localhost")
     parser.add_argument("--cert")

@@ -33,17 +33,22 @@ pub(super) fn prepare() {
     let _ = python();
 }
 
-/// Starts the script, or says why the test is skipped.
-fn start(test: &str, arguments: &[&str]) -> Option<Peer> {
-    let python = match python() {
-        Ok(python) => python,
+/// The Python and the script, or says why the test is skipped.
+pub(super) fn program(test: &str) -> Option<(&'static str, &'static str)> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/quic/peer.py");
+    match python() {
+        Ok(python) => Some((python, script)),
         Err(error) => {
             let reason = error.trim().lines().last().unwrap_or("no reason given");
             eprintln!("skipped: {test}: aioquic: {reason}");
-            return None;
+            None
         }
-    };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/quic/peer.py");
+    }
+}
+
+/// Starts the script, or says why the test is skipped.
+fn start(test: &str, arguments: &[&str]) -> Option<Peer> {
+    let (python, script) = program(test)?;
     Peer::start(test, python, &[&[script], arguments].concat())
 }
 
@@ -69,7 +74,8 @@ pub(super) fn client(
 ) -> Option<Peer> {
     let (host, port) = (server.ip().to_string(), server.port().to_string());
     let fixed = ["client", "--ca", &authority.root, "--name", NAME];
-    let at = ["--host", &host, "--port", &port];
+    let local = if server.is_ipv6() { "::1" } else { "127.0.0.1" };
+    let at = ["--host", &host, "--port", &port, "--local", local];
     start(test, &[&fixed[..], &at, arguments].concat())
 }
 

@@ -141,7 +141,7 @@ async fn resumption(
 }
 
 /// The first request of a connection.
-async fn get(connection: &Connection, path: &str, count: usize) -> Critical {
+async fn get(connection: &Connection, path: &str, count: usize) -> Option<Critical> {
     let critical = Critical::open(connection, 0).await;
     assert_eq!(ask(connection, path, count).await.len(), count);
     critical

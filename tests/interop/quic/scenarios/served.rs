@@ -1,0 +1,332 @@
+//! The scenarios with our server at the far end, and clients of others at the near end.
+//!
+//! Invariant: a scenario's evidence is what the client says, or the file that it wrote.
+
+use super::clients::{part, rebind, told};
+use super::scene::{Scene, plain};
+use super::servers::{FAR_V6, Ours, config};
+use super::{is_long, size};
+use crate::authority::{Authority, NAME};
+use crate::peer::Peer;
+use crate::quic::{ALPN, pattern, scripted};
+use portway::Security;
+use portway::quic::AddressValidation;
+use portway_tests::link::{Impairments, Rebinding, Towards};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+/// The scenarios that ngtcp2's client plays.
+pub(super) const WITH_NGTCP2: [&str; 22] = [
+    "handshake",
+    "transfer",
+    "longrtt",
+    "chacha20",
+    "multiplexing",
+    "retry",
+    "resumption",
+    "zerortt",
+    "http3",
+    "blackhole",
+    "keyupdate",
+    "ecn",
+    "amplificationlimit",
+    "handshakeloss",
+    "transferloss",
+    "handshakecorruption",
+    "transfercorruption",
+    "ipv6",
+    "rebind-port",
+    "rebind-addr",
+    "connectionmigration",
+    "goodput",
+];
+
+/// Those that aioquic's client plays: the ones in which the link does something.
+pub(super) const WITH_AIOQUIC: [&str; 11] = [
+    "transfer",
+    "longrtt",
+    "blackhole",
+    "amplificationlimit",
+    "handshakeloss",
+    "transferloss",
+    "handshakecorruption",
+    "transfercorruption",
+    "ipv6",
+    "rebind-port",
+    "rebind-addr",
+];
+
+/// Prepares the link; the part of the evidence that tells of it.
+fn impair(name: &str, scene: &Scene) -> String {
+    let mut link = plain();
+    match name {
+        "longrtt" => {
+            link.delay = Duration::from_millis(750);
+            scene.link.impair_both(&link);
+            return "with a round trip of 1.5 s: ".to_owned();
+        }
+        "blackhole" => {
+            let seconds = if is_long() { 5 } else { 2 };
+            link.outage = Some((100, Duration::from_secs(seconds)));
+            scene.link.impair(Towards::Near, link.clone());
+            link.outage = Some((50, Duration::from_secs(seconds)));
+            scene.link.impair(Towards::Far, link);
+            return "nothing passes for seconds: ".to_owned();
+        }
+        "handshakeloss" | "handshakecorruption" => {
+            scene.link.impair_both(&part(name, 0.3));
+            return format!("{} in both directions: ", told(name, 30));
+        }
+        "transferloss" | "transfercorruption" => {
+            scene.link.impair_both(&part(name, 0.02));
+            return format!("{} in both directions: ", told(name, 2));
+        }
+        "amplificationlimit" => {
+            // The first packet passes, the next three do not.
+            link.lost = 1..4;
+            scene.link.impair(Towards::Far, link);
+            return "with a chain of several packets and three of the client's lost: ".to_owned();
+        }
+        "ecn" => scene.link.impair_both(&Impairments {
+            delay: Duration::from_millis(15),
+            ..Impairments::default()
+        }),
+        "rebind-port" | "rebind-addr" => {
+            let rebinding = match name {
+                "rebind-port" => Rebinding::Port,
+                _ => Rebinding::Address,
+            };
+            rebind(scene, rebinding);
+            return "its address changes again and again: ".to_owned();
+        }
+        _ => {}
+    }
+    String::new()
+}
+
+/// How many bytes a scenario moves.
+fn bytes(name: &str) -> usize {
+    match name {
+        "transfer" | "chacha20" | "keyupdate" => size(3_000_000),
+        "blackhole" | "rebind-port" | "rebind-addr" | "goodput" => size(10_000_000),
+        "transferloss" | "transfercorruption" => size(2_000_000),
+        "multiplexing" => 32,
+        _ => 1024,
+    }
+}
+
+/// Starts our server.
+fn server(name: &str, scene: &Scene, authority: &Authority, alpn: &str) -> Ours {
+    let files = match name {
+        "amplificationlimit" => &authority.large,
+        _ => &authority.server,
+    };
+    let security = Security::tls()
+        .with_identity(files.identity())
+        .with_alpn([alpn]);
+    let local: IpAddr = match name {
+        "ipv6" => FAR_V6.into(),
+        // It answers at its preferred address, too.
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    if name == "connectionmigration" {
+        scene
+            .far
+            .command(&format!("ip addr add {PREFERRED}/24 dev wire"));
+    }
+    let name = name.to_owned();
+    let bytes = bytes(&name);
+    Ours::start(scene, SocketAddr::new(local, PORT), bytes, move |context| {
+        let mut config = config(context, &security);
+        config.address_validation = match name == "retry" {
+            true => AddressValidation::Always,
+            false => AddressValidation::Never,
+        };
+        if name == "connectionmigration" {
+            config.preferred_v4 = Some(SocketAddrV4::new(PREFERRED, PORT));
+        }
+        config
+    })
+}
+
+/// Plays a scenario with ngtcp2's client; `None` where it is not there.
+pub(super) async fn with_ngtcp2(
+    name: &str,
+    scene: &Scene,
+    authority: &Authority,
+) -> Option<String> {
+    let told = impair(name, scene);
+    let _server = server(name, scene, authority, "h3");
+    let client = Ngtcp2 {
+        scene,
+        authority,
+        host: host(name),
+        expected: bytes(name),
+    };
+    let seen = match name {
+        "chacha20" => {
+            let only = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+CHACHA20-POLY1305";
+            let ciphers = format!("--ciphers={only}");
+            let word = "Negotiated cipher suite is CHACHA20-POLY1305";
+            client.says(&[&ciphers], &[word]).await?
+        }
+        "multiplexing" => {
+            client.fetch(&["-n", "1999"]).await?;
+            "1,999 requests at once".to_owned()
+        }
+        "retry" => client.says(&[], &["type=Retry"]).await?,
+        "resumption" | "zerortt" => client.again(name == "zerortt").await?,
+        "keyupdate" => {
+            client
+                .says(&["--key-update=10ms"], &["type=1RTT k=1"])
+                .await?
+        }
+        "ecn" => client.says(&[], &["path is ECN capable"]).await?,
+        "connectionmigration" => {
+            let validated = format!("remote:[{PREFERRED}]:{PORT}}} succeeded");
+            client
+                .says(&["--delay-stream=200ms"], &[&validated])
+                .await?
+        }
+        "handshakeloss" | "handshakecorruption" => {
+            for _ in 0..if is_long() { 30 } else { 3 } {
+                client.fetch(&[]).await?;
+            }
+            "each connection got its bytes".to_owned()
+        }
+        _ => {
+            client.fetch(&[]).await?;
+            "its file has all bytes".to_owned()
+        }
+    };
+    Some(format!("{told}{seen}"))
+}
+
+struct Ngtcp2<'a> {
+    scene: &'a Scene,
+    authority: &'a Authority,
+    host: String,
+    expected: usize,
+}
+
+impl Ngtcp2<'_> {
+    /// Lets it ask, and looks at the file that it wrote.
+    async fn fetch(&self, arguments: &[&str]) -> Option<Peer> {
+        let directory = self.authority.path("downloads");
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let file = format!("{directory}/answer");
+        let _ = std::fs::remove_file(&file);
+        let port = PORT.to_string();
+        let fixed = [
+            "--no-quic-dump",
+            "--no-http-dump",
+            "--exit-on-all-streams-close",
+            "--handshake-timeout=50s",
+            "--download",
+            &directory,
+        ];
+        let at = [&self.host, &port, "https://localhost/answer"];
+        let arguments = [&fixed[..], arguments, &at].concat();
+        let mut peer = self.scene.start_near("gtlsclient", &arguments)?;
+        peer.end().await;
+        let answer = std::fs::read(&file).expect("it wrote a file");
+        // Several answers are one after the other in it.
+        let is_whole = !answer.is_empty() && answer.len().is_multiple_of(self.expected);
+        assert!(
+            is_whole,
+            "{} of {}: {}",
+            answer.len(),
+            self.expected,
+            peer.output()
+        );
+        let expected = pattern(self.expected);
+        let mut parts = answer.chunks(self.expected);
+        assert!(parts.all(|part| part == expected), "other bytes");
+        Some(peer)
+    }
+
+    /// As [`Ngtcp2::fetch`]; it must have said all of this.
+    async fn says(&self, arguments: &[&str], words: &[&str]) -> Option<String> {
+        let peer = self.fetch(arguments).await?;
+        for word in words {
+            assert!(peer.output().contains(word), "{word}: {}", peer.output());
+        }
+        Some(format!(
+            "it says `{}`, and its file has all bytes",
+            words[0]
+        ))
+    }
+
+    async fn again(&self, is_early: bool) -> Option<String> {
+        let session = format!("--session-file={}", self.authority.path("session"));
+        let parameters = format!("--tp-file={}", self.authority.path("parameters"));
+        self.fetch(&[&session, &parameters]).await?;
+        if is_early {
+            return self.says(&[&session, &parameters], &["0RTT STREAM"]).await;
+        }
+        let arguments = [&session[..], "--disable-early-data"];
+        let peer = self.fetch(&arguments).await?;
+        // A resumed handshake has no certificate, so that it fits into one packet.
+        let flight = peer
+            .output()
+            .lines()
+            .filter(|line| line.contains("frm rx") && line.contains("Handshake CRYPTO"));
+        let bytes: usize = flight.filter_map(crypto_bytes).sum();
+        assert!((1..300).contains(&bytes), "{bytes} bytes of handshake");
+        Some("the second handshake has no certificate".to_owned())
+    }
+}
+
+/// The length in a line that tells of a CRYPTO frame.
+fn crypto_bytes(line: &str) -> Option<usize> {
+    let (_, length) = line.split_once(" len=")?;
+    length.split_whitespace().next()?.parse().ok()
+}
+
+/// Plays a scenario with aioquic's client; `None` where it is not there.
+pub(super) async fn with_aioquic(
+    name: &str,
+    scene: &Scene,
+    authority: &Authority,
+) -> Option<String> {
+    let told = impair(name, scene);
+    let _server = server(name, scene, authority, ALPN);
+    let (python, script) = scripted::program(&scene.name)?;
+    let (host, port) = (host(name), PORT.to_string());
+    let local = if name == "ipv6" { "::" } else { "0.0.0.0" };
+    let arguments = [
+        [script, "client", "--ca", &authority.root, "--name", NAME],
+        ["--host", &host, "--port", &port, "--local", local],
+        ["--idle", "50", "--window", "4194304", "--mode", "script"],
+    ];
+    let mut peer = scene.start_near(python, arguments.as_flattened())?;
+    let bytes = bytes(name);
+    let count = match name {
+        "handshakeloss" | "handshakecorruption" => 3,
+        _ => 1,
+    };
+    for _ in 0..count {
+        peer.say("connect\n").await;
+        peer.after("connected ").await;
+        peer.say("open bidi\n").await;
+        let id = peer.after("opened ").await;
+        peer.say(&format!("fill {id} {bytes}\nfinish {id}\n")).await;
+        let sent = peer.after(&format!("filled {id} ")).await;
+        let received = peer.after(&format!("finished {id} {bytes} ")).await;
+        assert_eq!(received, sent);
+    }
+    Some(format!("{told}all bytes came back"))
+}
+
+/// Where the client connects to.
+fn host(name: &str) -> String {
+    match name {
+        "ipv6" => FAR_V6.to_string(),
+        _ => portway_tests::link::FAR_V4.to_string(),
+    }
+}
+
+/// A port of a namespace of its own.
+const PORT: u16 = 443;
+/// Another address of the server.
+const PREFERRED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 3);
