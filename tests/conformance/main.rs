@@ -14,6 +14,7 @@ mod listening;
 mod quic;
 mod quic_closing;
 mod quic_driver;
+mod quic_dropped;
 mod race;
 mod receiving;
 mod security;
