@@ -49,15 +49,11 @@ pub struct Wish {
 
 /// Judges every stack of the request.
 pub(super) fn judge(request: &PlanRequest) -> Vec<StackVerdict> {
+    let levels: Vec<_> = levels(request).collect();
     let mut verdicts: Vec<StackVerdict> = request
         .stacks
         .iter()
-        .map(|stack| StackVerdict {
-            stack: stack.id.clone(),
-            rank: None,
-            exclusions: exclusions(request, stack),
-            wishes: wishes(request, stack),
-        })
+        .map(|stack| verdict(request, stack, &levels))
         .collect();
     let keys = request
         .stacks
@@ -110,26 +106,50 @@ pub(super) fn candidates(request: &PlanRequest, verdicts: &[StackVerdict]) -> Ve
     candidates
 }
 
-fn exclusions(request: &PlanRequest, stack: &StackDescriptor) -> Vec<Reason> {
-    let mut reasons = Vec::new();
-    reasons.extend(security_exclusion(request, stack));
-    reasons.extend(endpoint_exclusions(request, stack));
+/// Judges one stack by what is asked for, the same for all of them.
+fn verdict(
+    request: &PlanRequest,
+    stack: &StackDescriptor,
+    levels: &[(SelectionProperty, Preference)],
+) -> StackVerdict {
+    let mut exclusions = Vec::new();
+    exclusions.extend(security_exclusion(request, stack));
+    exclusions.extend(endpoint_exclusions(request, stack));
     if !stack.rejects_duplicates && !request.all_messages_are_replayable() {
-        reasons.push(Reason::NotReplayable);
+        exclusions.push(Reason::NotReplayable);
     }
-    for property in judged_properties(request.action) {
-        let level = request.properties.preference(property, request.action);
+    let mut wishes = Vec::new();
+    for &(property, level) in levels {
         let offer = offer(request, stack, property);
-        if offer.provision.allows(level) {
-            continue;
-        }
         let why = offer.reason;
-        reasons.push(match level {
-            Preference::Require => Reason::Required { property, why },
-            _ => Reason::Prohibited { property, why },
+        let is_met = match level {
+            Preference::Prefer => offer.provision != Provision::Never,
+            Preference::Avoid => offer.provision != Provision::Always,
+            level => {
+                if !offer.provision.allows(level) {
+                    exclusions.push(match level {
+                        Preference::Require => Reason::Required { property, why },
+                        _ => Reason::Prohibited { property, why },
+                    });
+                }
+                continue;
+            }
+        };
+        wishes.push(Wish {
+            property: property.property(),
+            level,
+            is_explicit: request.properties.is_explicit(property),
+            is_met,
+            why,
         });
     }
-    reasons
+    wishes.extend(multipath_wish(request, stack));
+    StackVerdict {
+        stack: stack.id.clone(),
+        rank: None,
+        exclusions,
+        wishes,
+    }
 }
 
 fn security_exclusion(request: &PlanRequest, stack: &StackDescriptor) -> Option<Reason> {
@@ -187,41 +207,19 @@ fn endpoint_exclusions(
     local.into_iter().chain(remote)
 }
 
-/// The preferred and avoided properties that a stack can be measured by.
-fn wishes(request: &PlanRequest, stack: &StackDescriptor) -> Vec<Wish> {
-    let mut wishes = Vec::new();
-    for property in judged_properties(request.action) {
-        let level = request.properties.preference(property, request.action);
-        let offer = offer(request, stack, property);
-        let is_met = match level {
-            Preference::Prefer => offer.provision != Provision::Never,
-            Preference::Avoid => offer.provision != Provision::Always,
-            Preference::Require | Preference::NoPreference | Preference::Prohibit => continue,
-        };
-        wishes.push(Wish {
-            property: property.property(),
-            level,
-            is_explicit: request.properties.is_explicit(property),
-            is_met,
-            why: offer.reason,
-        });
-    }
-    // RFC 9622 §6.2.14: any value but Disabled is a preference for stacks with several paths.
-    if request.properties.multipath(request.action) != Multipath::Disabled {
-        let why = if stack.has_multipath {
-            "it can use several paths"
-        } else {
-            "it uses a single path"
-        };
-        wishes.push(Wish {
-            property: Property::Multipath,
-            level: Preference::Prefer,
-            is_explicit: request.properties.is_explicit(Property::Multipath),
-            is_met: stack.has_multipath,
-            why: Cow::Borrowed(why),
-        });
-    }
-    wishes
+/// RFC 9622 §6.2.14: any value but Disabled is a preference for stacks with several paths.
+fn multipath_wish(request: &PlanRequest, stack: &StackDescriptor) -> Option<Wish> {
+    let is_wanted = request.properties.multipath(request.action) != Multipath::Disabled;
+    is_wanted.then(|| Wish {
+        property: Property::Multipath,
+        level: Preference::Prefer,
+        is_explicit: request.properties.is_explicit(Property::Multipath),
+        is_met: stack.has_multipath,
+        why: Cow::Borrowed(match stack.has_multipath {
+            true => "it can use several paths",
+            false => "it uses a single path",
+        }),
+    })
 }
 
 fn score(wishes: &[Wish]) -> Score {
@@ -235,9 +233,10 @@ fn score(wishes: &[Wish]) -> Score {
     score
 }
 
-/// The properties that choose protocols for this action.
-fn judged_properties(action: Action) -> impl Iterator<Item = SelectionProperty> {
-    SelectionProperty::ALL
+/// The properties that choose protocols for this action, as far as anything is asked of them.
+fn levels(request: &PlanRequest) -> impl Iterator<Item = (SelectionProperty, Preference)> {
+    let action = request.action;
+    let judged = SelectionProperty::ALL
         .iter()
         .copied()
         .filter(move |property| {
@@ -245,7 +244,10 @@ fn judged_properties(action: Action) -> impl Iterator<Item = SelectionProperty> 
             let is_ignored = action == Action::Rendezvous
                 && *property == SelectionProperty::ActiveReadBeforeSend;
             !property.is_about_paths() && !is_ignored
-        })
+        });
+    judged
+        .map(move |property| (property, request.properties.preference(property, action)))
+        .filter(|(_, level)| *level != Preference::NoPreference)
 }
 
 /// What the stack offers together with the application's framer.
