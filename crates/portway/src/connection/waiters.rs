@@ -31,8 +31,10 @@ pub(super) enum Patience {
 pub(super) struct Waiters {
     last: u64,
     senders: VecDeque<Sender>,
-    /// The first one has the turn; the others are woken when it is theirs.
-    receivers: VecDeque<(u64, Option<Waker>)>,
+    /// The receiver whose turn it is; kept here, as a connection seldom has more than this one.
+    turn: Option<u64>,
+    /// The receivers behind it, each woken when the turn is its own.
+    receivers: Vec<(u64, Option<Waker>)>,
     others: Vec<(u64, Waker)>,
 }
 
@@ -96,27 +98,38 @@ impl Waiters {
         })
     }
 
-    /// Whether any receiver has the turn or waits for it.
+    /// Whether any receiver has the turn.
     #[inline]
     pub(super) fn has_receivers(&self) -> bool {
-        !self.receivers.is_empty()
+        self.turn.is_some()
     }
 
     /// Takes the turn to receive, or a place behind those that wait for it; whether it is the
     /// turn of `place` now.
     pub(super) fn take_turn(&mut self, place: &mut Place, waker: Option<&Waker>) -> bool {
         let number = self.number(place);
+        if *self.turn.get_or_insert(number) == number {
+            return true;
+        }
         let mut receivers = self.receivers.iter_mut();
-        match receivers.position(|(other, _)| *other == number) {
-            Some(0) => true,
-            Some(index) => {
-                self.receivers[index].1 = waker.cloned();
-                false
-            }
-            None => {
-                self.receivers.push_back((number, waker.cloned()));
-                self.receivers.len() == 1
-            }
+        match receivers.find(|(other, _)| *other == number) {
+            Some((_, kept)) => *kept = waker.cloned(),
+            None => self.receivers.push((number, waker.cloned())),
+        }
+        false
+    }
+
+    /// Passes the turn of the receiver with this number on, or takes it out of those that wait.
+    fn leave_turn(&mut self, left: u64) {
+        if self.turn != Some(left) {
+            self.receivers.retain(|(number, _)| *number != left);
+            return;
+        }
+        self.turn = None;
+        if !self.receivers.is_empty() {
+            let (next, waker) = self.receivers.remove(0);
+            self.turn = Some(next);
+            waker.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -125,13 +138,7 @@ impl Waiters {
         let Some(left) = place.0.take() else {
             return false;
         };
-        let had_turn = self.receivers.front().is_some_and(|(n, _)| *n == left);
-        self.receivers.retain(|(number, _)| *number != left);
-        if let (true, Some((_, waker))) = (had_turn, self.receivers.front_mut())
-            && let Some(waker) = waker.take()
-        {
-            waker.wake();
-        }
+        self.leave_turn(left);
         self.others.retain(|(number, _)| *number != left);
         let before = self.senders.len();
         self.senders.retain(|sender| sender.number != left);
