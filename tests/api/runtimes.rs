@@ -7,7 +7,8 @@ use portway::{
     Messages, PartialSend, Preconnection, Receipt, RemoteEndpoint, Security, SendPermit, TlsRole,
 };
 use std::future::IntoFuture;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -48,6 +49,27 @@ fn everything_public_is_send(
     is_send(partial.send("part"));
     is_send(partial.finish("part"));
     is_send(connection.begin(MessageContext::new(), None));
+}
+
+#[tokio::test]
+async fn a_task_that_receives_what_is_there_lets_others_run() {
+    let framed = framed(Security::disabled());
+    let (client, server) = pair(&framed, &framed).await;
+    let count = 12_000;
+    client
+        .send_batch(vec![[7u8]; count].iter().map(|one| &one[..]))
+        .await
+        .expect("accepted");
+    server.receive().await.expect("a message");
+    let has_run = Arc::new(AtomicBool::new(false));
+    let other = has_run.clone();
+    tokio::spawn(async move { other.store(true, Ordering::Relaxed) });
+    let mut before = 0;
+    for _ in 1..count {
+        server.receive().await.expect("a message");
+        before += usize::from(!has_run.load(Ordering::Relaxed));
+    }
+    assert!(before < count / 2, "{before} messages before anybody else");
 }
 
 fn current_thread() -> Runtime {

@@ -480,8 +480,8 @@ const READ_BYTES: usize = 32 * 1024;
 /// Below this a read is not worth its system call.
 const READ_BYTES_MIN: usize = 2 * 1024;
 
-/// The most that is kept ready for a message like the latest.
-const LIKELY_BYTES_MAX: usize = 256 * 1024;
+/// The most that is kept ready for a message like the latest: one of a mebibyte with its header.
+const LIKELY_BYTES_MAX: usize = 1024 * 1024 + HEADER_BYTES_MAX;
 
 /// What may stand before a message's bytes.
 const HEADER_BYTES_MAX: usize = 64;

@@ -30,6 +30,8 @@ pub(super) struct Inbound {
     last_read: usize,
     /// Who waits for the carrier, which tells nobody that it is closed here.
     reader: Option<Waker>,
+    /// Messages that were taken out since a receive last asked whether others are due.
+    in_a_row: u8,
 }
 
 /// What came of asking the carrier for more.
@@ -59,6 +61,7 @@ impl Inbound {
             has_ended: false,
             last_read: 0,
             reader: None,
+            in_a_row: 0,
         }
     }
 
@@ -142,14 +145,20 @@ impl Inbound {
         }
     }
 
-    /// The next message, when all of it is there and only has to be taken out.
+    /// The next message, when all of it is there and only has to be taken out, and when not so
+    /// many were in a row that other tasks must get their turn.
     #[inline]
     pub(super) fn next_whole(
         &mut self,
         pipeline: &Pipeline,
         demand: Demand,
     ) -> Option<ReceivedMessage> {
+        if self.in_a_row == IN_A_ROW_MAX {
+            self.in_a_row = 0;
+            return None;
+        }
         let message = self.buffer.next_whole(pipeline, demand)?;
+        self.in_a_row += 1;
         if self.last_read < BULK_BYTES_MIN {
             self.buffer.release_memory();
         }
@@ -341,9 +350,14 @@ thread_local! {
 
 /// The longest UDP payload over IPv6 without jumbograms.
 const DATAGRAM_BYTES_MAX: usize = 65_527;
-/// What a read asks for: two protected records.
-const SCRATCH_BYTES: usize = 32 * 1024;
+/// What a read asks for: two full protected records and a short one, so that of a stream of full
+/// ones hardly ever a large part is left behind, which would have to be moved.
+const SCRATCH_BYTES: usize = 2 * RECORD_BYTES + 64;
+/// A full record of TLS 1.3 with its header, content type and tag.
+const RECORD_BYTES: usize = 5 + 16 * 1024 + 1 + 16;
 /// After a read of so many bytes the next one goes straight to where messages are taken from.
 const BULK_BYTES_MIN: usize = 8 * 1024;
+/// Messages that a task takes out before it asks whether it may go on.
+const IN_A_ROW_MAX: u8 = 32;
 /// Below this a read is not worth its system call.
 const WIRE_BYTES_MIN: usize = 2 * 1024;

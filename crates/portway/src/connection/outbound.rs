@@ -164,10 +164,17 @@ impl Outbound {
         link: &mut ByteLink,
     ) -> Result<Flush, Failure> {
         self.wire.put_copy(header, bytes);
-        if link.layer.is_some() {
-            return self.flush_sealed(link);
-        }
         let all = self.wire.len();
+        if let Some(layer) = &mut link.layer {
+            let mut lent = SEALED.take();
+            lent.clear();
+            let sealed = layer.seal(&[self.wire.first_slice()], &mut lent);
+            self.wire.advance(all);
+            let written = sealed.and_then(|()| write(link, &[IoSlice::new(lent.bytes())]));
+            let flushed = self.after_sealing(written, &lent);
+            SEALED.set(lent);
+            return flushed;
+        }
         match write(link, &[IoSlice::new(self.wire.first_slice())])? {
             Some(written) if written == all => {
                 self.wire.advance(all);
@@ -179,6 +186,23 @@ impl Outbound {
             }
             None => Ok(Flush::Blocked),
         }
+    }
+
+    /// Keeps what the system did not take of `lent`, which nothing was sealed before.
+    #[inline]
+    fn after_sealing(
+        &mut self,
+        written: Result<Option<usize>, Failure>,
+        lent: &Sealed,
+    ) -> Result<Flush, Failure> {
+        let written = written?.unwrap_or(0);
+        self.sealed_taken += written as u64;
+        let rest = &lent.bytes()[written..];
+        if rest.is_empty() {
+            return Ok(Flush::Done);
+        }
+        self.sealed.extend_from_slice(rest);
+        Ok(Flush::Blocked)
     }
 
     /// What became of a message of so many bytes that went to the wire directly.

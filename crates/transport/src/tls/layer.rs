@@ -269,22 +269,30 @@ impl TlsLayer {
     }
 
     fn send(&mut self, task: Task<'_>, out: &mut impl Records) -> Result<(), Failure> {
-        let mut held = std::mem::take(&mut self.held);
-        let result = loop {
-            let (consumed, next) = self.step(&mut held, task, out);
-            held.advance(consumed);
-            match next {
+        loop {
+            match self.step_with_held(task, out) {
                 Next::Again => {}
-                Next::Wait => break Ok(()),
+                Next::Wait => return Ok(()),
                 Next::PeerClosed => self.status = LayerStatus::PeerClosed,
-                Next::Exhausted => break Err(classify::keys_exhausted()),
+                Next::Exhausted => return Err(self.fail(classify::keys_exhausted())),
                 Next::Failed(error) => {
-                    break Err(self.classified(&error));
+                    let failure = self.classified(&error);
+                    return Err(self.fail(failure));
                 }
             }
-        };
+        }
+    }
+
+    /// A step for something to be sent, over what is held.
+    fn step_with_held(&mut self, task: Task<'_>, out: &mut impl Records) -> Next {
+        if self.held.is_empty() {
+            return self.step(&mut [], task, out).1;
+        }
+        let mut held = std::mem::take(&mut self.held);
+        let (consumed, next) = self.step(&mut held, task, out);
+        held.advance(consumed);
         self.held = held;
-        result.map_err(|failure| self.fail(failure))
+        next
     }
 
     /// A failure after the handshake.
