@@ -5,7 +5,7 @@
 //! skipped as it arrives; a declared length is never allocated.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use crate::error::StreamError;
 use crate::frame::{self, FrameType, Treatment};
@@ -14,6 +14,9 @@ use crate::varint;
 
 /// The header field that says that capsules are in use.
 pub const HEADER: &str = "capsule-protocol";
+
+/// The same, parsed: it is looked for in every response.
+pub(crate) static NAME: HeaderName = HeaderName::from_static(HEADER);
 
 /// The type of a capsule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -133,7 +136,7 @@ pub fn encode(ty: CapsuleType, value: &[u8]) -> Bytes {
 /// Whether a message says that it uses capsules.
 // RFC 9297 §3.4: a boolean; anything else, a second line included, counts as absent.
 pub fn is_announced(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(HEADER).iter();
+    let mut values = headers.get_all(&NAME).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => {
             structured::parse_item(value.as_bytes()) == Some(BareItem::Boolean(true))

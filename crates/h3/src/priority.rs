@@ -6,7 +6,7 @@ mod scheduler;
 
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 pub(crate) use scheduler::Scheduler;
 
@@ -14,6 +14,9 @@ use crate::structured::{self, BareItem};
 
 /// The name of the header field.
 pub const HEADER: &str = "priority";
+
+/// The same, parsed: it is looked for in every message.
+static NAME: HeaderName = HeaderName::from_static(HEADER);
 
 /// How important a response is and how it is best sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +121,7 @@ struct Signal {
 
 impl Signal {
     fn of(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(HEADER).iter();
+        let mut values = headers.get_all(&NAME).iter();
         let (first, second) = (values.next(), values.next());
         let mut signal = Self::default();
         let parsed = match (first, second) {
@@ -127,7 +130,7 @@ impl Signal {
             // Several lines are one list, joined by commas.
             (Some(_), Some(_)) => {
                 let lines: Vec<&[u8]> = headers
-                    .get_all(HEADER)
+                    .get_all(&NAME)
                     .iter()
                     .map(|line| line.as_bytes())
                     .collect();

@@ -60,7 +60,7 @@ impl Connection {
         }
         // RFC 9114 §4.2.2, §7.2.4.2: what the peer's settings forbid is not sent.
         outgoing.check_size(settings.and_then(|peer| peer.max_field_section_bytes))?;
-        let expected = Expected::declared(&head.headers).map_err(SendError::OutOfOrder)?;
+        let expected = outgoing.expected();
         if finish == Finish::Now {
             expected.finish().map_err(|_| SendError::ContentLength)?;
         }
@@ -144,7 +144,7 @@ impl Connection {
         let Some(exchange) = self.exchanges.get(&stream) else {
             return Err(SendError::UnknownStream);
         };
-        let declared = Expected::declared(&head.headers).map_err(SendError::OutOfOrder)?;
+        let declared = outgoing.expected();
         let to_head = exchange.request_method == Some(Method::HEAD);
         let is_tunnel =
             exchange.request_method == Some(Method::CONNECT) && head.status.is_success();
@@ -450,7 +450,9 @@ impl Connection {
         let room = self.local.room(Purpose::QpackEncoder, limit);
         let sections = &mut self.sections;
         let buffer = &mut self.out.buffer;
-        buffer.reserve(SECTION_ROOM);
+        if buffer.capacity() - buffer.len() < SECTION_ROOM {
+            buffer.reserve(BUFFER_BYTES);
+        }
         frame::headers::encode_with(ty, buffer, |out| sections.encode(stream, fields, room, out));
         let len = buffer.len();
         buffer.reserve(data::HEADER_LEN_MAX);
@@ -468,3 +470,6 @@ fn exchange_priority(exchange: &Exchange, head: &ResponseHead) -> Priority {
 
 /// How much room most sections need.
 const SECTION_ROOM: usize = 256;
+
+/// How much is allocated at once, for a dozen sections.
+const BUFFER_BYTES: usize = 1024;

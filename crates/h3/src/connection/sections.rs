@@ -18,6 +18,8 @@ pub(crate) struct Sections {
     decoder: qpack::Decoder,
     bounds: Bounds,
     authority: AuthorityCache,
+    /// How many fields sections have had lately.
+    likely_fields: usize,
 }
 
 impl Sections {
@@ -43,11 +45,27 @@ impl Sections {
             decoder: qpack::Decoder::new(decoder),
             bounds: limits.into(),
             authority: AuthorityCache::default(),
+            likely_fields: 0,
         }
     }
 
     pub(crate) fn authority_cache(&mut self) -> &mut AuthorityCache {
         &mut self.authority
+    }
+
+    /// An empty section.
+    pub(crate) fn section(&self) -> Section {
+        Section::new(self.bounds).with_likely_fields(self.likely_fields)
+    }
+
+    /// Learns from a section that is complete. Messages of a connection are alike, so that few
+    /// maps have to grow.
+    fn learn(&mut self, section: &Section) {
+        let fields = section.fields();
+        self.likely_fields = match fields >= self.likely_fields {
+            true => fields,
+            false => (self.likely_fields * 3 + fields) / 4,
+        };
     }
 
     /// Fills `section`; `false` when it waits for the peer's encoder stream.
@@ -61,7 +79,11 @@ impl Sections {
             section.push(name, value)
         });
         match decoded {
-            Ok(decoded) => Ok(decoded == qpack::Decoded::Complete),
+            Ok(qpack::Decoded::Complete) => {
+                self.learn(section);
+                Ok(true)
+            }
+            Ok(qpack::Decoded::Blocked) => Ok(false),
             Err(error) => Err(fault(error)),
         }
     }
@@ -70,7 +92,7 @@ impl Sections {
     pub(crate) fn next_unblocked(&mut self) -> Option<(StreamId, Result<Section, Fault>)> {
         let unblocked = self.decoder.next_unblocked()?;
         let stream = StreamId::new(unblocked.stream()).expect("it came in as a stream");
-        let mut section = Section::new(self.bounds);
+        let mut section = self.section();
         let decoded = self
             .decoder
             .decode_unblocked(unblocked, |name, value| section.push(name, value));

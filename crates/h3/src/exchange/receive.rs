@@ -489,7 +489,7 @@ impl Receive {
             _ => (None, payload),
         };
         let waiting = push_id.map_or(Waiting::Headers, Waiting::Promise);
-        let mut section = Section::new(context.limits.into());
+        let mut section = context.sections.section();
         if !context
             .sections
             .decode(context.stream, &encoded, &mut section)?

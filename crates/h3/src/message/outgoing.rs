@@ -48,6 +48,7 @@ impl std::error::Error for Unsendable {}
 pub struct Outgoing<'a> {
     pseudo: [Option<(FieldName, &'a [u8])>; 5],
     headers: &'a HeaderMap,
+    expected: Expected,
 }
 
 impl<'a> Outgoing<'a> {
@@ -59,7 +60,7 @@ impl<'a> Outgoing<'a> {
         check_fields(&head.headers, |name| {
             *name != header::TE || is_te_trailers(&head.headers)
         })?;
-        Expected::declared(&head.headers).map_err(Unsendable::Line)?;
+        let expected = Expected::declared(&head.headers).map_err(Unsendable::Line)?;
         let authority = head.uri.authority().map(|authority| authority.as_str());
         if let (Some(authority), Some(host)) = (authority, head.headers.get(header::HOST))
             && authority.as_bytes() != host.as_bytes()
@@ -75,6 +76,7 @@ impl<'a> Outgoing<'a> {
             return Ok(Self {
                 pseudo,
                 headers: &head.headers,
+                expected,
             });
         }
         if head.protocol.is_some() && capsule::is_announced(&head.headers) {
@@ -102,6 +104,7 @@ impl<'a> Outgoing<'a> {
                 protocol.map(|protocol| (FieldName::Protocol, protocol.as_str().as_bytes())),
             ],
             headers: &head.headers,
+            expected,
         })
     }
 
@@ -113,19 +116,24 @@ impl<'a> Outgoing<'a> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Unsendable::Line("HTTP/3 has no 101"));
         }
-        check_fields(&head.headers, |name| *name != header::TE)?;
+        let mut has_capsules = false;
+        check_fields(&head.headers, |name| {
+            has_capsules |= *name == capsule::NAME;
+            *name != header::TE
+        })?;
         // RFC 9297 §3.4: only a success says that capsules are in use.
-        if capsule::is_announced(&head.headers) {
+        if has_capsules && capsule::is_announced(&head.headers) {
             if !head.status.is_success() {
                 return Err(Unsendable::Line("capsules are announced without a success"));
             }
             check_capsules(&head.headers, Some(head.status))?;
         }
-        Expected::declared(&head.headers).map_err(Unsendable::Line)?;
+        let expected = Expected::declared(&head.headers).map_err(Unsendable::Line)?;
         let status = Some((FieldName::Status, status_bytes(&head.status)));
         Ok(Self {
             pseudo: [status, None, None, None, None],
             headers: &head.headers,
+            expected,
         })
     }
 
@@ -138,7 +146,13 @@ impl<'a> Outgoing<'a> {
         Ok(Self {
             pseudo: [None, None, None, None, None],
             headers: trailers,
+            expected: Expected::Any,
         })
+    }
+
+    /// What the header fields declare of the content.
+    pub fn expected(&self) -> Expected {
+        self.expected
     }
 
     /// Checks the size against what the peer takes, if it said so.
@@ -199,7 +213,7 @@ pub fn section_bytes(headers: &HeaderMap) -> usize {
 
 fn check_fields(
     headers: &HeaderMap,
-    is_allowed: impl Fn(&HeaderName) -> bool,
+    mut is_allowed: impl FnMut(&HeaderName) -> bool,
 ) -> Result<(), Unsendable> {
     // RFC 9114 §4.2: connection-specific fields are never generated.
     match headers

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the status code has three digits and is not 101, which HTTP/3 does not have.
 
-use http::{StatusCode, header};
+use http::StatusCode;
 
 use super::ResponseHead;
 use super::section::{Section, SectionFault, malformed};
@@ -35,7 +35,7 @@ impl Section {
             return Err(malformed("101 in HTTP/3"));
         }
         // RFC 9114 §4.2: TE is a field of requests.
-        if self.headers.contains_key(header::TE) {
+        if self.has_te {
             return Err(malformed("te in a response"));
         }
         Ok(ResponseHead {

@@ -36,6 +36,9 @@ impl From<&Limits> for Bounds {
     }
 }
 
+/// The most fields that room is made for before they come.
+const LIKELY_FIELDS_MAX: usize = 64;
+
 /// What RFC 9114 §4.2.2 adds to the size of every field.
 pub(super) const FIELD_OVERHEAD: usize = 32;
 
@@ -47,7 +50,10 @@ pub struct Section {
     crumbs: Crumbs,
     bytes_left: usize,
     fields_left: usize,
+    /// How many fields to make room for at once.
+    likely_fields: usize,
     has_regular: bool,
+    pub(super) has_te: bool,
     fault: Option<SectionFault>,
 }
 
@@ -71,9 +77,23 @@ impl Section {
             crumbs: Crumbs::None,
             bytes_left: bounds.bytes,
             fields_left: bounds.fields,
+            likely_fields: 0,
             has_regular: false,
+            has_te: false,
             fault: None,
         }
+    }
+
+    /// The same section, with room for as many fields as sections before it had. It is only a
+    /// hint, and is taken up by the first field.
+    pub(crate) fn with_likely_fields(mut self, fields: usize) -> Self {
+        self.likely_fields = fields.min(LIKELY_FIELDS_MAX);
+        self
+    }
+
+    /// How many fields it has, those in front not counted.
+    pub(crate) fn fields(&self) -> usize {
+        self.headers.len()
     }
 
     /// Takes the next field. A value that was never indexed is sensitive, and stays so when it is
@@ -173,8 +193,11 @@ impl Section {
             return Err(malformed("a connection-specific field"));
         }
         // RFC 9114 §4.2: TE may say "trailers" and nothing else.
-        if name == header::TE && !value.as_bytes().eq_ignore_ascii_case(b"trailers") {
-            return Err(malformed("te with a value other than trailers"));
+        if name == header::TE {
+            self.has_te = true;
+            if !value.as_bytes().eq_ignore_ascii_case(b"trailers") {
+                return Err(malformed("te with a value other than trailers"));
+            }
         }
         if name == header::COOKIE {
             self.crumbs.push(value);
@@ -184,6 +207,11 @@ impl Section {
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), SectionFault> {
+        if self.likely_fields > 0 {
+            let likely = std::mem::take(&mut self.likely_fields);
+            // Without room the map grows step by step.
+            let _ = self.headers.try_reserve(likely);
+        }
         // The map refuses more than 24,576 names, whatever the limits allow.
         self.headers
             .try_append(name, value)
