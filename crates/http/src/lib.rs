@@ -1,8 +1,13 @@
 //! HTTP over the connections of portway.
 //!
 //! Nothing here opens a socket: connections come from `portway-transport`. [`pool`] decides which
-//! request runs on which connection.
+//! request runs on which connection; [`Client`] asks it.
 
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "h3")]
 pub mod h3;
 pub mod pool;
+
+#[cfg(feature = "client")]
+pub use client::Client;

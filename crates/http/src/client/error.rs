@@ -1,0 +1,225 @@
+//! The one error of the client, from `send` and from a body alike.
+//!
+//! Invariant: class, version, protocol code, scope and advice are there without downcasting.
+
+use crate::pool::Version;
+use portway_core::race::Report;
+use portway_core::{Advice, Failure, FailureKind, Origin};
+use std::fmt;
+
+/// Why a request failed.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    class: ErrorClass,
+    failure: Failure,
+    version: Option<Version>,
+    code: Option<u64>,
+    scope: Option<Scope>,
+    report: Option<Box<Report>>,
+    source: Option<super::BoxError>,
+}
+
+/// What kind of thing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// The request cannot be sent as it is; nothing was sent.
+    InvalidRequest,
+    /// The name could not be resolved.
+    Resolve,
+    /// No connection could be established.
+    Connect,
+    /// TLS failed, the judgement of the peer's certificates apart.
+    Tls,
+    /// The peer's certificates were not accepted.
+    Certificate,
+    /// A time limit was reached.
+    TimedOut(Phase),
+    /// The peer broke the rules of HTTP.
+    Protocol,
+    /// The connection ended before the response did, in whatever way.
+    Closed,
+    /// The peer reset this request.
+    Reset,
+    /// The peer does not speak a version that was asked for.
+    Version,
+    /// A bound of this client was reached.
+    LimitReached,
+    /// There were more redirects than allowed, or one that cannot be followed.
+    Redirect,
+    /// The application's own body failed.
+    Body,
+    /// The response's content is not of the form that was asked for.
+    Content,
+}
+
+/// A part of a request that has a time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// From the begin of a dial to its first attempt.
+    Resolve,
+    /// From the first attempt to the first transport connection.
+    Connect,
+    /// From the first transport connection to a connection that is ready.
+    Handshake,
+    /// Everything of a dial together.
+    Dial,
+    /// From the request to the head of its response.
+    ResponseHead,
+    /// Between two parts of the response's body.
+    BodyIdle,
+    /// Everything, from the call to the last part of the body.
+    Total,
+}
+
+/// What else fails with the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scope {
+    /// This request only.
+    Request,
+    /// The connection with everything on it.
+    Connection,
+}
+
+impl Error {
+    pub(super) fn new(class: ErrorClass, failure: Failure) -> Self {
+        Error(Box::new(Inner {
+            class,
+            failure,
+            version: None,
+            code: None,
+            scope: None,
+            report: None,
+            source: None,
+        }))
+    }
+
+    pub(super) fn local(class: ErrorClass, kind: FailureKind, detail: impl Into<String>) -> Self {
+        Error::new(class, Failure::new(Origin::Local, kind, detail))
+    }
+
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Error::local(
+            ErrorClass::InvalidRequest,
+            FailureKind::InvalidRequest,
+            detail,
+        )
+    }
+
+    pub(super) fn timed_out(phase: Phase) -> Self {
+        let detail = format!("the time for {phase} is up");
+        Error::local(ErrorClass::TimedOut(phase), FailureKind::TimedOut, detail)
+    }
+
+    /// A dial that failed with this.
+    pub(super) fn of_dial(failure: Failure, report: Option<Box<Report>>) -> Self {
+        let class = match (failure.kind, failure.origin) {
+            (FailureKind::NameNotFound | FailureKind::ResolverFailed, _) | (_, Origin::Dns) => {
+                ErrorClass::Resolve
+            }
+            (FailureKind::CertificateRejected, _) => ErrorClass::Certificate,
+            (FailureKind::AlpnMismatch, _) => ErrorClass::Version,
+            (_, Origin::Tls) => ErrorClass::Tls,
+            (FailureKind::InvalidRequest, _) => ErrorClass::InvalidRequest,
+            (FailureKind::TimedOut, _) => ErrorClass::TimedOut(Phase::Connect),
+            _ => ErrorClass::Connect,
+        };
+        let mut error = Error::new(class, failure);
+        error.0.report = report;
+        error
+    }
+
+    pub(super) fn with_version(mut self, version: Version) -> Self {
+        self.0.version = Some(version);
+        self
+    }
+
+    pub(super) fn with_scope(mut self, scope: Scope) -> Self {
+        self.0.scope = Some(scope);
+        self
+    }
+
+    pub(super) fn with_code(mut self, code: u64) -> Self {
+        self.0.code = Some(code);
+        self
+    }
+
+    pub(super) fn with_source(mut self, source: impl Into<super::BoxError>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What kind of thing went wrong.
+    pub fn class(&self) -> ErrorClass {
+        self.0.class
+    }
+
+    /// The version of HTTP in use, if it had come to one.
+    pub fn version(&self) -> Option<Version> {
+        self.0.version
+    }
+
+    /// The protocol's own error code, as HTTP/2 has them.
+    pub fn code(&self) -> Option<u64> {
+        self.0.code
+    }
+
+    /// What else fails with the request, if anything was sent.
+    pub fn scope(&self) -> Option<Scope> {
+        self.0.scope
+    }
+
+    /// The failure in the classification that all layers share.
+    pub fn failure(&self) -> &Failure {
+        &self.0.failure
+    }
+
+    /// What to do next. What is safe to repeat has been repeated already.
+    pub fn advice(&self) -> Advice {
+        self.0.failure.advice
+    }
+
+    /// Whether the same request may succeed later without a change.
+    pub fn is_retryable(&self) -> bool {
+        self.0.failure.is_transient()
+    }
+
+    /// Every question and attempt of the race, where a dial failed.
+    pub fn report(&self) -> Option<&Report> {
+        self.0.report.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.failure)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Resolve => "name resolution",
+            Phase::Connect => "connecting",
+            Phase::Handshake => "the handshake",
+            Phase::Dial => "establishing a connection",
+            Phase::ResponseHead => "the head of the response",
+            Phase::BodyIdle => "the next part of the body",
+            Phase::Total => "the whole request",
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! What a client tells of its work, for logs and for people who ask why.
+
+use crate::pool::{self, CancelReason, CloseReason, ConnectionId, DialId, Version, Versions};
+use portway_core::race;
+use portway_core::security::Protection;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Something that happened to a client's connections.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// A dial was started.
+    DialStarted {
+        /// The dial.
+        dial: DialId,
+        /// Scheme, host and port.
+        origin: String,
+        /// What may come of it.
+        versions: Versions,
+    },
+    /// The race of a dial decided something.
+    Race(DialId, race::Event),
+    /// A dial has led to a connection.
+    Connected(DialId, ConnectionInfo),
+    /// A dial has failed.
+    DialFailed(DialId, String),
+    /// A dial was given up.
+    DialCancelled(DialId, CancelReason),
+    /// A request is sent over a connection.
+    Assigned {
+        /// The connection.
+        connection: ConnectionId,
+        /// Whether it has carried a request before.
+        is_reused: bool,
+        /// For how long the request waited for it.
+        waited: Duration,
+    },
+    /// The pool closed a connection.
+    Closed(ConnectionId, CloseReason),
+    /// The pool tells something else.
+    Pool(pool::Event),
+}
+
+/// A connection: what it speaks, to whom, and how long each phase took.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// The version of HTTP.
+    pub version: Version,
+    /// Our address.
+    pub local: SocketAddr,
+    /// The peer's address.
+    pub remote: SocketAddr,
+    /// What was negotiated; `None` in cleartext.
+    pub protection: Option<Protection>,
+    /// How long it took to establish.
+    pub phases: Phases,
+}
+
+/// How long each phase of a dial took, the phases before included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Phases {
+    /// To the first attempt.
+    pub resolved: Duration,
+    /// To the first transport connection.
+    pub connected: Duration,
+    /// To a connection that is ready.
+    pub ready: Duration,
+}
+
+impl fmt::Display for ConnectionInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {} from {}", self.version, self.remote, self.local)?;
+        if let Some(protection) = &self.protection {
+            write!(f, ", {} {}", protection.version, protection.cipher_suite)?;
+            if protection.is_resumed {
+                f.write_str(", resumed")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ClientEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientEvent::DialStarted {
+                origin, versions, ..
+            } => {
+                let names: Vec<_> = versions.newest_first().map(|v| v.to_string()).collect();
+                write!(f, "dialling {origin} for {}", names.join(" or "))
+            }
+            ClientEvent::Race(_, event) => event.fmt(f),
+            ClientEvent::Connected(_, info) => {
+                let Phases {
+                    resolved,
+                    connected,
+                    ready,
+                } = info.phases;
+                write!(
+                    f,
+                    "connected: {info} (resolved {resolved:.1?}, connected {connected:.1?}, \
+                     ready {ready:.1?})"
+                )
+            }
+            ClientEvent::DialFailed(_, why) => write!(f, "no connection: {why}"),
+            ClientEvent::DialCancelled(_, CancelReason::TimedOut) => {
+                f.write_str("a dial took too long")
+            }
+            ClientEvent::DialCancelled(..) => f.write_str("a dial that nobody waits for is ended"),
+            ClientEvent::Assigned {
+                is_reused, waited, ..
+            } => {
+                let kind = if *is_reused { "a used" } else { "a new" };
+                write!(f, "sent over {kind} connection after {waited:.1?}")
+            }
+            ClientEvent::Closed(_, reason) => write!(f, "connection closed: {reason:?}"),
+            ClientEvent::Pool(event) => write!(f, "{event:?}"),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Where a request goes: its URL taken apart, and the key of the connections that may carry it.
+
+use super::error::Error;
+use crate::pool::{Version, Versions};
+use portway_core::RemoteEndpoint;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use url::{Host, Url};
+
+/// What connections must have in common to carry the same requests. Trust, identity and context
+/// are those of the client, which has a pool of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) is_protected: bool,
+    host: Arc<str>,
+    address: Option<IpAddr>,
+    port: u16,
+    /// The name to ask for and to check instead of the host's.
+    pub(super) server_name: Option<Arc<str>>,
+}
+
+impl Key {
+    pub(super) fn of(url: &Url, server_name: Option<Arc<str>>) -> Result<Key, Error> {
+        let is_protected = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            other => {
+                return Err(Error::invalid(format!(
+                    "{other}: is no scheme that this client speaks"
+                )));
+            }
+        };
+        let (host, address) = match url.host() {
+            Some(Host::Domain(name)) => (name.to_owned(), None),
+            Some(Host::Ipv4(address)) => (address.to_string(), Some(address.into())),
+            Some(Host::Ipv6(address)) => (address.to_string(), Some(address.into())),
+            None => return Err(Error::invalid(format!("{url} names no host"))),
+        };
+        Ok(Key {
+            is_protected,
+            host: host.into(),
+            address,
+            port: url.port_or_known_default().unwrap_or(443),
+            server_name,
+        })
+    }
+
+    /// The endpoint of a race.
+    pub(super) fn remote(&self) -> RemoteEndpoint {
+        let endpoint = match self.address {
+            Some(address) => RemoteEndpoint::address(address),
+            None => RemoteEndpoint::host_name(&*self.host),
+        };
+        endpoint.port(self.port)
+    }
+
+    /// The versions that can be had at all with this scheme. In cleartext the peer cannot be asked
+    /// which it speaks, so that HTTP/2 must be asked for by name.
+    pub(super) fn usual_versions(&self) -> Versions {
+        match self.is_protected {
+            true => Versions::of([Version::Http1, Version::Http2]),
+            false => Version::Http1.into(),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_protected { "https" } else { "http" };
+        match self.address {
+            Some(IpAddr::V6(address)) => write!(f, "{scheme}://[{address}]:{}", self.port),
+            _ => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A request's hold on a connection.
+//!
+//! Invariant: every assignment of the pool is given back exactly once, however it ends: the drop
+//! of a lease says that nothing is left of its HTTP/1.1 connection, unless told otherwise before.
+
+use super::Body;
+use super::classify::{Processing, classify};
+use super::dial::Sender;
+use super::error::Error;
+use super::event::ConnectionInfo;
+use super::shared::Shared;
+use crate::pool::{After, ConnectionId, RequestId};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use std::sync::Arc;
+
+/// What a request is sent with.
+pub(super) enum Wire {
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
+}
+
+pub(super) struct Lease {
+    shared: Arc<Shared>,
+    request: RequestId,
+    connection: ConnectionId,
+    wire: Option<Wire>,
+    info: Arc<ConnectionInfo>,
+    is_reused: bool,
+    is_over: bool,
+}
+
+/// A request that was not answered.
+pub(super) struct Unanswered {
+    pub(super) error: Error,
+    pub(super) processing: Processing,
+    /// The request as it was, when not a byte of it was sent.
+    pub(super) unsent: Option<Request<Body>>,
+}
+
+impl Lease {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        request: RequestId,
+        connection: ConnectionId,
+        wire: Wire,
+        info: Arc<ConnectionInfo>,
+        is_reused: bool,
+    ) -> Self {
+        Lease {
+            shared,
+            request,
+            connection,
+            wire: Some(wire),
+            info,
+            is_reused,
+            is_over: false,
+        }
+    }
+
+    pub(super) fn info(&self) -> &Arc<ConnectionInfo> {
+        &self.info
+    }
+
+    pub(super) fn is_reused(&self) -> bool {
+        self.is_reused
+    }
+
+    /// Sends the request and waits for the head of its response.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let version = self.info.version;
+        let sent = match &mut self.wire {
+            Some(Wire::Http1(sender)) => sender.try_send_request(request).await,
+            Some(Wire::Http2(sender)) => sender.try_send_request(request).await,
+            None => unreachable!("a lease is used before it is over"),
+        };
+        sent.map_err(|error| unanswered(error, version))
+    }
+
+    /// Leaves the request to the pool to be queued again.
+    pub(super) fn into_request(mut self) -> RequestId {
+        self.is_over = true;
+        if matches!(self.wire, Some(Wire::Http1(_))) {
+            // The pool closes it and forgets it with the retry.
+            self.shared
+                .act(|state, _| state.connections.remove(&self.connection));
+        }
+        self.request
+    }
+
+    /// The response has been read to its end.
+    pub(super) fn complete(mut self) {
+        let Some(Wire::Http1(sender)) = self.wire.take() else {
+            return self.end(After::Reuse);
+        };
+        if sender.is_ready() {
+            return self.give_back(sender);
+        }
+        // hyper has still to look after the connection, such as to send the rest of the request.
+        let environment = self.shared.environment().clone();
+        environment.spawn(Box::pin(async move {
+            let mut sender = sender;
+            match sender.ready().await {
+                Ok(()) => self.give_back(sender),
+                Err(_) => self.end(After::Discard),
+            }
+        }));
+    }
+
+    fn give_back(&mut self, sender: http1::SendRequest<Body>) {
+        self.is_over = true;
+        let unused = self.shared.act(|state, now| {
+            let handle = state.connections.get_mut(&self.connection);
+            let unused = match handle {
+                Some(handle) => handle.sender.replace(Sender::Http1(sender)),
+                None => Some(Sender::Http1(sender)),
+            };
+            state.pool.on_finished(now, self.request, After::Reuse);
+            unused
+        });
+        drop(unused);
+    }
+
+    fn end(&mut self, after: After) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.shared
+                .act(|state, now| state.pool.on_finished(now, self.request, after));
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // One that was never used leaves its connection as it was.
+        match self.wire.take() {
+            Some(Wire::Http1(sender)) if !self.is_over && sender.is_ready() => {
+                self.give_back(sender);
+            }
+            wire => {
+                self.end(After::Discard);
+                drop(wire);
+            }
+        }
+    }
+}
+
+fn unanswered(mut error: TrySendError<Request<Body>>, version: crate::pool::Version) -> Unanswered {
+    let unsent = error.take_message();
+    let (error, processing) = classify(error.into_error(), version);
+    Unanswered {
+        error,
+        processing: match unsent {
+            Some(_) => Processing::Excluded,
+            None => processing,
+        },
+        unsent,
+    }
+}

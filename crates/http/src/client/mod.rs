@@ -1,0 +1,112 @@
+//! The client: requests over connections that its [pool](crate::pool) decides about.
+//!
+//! Invariant: a request that fails or is dropped touches no other one; dials belong to the pool.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), portway_http::client::Error> {
+//! use portway_http::Client;
+//!
+//! let client = Client::builder().build();
+//! let response = client.get("https://example.com/").header("accept", "text/html").send().await?;
+//! println!("{} over {}", response.status(), response.version());
+//! let page = response.text().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `request.rs`, `response.rs`, `body.rs` | what applications use |
+//! | `exchange.rs`, `redirect.rs` | one request to one URL, and the next URL |
+//! | `shared.rs`, `lease.rs` | the pool with what it decides about |
+//! | `dial.rs`, `io.rs`, `frames.rs` | a connection, from the race to hyper |
+//! | `error.rs`, `classify.rs`, `timeouts.rs` | failures and time |
+
+mod body;
+mod builder;
+mod classify;
+mod dial;
+mod error;
+mod event;
+mod exchange;
+mod frames;
+mod io;
+mod key;
+mod lease;
+mod redirect;
+mod request;
+mod response;
+mod settings;
+mod shared;
+mod timeouts;
+
+pub use body::{Body, BoxError};
+pub use builder::ClientBuilder;
+pub use error::{Error, ErrorClass, Phase, Scope};
+pub use event::{ClientEvent, ConnectionInfo, Phases};
+pub use request::RequestBuilder;
+pub use response::{Response, ResponseBody};
+pub use timeouts::Timeouts;
+
+use crate::pool::Counts;
+use http::Method;
+use shared::Shared;
+use std::fmt;
+use std::sync::Arc;
+
+/// An HTTP client for HTTP/1.1 and 2. Clones share its connections.
+///
+/// It belongs to the runtime in which it sent its first request.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+impl Client {
+    /// What is to be chosen about a client.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    /// A request with this method.
+    pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
+        RequestBuilder::new(self.clone(), method, url.as_ref())
+    }
+
+    /// A GET request.
+    pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::GET, url)
+    }
+
+    /// A HEAD request.
+    pub fn head(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::HEAD, url)
+    }
+
+    /// A POST request.
+    pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::POST, url)
+    }
+
+    /// A PUT request.
+    pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::PUT, url)
+    }
+
+    /// A DELETE request.
+    pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::DELETE, url)
+    }
+
+    /// How many requests, dials and connections there are.
+    pub fn counts(&self) -> Counts {
+        self.shared.act(|state, _| state.pool.counts())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
+    }
+}

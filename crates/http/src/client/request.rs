@@ -1,0 +1,189 @@
+//! A request that is being put together.
+
+use super::Body;
+use super::Client;
+use super::error::{Error, ErrorClass, Phase};
+use super::exchange::Exchange;
+use super::redirect::{self, Replay};
+use super::response::{Response, ResponseBody};
+use super::timeouts::{Deadline, within};
+use crate::pool::Versions;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use portway_core::FailureKind;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// A request that is being put together. Nothing happens before [`RequestBuilder::send`].
+#[must_use = "nothing is sent before `send`"]
+pub struct RequestBuilder {
+    client: Client,
+    exchange: Result<Box<Exchange>, Error>,
+    redirects_max: usize,
+    total: Option<Duration>,
+}
+
+impl RequestBuilder {
+    pub(super) fn new(client: Client, method: Method, url: &str) -> Self {
+        let settings = &client.shared.settings;
+        let headers = settings.headers.clone();
+        let response_head = settings.timeouts.response_head;
+        let exchange = Url::parse(url)
+            .map_err(|error| Error::invalid(format!("{url}: {error}")))
+            .map(|mut url| {
+                url.set_fragment(None);
+                Box::new(Exchange {
+                    method,
+                    url,
+                    headers,
+                    body: Body::empty(),
+                    versions: None,
+                    server_name: None,
+                    response_head,
+                })
+            });
+        RequestBuilder {
+            redirects_max: settings.redirects_max,
+            total: settings.timeouts.total,
+            client,
+            exchange,
+        }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Exchange) -> Result<(), Error>) -> Self {
+        self.exchange = self.exchange.and_then(|mut exchange| {
+            change(&mut exchange)?;
+            Ok(exchange)
+        });
+        self
+    }
+
+    /// Sets a header field. What is invalid is told by [`RequestBuilder::send`].
+    pub fn header<N, V>(self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: Into<http::Error>>,
+        V: TryInto<HeaderValue, Error: Into<http::Error>>,
+    {
+        self.change(|exchange| {
+            let invalid = |error: http::Error| Error::invalid(format!("header field: {error}"));
+            let name = name.try_into().map_err(|error| invalid(error.into()))?;
+            let value = value.try_into().map_err(|error| invalid(error.into()))?;
+            exchange.headers.insert(name, value);
+            Ok(())
+        })
+    }
+
+    /// Adds header fields to those that are there.
+    pub fn headers(self, headers: &HeaderMap) -> Self {
+        self.change(|exchange| {
+            for (name, value) in headers {
+                exchange.headers.append(name.clone(), value.clone());
+            }
+            Ok(())
+        })
+    }
+
+    /// Sets the body: bytes, text, or [`Body::stream`].
+    pub fn body(self, body: impl Into<Body>) -> Self {
+        self.change(|exchange| {
+            exchange.body = body.into();
+            Ok(())
+        })
+    }
+
+    /// Sets a body of JSON, and its type.
+    pub fn json(self, value: &(impl serde::Serialize + ?Sized)) -> Self {
+        self.change(|exchange| {
+            let json = serde_json::to_vec(value)
+                .map_err(|error| Error::invalid(format!("no JSON: {error}")))?;
+            exchange.body = json.into();
+            let kind = HeaderValue::from_static("application/json");
+            exchange.headers.entry(CONTENT_TYPE).or_insert(kind.clone());
+            exchange.headers.entry(ACCEPT).or_insert(kind);
+            Ok(())
+        })
+    }
+
+    /// Takes these versions of HTTP and no other one. Without: HTTP/2 or 1.1 with TLS, HTTP/1.1 in
+    /// cleartext. HTTP/2 alone in cleartext is sent without asking.
+    pub fn versions(self, versions: impl Into<Versions>) -> Self {
+        self.change(|exchange| {
+            let versions = versions.into();
+            if versions.is_empty() {
+                return Err(Error::invalid("a request takes one version at least"));
+            }
+            if versions.contains(crate::pool::Version::Http3) {
+                return Err(Error::local(
+                    ErrorClass::Version,
+                    FailureKind::Unsupported,
+                    "this client does not dial HTTP/3 yet",
+                ));
+            }
+            exchange.versions = Some(versions);
+            Ok(())
+        })
+    }
+
+    /// Asks for and checks this name of the server instead of the host's.
+    pub fn server_name(self, name: &str) -> Self {
+        self.change(|exchange| {
+            exchange.server_name = Some(Arc::from(name));
+            Ok(())
+        })
+    }
+
+    /// Follows so many redirects at most; with zero they are responses like others.
+    pub fn redirects(mut self, max: usize) -> Self {
+        self.redirects_max = max;
+        self
+    }
+
+    /// Ends everything, the reading of the body included, after this time.
+    pub fn timeout(mut self, total: Duration) -> Self {
+        self.total = Some(total);
+        self
+    }
+
+    /// Sends the request and waits for the head of the response.
+    ///
+    /// Cancel safety: dropping the future takes the request back; its connection's dial goes on
+    /// for a while for others, and no other request notices.
+    ///
+    /// # Errors
+    /// See [`ErrorClass`]. A response of any status is not an error.
+    pub async fn send(self) -> Result<Response, Error> {
+        let mut exchange = self.exchange?;
+        let shared = self.client.shared;
+        let environment = shared.environment().clone();
+        let mut total = Deadline::after(&*environment, self.total, Phase::Total);
+        let mut redirects = 0;
+        loop {
+            let replay = match exchange.body.replay() {
+                Some(_) => Replay::Possible,
+                None => Replay::Impossible,
+            };
+            let (response, lease) = within(&mut total, exchange.run(&shared)).await?;
+            let (head, incoming) = response.into_parts();
+            let from = exchange.url.clone();
+            if self.redirects_max > 0
+                && redirect::follow(&mut exchange, head.status, &head.headers, replay)?
+            {
+                if redirects == self.redirects_max {
+                    return Err(redirect::too_many(self.redirects_max));
+                }
+                redirects += 1;
+                continue;
+            }
+            let settings = shared.settings.clone();
+            return Ok(Response {
+                head,
+                url: from,
+                info: lease.info().clone(),
+                redirects,
+                is_reused: lease.is_reused(),
+                body: ResponseBody::new(incoming, lease, total, settings),
+            });
+        }
+    }
+}

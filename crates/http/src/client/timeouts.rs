@@ -1,0 +1,96 @@
+//! Time limits, and futures that keep them.
+
+use super::error::{Error, Phase};
+use portway_core::Time;
+use portway_transport::environment::{Environment, Timer};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// The time limits of requests; `None` is no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// From the begin of a dial to its first attempt.
+    pub resolve: Option<Duration>,
+    /// From the first attempt to the first transport connection.
+    pub connect: Option<Duration>,
+    /// From the first transport connection to a connection that is ready.
+    pub handshake: Option<Duration>,
+    /// From the request to the head of its response.
+    pub response_head: Option<Duration>,
+    /// Between two parts of the response's body.
+    pub body_idle: Option<Duration>,
+    /// Everything, from the call to the last part of the body.
+    pub total: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    /// 10 s for each phase of a dial, and no other limit: how long an answer takes is the
+    /// application's to say.
+    fn default() -> Self {
+        let dial = Some(Duration::from_secs(10));
+        Timeouts {
+            resolve: dial,
+            connect: dial,
+            handshake: dial,
+            response_head: None,
+            body_idle: None,
+            total: None,
+        }
+    }
+}
+
+/// A point in time that ends something.
+pub(super) struct Deadline {
+    timer: Box<dyn Timer>,
+    phase: Phase,
+}
+
+impl Deadline {
+    pub(super) fn new(environment: &dyn Environment, at: Time, phase: Phase) -> Self {
+        let mut timer = environment.timer();
+        timer.reset(Some(at));
+        Deadline { timer, phase }
+    }
+
+    /// As far from now as `limit` says.
+    pub(super) fn after(
+        environment: &dyn Environment,
+        limit: Option<Duration>,
+        phase: Phase,
+    ) -> Option<Self> {
+        let at = environment.now() + limit?;
+        Some(Deadline::new(environment, at, phase))
+    }
+
+    pub(super) fn reset(&mut self, at: Time) {
+        self.timer.reset(Some(at));
+    }
+
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Error> {
+        let phase = self.phase;
+        self.timer
+            .poll_expired(context)
+            .map(|()| Error::timed_out(phase))
+    }
+}
+
+/// Runs `work` unless its time is up before.
+pub(super) async fn within<T>(
+    deadline: &mut Option<Deadline>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(done);
+        }
+        match deadline {
+            Some(deadline) => deadline.poll(context).map(Err),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}

@@ -1,0 +1,206 @@
+//! Servers on loopback: hyper's for exactness, and raw ones for what hyper would not do.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use portway_core::SecurityParameters;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+
+pub(crate) type Answer = Response<BoxBody<Bytes, Infallible>>;
+type Handler =
+    Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+
+pub(crate) fn answer(status: u16, text: impl Into<Bytes>) -> Answer {
+    let body = Full::new(text.into()).boxed();
+    Response::builder()
+        .status(status)
+        .body(body)
+        .expect("it is valid")
+}
+
+/// What a server speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http1,
+    Http2,
+    /// TLS, with these application protocols.
+    Tls(&'static [&'static [u8]]),
+}
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    /// Connections that were accepted.
+    accepted: Arc<AtomicUsize>,
+    /// Connections that are open.
+    open: Arc<AtomicUsize>,
+    closed: Arc<Notify>,
+    certificate: Option<CertificateDer<'static>>,
+}
+
+impl Server {
+    pub(crate) async fn start<F, R>(speaks: Speaks, streams_max: u32, handler: F) -> Server
+    where
+        F: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
+        R: Future<Output = Answer> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let (acceptor, certificate) = match speaks {
+            Speaks::Tls(protocols) => {
+                let (acceptor, certificate) = acceptor(protocols);
+                (Some(acceptor), Some(certificate))
+            }
+            _ => (None, None),
+        };
+        let server = Server {
+            address,
+            accepted: Arc::default(),
+            open: Arc::default(),
+            closed: Arc::default(),
+            certificate,
+        };
+        let (accepted, open) = (server.accepted.clone(), server.open.clone());
+        let closed = server.closed.clone();
+        let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::SeqCst);
+                open.fetch_add(1, Ordering::SeqCst);
+                let (open, handler, acceptor) = (open.clone(), handler.clone(), acceptor.clone());
+                let closed = closed.clone();
+                tokio::spawn(async move {
+                    serve_one(stream, speaks, streams_max, handler, acceptor).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                    closed.notify_one();
+                });
+            }
+        });
+        server
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        let scheme = if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}{path}", self.address)
+    }
+
+    /// Waits until no connection is open.
+    pub(crate) async fn all_closed(&self) {
+        while self.open.load(Ordering::SeqCst) > 0 {
+            self.closed.notified().await;
+        }
+    }
+
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn security(&self) -> SecurityParameters {
+        SecurityParameters::tls().with_roots(self.certificate.clone())
+    }
+}
+
+async fn serve_one(
+    stream: TcpStream,
+    speaks: Speaks,
+    streams_max: u32,
+    handler: Handler,
+    acceptor: Option<TlsAcceptor>,
+) {
+    match acceptor {
+        None => serve(stream, speaks == Speaks::Http2, streams_max, handler).await,
+        Some(acceptor) => {
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            serve(stream, is_h2, streams_max, handler).await;
+        }
+    }
+}
+
+async fn serve<S>(stream: S, is_h2: bool, streams_max: u32, handler: Handler)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let answering = handler(request);
+        async move { Ok::<_, Infallible>(answering.await) }
+    });
+    let io = TokioIo::new(stream);
+    // How a connection ends is the client's to judge.
+    if is_h2 {
+        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .max_concurrent_streams(streams_max)
+            .serve_connection(io, service)
+            .await;
+    } else {
+        let _ = hyper::server::conn::http1::Builder::new()
+            .serve_connection(io, service)
+            .await;
+    }
+}
+
+fn acceptor(protocols: &[&[u8]]) -> (TlsAcceptor, CertificateDer<'static>) {
+    let names = ["127.0.0.1", "one.test", "two.test"].map(str::to_owned);
+    let made = rcgen::generate_simple_self_signed(names).expect("the names are valid");
+    let certificate = made.cert.der().clone();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("it is a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has them")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("key and certificate belong together");
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    (TlsAcceptor::from(Arc::new(config)), certificate)
+}
+
+/// A server that does to each connection what `talk` says; it is told which one it is.
+pub(crate) async fn raw<F, R>(talk: F) -> SocketAddr
+where
+    F: Fn(usize, TcpStream) -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        for count in 0.. {
+            let Ok((stream, _)) = listener.accept().await else {
+                return;
+            };
+            tokio::spawn(talk(count, stream));
+        }
+    });
+    address
+}
+
+/// Reads the head of a request of HTTP/1.1; false when the client has gone.
+pub(crate) async fn read_head(stream: &mut TcpStream) -> bool {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte).await {
+            Ok(1) => head.push(byte[0]),
+            _ => return false,
+        }
+    }
+    true
+}
