@@ -612,6 +612,35 @@ fn a_direct_send_needs_an_idle_connection_and_counts_when_it_blocks() {
 }
 
 #[test]
+fn a_connection_is_idle_for_a_plain_message_when_nothing_is_before_it() {
+    let idle = |queue: &SendQueue<&'static str>| (queue.is_idle_for(ONE), queue.is_idle_for(TWO));
+    let mut queue = queue(100, 100);
+    assert_eq!(idle(&queue), (true, true));
+    assert!(!queue.is_idle_for(ConnectionId(3)), "it is unknown");
+    queue.push(at(0), ONE, "a".into(), "a").expect("room");
+    assert_eq!(idle(&queue), (false, true), "one waits");
+    assert_eq!(popped(&mut queue, at(0)), ["a"]);
+    assert_eq!(idle(&queue), (false, true), "one is in flight");
+    queue.on_sent(ONE, 1);
+    assert_eq!(idle(&queue), (true, true));
+    queue.set_blocked(ONE, true).expect("known");
+    assert_eq!(idle(&queue), (false, true), "its wire is full");
+    queue.set_blocked(ONE, false).expect("known");
+    let (open, _) = queue
+        .begin(at(0), ONE, "b".into(), None, "b")
+        .expect("room");
+    assert_eq!(popped(&mut queue, at(0)), ["b"]);
+    queue.on_sent(ONE, 1);
+    assert_eq!(idle(&queue), (false, true), "the rest of a message follows");
+    let aborted = queue.abort(open, &dropped_in_mid_message());
+    assert_eq!(aborted, Aborted::StreamBroken);
+    queue.push(at(0), TWO, last("z"), "z").expect("room");
+    assert_eq!(popped(&mut queue, at(0)), ["z"]);
+    queue.on_sent(TWO, 1);
+    assert_eq!(idle(&queue), (false, false), "one is broken, one has ended");
+}
+
+#[test]
 fn errors_say_what_to_change() {
     let full = QueueError::Full { sends: 3, bytes: 9 };
     assert_eq!(

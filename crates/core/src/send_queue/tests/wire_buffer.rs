@@ -45,6 +45,27 @@ fn large_pieces_are_not_copied_and_small_ones_are() {
 }
 
 #[test]
+fn a_header_goes_before_its_message_whatever_its_length() {
+    let header = crate::framer::Header::new(b"head").expect("it is short");
+    let mut wire = WireBuffer::new();
+    wire.put_message(&header, Chunks::from("one"));
+    wire.put_message(&crate::framer::Header::EMPTY, Chunks::from("two"));
+    assert_eq!((wire.first_slice(), wire.len()), (&b"headonetwo"[..], 10));
+    let short = Bytes::from(vec![8; COPIED_BYTES_MAX]);
+    let pieces = [Bytes::from_static(b"a"), Bytes::from_static(b"b")];
+    wire.put_message(&header, short.clone().into());
+    wire.put_message(&header, large(7).into());
+    wire.put_message(&header, pieces.into_iter().collect());
+    let expected = [b"headonetwohead", &short[..], b"head", &large(7), b"headab"].concat();
+    assert_eq!(contents(&wire), expected);
+    assert_eq!(wire.iter().count(), 3, "only the large one is not copied");
+    assert_eq!(wire.advance(12), 0);
+    assert_eq!(contents(&wire), expected[12..]);
+    assert_eq!(wire.advance(expected.len() - 12), 0);
+    assert!(wire.is_empty() && wire.first_slice().is_empty());
+}
+
+#[test]
 fn fewer_slots_than_slices_are_filled_in_order() {
     let mut wire = WireBuffer::new();
     wire.put_slice(b"a");
