@@ -1,4 +1,4 @@
-//! The scripted peer (`peer.py`): aioquic behind lines of text.
+//! The scripted peers: aioquic (`peer.py`) and quiche (`tests/peers/quiche`) behind lines of text.
 //!
 //! Invariant: what a test knows of the peer, the peer itself has said.
 
@@ -46,27 +46,68 @@ pub(super) fn program(test: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Starts the script, or says why the test is skipped.
-fn start(test: &str, arguments: &[&str]) -> Option<Peer> {
-    let (python, script) = program(test)?;
-    Peer::start(test, python, &[&[script], arguments].concat())
+/// Which peer it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    Aioquic,
+    Quiche,
+}
+
+/// Starts it, or says why the test is skipped.
+fn start(script: Script, test: &str, arguments: &[&str]) -> Option<Peer> {
+    match script {
+        Script::Aioquic => {
+            let (python, script) = program(test)?;
+            Peer::start(test, python, &[&[script], arguments].concat())
+        }
+        Script::Quiche => {
+            let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers/quiche/debug");
+            let program = directory.join("portway-peer-quiche");
+            if !program.exists() {
+                eprintln!("skipped: {test}: quiche is not built; `cargo xtask full` does that");
+                return None;
+            }
+            Peer::start(test, program.to_str()?, arguments)
+        }
+    }
+}
+
+/// aioquic's server, see [`server_of`].
+pub(super) async fn server(
+    test: &str,
+    authority: &Authority,
+    arguments: &[&str],
+) -> Option<(Peer, SocketAddr)> {
+    server_of(Script::Aioquic, test, authority, arguments).await
 }
 
 /// A server with the authority's certificate on a free port of loopback.
-pub(super) async fn server(
+pub(super) async fn server_of(
+    script: Script,
     test: &str,
     authority: &Authority,
     arguments: &[&str],
 ) -> Option<(Peer, SocketAddr)> {
     let (cert, key) = (&authority.server.cert, &authority.server.key);
     let fixed = ["server", "--cert", cert, "--key", key];
-    let mut peer = start(test, &[&fixed, arguments].concat())?;
+    let mut peer = start(script, test, &[&fixed, arguments].concat())?;
     let address = peer.address_after("LISTEN ").await;
     Some((peer, address))
 }
 
-/// A client that believes the authority; it connects when it is told to.
+/// aioquic's client, see [`client_of`].
 pub(super) fn client(
+    test: &str,
+    authority: &Authority,
+    server: SocketAddr,
+    arguments: &[&str],
+) -> Option<Peer> {
+    client_of(Script::Aioquic, test, authority, server, arguments)
+}
+
+/// A client that believes the authority; it connects when it is told to.
+pub(super) fn client_of(
+    script: Script,
     test: &str,
     authority: &Authority,
     server: SocketAddr,
@@ -76,7 +117,7 @@ pub(super) fn client(
     let fixed = ["client", "--ca", &authority.root, "--name", NAME];
     let local = if server.is_ipv6() { "::1" } else { "127.0.0.1" };
     let at = ["--host", &host, "--port", &port, "--local", local];
-    start(test, &[&fixed[..], &at, arguments].concat())
+    start(script, test, &[&fixed[..], &at, arguments].concat())
 }
 
 /// The instrument itself: what the tests rely on works when the script talks to the script.

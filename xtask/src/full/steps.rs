@@ -71,6 +71,8 @@ pub(super) fn all(repository: &Repository) -> Vec<Step> {
         Step::gate("tidy", tidy::run),
         Step::gate("trace", |repository| trace::run(repository, false)),
         Step::command("demo", "cargo run --bin portway -- demo"),
+        Step::command("peer quiche", QUICHE)
+            .unless([missing_tool("cmake", "--version"), no_libclang()]),
         Step::command("tests", "cargo test --workspace --no-fail-fast"),
         Step::command(
             "interop",
@@ -105,6 +107,22 @@ pub(super) fn all(repository: &Repository) -> Vec<Step> {
     let no_bench = (!bench::is_present(repository)).then(|| "bench/ is absent".to_owned());
     steps.push(Step::gate("bench", |repository| bench::run(repository, &[])).unless([no_bench]));
     steps
+}
+
+/// The peer's own target directory is where the tests look for it.
+const QUICHE: &str = "cargo build --locked --manifest-path tests/peers/quiche/Cargo.toml \
+                      --target-dir target/peers/quiche";
+
+/// An obstacle when bindgen would find no libclang (Debian: libclang-dev).
+fn no_libclang() -> Option<String> {
+    let versions = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut libraries = versions.map(|version| version.path().join("lib/libclang.so"));
+    let is_named = std::env::var_os("LIBCLANG_PATH").is_some();
+    let is_found = is_named || libraries.any(|library| library.exists());
+    (!is_found).then(|| "libclang is not installed".to_owned())
 }
 
 /// All fuzz targets, which need a compiler of C++ for the fuzzer.

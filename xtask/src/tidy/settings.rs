@@ -20,7 +20,8 @@ pub(super) fn check(repository: &Repository) -> Vec<String> {
         }
         let is_member = file.ends_with("/Cargo.toml")
             && !file.starts_with("bench/")
-            && !file.starts_with("fuzz/");
+            && !file.starts_with("fuzz/")
+            && !file.starts_with("tests/peers/");
         if is_member && !text.contains("[lints]\nworkspace = true") {
             findings.push(format!("{file}: does not inherit the workspace's lints"));
         }
