@@ -193,6 +193,11 @@ impl Connection {
         self.out.resumed.pop_front()
     }
 
+    /// Whether [`poll_resumed`](Self::poll_resumed) has a stream.
+    pub fn has_resumed(&self) -> bool {
+        !self.out.resumed.is_empty()
+    }
+
     /// The settings of the peer, once they arrived.
     pub fn peer_settings(&self) -> Option<&Settings> {
         self.control.peer_settings()

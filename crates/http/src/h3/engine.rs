@@ -295,8 +295,8 @@ impl Engine {
             };
             self.counters.requests += 1;
             self.keep_stream(stream, Direction::Bidirectional);
-            let ahead = self.http.receive(stream);
-            if ahead.as_ref().is_some_and(is_last)
+            let ahead = self.look_ahead(stream, false);
+            if ahead.is_last()
                 && let Some(slot) = self.slots.get_mut(&stream)
             {
                 slot.has_receiver = false;
@@ -333,28 +333,36 @@ impl Engine {
         stream: StreamId,
         context: &mut Context<'_>,
         host: &mut Host<'_>,
-    ) -> (Poll<Received>, Option<Received>) {
+    ) -> (Poll<Received>, Ahead) {
         let Some(next) = self.http.receive(stream) else {
             if let Some(slot) = self.slots.get_mut(&stream) {
                 keep(&mut slot.reader, context.waker());
             }
-            return (Poll::Pending, None);
+            return (Poll::Pending, Ahead::default());
         };
-        let ahead = match is_last(&next) {
-            true => None,
-            false => self.http.receive(stream),
-        };
-        if is_last(&next) || ahead.as_ref().is_some_and(is_last) {
+        let ahead = self.look_ahead(stream, is_last(&next));
+        if is_last(&next) || ahead.is_last() {
             self.end_receiver(stream, host);
         }
-        let is_data = |received: &Received| matches!(received, Ok(Incoming::Data(_)));
-        if is_data(&next) || ahead.as_ref().is_some_and(is_data) {
+        match self.http.has_resumed() {
             // There is room for what the peer has sent meanwhile.
-            self.flush(host);
-        } else {
-            self.dispatch(host);
+            true => self.flush(host),
+            false => self.dispatch(host),
         }
         (Poll::Ready(next), ahead)
+    }
+
+    /// Takes what is there already: a short message then needs the lock once.
+    fn look_ahead(&mut self, stream: StreamId, mut is_over: bool) -> Ahead {
+        let mut ahead = Ahead::default();
+        for place in ahead.0.iter_mut().rev() {
+            if is_over {
+                break;
+            }
+            *place = self.http.receive(stream);
+            is_over = place.as_ref().is_none_or(is_last);
+        }
+        ahead
     }
 
     /// Waits for room to send on a stream.
@@ -435,6 +443,27 @@ impl Engine {
 
 /// What comes in on a stream, or why nothing more does.
 pub(super) type Received = Result<Incoming, StreamError>;
+
+/// What was taken together with what was asked for, the next thing last.
+#[derive(Default)]
+pub(super) struct Ahead([Option<Received>; 2]);
+
+impl Ahead {
+    /// Whether nothing follows what is here.
+    pub(super) fn is_last(&self) -> bool {
+        self.0.iter().flatten().any(is_last)
+    }
+
+    /// Takes the next thing.
+    pub(super) fn take(&mut self) -> Option<Received> {
+        self.0.iter_mut().rev().find_map(Option::take)
+    }
+
+    /// The next thing.
+    pub(super) fn peek(&self) -> Option<&Received> {
+        self.0.iter().rev().find_map(Option::as_ref)
+    }
+}
 
 /// Whether nothing follows.
 pub(super) fn is_last(received: &Received) -> bool {

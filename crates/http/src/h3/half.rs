@@ -14,7 +14,7 @@ use portway_h3::priority::Priority;
 use portway_h3::{Finish, Role, SendError, StreamId};
 use portway_transport::quic::Hosted;
 
-use super::engine::{Engine, Received, is_last};
+use super::engine::{Ahead, Engine, Received, is_last};
 use super::push::Promise;
 
 /// What comes in on a stream.
@@ -22,7 +22,7 @@ pub(super) struct ReceiveHalf {
     pub(super) hosted: Hosted<Engine>,
     pub(super) stream: StreamId,
     /// What was taken together with what was asked for.
-    ahead: Option<Received>,
+    ahead: Ahead,
     is_over: bool,
     /// What tells the peer that the rest is not wanted.
     drop_code: Code,
@@ -33,7 +33,7 @@ impl ReceiveHalf {
         ReceiveHalf {
             hosted,
             stream,
-            ahead: None,
+            ahead: Ahead::default(),
             is_over: false,
             drop_code,
         }
@@ -51,21 +51,21 @@ impl ReceiveHalf {
         let (next, ahead) = self
             .hosted
             .with(|engine, host| engine.receive(stream, context, host));
-        self.is_over = matches!(&next, Poll::Ready(received) if is_last(received))
-            || ahead.as_ref().is_some_and(is_last);
+        self.is_over =
+            matches!(&next, Poll::Ready(received) if is_last(received)) || ahead.is_last();
         self.ahead = ahead;
         next.map(Some)
     }
 
     /// Takes what came together with the header section.
-    pub(super) fn begin_with(&mut self, ahead: Received) {
-        self.is_over = is_last(&ahead);
-        self.ahead = Some(ahead);
+    pub(super) fn begin_with(&mut self, ahead: Ahead) {
+        self.is_over = ahead.is_last();
+        self.ahead = ahead;
     }
 
     /// What is known to come next without asking.
     pub(super) fn peek(&self) -> Option<&Received> {
-        self.ahead.as_ref()
+        self.ahead.peek()
     }
 
     /// Wants no more of it.
@@ -79,7 +79,7 @@ impl ReceiveHalf {
                 engine.flush(host);
             });
         }
-        self.ahead = None;
+        self.ahead = Ahead::default();
     }
 }
 

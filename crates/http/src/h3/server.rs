@@ -8,14 +8,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::Request;
-use portway_h3::error::{Code, ConnectionError, StreamError};
+use portway_h3::error::{Code, ConnectionError};
 use portway_h3::settings::Settings;
 use portway_h3::{Role, SendError, StreamId};
 use portway_transport::quic::{self, Hosted, Side};
 
 use super::accepted::{Incoming, Responder};
 use super::body::ReceiveBody;
-use super::engine::Engine;
+use super::engine::{Ahead, Engine};
 use super::half::{ReceiveHalf, SendHalf};
 use super::options::{NotAttached, Options};
 use super::statistics::Statistics;
@@ -195,7 +195,7 @@ impl Drop for Accepting<'_> {
 pub(super) struct Accepted {
     pub(super) stream: StreamId,
     pub(super) head: Request<()>,
-    pub(super) ahead: Option<Result<portway_h3::Incoming, StreamError>>,
+    pub(super) ahead: Ahead,
 }
 
 fn incoming(hosted: &Hosted<Engine>, accepted: Accepted) -> Incoming {
@@ -206,9 +206,7 @@ fn incoming(hosted: &Hosted<Engine>, accepted: Accepted) -> Incoming {
     } = accepted;
     // RFC 9114 §4.1: a server that does not need the rest of a request says no error.
     let mut receive = ReceiveHalf::new(hosted.clone(), stream, Code::H3_NO_ERROR);
-    if let Some(ahead) = ahead {
-        receive.begin_with(ahead);
-    }
+    receive.begin_with(ahead);
     let body = ReceiveBody::new(receive, head.headers());
     Incoming {
         request: head.map(|()| body),
