@@ -8,6 +8,7 @@ pub mod carrier;
 pub mod clock;
 pub mod command;
 pub mod counting;
+pub mod h3;
 pub mod heap;
 pub mod page;
 pub mod pairs;

@@ -18,8 +18,8 @@ pub use page::{Counted, Found, section, write};
 pub use portway_side::Portway;
 pub use quinn_side::Quinn;
 pub use sharded::run as run_sharded;
-pub use timed::{run, run_on_two_workers};
-pub use work::{WORK, WORKERS, Work, count};
+pub use timed::{compare_with, run, run_on_two_workers};
+pub use work::{STREAMS_MAX, WORK, WORKERS, Work, count};
 
 use crate::carrier::{Credentials, HOST};
 use bytes::Bytes;

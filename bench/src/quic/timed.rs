@@ -20,23 +20,37 @@ pub fn run(pairs: usize, only: Option<&str>) -> Vec<(Comparison, f64)> {
         }
         let runtime = work::runtime();
         let identity = Arc::new(work.identity());
-        let comparison = runtime.block_on(compare(name, work, times, pairs, &identity));
+        let comparison = runtime.block_on(compare::<Portway, Quinn>(
+            name, work, times, pairs, &identity,
+        ));
         found.push((comparison, gate));
     }
     found
 }
 
-async fn compare(
+/// Measures so many pairs of one work with any two stacks.
+pub fn compare_with<A: Stack, B: Stack>(
+    name: &str,
+    work: Work,
+    times: usize,
+    pairs: usize,
+) -> Comparison {
+    pin(0);
+    let identity = Arc::new(work.identity());
+    work::runtime().block_on(compare::<A, B>(name, work, times, pairs, &identity))
+}
+
+async fn compare<A: Stack, B: Stack>(
     name: &str,
     work: Work,
     times: usize,
     pairs: usize,
     identity: &Arc<Identity>,
 ) -> Comparison {
-    let ours = Server::start::<Portway>(identity, work);
-    let theirs = Server::start::<Quinn>(identity, work);
-    let mut portway = Doing::start(Portway::bind(identity, STREAMS_MAX), ours.address, work).await;
-    let mut quinn = Doing::start(Quinn::bind(identity, STREAMS_MAX), theirs.address, work).await;
+    let ours = Server::start::<A>(identity, work);
+    let theirs = Server::start::<B>(identity, work);
+    let mut portway = Doing::start(A::bind(identity, STREAMS_MAX), ours.address, work).await;
+    let mut quinn = Doing::start(B::bind(identity, STREAMS_MAX), theirs.address, work).await;
     portway.act(work::warm_up(work)).await;
     quinn.act(work::warm_up(work)).await;
     let here = ThreadClock::of_this_thread();
