@@ -143,6 +143,23 @@ fn a_declared_length_is_not_allocated() {
 }
 
 #[test]
+fn only_a_payload_that_is_wanted_whole_is_collected() {
+    let mut whole = Vec::new();
+    encode(1, 3, &mut whole);
+    let mut decoder = Decoder::default();
+    assert!(!decoder.is_collecting());
+    assert_eq!(decoder.decode(&mut Bytes::from(whole), treat), Ok(None));
+    assert!(decoder.is_collecting());
+    let rest = decoder.decode(&mut Bytes::from_static(b"abc"), treat);
+    assert!(matches!(rest, Ok(Some(Decoded::Whole { .. }))));
+    assert!(!decoder.is_collecting());
+    let mut streamed = Vec::new();
+    encode(0, 3, &mut streamed);
+    assert_eq!(decoder.decode(&mut Bytes::from(streamed), treat), Ok(None));
+    assert!(!decoder.is_collecting());
+}
+
+#[test]
 fn a_refused_frame_is_refused_before_its_payload() {
     let mut wire = Vec::new();
     encode(1, 101, &mut wire);
