@@ -388,7 +388,8 @@ impl Core {
             for (event, local) in events.drain(..) {
                 state.receive(event, local);
             }
-            if self.spare_events.len() < SPARE_EVENTS_MAX {
+            let is_small = events.capacity() <= SPARE_CAPACITY_MAX;
+            if is_small && self.spare_events.len() < SPARE_EVENTS_MAX {
                 self.spare_events.push(events);
             }
         }
@@ -659,6 +660,8 @@ const MESSAGES_MIN: usize = 4;
 const MESSAGES_MAX: usize = 32;
 /// Lists of received packets that are kept for the next round.
 const SPARE_EVENTS_MAX: usize = 16;
+/// The longest such list, which is what two long messages hold.
+const SPARE_CAPACITY_MAX: usize = 128;
 /// Batches that a connection may send in a round.
 const TRANSMITS_MAX: usize = 2;
 /// Bytes of a batch: what one datagram of IPv4 could hold, which is what systems segment.

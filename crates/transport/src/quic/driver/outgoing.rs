@@ -62,4 +62,4 @@ impl Outgoing {
 }
 
 /// Buffers that are kept.
-const SPARE_MAX: usize = 32;
+const SPARE_MAX: usize = 4;
