@@ -1,6 +1,6 @@
 //! portway's driver as the benchmarks use it.
 
-use super::work::IDLE;
+use super::work::{IDLE, UNI_STREAMS_MAX};
 use super::{Identity, Peer, Stack};
 use bytes::Bytes;
 use portway_transport::RealEnvironment;
@@ -23,6 +23,7 @@ impl Portway {
         let crypto = ServerCrypto::new(identity.portway_server());
         let mut server = ServerConfig::new(crypto);
         server.transport.streams.bidirectional_max = streams_max;
+        server.transport.streams.unidirectional_max = UNI_STREAMS_MAX;
         server.transport.times.idle = IDLE;
         server.hands_over_early = identity.resumes;
         // quinn has none; what it answers with, it answers with at once.

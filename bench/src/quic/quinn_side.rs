@@ -1,6 +1,6 @@
 //! quinn as the benchmarks use it.
 
-use super::work::IDLE;
+use super::work::{IDLE, UNI_STREAMS_MAX};
 use super::{Identity, Peer, Stack};
 use bytes::Bytes;
 use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig};
@@ -19,6 +19,7 @@ fn transport(streams_max: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(streams_max.into())
+        .max_concurrent_uni_streams(UNI_STREAMS_MAX.into())
         .stream_receive_window(1_250_000_u32.into())
         .receive_window((16_u32 << 20).into())
         .send_window(10_000_000)

@@ -244,6 +244,8 @@ pub fn runtime() -> Runtime {
 pub const IDLE: Option<Duration> = Some(Duration::from_secs(300));
 /// Bidirectional streams that a client may have open.
 pub const STREAMS_MAX: u32 = 1024;
+/// Unidirectional streams that a peer may have open.
+pub const UNI_STREAMS_MAX: u32 = 10;
 /// What bulk is written in.
 pub const CHUNK: usize = 64 << 10;
 const MEBIBYTE: usize = 1 << 20;
