@@ -97,15 +97,16 @@ async fn open<S: Stack>(
 /// Closes all, no more at a time than a socket holds, and waits until the server has forgotten
 /// them.
 async fn close<P: Peer>(mut connections: Vec<P>, look: &impl Fn() -> (isize, usize)) {
+    while !connections.is_empty() {
+        let rest = connections.len().saturating_sub(AT_A_TIME);
+        for connection in connections.drain(rest..) {
+            connection.close();
+        }
+        sleep(LOOKING).await;
+    }
     let forgotten = timeout(FORGETTING_MAX, async {
-        while !connections.is_empty() {
-            let rest = connections.len().saturating_sub(AT_A_TIME);
-            for connection in connections.drain(rest..) {
-                connection.close();
-            }
-            while look().1 > rest {
-                sleep(LOOKING).await;
-            }
+        while look().1 > 0 {
+            sleep(LOOKING).await;
         }
     });
     forgotten.await.expect("closed connections are forgotten");
@@ -118,5 +119,5 @@ const WARM_UP: usize = 100;
 /// Handshakes at a time.
 const AT_A_TIME: usize = 50;
 const SETTLING: Duration = Duration::from_millis(500);
-const LOOKING: Duration = Duration::from_millis(5);
+const LOOKING: Duration = Duration::from_millis(10);
 const FORGETTING_MAX: Duration = Duration::from_secs(60);
