@@ -6,12 +6,18 @@ use portway::security::Trust;
 use portway::{Context, RealConfig, RealEnvironment, Security, TransportProperties};
 use portway_transport::real::DnsConfig;
 use portway_transport::tls::{load_certificates, load_identity};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What connections of this command share.
 pub(crate) fn context(network: &NetworkArguments) -> Context {
-    let config = match network.resolver {
+    context_with(network.resolver)
+}
+
+/// The same with this resolver, if there is one.
+pub(crate) fn context_with(resolver: Option<SocketAddr>) -> Context {
+    let config = match resolver {
         Some(server) => RealConfig::default().with_dns(DnsConfig::servers([server])),
         None => RealConfig::default(),
     };

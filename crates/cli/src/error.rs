@@ -18,6 +18,8 @@ pub(crate) enum CommandError {
         message: String,
         /// What led to it, a line each.
         details: Vec<String>,
+        /// The exit code.
+        code: u8,
     },
     /// Nobody reads standard output any more; that is the reader's choice and no failure.
     OutputClosed,
@@ -25,9 +27,33 @@ pub(crate) enum CommandError {
 
 impl CommandError {
     pub(crate) fn failed(message: impl Into<String>) -> Self {
+        CommandError::with_code(EXIT_FAILURE, message)
+    }
+
+    /// A failure with an exit code of its own.
+    pub(crate) fn with_code(code: u8, message: impl Into<String>) -> Self {
+        CommandError::with_code_and_details(code, message, Vec::new())
+    }
+
+    /// As [`CommandError::with_code`], with a line for each thing that led to it.
+    pub(crate) fn with_code_and_details(
+        code: u8,
+        message: impl Into<String>,
+        details: Vec<String>,
+    ) -> Self {
         CommandError::Failed {
             message: message.into(),
-            details: Vec::new(),
+            details,
+            code,
+        }
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            CommandError::Usage(_) => EXIT_USAGE,
+            CommandError::Failed { code, .. } => *code,
+            CommandError::OutputClosed => 0,
         }
     }
 
@@ -49,7 +75,7 @@ impl CommandError {
             true => cause,
             false => format!("{target}: {cause}"),
         };
-        CommandError::Failed { message, details }
+        CommandError::with_code_and_details(EXIT_FAILURE, message, details)
     }
 
     /// Tells it on standard error.
@@ -60,7 +86,9 @@ impl CommandError {
                     "portway: {message}\nTry 'portway help' for what can be said."
                 ));
             }
-            CommandError::Failed { message, details } => {
+            CommandError::Failed {
+                message, details, ..
+            } => {
                 output::tell(&format!("portway: {message}"));
                 for detail in details {
                     output::tell(&format!("  {detail}"));
@@ -78,7 +106,7 @@ impl From<Failure> for CommandError {
 }
 
 /// One line for every attempt and question that did not end well.
-fn causes(report: &Report) -> Vec<String> {
+pub(crate) fn causes(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     for query in &report.queries {
         match &query.outcome {
@@ -113,3 +141,6 @@ fn advice(failure: &Failure) -> Option<String> {
     };
     Some(advice.to_owned())
 }
+
+const EXIT_FAILURE: u8 = 1;
+pub(crate) const EXIT_USAGE: u8 = 2;

@@ -1,4 +1,4 @@
-//! The portway command: `explain`, `connect`, `listen`, `demo` and `quic-perf`.
+//! The portway command: `explain`, `connect`, `get`, `listen`, `demo` and `quic-perf`.
 //!
 //! Invariant: every way out goes through [`main`], which alone decides the exit code.
 
@@ -9,6 +9,7 @@ mod demo;
 mod echo;
 mod error;
 mod explain;
+mod get;
 mod listen;
 mod message_mode;
 mod output;
@@ -18,7 +19,7 @@ mod waterfall;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use error::CommandError;
+use error::{CommandError, EXIT_USAGE};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -32,13 +33,9 @@ fn main() -> ExitCode {
     };
     match run(arguments.command) {
         Ok(()) | Err(CommandError::OutputClosed) => ExitCode::SUCCESS,
-        Err(error @ CommandError::Usage(_)) => {
-            error.print();
-            ExitCode::from(EXIT_USAGE)
-        }
         Err(error) => {
             error.print();
-            ExitCode::from(EXIT_FAILURE)
+            ExitCode::from(error.code())
         }
     }
 }
@@ -52,6 +49,7 @@ fn run(command: Command) -> Result<(), CommandError> {
         match command {
             Command::Explain(arguments) => explain::run(arguments).await,
             Command::Connect(arguments) => connect::run(arguments).await,
+            Command::Get(arguments) => get::run(arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::QuicPerf(arguments) => quic_perf::run(arguments).await,
@@ -61,6 +59,3 @@ fn run(command: Command) -> Result<(), CommandError> {
     runtime.shutdown_background();
     outcome
 }
-
-const EXIT_FAILURE: u8 = 1;
-const EXIT_USAGE: u8 = 2;

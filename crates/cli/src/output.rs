@@ -19,6 +19,16 @@ pub(crate) fn print(text: &str) -> Result<(), CommandError> {
         .map_err(|error| cannot_write(&error))
 }
 
+/// Prints text on standard output as it is.
+///
+/// # Errors
+/// The reader is gone, or the output cannot be written.
+pub(crate) fn print_raw(text: &str) -> Result<(), CommandError> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| cannot_write(&error))
+}
+
 /// Tells something on standard error. If nobody listens there is nobody to tell so.
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");

@@ -6,6 +6,7 @@
 mod connect;
 mod demo;
 mod explain;
+mod get;
 mod identity;
 mod listen;
 mod quic_perf;
@@ -15,6 +16,7 @@ mod values;
 pub(crate) use connect::{ConnectArguments, NetworkArguments};
 pub(crate) use demo::DemoArguments;
 pub(crate) use explain::ExplainArguments;
+pub(crate) use get::{GetArguments, GetOutput, GetRequest, HttpVersion};
 pub(crate) use listen::{ListenArguments, ListenLevel, ListenSecurity, Protocol};
 pub(crate) use quic_perf::{PerfClient, PerfRole, PerfServer, QuicPerfArguments};
 pub(crate) use security::{SecurityArguments, SecurityLevel};
@@ -29,7 +31,7 @@ use clap::{Parser, Subcommand};
     version,
     arg_required_else_help = true,
     after_help = "\
-Exit codes: 0 it worked, 1 it did not, 2 the arguments are wrong.
+Exit codes: 0 it worked, 1 it did not, 2 the arguments are wrong; get has those of curl.
 Each command has examples: portway help COMMAND"
 )]
 pub(crate) struct Arguments {
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     /// Connect, and join the connection to standard input and output
     Connect(ConnectArguments),
+    /// Get URLs over HTTP, with the options of curl
+    Get(GetArguments),
     /// Accept connections: one for standard input and output, or any number to echo
     Listen(ListenArguments),
     /// Show all of it on this machine: names, a dead address family, a race, a file

@@ -72,18 +72,17 @@ fn diverged(
         });
         print(&format!("{value:#}"))?;
     }
-    Ok(CommandError::Failed {
-        message: format!(
-            "{}: the replay takes another way at {} {}",
-            file.display(),
-            divergence.what,
-            divergence.index
-        ),
-        details: vec![
-            format!("recorded: {}", divergence.recorded),
-            format!("replayed: {}", divergence.replayed),
-        ],
-    })
+    let message = format!(
+        "{}: the replay takes another way at {} {}",
+        file.display(),
+        divergence.what,
+        divergence.index
+    );
+    let details = vec![
+        format!("recorded: {}", divergence.recorded),
+        format!("replayed: {}", divergence.replayed),
+    ];
+    Ok(CommandError::with_code_and_details(1, message, details))
 }
 
 fn read(file: &Path) -> Result<Recording, CommandError> {

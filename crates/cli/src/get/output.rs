@@ -1,0 +1,107 @@
+//! Where a response is written.
+
+use crate::arguments::GetOutput;
+use crate::error::CommandError;
+use std::path::PathBuf;
+use tokio::fs::File;
+use tokio::io::{AsyncWriteExt, BufWriter, Stdout};
+
+pub(super) enum Destination {
+    Standard,
+    File(PathBuf),
+}
+
+pub(super) enum Sink {
+    Standard(Stdout),
+    File(PathBuf, BufWriter<File>),
+}
+
+impl Destination {
+    pub(super) fn of(output: &GetOutput, url: &str, index: usize) -> Result<Self, CommandError> {
+        if output.remote_name {
+            let name = remote_name(url).ok_or_else(|| {
+                CommandError::usage(format!("{url} does not end in a name: use --output"))
+            })?;
+            return Ok(Destination::File(name.into()));
+        }
+        Ok(match output.output.get(index) {
+            Some(file) => Destination::File(file.clone()),
+            None => Destination::Standard,
+        })
+    }
+
+    pub(super) async fn open(&self) -> Result<Sink, CommandError> {
+        Ok(match self {
+            Destination::Standard => Sink::Standard(tokio::io::stdout()),
+            Destination::File(path) => {
+                let file = File::create(path).await;
+                let file = file.map_err(|error| cannot_write(path, &error))?;
+                Sink::File(path.clone(), BufWriter::new(file))
+            }
+        })
+    }
+}
+
+impl Sink {
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), CommandError> {
+        match self {
+            Sink::Standard(out) => {
+                let written = out.write_all(bytes).await;
+                written.map_err(|error| crate::output::cannot_write(&error))
+            }
+            Sink::File(path, file) => {
+                let written = file.write_all(bytes).await;
+                written.map_err(|error| cannot_write(path, &error))
+            }
+        }
+    }
+
+    pub(super) async fn finish(&mut self) -> Result<(), CommandError> {
+        match self {
+            Sink::Standard(out) => {
+                let flushed = out.flush().await;
+                flushed.map_err(|error| crate::output::cannot_write(&error))
+            }
+            Sink::File(path, file) => {
+                let flushed = file.flush().await;
+                flushed.map_err(|error| cannot_write(path, &error))
+            }
+        }
+    }
+}
+
+fn cannot_write(path: &std::path::Path, error: &std::io::Error) -> CommandError {
+    let message = format!("cannot write {}: {error}", path.display());
+    CommandError::with_code(EXIT_WRITE, message)
+}
+
+/// The last part of a URL's path, which never leaves the directory.
+fn remote_name(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let path = rest.split(['?', '#']).next()?;
+    let (_, name) = path.rsplit_once('/')?;
+    (!matches!(name, "" | "." | "..") && !name.contains('\\')).then_some(name)
+}
+
+const EXIT_WRITE: u8 = 23;
+
+#[cfg(test)]
+mod tests {
+    use super::remote_name;
+
+    #[test]
+    fn a_file_is_named_as_the_end_of_the_url() {
+        let rows = [
+            ("https://a.test/b/c.tar.gz", Some("c.tar.gz")),
+            ("https://a.test/b?file=../../x", Some("b")),
+            ("https://a.test/b#/x", Some("b")),
+            ("https://a.test/", None),
+            ("https://a.test", None),
+            ("https://a.test/..", None),
+            ("https://a.test/..\\x", None),
+        ];
+        for (url, name) in rows {
+            assert_eq!(remote_name(url), name, "{url}");
+        }
+    }
+}
