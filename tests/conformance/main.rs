@@ -15,6 +15,7 @@ mod quic;
 mod quic_closing;
 mod quic_driver;
 mod quic_dropped;
+mod quic_hostile;
 mod race;
 mod receiving;
 mod security;
