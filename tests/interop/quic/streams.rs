@@ -134,3 +134,48 @@ fn what_aioquic_does_to_a_stream_is_what_we_see() {
         },
     );
 }
+
+#[test]
+fn what_we_do_to_a_stream_that_aioquic_opened_is_what_it_sees() {
+    in_both_roles(
+        "what_we_do_to_a_stream_that_aioquic_opened_is_what_it_sees",
+        async |mut peer, connection| {
+            let mut opened = async |kind: &str| {
+                peer.say(&format!("open {kind}\n")).await;
+                let id = peer.after("opened ").await;
+                peer.say(&format!("write {id} hello\n")).await;
+                id
+            };
+            let (first, second) = (opened("bidi").await, opened("bidi").await);
+            let one_way = opened("uni").await;
+            // write and finish: the peer reads the data and the end, and may go on itself.
+            let (mut send, mut receive) = connection.accept_bi().await.expect("accepted");
+            send.write_all(b"data").await.expect("written");
+            peer.after(&format!("data {first} 4 data")).await;
+            send.finish().expect("finished");
+            peer.after(&format!("finished {first} 4 ")).await;
+            peer.say(&format!("write {first} more\nfinish {first}\n"))
+                .await;
+            assert_eq!(receive.read_to_end(20).await.expect("all"), b"hellomore");
+            // abort write: the peer's read is reset; abort read: its write is stopped.
+            let (mut send, mut receive) = connection.accept_bi().await.expect("accepted");
+            send.abort(code(61)).expect("open");
+            peer.after(&format!("reset {second} 61")).await;
+            assert!(send.write(b"x").await.is_err());
+            receive.abort(code(62)).expect("open");
+            peer.after(&format!("stopped {second} 62")).await;
+            assert!(receive.read(&mut [0; 9]).await.is_err());
+            // One way, the peer's: only reading can be aborted.
+            let mut receive = connection.accept_uni().await.expect("accepted");
+            receive.abort(code(63)).expect("open");
+            peer.after(&format!("stopped {one_way} 63")).await;
+            // One way, our own: only writing can be.
+            let mut send = connection.open_uni().await.expect("opened");
+            let id = send.id();
+            send.write_all(b"data").await.expect("written");
+            peer.after(&format!("data {id} 4 data")).await;
+            send.abort(code(64)).expect("open");
+            peer.after(&format!("reset {id} 64")).await;
+        },
+    );
+}
