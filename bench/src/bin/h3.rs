@@ -1,5 +1,5 @@
-//! Runs the benchmarks of HTTP/3: `h3 [--pairs N] [--only NAME]` measures processor time against the
-//! raw QUIC driver, `h3 instructions` counts, `h3 count SIDE NAME TIMES` does the work in one thread
+//! Runs the benchmarks of HTTP/3: `h3 [--pairs N] [--only NAME]` measures processor time against
+//! the raw QUIC driver, `h3 instructions` counts, `h3 count SIDE NAME TIMES` works in one thread
 //! for a tool that counts.
 
 use portway_bench::h3::{Http3, WORK};

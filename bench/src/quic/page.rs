@@ -151,10 +151,10 @@ driver's own: processor time of the client.
 
 ";
 const IDLE: &str = "
-Heap of a server's idle connections to one port, with 100 bidirectional and 10 unidirectional streams
-allowed, each after one request; and what is left when all have closed, which includes what the
-endpoint itself has grown by: slots to receive into, 2 MiB at most. Every number stands for one round
-of the same process. Gate: at most 24 KiB (24576 bytes) each.
+Heap of a server's idle connections to one port, with 100 bidirectional and 10 unidirectional
+streams allowed, each after one request; and what is left when all have closed, which includes what
+the endpoint itself has grown by: slots to receive into, 2 MiB at most. Every number stands for one
+round of the same process. Gate: at most 24 KiB (24576 bytes) each.
 
 | implementation | connections | bytes each | bytes left | verdict |
 |---|---:|---:|---:|---|

@@ -1,7 +1,7 @@
 //! Makes constants run-time values, so that the mutants in what computes them can be switched.
 //!
-//! A `const fn` loses its `const`, and a table that it fills becomes a `LazyLock`. Whether they can,
-//! the compiler says; what a type or a pattern depends on stays as it is.
+//! A `const fn` loses its `const`, and a table that it fills becomes a `LazyLock`. Whether they
+//! can, the compiler says; what a type or a pattern depends on stays as it is.
 //!
 //! Invariant: a value is what the constant was; only the time when it is computed is another.
 

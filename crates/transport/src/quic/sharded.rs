@@ -56,9 +56,9 @@ impl ShardedOptions {
 impl ShardedServer {
     /// Starts the threads, each kept on a processor of its own where there are as many of them as
     /// the calling thread may use; a thread that moved would leave its connections' state behind in
-    /// the other one's caches. Each runs `serve` with its endpoint on a current-thread runtime, where
-    /// tasks that are not `Send` may be spawned locally, until the future ends and the endpoint's
-    /// connections are gone.
+    /// the other one's caches. Each runs `serve` with its endpoint on a current-thread runtime,
+    /// where tasks that are not `Send` may be spawned locally, until the future ends and the
+    /// endpoint's connections are gone.
     ///
     /// # Errors
     /// The address cannot be bound, an option is beyond its limits, or a thread does not start;
