@@ -8,5 +8,6 @@ mod authority;
 mod command;
 mod h3;
 mod library;
+mod page;
 mod peer;
 mod quic;

@@ -2,10 +2,11 @@
 //!
 //! Invariant: what a cell's evidence quotes, the peer said in this run.
 
-use super::page::{Matrix, Outcome};
+use super::PAGE;
 use super::scripted::Script;
 use super::{accepted, all_of, connector, context, listener, loopback, pattern, scripted};
 use crate::authority::Authority;
+use crate::page::{Matrix, Outcome};
 use crate::peer::{Peer, run};
 use portway::Context;
 use portway::quic::{
@@ -19,7 +20,7 @@ fn every_cell_of_the_matrix_with_aioquic_holds_as_documented() {
     let test = "every_cell_of_the_matrix_with_aioquic_holds_as_documented";
     let authority = Authority::new();
     scripted::prepare();
-    let mut matrix = Matrix::new("aioquic 1.7.2");
+    let mut matrix = Matrix::new(&PAGE, "aioquic 1.7.2");
     if all_cells(Script::Aioquic, test, &authority, &mut matrix) {
         matrix.lacks(
             "ECN",
@@ -34,7 +35,7 @@ fn every_cell_of_the_matrix_with_aioquic_holds_as_documented() {
 fn every_cell_of_the_matrix_with_quiche_holds_as_documented() {
     let test = "every_cell_of_the_matrix_with_quiche_holds_as_documented";
     let authority = Authority::new();
-    let mut matrix = Matrix::new("quiche 0.30, `tests/peers/quiche`");
+    let mut matrix = Matrix::new(&PAGE, "quiche 0.30, `tests/peers/quiche`");
     if all_cells(Script::Quiche, test, &authority, &mut matrix) {
         matrix.lacks(
             "ECN",

@@ -5,12 +5,12 @@
 mod http3;
 mod matrix;
 mod ngtcp2;
-mod page;
 mod scenarios;
 mod scripted;
 mod streams;
 
 use crate::authority::{Authority, NAME};
+use crate::page::Page;
 use portway::quic::{Connection, Connector, Listener, ListenerOptions};
 use portway::{Context, RealConfig, RealEnvironment, Security};
 use std::net::SocketAddr;
@@ -18,8 +18,31 @@ use std::sync::Arc;
 
 const ALPN: &str = "portway";
 
+const PAGE: Page = Page {
+    path: "docs/interop-quic.md",
+    head: "\
+# Interoperability of QUIC
+
+Made by `tests/interop/quic`, which tries every cell and fails when one does not hold as it stands
+here. The role is ours. The matrices run over loopback. The scenarios are those of the public QUIC
+interop runner in network namespaces, over a link of two TUN devices that delays, drops, corrupts,
+translates and rate-limits (`tests/src/link.rs`); most start from its 15 ms, 10 Mbit/s and 25
+packets. Sizes are a tenth of the runner's; `PORTWAY_LONG=1` has all of them, and five seeds.
+",
+    sections: &[
+        "aioquic",
+        "ngtcp2",
+        "quiche",
+        "scenarios at both ends",
+        "scenarios with aioquic at the far end",
+        "scenarios with aioquic at the near end",
+        "scenarios with ngtcp2 at the far end",
+        "scenarios with ngtcp2 at the near end",
+    ],
+};
+
 /// A context of its own, so that tests share no sessions.
-fn context() -> Context {
+pub(crate) fn context() -> Context {
     Context::new(Arc::new(RealEnvironment::new(RealConfig::default())))
 }
 
@@ -44,22 +67,22 @@ fn listener(authority: &Authority, local: SocketAddr, options: ListenerOptions) 
     Listener::bind_with(local, security, options).expect("a port")
 }
 
-fn loopback() -> SocketAddr {
+pub(crate) fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 /// The bytes that the script makes and checks.
-fn pattern(count: usize) -> Vec<u8> {
+pub(crate) fn pattern(count: usize) -> Vec<u8> {
     (0..count).map(|at| (at % 251) as u8).collect()
 }
 
-async fn accepted(listener: &Listener) -> Connection {
+pub(crate) async fn accepted(listener: &Listener) -> Connection {
     let accepted = listener.accept().await.expect("it listens");
     accepted.expect("a handshake")
 }
 
 /// Waits for all of several futures.
-async fn all_of(futures: impl Iterator<Item = impl Future<Output = ()>>) {
+pub(crate) async fn all_of(futures: impl Iterator<Item = impl Future<Output = ()>>) {
     let mut futures: Vec<_> = futures.map(Box::pin).collect();
     std::future::poll_fn(|context| {
         futures.retain_mut(|future| future.as_mut().poll(context).is_pending());

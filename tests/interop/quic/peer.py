@@ -130,6 +130,12 @@ class Peer(QuicConnectionProtocol):
             count = int.from_bytes(self.waiting.pop(stream), "big")
             self._quic.send_stream_data(stream, pattern(count), True)
 
+    def early(self):
+        """What goes with the first flight."""
+        stream = self._quic.get_next_available_stream_id()
+        self._quic.send_stream_data(stream, b"early", True)
+        say("opened", stream)
+
     def obey(self, words):
         """Carries a command out on this connection."""
         command, *rest = words
@@ -228,9 +234,7 @@ class Driver:
         is_early = "early" in words
         peer.connect(self.remote(), transmit=not is_early)
         if is_early:
-            stream = quic.get_next_available_stream_id()
-            quic.send_stream_data(stream, b"early", True)
-            say("opened", stream)
+            peer.early()
             peer.transmit()
 
     def family(self):

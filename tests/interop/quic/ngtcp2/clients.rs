@@ -2,9 +2,9 @@
 
 use super::{LARGE, LOGGED, bytes_of, line_with};
 use crate::authority::Authority;
+use crate::page::Matrix;
 use crate::peer::Peer;
 use crate::quic::http3::Critical;
-use crate::quic::page::Matrix;
 use crate::quic::{accepted, context, http3, loopback, pattern};
 use portway::Security;
 use portway::quic::{AddressValidation, Connection, Listener, ListenerOptions};

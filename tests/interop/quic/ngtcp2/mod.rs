@@ -5,9 +5,10 @@
 mod clients;
 mod servers;
 
-use super::page::Matrix;
+use super::PAGE;
 use super::pattern;
 use crate::authority::Authority;
+use crate::page::Matrix;
 use crate::peer::{Peer, run};
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +27,7 @@ fn every_cell_of_the_matrix_with_ngtcp2_holds_as_documented() {
     };
     let authority = Authority::new();
     std::fs::write(authority.path("large"), pattern(LARGE)).expect("a file");
-    let mut matrix = Matrix::new(&format!("ngtcp2 {version}, the examples of Debian"));
+    let mut matrix = Matrix::new(&PAGE, &format!("ngtcp2 {version}, the examples of Debian"));
     let mut is_whole = false;
     run(async {
         if servers::cells(test, &authority, &mut matrix)

@@ -2,9 +2,9 @@
 
 use super::{LARGE, LOGGED, line_with};
 use crate::authority::{Authority, NAME};
+use crate::page::Matrix;
 use crate::peer::Peer;
 use crate::quic::http3::Critical;
-use crate::quic::page::Matrix;
 use crate::quic::{context, http3, loopback, pattern};
 use portway::quic::{Connection, Connector, Endpoint, EndpointOptions};
 use portway::{Context, Security};

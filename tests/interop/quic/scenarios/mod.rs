@@ -8,8 +8,9 @@ mod scene;
 mod served;
 mod servers;
 
-use super::page::{Matrix, Outcome};
+use super::PAGE;
 use crate::authority::Authority;
+use crate::page::{Matrix, Outcome};
 use clients::Trial;
 use scene::Scene;
 use servers::Kind;
@@ -45,7 +46,7 @@ enum Ended {
 #[test]
 fn the_scenarios_pass_with_our_endpoint_at_both_ends() {
     let test = "the_scenarios_pass_with_our_endpoint_at_both_ends";
-    let mut matrix = Matrix::new("scenarios at both ends of a link, ours");
+    let mut matrix = Matrix::new(&PAGE, "scenarios at both ends of a link, ours");
     if clients_with(test, Kind::Ours, &mut matrix, &[]) {
         let evidence = "quinn-proto 0.11 knows version 1 only (RFC 9369 is version 2)";
         matrix.add("v2", "both", Outcome::Missing, evidence);
@@ -57,7 +58,7 @@ fn the_scenarios_pass_with_our_endpoint_at_both_ends() {
 fn the_scenarios_pass_with_the_server_of_aioquic() {
     let test = "the_scenarios_pass_with_the_server_of_aioquic";
     super::scripted::prepare();
-    let mut matrix = Matrix::new("scenarios with aioquic at the far end");
+    let mut matrix = Matrix::new(&PAGE, "scenarios with aioquic at the far end");
     let lacking = [("ecn", "its source sets no marks")];
     if clients_with(test, Kind::Aioquic, &mut matrix, &lacking) {
         matrix.check();
@@ -67,7 +68,7 @@ fn the_scenarios_pass_with_the_server_of_aioquic() {
 #[test]
 fn the_scenarios_pass_with_the_server_of_ngtcp2() {
     let test = "the_scenarios_pass_with_the_server_of_ngtcp2";
-    let mut matrix = Matrix::new("scenarios with ngtcp2 at the far end");
+    let mut matrix = Matrix::new(&PAGE, "scenarios with ngtcp2 at the far end");
     if clients_with(test, Kind::Ngtcp2, &mut matrix, &[]) {
         matrix.check();
     }
@@ -81,7 +82,7 @@ fn the_scenarios_pass_with_the_client_of_ngtcp2() {
         let authority = Authority::new();
         Ok(scene.run(async || served::with_ngtcp2(name, &scene, &authority).await))
     });
-    let mut matrix = Matrix::new("scenarios with ngtcp2 at the near end");
+    let mut matrix = Matrix::new(&PAGE, "scenarios with ngtcp2 at the near end");
     if let Some(ended) = ended {
         for (name, seen) in served::WITH_NGTCP2.iter().zip(ended) {
             matrix.pass(name, "server", seen);
@@ -99,7 +100,7 @@ fn the_scenarios_pass_with_the_client_of_aioquic() {
         let authority = Authority::new();
         Ok(scene.run(async || served::with_aioquic(name, &scene, &authority).await))
     });
-    let mut matrix = Matrix::new("scenarios with aioquic at the near end");
+    let mut matrix = Matrix::new(&PAGE, "scenarios with aioquic at the near end");
     if let Some(ended) = ended {
         for (name, seen) in served::WITH_AIOQUIC.iter().zip(ended) {
             matrix.pass(name, "server", seen);
