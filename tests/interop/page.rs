@@ -78,8 +78,12 @@ impl Matrix {
     /// In both roles.
     pub(crate) fn lacks(&mut self, what: &str, evidence: &str) {
         for role in ["client", "server"] {
-            self.add(what, role, Outcome::Lacks, evidence);
+            self.lacks_as(what, role, evidence);
         }
+    }
+
+    pub(crate) fn lacks_as(&mut self, what: &str, role: &str, evidence: &str) {
+        self.add(what, role, Outcome::Lacks, evidence);
     }
 
     /// Fails unless the page says the same, or writes it.

@@ -151,13 +151,18 @@ impl Peer {
     }
 }
 
-/// Runs a test to its end, within a limit.
+/// Runs a test to its end, within the usual limit.
 pub(crate) fn run(test: impl Future<Output = ()>) {
+    run_for(TEST_MAX, test);
+}
+
+/// Runs a test to its end, within this limit.
+pub(crate) fn run_for(limit: Duration, test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
-    let ended = runtime.block_on(async { tokio::time::timeout(TEST_MAX, test).await });
+    let ended = runtime.block_on(async { tokio::time::timeout(limit, test).await });
     ended.expect("the test ends in time");
 }
 
@@ -176,4 +181,4 @@ fn collect(
 }
 
 /// Peers start in a moment; only building the command takes longer, and is not within it.
-const TEST_MAX: Duration = Duration::from_secs(60);
+pub(crate) const TEST_MAX: Duration = Duration::from_secs(60);

@@ -3,10 +3,10 @@
 //! Invariant: what a cell's evidence quotes, the peer said in this run.
 
 use super::ours::{self, attach, connect, connector, get, many, options, post};
-use super::{PAGE, example, is_long, requests, script};
+use super::{PAGE, example, requests, script};
 use crate::authority::Authority;
 use crate::page::Matrix;
-use crate::peer::{Peer, run};
+use crate::peer::{Peer, run_for};
 use crate::quic::{context, loopback, pattern};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -23,12 +23,18 @@ fn every_cell_of_http3_with_aioquic_holds_as_documented() {
     super::prepare();
     let mut matrix = Matrix::new(&PAGE, "aioquic 1.7.2");
     let mut is_whole = false;
-    run(async { is_whole = as_client(test, &authority, &mut matrix).await.is_some() });
+    run_for(super::limit(), async {
+        is_whole = as_client(test, &authority, &mut matrix).await.is_some()
+    });
     if !is_whole {
         return;
     }
-    run(async { is_whole = as_server(test, &authority, &mut matrix).await.is_some() });
-    run(async { is_whole &= again(test, &authority, &mut matrix).await.is_some() });
+    run_for(super::limit(), async {
+        is_whole = as_server(test, &authority, &mut matrix).await.is_some()
+    });
+    run_for(super::limit(), async {
+        is_whole &= again(test, &authority, &mut matrix).await.is_some()
+    });
     if is_whole {
         matrix.check();
     }
@@ -36,7 +42,7 @@ fn every_cell_of_http3_with_aioquic_holds_as_documented() {
 
 /// Python moves an eighth of what other peers are given.
 fn large() -> usize {
-    if is_long() { 128 << 20 } else { 8 << 20 }
+    super::large() / 8
 }
 
 /// Our client with its server.

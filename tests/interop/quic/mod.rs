@@ -4,7 +4,7 @@
 
 mod http3;
 mod matrix;
-mod ngtcp2;
+pub(crate) mod ngtcp2;
 mod scenarios;
 mod scripted;
 mod streams;

@@ -3,7 +3,7 @@
 //! Invariant: what a cell claims of the peer is in the peer's own log.
 
 mod clients;
-mod servers;
+pub(crate) mod servers;
 
 use super::PAGE;
 use super::pattern;
@@ -16,7 +16,7 @@ use std::process::Command;
 const LARGE: usize = 10_000_000;
 
 /// The peers print what they do, but not the bytes that they move.
-const LOGGED: [&str; 2] = ["--no-quic-dump", "--no-http-dump"];
+pub(crate) const LOGGED: [&str; 2] = ["--no-quic-dump", "--no-http-dump"];
 
 #[test]
 fn every_cell_of_the_matrix_with_ngtcp2_holds_as_documented() {
@@ -46,7 +46,7 @@ fn every_cell_of_the_matrix_with_ngtcp2_holds_as_documented() {
 }
 
 /// The upstream version of the package.
-fn version() -> Option<String> {
+pub(crate) fn version() -> Option<String> {
     let mut command = Command::new("dpkg-query");
     command.args(["-W", "-f", "${source:Upstream-Version}", "ngtcp2-server"]);
     let version = String::from_utf8(command.output().ok()?.stdout).ok()?;
@@ -55,7 +55,7 @@ fn version() -> Option<String> {
 }
 
 /// Waits for a line of the peer's log with all of these words.
-async fn line_with(peer: &mut Peer, words: &[&str]) -> String {
+pub(crate) async fn line_with(peer: &mut Peer, words: &[&str]) -> String {
     loop {
         let line = peer.after("\n").await;
         if words.iter().all(|word| line.contains(word)) {
@@ -65,6 +65,6 @@ async fn line_with(peer: &mut Peer, words: &[&str]) -> String {
 }
 
 /// The bytes of a file.
-fn bytes_of(path: impl AsRef<Path>) -> Vec<u8> {
+pub(crate) fn bytes_of(path: impl AsRef<Path>) -> Vec<u8> {
     std::fs::read(path).expect("a file")
 }

@@ -164,7 +164,7 @@ fn connector(authority: &Authority, context: &Context) -> Connector {
 }
 
 /// Starts the server on a port that was free a moment ago: it does not tell what it takes.
-fn server(
+pub(crate) fn server(
     test: &str,
     authority: &Authority,
     host: &str,

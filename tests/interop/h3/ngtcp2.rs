@@ -1,0 +1,221 @@
+//! The matrix with ngtcp2's examples, which speak HTTP/3 by nghttp3.
+//!
+//! Invariant: what a cell claims of the peer is in the peer's own log, or in its program.
+
+use super::ours::{attach, connect, connector, get, many, options, post};
+use super::{PAGE, echo_server, large, requests};
+use crate::authority::Authority;
+use crate::page::Matrix;
+use crate::peer::{Peer, run_for};
+use crate::quic::ngtcp2::servers::server;
+use crate::quic::ngtcp2::{LOGGED, bytes_of, line_with, version};
+use crate::quic::{context, loopback, pattern};
+use portway::quic::{Endpoint, EndpointOptions};
+use portway_transport::environment::UdpBind;
+use std::net::SocketAddr;
+
+#[test]
+fn every_cell_of_http3_with_ngtcp2_holds_as_documented() {
+    let test = "every_cell_of_http3_with_ngtcp2_holds_as_documented";
+    let Some(version) = version() else {
+        eprintln!("skipped: {test}: ngtcp2-server is not installed by dpkg");
+        return;
+    };
+    let authority = Authority::new();
+    super::prepare();
+    let heading = format!("ngtcp2 {version}, the examples of Debian");
+    let mut matrix = Matrix::new(&PAGE, &heading);
+    let mut is_whole = false;
+    run_for(super::limit(), async {
+        if as_client(test, &authority, &mut matrix).await.is_some() {
+            is_whole = as_server(test, &authority, &mut matrix).await.is_some();
+        }
+    });
+    if is_whole {
+        matrix.check();
+    }
+}
+
+/// Our client with its server.
+async fn as_client(test: &str, authority: &Authority, matrix: &mut Matrix) -> Option<()> {
+    const ROLE: &str = "client";
+    const PROGRAM: &str = "/usr/sbin/gtlsserver";
+    std::fs::write(authority.path("large"), pattern(large())).expect("a file");
+    let context = context();
+    let ours = connector(authority, &context);
+    let root = authority.path("");
+    let quiet = ["-q", "-d", &root, "--send-trailers"];
+    let (peer, address) = server(test, authority, "127.0.0.1", &quiet)?;
+    let client = connect(&ours, address).await;
+    assert_eq!(get(&client, "/3000").await.content.len(), 3000);
+    assert_eq!(
+        post(&client, "/20", pattern(1000), None)
+            .await
+            .content
+            .len(),
+        20
+    );
+    matrix.pass(
+        "GET and POST",
+        ROLE,
+        "it answers both; it returns no content",
+    );
+    let trailers = get(&client, "/3000").await.trailers.expect("trailers");
+    let (name, value) = trailers.iter().next().expect("one");
+    let evidence = format!(
+        "`{name}: {}` of its `--send-trailers`",
+        value.to_str().expect("text")
+    );
+    matrix.pass("trailers", ROLE, evidence);
+    assert!(get(&client, "/large").await.content == pattern(large()));
+    let answer = post(&client, "/20", pattern(large()), None).await;
+    assert_eq!(answer.content.len(), 20);
+    let evidence = "its file; it takes as much before it answers";
+    matrix.pass("large content", ROLE, evidence);
+    many(&client, "/20", requests()).await;
+    matrix.pass("many requests", ROLE, "all are answered on one connection");
+    drop((client, peer));
+    // Another server: it could not take what the first has given to remember.
+    let ours = connector(authority, &crate::quic::context());
+    let (mut peer, address) = server(test, authority, "127.0.0.1", &LOGGED)?;
+    let client = connect(&ours, address).await;
+    many(&client, "/20", 200).await;
+    let mut again = options();
+    again.http.remembered = client.remembered();
+    drop(client);
+    line_with(&mut peer, &["CONNECTION_CLOSE"]).await;
+    qpack(&peer, ROLE, ("tx", 7, 10), ("rx", 6, 11), matrix);
+    let connection = ours.connect_early(address).await.expect("connected");
+    assert!(connection.may_send_early_data(), "no ticket for early data");
+    let client = attach(&connection, &again);
+    assert_eq!(get(&client, "/20").await.content.len(), 20);
+    connection.handshake_confirmed().await.expect("confirmed");
+    assert_eq!(connection.is_early_data_accepted(), Some(true));
+    line_with(&mut peer, &["frm rx", "0RTT STREAM"]).await;
+    matrix.pass("0-RTT", ROLE, "it logs `0RTT STREAM`, and answers");
+    let bind = || UdpBind::on(loopback());
+    let environment = context.environment().clone();
+    let endpoint = Endpoint::bind(environment, bind(), &EndpointOptions::default(), None);
+    let endpoint = endpoint.expect("a socket");
+    let client = connect(&ours.clone().endpoint(&endpoint), address).await;
+    get(&client, "/20").await;
+    endpoint.rebind(bind()).expect("another socket");
+    assert_eq!(get(&client, "/20").await.content.len(), 20);
+    line_with(&mut peer, &["Path validation", "succeeded"]).await;
+    let evidence = "it logs `path has been validated`, and answers";
+    matrix.pass("migration", ROLE, evidence);
+    for (what, call) in [
+        ("interim responses", "nghttp3_conn_submit_info"),
+        ("GOAWAY in mid-flight", "nghttp3_conn_shutdown"),
+    ] {
+        let program = bytes_of(PROGRAM);
+        let mut named = program.windows(call.len() + 1);
+        // Names end with a zero: others begin like this one.
+        assert!(!named.any(|part| part.starts_with(call.as_bytes()) && part.ends_with(&[0])));
+        let evidence = format!("its program does not name `{call}`");
+        matrix.lacks_as(what, ROLE, &evidence);
+    }
+    Some(())
+}
+
+/// The bytes on the encoder stream of one side and on the decoder stream that answers it, first
+/// for its table and then for ours: direction, encoder, decoder.
+fn qpack(
+    peer: &Peer,
+    role: &str,
+    its: (&str, u32, u32),
+    ours: (&str, u32, u32),
+    matrix: &mut Matrix,
+) {
+    for (what, (direction, encoder, decoder)) in [
+        ("dynamic QPACK, from the peer", its),
+        ("dynamic QPACK, to the peer", ours),
+    ] {
+        let back = if direction == "tx" { "rx" } else { "tx" };
+        let inserted = logged(peer, direction, encoder);
+        let acknowledged = logged(peer, back, decoder);
+        // An insertion takes two bytes or more, and at most one that confirms it: what else is on
+        // the decoder stream are acknowledgements of sections that refer to the table.
+        assert!(
+            inserted > 10,
+            "{what} as {role}: {inserted} bytes of insertions"
+        );
+        assert!(
+            acknowledged > inserted,
+            "{what} as {role}: {acknowledged} bytes"
+        );
+        let evidence = "its log has insertions on the encoder stream, and more bytes of the \
+                        decoder stream than confirm them: sections that refer to the table";
+        matrix.pass(what, role, evidence);
+    }
+}
+
+/// How many bytes of a stream the peer's log has.
+fn logged(peer: &Peer, direction: &str, stream: u32) -> u64 {
+    let (frame, id) = (format!("frm {direction} "), format!(" id={stream:#x} "));
+    let lines = peer.output().lines();
+    let lines = lines.filter(|line| line.contains(&frame) && line.contains(&id));
+    let length = |line: &str| -> Option<u64> {
+        let (_, rest) = line.split_once(" len=")?;
+        rest.split(' ').next()?.parse().ok()
+    };
+    lines.filter_map(length).sum()
+}
+
+/// Our example with its client.
+async fn as_server(test: &str, authority: &Authority, matrix: &mut Matrix) -> Option<()> {
+    const ROLE: &str = "server";
+    let (_example, address) = echo_server(test, authority).await;
+    let directory = authority.path("downloads");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let file = authority.path("large");
+    let both = ["-q", "-d", &file, "--download", &directory, "-m", "POST"];
+    let mut peer = client(test, address, &both, "/echoed")?;
+    assert!(peer.end().await.success());
+    assert!(bytes_of(format!("{directory}/echoed")) == pattern(large()));
+    matrix.pass("GET and POST", ROLE, "its file comes back");
+    let evidence = "all bytes came back, in the file that it wrote";
+    matrix.pass("large content", ROLE, evidence);
+    let mut peer = client(test, address, &LOGGED, "/interim")?;
+    line_with(&mut peer, &["[:status: 103]"]).await;
+    line_with(&mut peer, &["[:status: 103]"]).await;
+    line_with(&mut peer, &["[:status: 200]"]).await;
+    matrix.pass(
+        "interim responses",
+        ROLE,
+        "it logs `:status: 103` twice, then 200",
+    );
+    let count = requests().to_string();
+    let arguments = [&LOGGED[..], &["-n", &count]].concat();
+    let mut peer = client(test, address, &arguments, "/same")?;
+    peer.end().await;
+    let answered = peer.output().matches("[:status: 200]").count();
+    assert_eq!(answered, requests());
+    matrix.pass(
+        "many requests",
+        ROLE,
+        "it logs as many times `:status: 200`",
+    );
+    qpack(&peer, ROLE, ("tx", 6, 11), ("rx", 7, 10), matrix);
+    let moving = [
+        "--delay-stream=30ms",
+        "--change-local-addr=1ms",
+        "--nat-rebinding",
+    ];
+    let mut peer = client(test, address, &[&LOGGED[..], &moving].concat(), "/moved")?;
+    line_with(&mut peer, &["frm rx", "PATH_CHALLENGE"]).await;
+    line_with(&mut peer, &["[:status: 200]"]).await;
+    matrix.pass(
+        "migration",
+        ROLE,
+        "it logs our PATH_CHALLENGE, then `:status: 200`",
+    );
+    Some(())
+}
+
+fn client(test: &str, address: SocketAddr, arguments: &[&str], path: &str) -> Option<Peer> {
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let url = format!("https://localhost{path}");
+    let at = ["--exit-on-all-streams-close", &host, &port, &url];
+    Peer::start(test, "gtlsclient", &[arguments, &at].concat())
+}
