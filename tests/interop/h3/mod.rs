@@ -52,8 +52,8 @@ with `PORTWAY_LONG=1` they are 1 GiB and 10,000. aioquic moves an eighth of the 
 
 Not tried yet, so that nothing is claimed: niquests, Envoy and Chromium; libcurl but for plain
 messages, by another test; priorities; with ngtcp2 push, datagrams and GOAWAY from our server; with
-Caddy trailers. Early data that a server refuses was seen to end our connection with `the server
-ignored the early data`, and has no cell yet.
+Caddy trailers. Early data that was sent and that a server refuses ends our connection
+with the advice to send again, and has no cell yet.
 ",
     sections: &["aioquic", "ngtcp2", "Caddy"],
 };

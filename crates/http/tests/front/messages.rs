@@ -48,6 +48,26 @@ fn a_request_is_answered_with_content_and_trailers_both_ways() {
 }
 
 #[test]
+fn early_data_that_was_refused_before_http_began_refuses_no_request() {
+    let setup = Setup {
+        has_early_data: true,
+        ..Setup::default()
+    };
+    Net::run(setup, async |net| {
+        let (client, server) = net.pair().await;
+        let server = net.echo(server);
+        fetch(&client, "/ticket").await;
+        drop((client, server));
+        // It offers the ticket, which this server cannot read, and says nothing early.
+        let (client, server) = net.quic_to_other().await;
+        assert_eq!(client.is_early_data_accepted(), Some(false));
+        let (client, server) = (net.client_over(&client), net.server_over(&server));
+        let _server = net.echo(server);
+        assert_eq!(fetch(&client, "/first").await, "");
+    });
+}
+
+#[test]
 fn a_request_is_handed_out_before_its_content() {
     Net::run(Setup::default(), async |net| {
         let (client, server) = net.pair().await;

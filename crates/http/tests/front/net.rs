@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) server: Options,
     pub(crate) client_quic: TransportOptions,
     pub(crate) server_quic: TransportOptions,
+    /// Whether the server allows early data, and the client offers it when it resumes.
+    pub(crate) has_early_data: bool,
 }
 
 /// Both ends and what is between them.
@@ -38,6 +40,8 @@ pub(crate) struct Net {
     host: Arc<SimEnvironment>,
     client: Endpoint,
     server: Endpoint,
+    /// A server of the same name at another port, with ticket keys of its own.
+    other: Endpoint,
     config: ClientConfig,
     remote: SocketAddr,
 }
@@ -50,9 +54,17 @@ impl Net {
         far.set_addresses(&[ip("10.0.0.2")]);
         sim.set_time_limit(Time::ZERO + Duration::from_secs(3600));
         let remote = SocketAddr::new(ip("10.0.0.2"), 443);
-        let (server, client) = crypto(remote);
-        let mut server = ServerConfig::new(server);
-        server.transport = setup.server_quic.clone();
+        let early_data = match setup.has_early_data {
+            true => EarlyData::Allowed,
+            false => EarlyData::Refused,
+        };
+        let (server, client) = crypto(remote, early_data);
+        let (other, _) = crypto(remote, early_data);
+        let [server, other] = [server, other].map(|crypto| {
+            let mut config = ServerConfig::new(crypto);
+            config.transport = setup.server_quic.clone();
+            config
+        });
         let mut config = ClientConfig::new(client);
         config.transport = setup.client_quic.clone();
         let options = EndpointOptions::default();
@@ -62,7 +74,8 @@ impl Net {
         let local = SocketAddr::new(ip("10.0.0.1"), 0);
         Net {
             client: bind(near.clone(), local, None),
-            server: bind(far, remote, Some(server)),
+            server: bind(far.clone(), remote, Some(server)),
+            other: bind(far, SocketAddr::new(remote.ip(), 444), Some(other)),
             host: near,
             setup,
             config,
@@ -73,10 +86,25 @@ impl Net {
 
     /// A QUIC connection, as both ends have it.
     pub(crate) async fn quic(&self) -> (Connection, Connection) {
-        let connecting = self.client.connect(&self.config, self.remote, NAME);
+        self.quic_to(&self.server, self.remote).await
+    }
+
+    /// The same with the other server.
+    pub(crate) async fn quic_to_other(&self) -> (Connection, Connection) {
+        let remote = SocketAddr::new(self.remote.ip(), 444);
+        self.quic_to(&self.other, remote).await
+    }
+
+    async fn quic_to(&self, server: &Endpoint, remote: SocketAddr) -> (Connection, Connection) {
+        let connecting = self.client.connect(&self.config, remote, NAME);
         let connection = connecting.expect("an address").await.expect("a server");
-        let accepted = self.server.accept().await.expect("it is open");
+        let accepted = server.accept().await.expect("it is open");
         (connection, accepted.expect("the handshake"))
+    }
+
+    /// The client's end over a connection.
+    pub(crate) fn client_over(&self, connection: &Connection) -> ClientConnection {
+        ClientConnection::new(connection, &self.setup.client).expect("a client")
     }
 
     /// The server's end over a connection.
@@ -87,9 +115,7 @@ impl Net {
     /// An HTTP/3 connection, as both ends have it.
     pub(crate) async fn pair(&self) -> (ClientConnection, ServerConnection) {
         let (client, server) = self.quic().await;
-        let client = ClientConnection::new(&client, &self.setup.client).expect("a client");
-        let server = ServerConnection::new(&server, &self.setup.server).expect("a server");
-        (client, server)
+        (self.client_over(&client), self.server_over(&server))
     }
 
     /// Lets virtual time pass.
@@ -117,9 +143,11 @@ impl Net {
         net.sim.block_on(test(Rc::clone(&net)));
         net.client.close(0.into(), b"");
         net.server.close(0.into(), b"");
+        net.other.close(0.into(), b"");
         net.sim.block_on(async {
             net.client.wait_idle().await;
             net.server.wait_idle().await;
+            net.other.wait_idle().await;
         });
         net.sim.run_for(Duration::from_millis(1));
         let net = Rc::into_inner(net).expect("no task of the test is left");
@@ -127,27 +155,28 @@ impl Net {
             sim,
             client,
             server,
+            other,
             host,
             ..
         } = net;
-        drop((client, server, host));
+        drop((client, server, other, host));
         sim.run_for(Duration::from_millis(1));
         assert_eq!(sim.tasks_alive(), 0, "tasks");
         assert_eq!(sim.sockets_open(), 0, "sockets");
     }
 }
 
-fn crypto(remote: SocketAddr) -> (ServerCrypto, ClientCrypto) {
+fn crypto(remote: SocketAddr, early_data: EarlyData) -> (ServerCrypto, ClientCrypto) {
     static IDENTITY: OnceLock<Arc<Identity>> = OnceLock::new();
     let identity = IDENTITY.get_or_init(|| self_signed(&[NAME.to_owned()]).expect("a key").into());
     let engine = TlsEngine::new();
     let alpn = [b"h3".to_vec()];
     let ours = TlsParameters::default().with_identity(Arc::clone(identity));
-    let server = engine.quic_server(&ours, &alpn, EarlyData::Refused);
+    let server = engine.quic_server(&ours, &alpn, early_data);
     let pin = Trust::Pinned(Arc::from([identity.chain[0].clone()]));
     let theirs = TlsParameters::default().with_trust(pin);
     let address = remote.ip();
-    let client = engine.quic_client(&theirs, Some(NAME), address, &alpn, EarlyData::Refused);
+    let client = engine.quic_client(&theirs, Some(NAME), address, &alpn, early_data);
     let server = ServerCrypto::new(server.expect("an identity"));
     (server, ClientCrypto::new(client.expect("a pin")))
 }

@@ -188,7 +188,8 @@ impl ConnectionState {
             self.tell_opened(kind);
         }
         if self.phase == Phase::Established {
-            let decided = self.decided_early_data();
+            // Early data that was refused before it came was not its own.
+            let decided = self.decided_early_data().filter(|accepted| *accepted);
             self.residence.tell(HostEvent::Established(decided));
         }
         // A datagram cannot be asked for without taking it.
