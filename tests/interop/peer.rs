@@ -46,7 +46,7 @@ impl Peer {
         let mut child = match spawned {
             Ok(child) => child,
             Err(error) => {
-                eprintln!("skipped: {test}: {name}: {error}");
+                portway_tests::say!("skipped: {test}: {name}: {error}");
                 return None;
             }
         };

@@ -11,7 +11,7 @@ async fn explain(test: &str, names: &Names, port: u16, more: &[&str]) -> Option<
     let path = match portway_tests::command() {
         Ok(path) => path,
         Err(reason) => {
-            eprintln!("skipped: {test}: the command cannot be built: {reason}");
+            portway_tests::say!("skipped: {test}: the command cannot be built: {reason}");
             return None;
         }
     };

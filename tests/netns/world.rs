@@ -38,7 +38,7 @@ impl World {
         match try_world() {
             Ok(world) => Some(world),
             Err(reason) => {
-                eprintln!("skipped: {test}: {reason}");
+                portway_tests::say!("skipped: {test}: {reason}");
                 None
             }
         }

@@ -10,6 +10,17 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// Says something that a passing test must not keep to itself, such as why it could not run: on the
+/// real standard error, as the test harness shows what `eprintln!` writes for failing tests only.
+#[macro_export]
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        let line = format!("{}\n", format_args!($($argument)*));
+        // Nobody is left to tell when standard error is closed.
+        let _ = ::std::io::Write::write_all(&mut ::std::io::stderr(), line.as_bytes());
+    }};
+}
+
 /// The `portway` command as it stands in this tree, built first; or why there is none.
 ///
 /// # Errors

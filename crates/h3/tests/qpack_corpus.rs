@@ -26,7 +26,9 @@ fn corpus(test: &str) -> Option<&'static Path> {
     match CORPUS.get_or_init(unpack) {
         Ok(path) => Some(path),
         Err(reason) => {
-            eprintln!("skipped: {test}: {reason}");
+            // Not by a macro that the test harness would keep from who reads a passing run.
+            let why = format!("skipped: {test}: {reason}\n");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), why.as_bytes());
             None
         }
     }

@@ -12,7 +12,7 @@ fn portway(test: &str, arguments: &[&str]) -> Option<Peer> {
     match portway_tests::command() {
         Ok(path) => Peer::start(test, path.to_str()?, arguments),
         Err(reason) => {
-            eprintln!("skipped: {test}: the command cannot be built: {reason}");
+            portway_tests::say!("skipped: {test}: the command cannot be built: {reason}");
             None
         }
     }

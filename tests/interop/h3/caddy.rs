@@ -96,7 +96,7 @@ async fn server(test: &str, authority: &Authority) -> Option<(Peer, SocketAddr)>
     let python = match python() {
         Ok(python) => Path::new(python),
         Err(_) => {
-            eprintln!("skipped: {test}: the peers of HTTP/3 are not there");
+            portway_tests::say!("skipped: {test}: the peers of HTTP/3 are not there");
             return None;
         }
     };

@@ -89,7 +89,7 @@ fn script(test: &str, name: &str, arguments: &[&str]) -> Option<Peer> {
         Ok(python) => python,
         Err(error) => {
             let reason = error.trim().lines().last().unwrap_or("no reason given");
-            eprintln!("skipped: {test}: the peers of HTTP/3: {reason}");
+            portway_tests::say!("skipped: {test}: the peers of HTTP/3: {reason}");
             return None;
         }
     };

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 fn every_cell_of_http3_with_ngtcp2_holds_as_documented() {
     let test = "every_cell_of_http3_with_ngtcp2_holds_as_documented";
     let Some(version) = version() else {
-        eprintln!("skipped: {test}: ngtcp2-server is not installed by dpkg");
+        portway_tests::say!("skipped: {test}: ngtcp2-server is not installed by dpkg");
         return;
     };
     let authority = Authority::new();

@@ -118,7 +118,9 @@ fn client_upgrades_with_a_postgresql_server_and_asks_it_something() {
         let authority = Authority::new();
         let cluster = match Cluster::start(&authority).await {
             Ok(cluster) => cluster,
-            Err(reason) => return eprintln!("skipped: {test}: no PostgreSQL server: {reason}"),
+            Err(reason) => {
+                return portway_tests::say!("skipped: {test}: no PostgreSQL server: {reason}");
+            }
         };
         for (version, name) in super::VERSIONS.into_iter().zip(["TLSv1.2", "TLSv1.3"]) {
             let connection = connect(&preconnection(Security::disabled()), cluster.address).await;

@@ -40,7 +40,7 @@ pub(super) fn program(test: &str) -> Option<(&'static str, &'static str)> {
         Ok(python) => Some((python, script)),
         Err(error) => {
             let reason = error.trim().lines().last().unwrap_or("no reason given");
-            eprintln!("skipped: {test}: aioquic: {reason}");
+            portway_tests::say!("skipped: {test}: aioquic: {reason}");
             None
         }
     }
@@ -64,7 +64,9 @@ fn start(script: Script, test: &str, arguments: &[&str]) -> Option<Peer> {
             let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers/quiche/debug");
             let program = directory.join("portway-peer-quiche");
             if !program.exists() {
-                eprintln!("skipped: {test}: quiche is not built; `cargo xtask full` does that");
+                portway_tests::say!(
+                    "skipped: {test}: quiche is not built; `cargo xtask full` does that"
+                );
                 return None;
             }
             Peer::start(test, program.to_str()?, arguments)

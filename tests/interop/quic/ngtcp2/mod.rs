@@ -22,7 +22,7 @@ pub(crate) const LOGGED: [&str; 2] = ["--no-quic-dump", "--no-http-dump"];
 fn every_cell_of_the_matrix_with_ngtcp2_holds_as_documented() {
     let test = "every_cell_of_the_matrix_with_ngtcp2_holds_as_documented";
     let Some(version) = version() else {
-        eprintln!("skipped: {test}: ngtcp2-server is not installed by dpkg");
+        portway_tests::say!("skipped: {test}: ngtcp2-server is not installed by dpkg");
         return;
     };
     let authority = Authority::new();

@@ -154,7 +154,7 @@ fn all(
             Ok(Ok(Some(seen))) => Ended::Seen(seen),
             Ok(Ok(None)) => Ended::Skipped,
             Ok(Err(reason)) => {
-                eprintln!("skipped: {test}: {reason}");
+                portway_tests::say!("skipped: {test}: {reason}");
                 Ended::Skipped
             }
             Err(panic) => {
