@@ -7,6 +7,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use portway_h3::capsule::{Capsule, CapsuleType, Decoder, encode};
 use portway_h3::datagram::Profiles;
+use portway_h3::error::Code;
 use portway_h3::frame::Treatment;
 use portway_h3::memory::{Network, Options};
 use portway_h3::{Config, Connection, Direction, Role, StreamId, varint};
@@ -98,7 +99,11 @@ fn draft(payloads: &[Vec<u8>]) {
             break;
         }
     }
-    assert_eq!(connection.error(), None, "capsules end their stream only");
+    if let Some(error) = connection.error() {
+        // A flood of unknown capsules; whatever else is wrong with one ends its stream only.
+        assert_eq!(error.code, Code::H3_EXCESSIVE_LOAD, "{error}");
+        return;
+    }
     while connection.receive(stream).is_some() {}
     let waiting = std::iter::from_fn(|| connection.receive_datagram(stream)).count();
     assert!(waiting <= 64);

@@ -29,6 +29,10 @@ const FULL_TIME: Duration = Duration::from_secs(30 * 60);
 /// How many run at a time, one for each of the cores that a gate may count on.
 const AT_A_TIME: usize = 2;
 
+/// The seed of what every change runs: the same inputs in the same order, so that a change fails by
+/// what it did and not by luck. A full run looks elsewhere each time.
+const QUICK_SEED: u32 = 9114;
+
 /// Where they are built, apart from everything else since the flags differ.
 const BUILD: &str = "target/fuzz";
 
@@ -64,14 +68,14 @@ pub(crate) fn run(repository: &Repository, names: &[String]) -> Outcome {
     if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         return Err(vec![format!("no fuzz target is called {unknown}")]);
     }
-    run_all(repository, &names, time_or(QUICK_TIME))
+    run_all(repository, &names, time_or(QUICK_TIME), Some(QUICK_SEED))
 }
 
 /// Runs every target for a long time.
 pub(crate) fn run_full(repository: &Repository) -> Outcome {
     let targets = targets(repository);
     let names: Vec<&str> = targets.iter().map(String::as_str).collect();
-    run_all(repository, &names, time_or(FULL_TIME))
+    run_all(repository, &names, time_or(FULL_TIME), None)
 }
 
 /// What [`run_full`] is called on the page.
@@ -87,7 +91,7 @@ fn time_or(default: Duration) -> Duration {
     seconds.map_or(default, Duration::from_secs)
 }
 
-fn run_all(repository: &Repository, names: &[&str], time: Duration) -> Outcome {
+fn run_all(repository: &Repository, names: &[&str], time: Duration, seed: Option<u32>) -> Outcome {
     let directory = build(repository, names)?;
     let next = AtomicUsize::new(0);
     let findings = Mutex::new(Vec::new());
@@ -95,7 +99,7 @@ fn run_all(repository: &Repository, names: &[&str], time: Duration) -> Outcome {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(finding) = run_one(repository, &directory, name, time) {
+                    if let Err(finding) = run_one(repository, &directory, name, time, seed) {
                         let mut findings = findings.lock().expect("nobody panics with it");
                         findings.extend(finding);
                     }
@@ -155,7 +159,13 @@ fn host() -> Outcome<String> {
 }
 
 /// Runs one target, beginning with what the repository keeps of it.
-fn run_one(repository: &Repository, directory: &Path, name: &str, time: Duration) -> Outcome {
+fn run_one(
+    repository: &Repository,
+    directory: &Path,
+    name: &str,
+    time: Duration,
+    seed: Option<u32>,
+) -> Outcome {
     let found = repository.root().join(FOUND).join(name);
     let artifacts = found.join("artifacts");
     let inputs = found.join("corpus");
@@ -172,6 +182,9 @@ fn run_one(repository: &Repository, directory: &Path, name: &str, time: Duration
     let kept = repository.root().join("fuzz/corpus").join(name);
     if kept.is_dir() {
         command.arg(kept);
+    }
+    if let Some(seed) = seed {
+        command.arg(format!("-seed={seed}"));
     }
     let status = command
         .arg(format!("-max_total_time={}", time.as_secs()))
