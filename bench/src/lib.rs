@@ -17,4 +17,5 @@ pub mod quic;
 pub mod race_work;
 pub mod tokio_side;
 pub mod tools;
+pub mod verdict;
 pub mod workload;
