@@ -29,6 +29,7 @@ use crate::exchange::{Context, Exchange};
 use crate::glitch::Glitches;
 use crate::grease::Grease;
 use crate::priority::Scheduler;
+use crate::qpack::TableUse;
 use crate::settings::Settings;
 use crate::stream::{Role, StreamId, StreamMap};
 
@@ -217,6 +218,11 @@ impl Connection {
     /// How many requests and pushes are in flight.
     pub fn in_flight(&self) -> usize {
         self.exchanges.len()
+    }
+
+    /// How the dynamic tables of QPACK were used: the peer's, which we fill, and then ours.
+    pub fn table_uses(&self) -> [TableUse; 2] {
+        self.sections.table_uses()
     }
 
     /// Closes the connection. Whatever is in flight fails.

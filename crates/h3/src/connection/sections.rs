@@ -49,6 +49,11 @@ impl Sections {
         }
     }
 
+    /// How the peer's table was used, and then ours.
+    pub(crate) fn table_uses(&self) -> [qpack::TableUse; 2] {
+        [self.encoder.table_use(), self.decoder.table_use()]
+    }
+
     pub(crate) fn authority_cache(&mut self) -> &mut AuthorityCache {
         &mut self.authority
     }

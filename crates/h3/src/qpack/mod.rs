@@ -13,7 +13,9 @@ mod huffman;
 mod integer;
 mod static_table;
 mod string;
+mod table_use;
 
 pub use decoder::{Decoded, Decoder, DecoderConfig, UnblockedSection};
 pub use encoder::{Encoder, EncoderConfig, SectionEncoder};
 pub use error::{DecodeError, QpackError, QpackErrorKind, SectionLimit};
+pub use table_use::TableUse;

@@ -208,8 +208,7 @@ impl ClientConnection {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         let quic = self.quic().statistics();
-        self.hosted
-            .with(|engine, _| Statistics::new(engine.counters, engine.held(), quic))
+        self.hosted.with(|engine, _| Statistics::new(engine, quic))
     }
 
     /// Whether a shutdown was begun by either side, so that no request can be sent any more.

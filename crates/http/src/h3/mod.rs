@@ -45,5 +45,6 @@ pub use portway_h3::error::{Code, ConnectionError, Retry, StreamError};
 pub use portway_h3::limits::Limits;
 pub use portway_h3::message::Protocol;
 pub use portway_h3::priority::Priority;
+pub use portway_h3::qpack::TableUse;
 pub use portway_h3::settings::Settings;
 pub use portway_h3::{Config, Incoming as Received, SendError, StreamId};

@@ -112,8 +112,7 @@ impl ServerConnection {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         let quic = self.quic().statistics();
-        self.hosted
-            .with(|engine, _| Statistics::new(engine.counters, engine.held(), quic))
+        self.hosted.with(|engine, _| Statistics::new(engine, quic))
     }
 
     /// Why the connection is over, if it is.

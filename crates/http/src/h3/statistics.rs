@@ -2,7 +2,10 @@
 //!
 //! Invariant: counts only grow; what is in flight is read off the state.
 
+use portway_h3::qpack::TableUse;
 use portway_transport::quic;
+
+use super::engine::Engine;
 
 /// What HTTP/3 counts.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,18 +30,27 @@ pub struct Statistics {
     pub pushes: u64,
     /// Streams that the application holds now.
     pub in_flight: usize,
+    /// The peer's QPACK table: our entries in it and our sections that refer to them, as far as the
+    /// peer has acknowledged these.
+    pub peer_table: TableUse,
+    /// Our QPACK table: the peer's entries in it and its sections that refer to them.
+    pub own_table: TableUse,
     /// What QUIC has counted.
     pub quic: quic::Statistics,
 }
 
 impl Statistics {
-    pub(super) fn new(counters: Counters, in_flight: usize, quic: quic::Statistics) -> Self {
+    pub(super) fn new(engine: &Engine, quic: quic::Statistics) -> Self {
+        let counters = &engine.counters;
+        let [peer_table, own_table] = engine.http.table_uses();
         Statistics {
             requests: counters.requests,
             refused: counters.refused,
             stopped: counters.stopped,
             pushes: counters.pushes,
-            in_flight,
+            in_flight: engine.held(),
+            peer_table,
+            own_table,
             quic,
         }
     }

@@ -10,6 +10,7 @@ mod table;
 
 pub use blocked::UnblockedSection;
 
+use super::TableUse;
 use super::error::{DecodeError, QpackError};
 use super::integer;
 use crate::field::{FieldName, FieldValue};
@@ -52,6 +53,8 @@ pub struct Decoder {
     known_received: u64,
     instructions: BytesMut,
     scratch: BytesMut,
+    /// How many sections that refer to the table were decoded.
+    referring: u64,
 }
 
 impl Decoder {
@@ -66,6 +69,7 @@ impl Decoder {
             known_received: 0,
             instructions: BytesMut::new(),
             scratch: BytesMut::new(),
+            referring: 0,
         }
     }
 
@@ -165,6 +169,14 @@ impl Decoder {
         (!self.instructions.is_empty()).then(|| self.instructions.split().freeze())
     }
 
+    /// How our table was used: the peer's entries in it, and its sections that refer to them.
+    pub fn table_use(&self) -> TableUse {
+        TableUse {
+            entries: self.table.inserted(),
+            sections: self.referring,
+        }
+    }
+
     /// How many streams have a section that waits for entries.
     pub fn blocked_streams(&self) -> u64 {
         self.blocked.streams()
@@ -215,6 +227,7 @@ impl Decoder {
         if prefix.required > 0 && is_done_with {
             self.instruct(7, SECTION_ACKNOWLEDGMENT, stream)?;
             self.known_received = self.known_received.max(prefix.required);
+            self.referring += 1;
         }
         result
     }

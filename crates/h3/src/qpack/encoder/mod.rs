@@ -11,6 +11,7 @@ mod unacknowledged;
 
 pub use section::SectionEncoder;
 
+use super::TableUse;
 use super::error::QpackError;
 use super::{integer, static_table, string};
 use bytes::{Bytes, BytesMut};
@@ -52,6 +53,8 @@ pub struct Encoder {
     instructions: BytesMut,
     /// How many bytes the encoder stream can take at once.
     credit: usize,
+    /// How many sections that refer to the table were acknowledged.
+    acknowledged: u64,
 }
 
 impl Encoder {
@@ -68,6 +71,7 @@ impl Encoder {
             stream: DecoderStream::default(),
             instructions: BytesMut::new(),
             credit: usize::MAX,
+            acknowledged: 0,
         }
     }
 
@@ -143,6 +147,15 @@ impl Encoder {
         Ok(())
     }
 
+    /// How the peer's table was used: our entries in it, and the sections that refer to them and
+    /// that it has acknowledged.
+    pub fn table_use(&self) -> TableUse {
+        TableUse {
+            entries: self.table.inserted(),
+            sections: self.acknowledged,
+        }
+    }
+
     /// What is to be sent on our encoder stream, if anything.
     pub fn poll_instructions(&mut self) -> Option<Bytes> {
         if self.instructions.is_empty() {
@@ -164,6 +177,7 @@ impl Encoder {
                 ))?;
                 // RFC 9204 §2.1.4: who has decoded it has all entries that it needed.
                 self.known_received = self.known_received.max(section.required);
+                self.acknowledged += 1;
             }
             // RFC 9204 §2.2.2.2: nothing is learnt about insertions.
             Instruction::StreamCancellation { stream } => self.unacknowledged.cancel(stream),

@@ -66,6 +66,25 @@ fn without_settings_nothing_but_the_static_table_is_used() {
 }
 
 #[test]
+fn sections_that_refer_to_the_table_are_counted_at_both_ends() {
+    let mut encoder = encoder(4096, 1);
+    let mut decoder = Decoder::new(DecoderConfig::default());
+    for (stream, lines, expected) in [(0, ONE, 1), (4, ONE, 2), (8, &[(":method", "GET")][..], 2)] {
+        let section = section(&mut encoder, stream, lines);
+        decoder
+            .on_encoder_stream(&instructions(&mut encoder))
+            .unwrap();
+        let decoded = decoder.decode(stream, &section, |_, _| Ok::<(), ()>(()));
+        assert_eq!(decoded, Ok(Decoded::Complete));
+        let answer = decoder.poll_instructions().unwrap_or_default();
+        encoder.on_decoder_stream(&answer).unwrap();
+        let counted = decoder.table_use();
+        assert_eq!((counted.entries, counted.sections), (1, expected));
+        assert_eq!(encoder.table_use(), counted);
+    }
+}
+
+#[test]
 fn an_inserted_line_is_referred_to_at_once_and_later() {
     let mut encoder = encoder(4096, 1);
     assert_eq!(section(&mut encoder, 0, ONE), [2, 0x80, 0x10]);
