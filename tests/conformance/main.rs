@@ -1,7 +1,7 @@
 //! The whole stack on the simulated network: virtual time, scripted names, seeds that are printed.
 //!
-//! `PORTWAY_SEED=n` runs the randomised tests with this seed only, `PORTWAY_LONG=1` with many
-//! more seeds.
+//! `PORTWAY_SEED=n` runs the randomised tests with this seed only, `PORTWAY_SEEDS=n` with so many
+//! seeds, `PORTWAY_LONG=1` with fifty times as many.
 
 mod at_once;
 mod cancel;

@@ -16,6 +16,7 @@ use portway::{
 };
 use portway_core::race::AttemptOutcome;
 use portway_core::send_queue::WireBuffer;
+pub(crate) use portway_sim::seeds;
 use portway_sim::{SimEnvironment, Simulation};
 use portway_transport::environment::Environment;
 use portway_transport::tls::self_signed;
@@ -42,22 +43,6 @@ pub(crate) fn at(milliseconds: u64) -> Time {
 
 pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
-}
-
-/// The seeds of a randomised test: the one that the environment names, or `count` of them.
-pub(crate) fn seeds(count: u64) -> impl Iterator<Item = u64> {
-    let only = std::env::var("PORTWAY_SEED").ok();
-    let only = only.map(|text| text.parse::<u64>().expect("PORTWAY_SEED is a number"));
-    let factor = if std::env::var_os("PORTWAY_LONG").is_some() {
-        50
-    } else {
-        1
-    };
-    let range = match only {
-        Some(seed) => seed..seed + 1,
-        None => 0..count * factor,
-    };
-    range.inspect(|seed| println!("seed {seed}"))
 }
 
 /// The identity of [`NAME`]; made once, as making keys takes time.

@@ -3,7 +3,7 @@
 //!
 //! Invariant: whatever the network does, every section that is not cancelled comes out as it went
 //! in, and neither end ever finds fault with the other. A failure prints its seed;
-//! `PORTWAY_SEED=<seed>` runs that world alone.
+//! `PORTWAY_SEED=<seed>` runs that world alone, `PORTWAY_LONG=1` fifty times as many.
 #![allow(clippy::unwrap_used, reason = "a world that fails shall stop its test")]
 
 use bytes::BytesMut;
@@ -259,9 +259,13 @@ fn collect(lines: &mut Lines) -> impl FnMut(FieldName, FieldValue) -> Result<(),
 
 #[test]
 fn both_ends_agree_whatever_the_network_does() {
+    let count = match std::env::var_os("PORTWAY_LONG") {
+        Some(_) => 15_000,
+        None => 300,
+    };
     let seeds: Vec<u64> = match std::env::var("PORTWAY_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..300).collect(),
+        Err(_) => (0..count).collect(),
     };
     let (mut decoded, mut was_blocked) = (0, 0);
     for seed in seeds {

@@ -1,6 +1,7 @@
 //! Random worlds: whatever the resolver and the hosts do, a race keeps its promises.
 //!
-//! A failure prints its seed; `PORTWAY_SEED=<seed>` runs that world alone.
+//! A failure prints its seed; `PORTWAY_SEED=<seed>` runs that world alone, `PORTWAY_LONG=1` fifty
+//! times as many.
 
 use crate::world::{Behaviour, Run, World};
 use portway_core::dns::{AnswerData, RecordKind, ServiceBinding};
@@ -14,9 +15,16 @@ use std::time::Duration;
 
 #[test]
 fn random_worlds_keep_the_invariants() {
-    let seeds: Vec<u64> = match std::env::var("PORTWAY_SEED") {
-        Ok(seed) => vec![seed.parse().expect("PORTWAY_SEED is a number")],
-        Err(_) => (1..=WORLDS).collect(),
+    let factor = match std::env::var_os("PORTWAY_LONG") {
+        Some(_) => 50,
+        None => 1,
+    };
+    let seeds = match std::env::var("PORTWAY_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("PORTWAY_SEED is a number");
+            seed..=seed
+        }
+        Err(_) => 1..=WORLDS * factor,
     };
     let mut decided = [0, 0, 0];
     for seed in seeds {

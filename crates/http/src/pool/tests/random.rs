@@ -151,10 +151,11 @@ fn settle(world: &mut World) {
 #[test]
 fn random_events_keep_the_rules() {
     let base = 0x1f2e_3d4c;
-    let runs = std::env::var("PORTWAY_RUNS")
-        .ok()
-        .and_then(|runs| runs.parse().ok());
-    for seed in base..base + runs.unwrap_or(400) {
+    let runs = match std::env::var_os("PORTWAY_LONG") {
+        Some(_) => 20_000,
+        None => 400,
+    };
+    for seed in base..base + runs {
         println!("seed {seed:#x}");
         let mut dice = Dice(seed);
         let mut world = World::new(config(&mut dice));
