@@ -27,7 +27,7 @@ const QUICK_TIME: Duration = Duration::from_secs(60);
 const FULL_TIME: Duration = Duration::from_secs(30 * 60);
 
 /// How many run at a time, one for each of the cores that a gate may count on.
-const AT_A_TIME: usize = 2;
+pub(crate) const AT_A_TIME: usize = 2;
 
 /// The seed of what every change runs: the same inputs in the same order, so that a change fails by
 /// what it did and not by luck. A full run looks elsewhere each time.
@@ -71,18 +71,10 @@ pub(crate) fn run(repository: &Repository, names: &[String]) -> Outcome {
     run_all(repository, &names, time_or(QUICK_TIME), Some(QUICK_SEED))
 }
 
-/// Runs every target for a long time.
-pub(crate) fn run_full(repository: &Repository) -> Outcome {
-    let targets = targets(repository);
-    let names: Vec<&str> = targets.iter().map(String::as_str).collect();
-    run_all(repository, &names, time_or(FULL_TIME), None)
-}
-
-/// What [`run_full`] is called on the page.
-pub(crate) fn full_name(repository: &Repository) -> String {
-    let seconds = time_or(FULL_TIME).as_secs();
-    let targets = targets(repository).join(", ");
-    format!("fuzz for {seconds} s each: {targets}")
+/// Runs one target for a long time; says what it saw.
+pub(crate) fn run_long(repository: &Repository, name: &str) -> Outcome<String> {
+    let directory = build(repository, &[name])?;
+    run_one(repository, &directory, name, time_or(FULL_TIME), None)
 }
 
 fn time_or(default: Duration) -> Duration {
@@ -165,7 +157,7 @@ fn run_one(
     name: &str,
     time: Duration,
     seed: Option<u32>,
-) -> Outcome {
+) -> Outcome<String> {
     let found = repository.root().join(FOUND).join(name);
     let artifacts = found.join("artifacts");
     let inputs = found.join("corpus");
@@ -197,13 +189,12 @@ fn run_one(
         .map_err(|error| vec![format!("{name}: {error}")])?;
     let text = std::fs::read_to_string(&log).unwrap_or_default();
     let last = text.lines().rev().find(|line| line.contains(" cov: "));
-    println!(
-        "fuzz {name}: {} s: {}",
-        time.as_secs(),
-        last.unwrap_or("nothing was run")
-    );
+    let last = last.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let seen = last.as_deref().unwrap_or("nothing was run");
+    let seen = format!("{} s: {seen}", time.as_secs());
+    println!("fuzz {name}: {seen}");
     if status.success() && last.is_some() {
-        return Ok(());
+        return Ok(seen);
     }
     let told: Vec<&str> = text.lines().rev().take(30).collect();
     for line in told.iter().rev() {

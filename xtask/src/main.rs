@@ -1,7 +1,7 @@
 //! The gates of the repository: `cargo xtask tidy`, `trace`, `full`, `bench`, `fuzz` and `mutants`.
 //!
 //! Invariant: a gate reads the tree and says what is wrong; only `trace --write`, `full` and
-//! `bench` write, and only the pages under `docs` that say so at their top.
+//! `bench` write, and only the pages and data under `docs` that say so at their top.
 
 mod bench;
 mod full;
@@ -20,13 +20,14 @@ cargo xtask <gate>
 
   tidy              crate arrows, sizes, file heads, licences, paths named in the documentation
   trace [--write]   requirement rows against the tests that they name; --write renews the pages
-  full [STEP...]    everything, with every peer and tool that is present; writes docs/full-run.md;
-                    with names of steps, only those, and the page stays as it is
+  full [STEP...]    everything, with every peer and tool that is present, or the steps named (a
+                    first word, such as fuzz, names all of its kind); each replaces its own row
+                    of docs/full-run.md; --list prints the steps
   bench [ARGS]      builds and runs the benchmarks; writes docs/performance.md
   fuzz [NAME...]    fuzz targets, two at a time, for 60 s or PORTWAY_FUZZ_SECONDS each; without
                     names those of HTTP/3
-  mutants [NAME...] mutation tests over race, plan, send_queue, qpack, frames and fields, or those
-                    named, against the reasons in tests/mutants.toml
+  mutants [NAME...] mutation tests over race, plan, send_queue, qpack, frames, fields and pool, or
+                    those named, against the reasons in tests/mutants.toml
 ";
 
 fn main() -> ExitCode {

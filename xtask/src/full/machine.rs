@@ -1,5 +1,6 @@
 //! What a full run ran on: processor, kernel, compiler, and the versions of every peer and tool.
 
+use super::record::{Fact, WRITTEN};
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -20,27 +21,41 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Facts as (what, value), in a fixed order.
-pub(super) fn facts() -> Vec<(String, String)> {
+/// All facts, in a fixed order.
+pub(super) fn facts() -> Vec<Fact> {
+    let fact = |what: &str, value: String| Fact {
+        what: what.to_owned(),
+        value,
+    };
     let mut facts = vec![
-        (
-            "date".to_owned(),
-            answer(&["date", "-u", "+%Y-%m-%d %H:%M UTC"]),
-        ),
-        ("commit".to_owned(), commit()),
-        ("processor".to_owned(), processor()),
-        ("memory".to_owned(), memory()),
-        ("kernel".to_owned(), answer(&["uname", "-srm"])),
+        fact("processor", processor()),
+        fact("memory", memory()),
+        fact("kernel", answer(&["uname", "-srm"])),
     ];
-    for (name, command) in PROGRAMS {
-        facts.push(((*name).to_owned(), answer(command)));
-    }
+    let programs = PROGRAMS.iter();
+    facts.extend(programs.map(|(name, command)| fact(name, answer(command))));
     facts
 }
 
-fn commit() -> String {
+/// The time in UTC, to the minute.
+pub(super) fn date() -> String {
+    answer(&["date", "-u", "+%Y-%m-%d %H:%M"])
+}
+
+/// What is checked out, and whether it was changed since.
+pub(super) fn commit() -> String {
     let commit = answer(&["git", "rev-parse", "--short=12", "HEAD"]);
-    match answer(&["git", "status", "--porcelain", "--untracked-files=no"]).as_str() {
+    let written: Vec<String> = WRITTEN.iter().map(|file| format!(":!{file}")).collect();
+    let mut status = vec![
+        "git",
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        ".",
+    ];
+    status.extend(written.iter().map(String::as_str));
+    match answer(&status).as_str() {
         "absent" => commit,
         _ => format!("{commit} with changes"),
     }

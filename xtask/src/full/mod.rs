@@ -1,200 +1,212 @@
-//! `cargo xtask full`: every gate, with every peer and tool that this machine has.
+//! `cargo xtask full`: every gate, with every peer and tool that this machine has, step by step.
 //!
 //! Invariant: a step that fails never stops the next one, a step that cannot run is named with
-//! its reason, and the page says both.
+//! its reason, and the page says both, with the commit that was tried.
 
 mod machine;
 mod page;
+mod record;
 mod steps;
+mod totals;
 
 use crate::repository::Repository;
-use crate::{Outcome, mutants, verdict};
+use crate::{Outcome, fuzz, mutants, verdict};
+use record::{Ended, Record, Row};
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use steps::{Step, Work};
 
 const LOGS: &str = "target/full";
-const PAGE: &str = "docs/full-run.md";
 
-/// How a step ended.
-enum Ending {
-    /// All of it passed.
-    Passed,
-    /// Something in it failed.
-    Failed(String),
-    /// It could not run, for this reason.
-    Skipped(String),
-}
-
-impl Ending {
-    fn of(outcome: Outcome) -> Ending {
-        match outcome {
-            Ok(()) => Ending::Passed,
-            Err(findings) => Ending::Failed(findings.join("; ")),
-        }
+/// Runs the steps that are named, or all, and keeps what came of each as soon as it ends.
+pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Outcome {
+    let mut steps = steps::all(repository);
+    let names: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        return list(repository, &steps);
     }
-}
-
-/// A step with its end.
-struct Report {
-    name: String,
-    ending: Ending,
-    took: Duration,
-    /// Tests that passed, failed and were ignored, where the step ran tests.
-    tests: Option<[u64; 3]>,
-    /// The tests that said that they could not run, with their reasons.
-    skipped_tests: Vec<String>,
-    /// A table of what the step counted.
-    counts: Option<String>,
-}
-
-/// Runs every step and writes the page; or runs only the steps named.
-pub(crate) fn run(repository: &Repository, only: &[String]) -> Outcome {
+    let wanted = chosen(arguments, &names)?;
     let logs = repository.root().join(LOGS);
     fs::create_dir_all(&logs).map_err(|error| vec![format!("{LOGS}: {error}")])?;
-    let mut steps = steps::all(repository);
-    if let Some(unknown) = only.iter().find(|n| !steps.iter().any(|s| s.name == **n)) {
-        let names: Vec<String> = steps.into_iter().map(|step| step.name).collect();
-        return Err(vec![format!(
-            "no step is called {unknown}; there are: {}",
-            names.join(", ")
-        )]);
+    steps.retain(|step| wanted.contains(&step.name));
+    let mut failures = Vec::new();
+    // One fuzzer uses one core.
+    for family in steps.chunk_by(|one, next| one.is_fuzzing() && next.is_fuzzing()) {
+        let at_a_time = if family[0].is_fuzzing() {
+            fuzz::AT_A_TIME
+        } else {
+            1
+        };
+        for batch in family.chunks(at_a_time) {
+            let rows = run_batch(repository, batch, &logs);
+            let failed = rows.iter().filter(|row| row.result == Ended::Failed);
+            failures.extend(failed.map(|row| format!("{}: {}", row.name, row.detail)));
+            record::keep(repository, machine::facts(), rows, &names)?;
+        }
     }
-    steps.retain(|step| only.is_empty() || only.contains(&step.name));
-    let mut reports = Vec::new();
+    verdict(failures)
+}
+
+/// Prints every step with what is known of it.
+fn list(repository: &Repository, steps: &[Step]) -> Outcome {
+    let record = Record::read(repository)?;
     for step in steps {
-        println!("full: {}", step.name);
-        let report = run_step(repository, &step, &logs);
-        match &report.ending {
-            Ending::Passed => println!("full: {}: passed", step.name),
-            Ending::Failed(why) => println!("full: {}: FAILED: {why}", step.name),
-            Ending::Skipped(why) => println!("full: {}: skipped: {why}", step.name),
-        }
-        reports.push(report);
+        let known = match (record.row(&step.name), &step.obstacle) {
+            (_, Some(obstacle)) => format!("cannot run: {obstacle}"),
+            (Some(row), None) => format!("{:?} {} of {}", row.result, row.date, row.commit),
+            (None, None) => "not run yet".to_owned(),
+        };
+        println!("{:24} {known}", step.name);
     }
-    let page = page::render(repository, &reports);
-    match only.is_empty() {
-        true => repository.write(PAGE, &page)?,
-        false => print!("{page}"),
-    }
-    let failures = reports.iter().filter_map(|report| match &report.ending {
-        Ending::Failed(why) => Some(format!("{}: {why}", report.name)),
-        Ending::Passed | Ending::Skipped(_) => None,
-    });
-    verdict(failures.collect())
+    Ok(())
 }
 
-fn run_step(repository: &Repository, step: &Step, logs: &Path) -> Report {
-    let started = Instant::now();
-    let log = logs.join(format!("{}.log", step.name.replace([' ', '/'], "-")));
-    let mut counts = None;
-    let ending = match (&step.work, &step.obstacle) {
-        (_, Some(obstacle)) => Ending::Skipped(obstacle.clone()),
-        (Work::Gate(gate), None) => Ending::of(gate(repository)),
-        (Work::Mutants, None) => {
-            let run = mutants::run_targets(repository, &[]);
-            counts = Some(run.table);
-            Ending::of(run.outcome)
+/// The steps that the words name: one by one or two words, or a whole family by its first word;
+/// all of them without a word.
+fn chosen(words: &[String], names: &[String]) -> Outcome<Vec<String>> {
+    let mut chosen = Vec::new();
+    let mut words = words;
+    if words.is_empty() {
+        return Ok(names.to_vec());
+    }
+    while let Some((first, rest)) = words.split_first() {
+        let pair = rest.first().map(|second| format!("{first} {second}"));
+        if let Some(pair) = pair.filter(|pair| names.contains(pair)) {
+            chosen.push(pair);
+            words = &rest[1..];
+            continue;
         }
-        (Work::Command(arguments), None) => run_command(repository, step, arguments, &log),
-    };
-    let is_skipped = matches!(ending, Ending::Skipped(_));
-    let has_log = matches!(step.work, Work::Command(_)) && !is_skipped;
-    let output = match has_log {
-        true => fs::read(&log).unwrap_or_default(),
-        false => Vec::new(),
-    };
-    let output = String::from_utf8_lossy(&output);
-    Report {
+        let family = format!("{first} ");
+        let before = chosen.len();
+        let named = names
+            .iter()
+            .filter(|name| *name == first || name.starts_with(&family));
+        chosen.extend(named.cloned());
+        if chosen.len() == before {
+            let known = names.join(", ");
+            return Err(vec![format!(
+                "no step is called {first}; there are: {known}"
+            )]);
+        }
+        words = rest;
+    }
+    Ok(chosen)
+}
+
+/// Runs steps at the same time.
+fn run_batch(repository: &Repository, batch: &[Step], logs: &Path) -> Vec<Row> {
+    std::thread::scope(|scope| {
+        let threads = batch.iter().map(|step| {
+            println!("full: {}", step.name);
+            scope.spawn(|| run_step(repository, step, logs))
+        });
+        let threads: Vec<_> = threads.collect();
+        let rows = threads.into_iter().map(|thread| {
+            let row = thread.join().expect("a step tells its failures");
+            println!("full: {}: {:?} {}", row.name, row.result, row.detail);
+            row
+        });
+        rows.collect()
+    })
+}
+
+fn run_step(repository: &Repository, step: &Step, logs: &Path) -> Row {
+    let mut row = Row {
         name: step.name.clone(),
-        ending,
-        took: started.elapsed(),
-        tests: test_totals(&output),
-        skipped_tests: skipped_tests(&output),
-        counts,
+        result: Ended::Passed,
+        date: machine::date(),
+        commit: machine::commit(),
+        seconds: 0,
+        detail: String::new(),
+        unable: Vec::new(),
+        tests: None,
+        mutants: None,
+    };
+    let started = Instant::now();
+    let outcome = match &step.work {
+        _ if step.obstacle.is_some() => Ok(String::new()),
+        Work::Gate(gate) => gate(repository).map(|()| step.remark.to_owned()),
+        Work::Fuzz(target) => fuzz::run_long(repository, target),
+        Work::Mutants(target) => {
+            let (outcome, counts) = mutants::run_target(repository, target);
+            row.mutants = counts;
+            outcome.map(|()| String::new())
+        }
+        Work::Commands(commands) => {
+            let log = logs.join(format!("{}.log", step.name.replace([' ', '/'], "-")));
+            let outcome = run_commands(repository, step, commands, &log);
+            let output = fs::read(&log).unwrap_or_default();
+            let output = String::from_utf8_lossy(&output);
+            row.tests = totals::tests(&output);
+            row.unable = totals::unable(&output);
+            outcome.map(|()| step.remark.to_owned())
+        }
+    };
+    row.seconds = started.elapsed().as_secs();
+    (row.result, row.detail) = match (outcome, &step.obstacle) {
+        (_, Some(obstacle)) => (Ended::Skipped, obstacle.clone()),
+        (Ok(detail), None) => (Ended::Passed, detail),
+        (Err(findings), None) => (Ended::Failed, findings.join("; ")),
+    };
+    // Pages are for others: nothing of them names a folder of this machine.
+    let root = format!("{}/", repository.root().display());
+    for text in std::iter::once(&mut row.detail).chain(&mut row.unable) {
+        *text = text.replace(&root, "");
     }
+    row
 }
 
-fn run_command(
+/// Runs one after the other, whatever became of the first, with one log.
+fn run_commands(
     repository: &Repository,
     step: &Step,
-    arguments: &[String],
-    log: &PathBuf,
-) -> Ending {
-    let open = || -> std::io::Result<(File, File)> {
-        let file = File::create(log)?;
-        let again = file.try_clone()?;
-        Ok((file, again))
-    };
-    let (stdout, stderr) = match open() {
-        Ok(files) => files,
-        Err(error) => return Ending::Failed(format!("its log: {error}")),
-    };
-    let status = Command::new(&arguments[0])
-        .args(&arguments[1..])
-        .envs(step.environment.iter().copied())
-        .current_dir(repository.root())
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
-        .status();
-    match status {
-        Ok(status) if status.success() => Ending::Passed,
-        Ok(status) => Ending::Failed(format!("{status}; see {LOGS}/")),
-        Err(error) => Ending::Failed(format!("{}: {error}", arguments[0])),
-    }
-}
-
-/// The sums of all `test result:` lines.
-fn test_totals(output: &str) -> Option<[u64; 3]> {
-    let mut totals = None;
-    for line in output.lines() {
-        let Some((_, counts)) = line.split_once("test result: ") else {
-            continue;
+    commands: &[Vec<String>],
+    log: &Path,
+) -> Outcome {
+    let file = File::create(log).map_err(|error| vec![format!("its log: {error}")])?;
+    let mut findings = Vec::new();
+    for arguments in commands {
+        let own = || {
+            file.try_clone()
+                .map_err(|error| vec![format!("its log: {error}")])
         };
-        let sums: &mut [u64; 3] = totals.get_or_insert([0; 3]);
-        for (sum, word) in sums.iter_mut().zip(["passed", "failed", "ignored"]) {
-            let count = counts
-                .split([';', '.'])
-                .filter_map(|part| part.trim().strip_suffix(word))
-                .find_map(|number| number.trim().parse::<u64>().ok());
-            *sum += count.unwrap_or(0);
+        let status = Command::new(&arguments[0])
+            .args(&arguments[1..])
+            .envs(step.environment.iter().copied())
+            .current_dir(repository.root())
+            .stdin(Stdio::null())
+            .stdout(own()?)
+            .stderr(own()?)
+            .status();
+        match status {
+            Ok(status) if status.success() => {}
+            Ok(status) => findings.push(format!("{status}; see {LOGS}/")),
+            Err(error) => findings.push(format!("{}: {error}", arguments[0])),
         }
     }
-    totals
-}
-
-/// The tests that could not run say `skipped: name: reason` on a line of their own.
-fn skipped_tests(output: &str) -> Vec<String> {
-    let mut skipped: Vec<String> = output
-        .lines()
-        .filter_map(|line| line.split_once("skipped: "))
-        .map(|(_, what)| what.trim().to_owned())
-        .collect();
-    skipped.sort();
-    skipped.dedup();
-    skipped
+    verdict(findings)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::chosen;
 
     #[test]
-    fn totals_are_summed_over_all_binaries() {
-        let output = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
-                      noise\n\
-                      test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured\n";
-        assert_eq!(test_totals(output), Some([7, 2, 1]));
-        assert_eq!(test_totals("noise"), None);
-    }
-
-    #[test]
-    fn a_test_that_cannot_run_is_listed_once() {
-        let output =
-            "skipped: socat_client: no socat\ntest x ... skipped: socat_client: no socat\n";
-        assert_eq!(skipped_tests(output), ["socat_client: no socat"]);
+    fn steps_are_named_by_one_word_by_two_or_by_their_family() {
+        let names = ["fmt", "fuzz race", "fuzz framers", "mutants race", "tests"];
+        let names = names.map(str::to_owned);
+        let of = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            chosen(&words, &names)
+        };
+        assert_eq!(of(&[]).unwrap(), names);
+        assert_eq!(of(&["fuzz race", "fmt"]).unwrap(), ["fuzz race", "fmt"]);
+        assert_eq!(of(&["fuzz", "race", "fmt"]).unwrap(), ["fuzz race", "fmt"]);
+        let family = ["fuzz race", "fuzz framers", "fmt"];
+        assert_eq!(of(&["fuzz", "fmt"]).unwrap(), family);
+        assert_eq!(of(&["fuz"]).unwrap_err().len(), 1);
+        assert_eq!(of(&["fmt", "race"]).unwrap_err().len(), 1);
     }
 }

@@ -1,59 +1,102 @@
-//! The page that a full run leaves behind.
+//! The page that is rendered from what is kept of every step.
+//!
+//! Invariant: a row says of which commit it is, and a step that never ran says that.
 
-use super::{Ending, Report, machine};
-use crate::repository::Repository;
+use super::record::{Ended, Record, Row};
 use std::fmt::Write as _;
 
-/// The page's text.
-pub(super) fn render(repository: &Repository, reports: &[Report]) -> String {
-    let mut page = String::from(
-        "<!-- Written by `cargo xtask full`. -->\n# The latest full run\n\n\
-         | what | value |\n|---|---|\n",
-    );
-    for (what, value) in machine::facts() {
-        let _ = writeln!(page, "| {what} | {} |", neutral(repository, &value));
+const HEAD: &str = "\
+<!-- Written by `cargo xtask full` from the data beside it. -->
+# The latest full run
+
+Every step runs by itself (`cargo xtask full STEP...`), so that each row has its own date, in UTC,
+and its own commit. The machine is that of the latest step.
+
+| what | value |
+|---|---|
+";
+
+const MUTANTS_HEAD: &str = "
+## Counts of mutants
+
+Each that survived has a reason in `tests/mutants.toml` where the step passed.
+
+| mutants of | all | caught | by time | do not compile | survived | in a build of their own |
+|---|---|---|---|---|---|---|
+";
+
+/// The page's text; `steps` are all that there are, in their order.
+pub(super) fn render(record: &Record, steps: &[String]) -> String {
+    let mut page = HEAD.to_owned();
+    for fact in &record.machine {
+        let _ = writeln!(page, "| {} | {} |", fact.what, cell(&fact.value));
     }
     page.push_str(
-        "\n## Steps\n\n| step | result | seconds | tests | detail |\n|---|---|---|---|---|\n",
+        "\n## Steps\n\n| step | result | date | commit | seconds | tests | detail |\n\
+         |---|---|---|---|---|---|---|\n",
     );
-    for report in reports {
-        let (result, detail) = match &report.ending {
-            Ending::Passed => ("passed", ""),
-            Ending::Failed(why) => ("**failed**", why.as_str()),
-            Ending::Skipped(why) => ("skipped", why.as_str()),
+    for name in steps {
+        let _ = match record.row(name) {
+            Some(row) => writeln!(page, "{}", line(row)),
+            None => writeln!(page, "| {name} | not run yet | | | | | |"),
         };
-        let tests = report
-            .tests
-            .map_or(String::new(), |[passed, failed, ignored]| {
-                format!("{passed} passed, {failed} failed, {ignored} ignored")
-            });
-        let _ = writeln!(
-            page,
-            "| {} | {result} | {} | {tests} | {} |",
-            report.name,
-            report.took.as_secs(),
-            neutral(repository, detail)
-        );
     }
-    for report in reports {
-        if let Some(counts) = &report.counts {
-            let _ = write!(page, "\n## Counts of {}\n\n{counts}", report.name);
-        }
+    let counted: Vec<&Row> = rows(record, |row| row.mutants.is_some());
+    if !counted.is_empty() {
+        page.push_str(MUTANTS_HEAD);
     }
-    let skipped: Vec<&String> = reports.iter().flat_map(|r| &r.skipped_tests).collect();
-    if !skipped.is_empty() {
-        page.push_str("\n## Tests that could not run here\n\n");
-        for test in skipped {
-            let _ = writeln!(page, "- {}", neutral(repository, test));
+    for row in counted {
+        let target = row.name.strip_prefix("mutants ").unwrap_or(&row.name);
+        let cells = row.mutants.iter().flat_map(|counts| counts.columns());
+        let cells: Vec<String> = cells.map(|count| count.to_string()).collect();
+        let _ = writeln!(page, "| {target} | {} |", cells.join(" | "));
+    }
+    let unable = rows(record, |row| !row.unable.is_empty());
+    if !unable.is_empty() {
+        page.push_str("\n## Tests that could not run\n\n");
+    }
+    for row in unable {
+        for test in &row.unable {
+            let _ = writeln!(page, "- {}: {}", row.name, cell(test));
         }
     }
     page
 }
 
-/// Text for a table's cell, without this machine's folders.
-fn neutral(repository: &Repository, text: &str) -> String {
-    let root = format!("{}/", repository.root().display());
-    text.replace(&root, "")
-        .replace('|', "\\|")
-        .replace('\n', " ")
+fn rows(record: &Record, is_wanted: impl Fn(&Row) -> bool) -> Vec<&Row> {
+    record.rows.iter().filter(|row| is_wanted(row)).collect()
+}
+
+fn line(row: &Row) -> String {
+    let result = match row.result {
+        Ended::Passed => "passed",
+        Ended::Failed => "**failed**",
+        Ended::Skipped => "skipped",
+    };
+    let tests = row.tests.map_or(String::new(), |tests| {
+        let (passed, failed, ignored) = (tests.passed, tests.failed, tests.ignored);
+        format!("{passed} passed, {failed} failed, {ignored} ignored")
+    });
+    let (name, date, commit) = (&row.name, &row.date, &row.commit);
+    let (seconds, detail) = (row.seconds, cell(&row.detail));
+    format!("| {name} | {result} | {date} | {commit} | {seconds} | {tests} | {detail} |")
+}
+
+/// Text for a table's cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_never_ran_says_so() {
+        let page = render(&Record::default(), &["fmt".to_owned()]);
+        assert!(
+            page.ends_with("| fmt | not run yet | | | | | |\n"),
+            "{page}"
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! The steps of a full run and what each needs of the machine.
 
 use crate::repository::Repository;
-use crate::{Outcome, bench, fuzz, tidy, trace};
+use crate::{Outcome, bench, fuzz, mutants, tidy, trace};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -14,18 +14,22 @@ pub(super) struct Step {
     pub(super) work: Work,
     /// Variables that it is started with.
     pub(super) environment: Vec<(&'static str, &'static str)>,
+    /// What the page says beside a success.
+    pub(super) remark: &'static str,
     /// Why it cannot run here, if so.
     pub(super) obstacle: Option<String>,
 }
 
 /// What a step does.
 pub(super) enum Work {
-    /// Starts a program, whose output becomes a log.
-    Command(Vec<String>),
+    /// Starts programs one after the other, whose output becomes a log.
+    Commands(Vec<Vec<String>>),
     /// Calls a gate of this crate.
     Gate(fn(&Repository) -> Outcome),
-    /// Runs every mutant, whose counts go to the page.
-    Mutants,
+    /// Runs every mutant of a target, whose counts go to the page.
+    Mutants(&'static str),
+    /// Runs a fuzz target for a long time.
+    Fuzz(String),
 }
 
 impl Step {
@@ -34,13 +38,18 @@ impl Step {
             name: name.to_owned(),
             work,
             environment: Vec::new(),
+            remark: "",
             obstacle: None,
         }
     }
 
     fn command(name: &str, line: &str) -> Step {
-        let words = line.split(' ').map(str::to_owned);
-        Step::new(name, Work::Command(words.collect()))
+        Step::commands(name, &[line])
+    }
+
+    fn commands(name: &str, lines: &[&str]) -> Step {
+        let words = |line: &&str| line.split(' ').map(str::to_owned).collect();
+        Step::new(name, Work::Commands(lines.iter().map(words).collect()))
     }
 
     fn gate(name: &str, gate: fn(&Repository) -> Outcome) -> Step {
@@ -52,6 +61,16 @@ impl Step {
         self
     }
 
+    fn remark(mut self, remark: &'static str) -> Step {
+        self.remark = remark;
+        self
+    }
+
+    /// Whether it is one of the fuzzers.
+    pub(super) fn is_fuzzing(&self) -> bool {
+        matches!(self.work, Work::Fuzz(_))
+    }
+
     /// Skips the step for the first of these obstacles.
     fn unless(mut self, obstacles: impl IntoIterator<Item = Option<String>>) -> Step {
         self.obstacle = obstacles.into_iter().flatten().next();
@@ -61,7 +80,35 @@ impl Step {
 
 /// Every step, in order.
 pub(super) fn all(repository: &Repository) -> Vec<Step> {
-    let mut steps = vec![
+    let mut steps = gates();
+    steps.extend(tests(repository));
+    steps.extend(long_tests(repository));
+    steps.push(
+        Step::command("deny", "cargo deny check licenses bans sources")
+            .unless([missing_cargo_tool("deny")]),
+    );
+    steps.push(
+        Step::command("advisories", "cargo deny check advisories")
+            .unless([missing_cargo_tool("deny"), no_internet()]),
+    );
+    let no_mutants = missing_cargo_tool("mutants");
+    steps.extend(mutants::names().map(|target| {
+        Step::new(&format!("mutants {target}"), Work::Mutants(target)).unless([no_mutants.clone()])
+    }));
+    // The fuzzer is compiled first.
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    let no_compiler = missing_tool(&compiler, "--version");
+    steps.extend(fuzz::targets(repository).into_iter().map(|target| {
+        Step::new(&format!("fuzz {target}"), Work::Fuzz(target)).unless([no_compiler.clone()])
+    }));
+    let no_bench = (!bench::is_present(repository)).then(|| "bench/ is absent".to_owned());
+    steps.push(Step::gate("bench", |repository| bench::run(repository, &[])).unless([no_bench]));
+    steps
+}
+
+/// What a change has to pass, but for the tests.
+fn gates() -> Vec<Step> {
+    vec![
         Step::command("fmt", "cargo fmt --all -- --check"),
         Step::command(
             "clippy",
@@ -71,17 +118,22 @@ pub(super) fn all(repository: &Repository) -> Vec<Step> {
         Step::gate("tidy", tidy::run),
         Step::gate("trace", |repository| trace::run(repository, false)),
         Step::command("demo", "cargo run --bin portway -- demo"),
-        Step::command("peer quiche", QUICHE)
-            .unless([missing_tool("cmake", "--version"), no_libclang()]),
+    ]
+}
+
+/// The tests as they stand, with every peer.
+fn tests(repository: &Repository) -> Vec<Step> {
+    let on_peers = [
+        no_test(repository, "interop"),
+        missing_tool("openssl", "version"),
+    ];
+    let on_quiche = [missing_tool("cmake", "--version"), no_libclang()];
+    vec![
         Step::command("tests", "cargo test --workspace --no-fail-fast"),
-        Step::command(
-            "interop",
-            "cargo test -p portway-tests --test interop -- --nocapture",
-        )
-        .unless([
-            no_test(repository, "interop"),
-            missing_tool("openssl", "version"),
-        ]),
+        Step::commands("quiche", &[QUICHE, &format!("{INTEROP} quiche")])
+            .remark("builds the peer; its matrix and its scenarios")
+            .unless(on_quiche.into_iter().chain(on_peers.clone())),
+        Step::command("interop", INTEROP).unless(on_peers),
         Step::command(
             "netns",
             "cargo test -p portway-tests --test netns -- --include-ignored --nocapture",
@@ -92,22 +144,45 @@ pub(super) fn all(repository: &Repository) -> Vec<Step> {
             missing_tool("nft", "--version"),
             no_namespaces(),
         ]),
+    ]
+}
+
+/// The tests with many more seeds and with whole sizes.
+fn long_tests(repository: &Repository) -> Vec<Step> {
+    let conformance = "cargo test -p portway-tests --test conformance --";
+    vec![
+        Step::commands(
+            "sim",
+            &[
+                &format!("{conformance} quic"),
+                "cargo test -p portway-sim --test quic_faults",
+            ],
+        )
+        .with("PORTWAY_SEEDS", "500")
+        .remark("QUIC on simulated networks: 500 seeds for each randomised test"),
+        Step::command(
+            "long conformance",
+            &format!("{conformance} --include-ignored"),
+        )
+        .with("PORTWAY_LONG", "1")
+        .remark("`PORTWAY_LONG=1`: fifty times the seeds"),
+        Step::command("long interop", &format!("{INTEROP} --include-ignored"))
+            .with("PORTWAY_LONG", "1")
+            .remark("`PORTWAY_LONG=1`: sizes, times and seeds of the interop runner")
+            .unless([
+                no_test(repository, "interop"),
+                missing_tool("openssl", "version"),
+            ]),
         Step::command(
             "long tests",
-            "cargo test --workspace --no-fail-fast -- --include-ignored",
+            "cargo test --workspace --exclude portway-tests --no-fail-fast -- --include-ignored",
         )
-        .with("PORTWAY_LONG", "1"),
-        Step::command("deny", "cargo deny check licenses bans sources")
-            .unless([missing_cargo_tool("deny")]),
-        Step::command("advisories", "cargo deny check advisories")
-            .unless([missing_cargo_tool("deny"), no_internet()]),
-        Step::new("mutants", Work::Mutants).unless([missing_cargo_tool("mutants")]),
-    ];
-    steps.push(fuzz(repository));
-    let no_bench = (!bench::is_present(repository)).then(|| "bench/ is absent".to_owned());
-    steps.push(Step::gate("bench", |repository| bench::run(repository, &[])).unless([no_bench]));
-    steps
+        .with("PORTWAY_LONG", "1")
+        .remark("`PORTWAY_LONG=1`: fifty times the seeds of the race, QPACK and the pool"),
+    ]
 }
+
+const INTEROP: &str = "cargo test -p portway-tests --test interop -- --nocapture";
 
 /// The peer's own target directory is where the tests look for it.
 const QUICHE: &str = "cargo build --locked --manifest-path tests/peers/quiche/Cargo.toml \
@@ -123,14 +198,6 @@ fn no_libclang() -> Option<String> {
     let is_named = std::env::var_os("LIBCLANG_PATH").is_some();
     let is_found = is_named || libraries.any(|library| library.exists());
     (!is_found).then(|| "libclang is not installed".to_owned())
-}
-
-/// All fuzz targets, which need a compiler of C++ for the fuzzer.
-fn fuzz(repository: &Repository) -> Step {
-    let no_targets = (!repository.exists("fuzz/Cargo.toml")).then(|| "fuzz/ is absent".to_owned());
-    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-    Step::gate(&fuzz::full_name(repository), fuzz::run_full)
-        .unless([no_targets, missing_tool(&compiler, "--version")])
 }
 
 /// An obstacle when the evidence crate has no such test binary.
@@ -178,4 +245,22 @@ fn no_internet() -> Option<String> {
         .flatten()
         .any(|address| TcpStream::connect_timeout(&address, Duration::from_secs(3)).is_ok());
     (!is_reachable).then(|| "the advisory database cannot be reached from here".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_has_a_name_of_its_own_and_long_ones_say_so_to_their_tests() {
+        let steps = all(&Repository::open().expect("the repository"));
+        for (at, step) in steps.iter().enumerate() {
+            assert!(steps[..at].iter().all(|other| other.name != step.name));
+            let is_long = step.environment.contains(&("PORTWAY_LONG", "1"));
+            assert_eq!(is_long, step.name.starts_with("long "), "{}", step.name);
+        }
+        for name in ["quiche", "sim", "mutants qpack", "fuzz qpack_decoder"] {
+            assert!(steps.iter().any(|step| step.name == name), "{name}");
+        }
+    }
 }

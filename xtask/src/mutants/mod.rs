@@ -33,11 +33,7 @@ use target::{TARGETS, Target};
 use trial::{Ending, Trial};
 use verdict::Tally;
 
-/// What became of a run, with the counts as a table.
-pub(crate) struct Run {
-    pub(crate) outcome: Outcome,
-    pub(crate) table: String,
-}
+pub(crate) use verdict::Counts;
 
 /// Whether cargo-mutants can be started.
 pub(crate) fn is_installed() -> bool {
@@ -51,19 +47,22 @@ pub(crate) fn is_installed() -> bool {
 
 /// Tests the mutants of the targets named, or of all, and prints the counts.
 pub(crate) fn run(repository: &Repository, names: &[String]) -> Outcome {
-    let run = run_targets(repository, names);
-    print!("{}", run.table);
-    run.outcome
-}
-
-/// Tests the mutants of the targets named, or of all.
-pub(crate) fn run_targets(repository: &Repository, names: &[String]) -> Run {
     let mut tallies = Vec::new();
     let outcome = tally_all(repository, names, &mut tallies);
-    Run {
-        outcome,
-        table: verdict::table(&tallies),
-    }
+    print!("{}", verdict::table(&tallies));
+    outcome
+}
+
+/// Tests the mutants of one target; the counts are there where it came to an end.
+pub(crate) fn run_target(repository: &Repository, name: &str) -> (Outcome, Option<Counts>) {
+    let mut tallies = Vec::new();
+    let outcome = tally_all(repository, &[name.to_owned()], &mut tallies);
+    (outcome, tallies.first().map(Tally::counts))
+}
+
+/// What every target is called.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    TARGETS.iter().map(|target| target.name)
 }
 
 fn tally_all(repository: &Repository, names: &[String], tallies: &mut Vec<Tally>) -> Outcome {
@@ -76,7 +75,7 @@ fn tally_all(repository: &Repository, names: &[String], tallies: &mut Vec<Tally>
         .iter()
         .find(|n| !TARGETS.iter().any(|t| t.name == **n))
     {
-        let known: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
+        let known: Vec<&str> = self::names().collect();
         return Err(vec![format!(
             "nothing to mutate is called {unknown}; there are: {}",
             known.join(", ")

@@ -7,7 +7,7 @@ use super::target::{TARGETS, Target};
 use super::trial::Ending;
 use crate::Outcome;
 use crate::repository::Repository;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -25,8 +25,46 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// The counts of all endings.
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            all: self.endings.len(),
+            caught: self.count(Ending::Caught),
+            timed_out: self.count(Ending::TimedOut),
+            unviable: self.count(Ending::Unviable),
+            survived: self.count(Ending::Survived),
+            own_builds: self.own_builds,
+        }
+    }
+
     fn count(&self, ending: Ending) -> usize {
         self.endings.iter().filter(|(_, e)| *e == ending).count()
+    }
+}
+
+/// How many mutants of a target ended in which way.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Counts {
+    all: usize,
+    caught: usize,
+    timed_out: usize,
+    unviable: usize,
+    survived: usize,
+    own_builds: usize,
+}
+
+impl Counts {
+    /// In the order of the tables.
+    pub(crate) fn columns(self) -> [usize; 6] {
+        [
+            self.all,
+            self.caught,
+            self.timed_out,
+            self.unviable,
+            self.survived,
+            self.own_builds,
+        ]
     }
 }
 
@@ -37,18 +75,9 @@ pub(super) fn table(tallies: &[Tally]) -> String {
                      |---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for tally in tallies {
-        let _ = writeln!(
-            table,
-            "| {} | {} | {} | {} | {} | {} | {} | {} |",
-            tally.target.name,
-            tally.endings.len(),
-            tally.count(Ending::Caught),
-            tally.count(Ending::TimedOut),
-            tally.count(Ending::Unviable),
-            tally.count(Ending::Survived),
-            tally.own_builds,
-            tally.took.as_secs(),
-        );
+        let cells = tally.counts().columns().map(|count| count.to_string());
+        let (name, seconds) = (tally.target.name, tally.took.as_secs());
+        let _ = writeln!(table, "| {name} | {} | {seconds} |", cells.join(" | "));
     }
     table
 }
