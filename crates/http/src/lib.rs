@@ -8,6 +8,8 @@ pub mod client;
 #[cfg(feature = "h3")]
 pub mod h3;
 pub mod pool;
+#[cfg(feature = "server")]
+pub mod server;
 
 #[cfg(feature = "client")]
 pub use client::Client;

@@ -134,6 +134,9 @@ pub struct ListenAddress {
     pub path: Option<PathId>,
     /// Connections that the system may hold before they are accepted.
     pub backlog: u32,
+    /// Whether other listeners that say so, too, may have the same address; the system gives each
+    /// connection to one of them.
+    pub is_shared: bool,
 }
 
 impl ListenAddress {
@@ -143,6 +146,7 @@ impl ListenAddress {
             local,
             path: None,
             backlog: 1024,
+            is_shared: false,
         }
     }
 }

@@ -108,11 +108,7 @@ async fn tcp(
     if let Some(progress) = progress {
         progress.report(Progress::TransportConnected { rtt: socket.rtt() });
     }
-    let mut carrier = ByteCarrier {
-        socket,
-        layer: None,
-        unread: BytesMut::new(),
-    };
+    let mut carrier = ByteCarrier::new(socket);
     let mut protection = None;
     if let Some(parameters) = tls {
         let mut layer = context.tls().client(

@@ -45,6 +45,17 @@ pub struct ByteCarrier {
     pub unread: BytesMut,
 }
 
+impl ByteCarrier {
+    /// A socket without a layer, of which nothing was read.
+    pub fn new(socket: Box<dyn TcpStream>) -> Self {
+        ByteCarrier {
+            socket,
+            layer: None,
+            unread: BytesMut::new(),
+        }
+    }
+}
+
 impl fmt::Debug for ByteCarrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ByteCarrier")

@@ -13,7 +13,6 @@ use crate::failure_map::failure_from_io;
 use crate::quic::Endpoint;
 use crate::quic_stack::{self, QuicCarrier};
 use crate::tls::EarlyData;
-use bytes::BytesMut;
 use portway_core::path::PathId;
 use portway_core::security::{Protection, TlsParameters};
 use portway_core::stack::{CarrierKind, StackDescriptor, WireProtocol};
@@ -440,11 +439,7 @@ async fn server_handshake(
     socket
         .set_options(options)
         .map_err(|error| failure_from_io(&error, "cannot set options of a connection"))?;
-    let mut carrier = ByteCarrier {
-        socket,
-        layer: None,
-        unread: BytesMut::new(),
-    };
+    let mut carrier = ByteCarrier::new(socket);
     let Some(tls) = tls else {
         return Ok((carrier, None));
     };

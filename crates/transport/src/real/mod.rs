@@ -64,7 +64,10 @@ impl Config {
 
 /// Keeps the calling thread on a processor of its own when it is one of as many threads as there
 /// are processors that it may use; whether it does.
-pub(crate) fn pin_thread(index: usize, threads: usize) -> io::Result<bool> {
+///
+/// # Errors
+/// The system's error, or that it does not offer this.
+pub fn pin_thread(index: usize, threads: usize) -> io::Result<bool> {
     system::pin_thread(index, threads)
 }
 

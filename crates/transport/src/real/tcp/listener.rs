@@ -27,11 +27,25 @@ pub(in crate::real) fn listen(request: &ListenAddress) -> io::Result<Box<dyn Tcp
         socket.set_only_v6(true)?;
     }
     bind_to_path(&socket, request.path)?;
+    if request.is_shared {
+        share_port(&socket)?;
+    }
     socket.bind(&request.local.into())?;
     socket.listen(i32::try_from(request.backlog).unwrap_or(i32::MAX))?;
     let listener = tokio::net::TcpListener::from_std(socket.into())?;
     let local = listener.local_addr()?;
     Ok(Box::new(RealTcpListener { listener, local }))
+}
+
+#[cfg(target_os = "linux")]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+/// Elsewhere the option means other things, or the last listener takes everything.
+#[cfg(not(target_os = "linux"))]
+fn share_port(_: &Socket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 struct RealTcpListener {

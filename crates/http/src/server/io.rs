@@ -1,0 +1,256 @@
+//! An accepted byte carrier as hyper reads and writes it.
+//!
+//! Invariant: plaintext that was accepted is on its way before more is accepted; while nothing
+//! moves, no buffer is held.
+
+use super::event::End;
+use super::frames::Frames;
+use super::meter::Meter;
+use bytes::{Buf, BytesMut};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use portway_core::{Failure, FailureKind};
+use portway_transport::established::ByteCarrier;
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+pub(super) struct ServerIo {
+    carrier: ByteCarrier,
+    plaintext: BytesMut,
+    out: BytesMut,
+    meter: Arc<Meter>,
+    /// What the frames of HTTP/2 are held against.
+    frames: Option<Frames>,
+    /// Nothing was read yet, and the layer may hold something already.
+    is_fresh: bool,
+    has_ended: bool,
+    is_blocked: bool,
+}
+
+impl ServerIo {
+    pub(super) fn new(carrier: ByteCarrier, meter: Arc<Meter>, frames: Option<Frames>) -> Self {
+        ServerIo {
+            carrier,
+            plaintext: BytesMut::new(),
+            out: BytesMut::new(),
+            meter,
+            frames,
+            is_fresh: true,
+            has_ended: false,
+            is_blocked: false,
+        }
+    }
+
+    /// Decrypts what has come, and queues what TLS answers.
+    fn open_layer(&mut self) -> io::Result<()> {
+        let Some(layer) = &mut self.carrier.layer else {
+            let unread = std::mem::take(&mut self.carrier.unread);
+            self.plaintext.unsplit(unread);
+            return Ok(());
+        };
+        layer
+            .on_wire_into(&mut self.carrier.unread, &mut self.plaintext, &mut self.out)
+            .map_err(io_error)
+    }
+
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.carrier.socket.poll_readable(context)?.is_pending() {
+                self.release();
+                return Poll::Pending;
+            }
+            self.carrier.unread.reserve(READ_BYTES);
+            match self.carrier.socket.try_read_buf(&mut self.carrier.unread) {
+                Ok(0) => {
+                    self.has_ended = true;
+                    if let Some(layer) = &mut self.carrier.layer {
+                        layer.on_end().map_err(io_error)?;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(_) => {
+                    let opened = self.open_layer();
+                    // An alert tells the peer why; whether it gets there changes nothing here.
+                    let _ = self.poll_out(context);
+                    opened?;
+                    if !self.plaintext.is_empty() {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Gives the memory of empty buffers back: thousands of clients may stay silent.
+    fn release(&mut self) {
+        for buffer in [&mut self.carrier.unread, &mut self.plaintext, &mut self.out] {
+            if buffer.is_empty() && buffer.capacity() > 0 {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+
+    /// Writes what is queued.
+    fn poll_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let written = ready!(self.poll_wire(context, |io| {
+                let slices = [IoSlice::new(&io.out)];
+                io.carrier.socket.try_write_vectored(&slices)
+            }))?;
+            self.out.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_wire(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl Fn(&Self) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match write(self) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.carrier.socket.poll_writable(context)?.is_pending() {
+                        self.note_blocked(true);
+                        return Poll::Pending;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                done => {
+                    self.note_blocked(false);
+                    return Poll::Ready(done);
+                }
+            }
+        }
+    }
+
+    fn note_blocked(&mut self, is_blocked: bool) {
+        if self.is_blocked != is_blocked {
+            self.is_blocked = is_blocked;
+            self.meter.on_write(is_blocked);
+        }
+    }
+
+    fn poll_write_slices(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_out(context))?;
+        let Some(layer) = &mut self.carrier.layer else {
+            return self.poll_wire(context, |io| io.carrier.socket.try_write_vectored(slices));
+        };
+        let mut taken = 0;
+        let mut plaintext = Vec::with_capacity(slices.len());
+        for slice in slices {
+            let fits = slice.len().min(WRITE_BYTES - taken);
+            plaintext.push(&slice[..fits]);
+            taken += fits;
+        }
+        layer.write(&plaintext, &mut self.out).map_err(io_error)?;
+        match self.poll_out(context) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(taken)),
+        }
+    }
+
+    /// Holds what was read against the limits.
+    fn account(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(frames) = &mut self.frames else {
+            self.meter.on_read();
+            return Ok(());
+        };
+        let was_open = frames.is_head_open();
+        let read = frames.read(bytes, self.meter.environment().now());
+        if frames.is_head_open() != was_open {
+            self.meter.on_head(!was_open);
+        }
+        read.map_err(|flood| {
+            self.meter.set_end(End::Flood(flood));
+            io::Error::new(ErrorKind::ConnectionAborted, flood)
+        })
+    }
+}
+
+impl Read for ServerIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut out: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let io = &mut *self;
+        if io.plaintext.is_empty() && !io.has_ended {
+            if std::mem::take(&mut io.is_fresh) {
+                // What came with the handshake is read before the socket is asked.
+                io.open_layer()?;
+            }
+            if io.plaintext.is_empty() {
+                ready!(io.poll_more(context))?;
+            }
+        }
+        let count = io.plaintext.len().min(out.remaining());
+        if count > 0 {
+            let bytes = io.plaintext.split_to(count);
+            io.account(&bytes)?;
+            out.put_slice(&bytes);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for ServerIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_slices(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_out(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let io = &mut *self;
+        ready!(io.poll_out(context))?;
+        if let Some(mut layer) = io.carrier.layer.take() {
+            layer.close(&mut io.out);
+            io.has_ended = true;
+            let _ = io.poll_out(context);
+        }
+        Poll::Ready(io.carrier.socket.shutdown_write())
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_slices(context, slices)
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+pub(super) fn io_error(failure: Failure) -> io::Error {
+    let kind = match failure.kind {
+        FailureKind::Reset | FailureKind::Closed => ErrorKind::UnexpectedEof,
+        _ => ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, failure)
+}
+
+const READ_BYTES: usize = 16 * 1024;
+
+/// Plaintext that is sealed at a time.
+const WRITE_BYTES: usize = 64 * 1024;

@@ -1,0 +1,167 @@
+//! The part of a server that runs on one thread: its sockets and how connections are accepted.
+//!
+//! Invariant: a connection that the system has accepted is served, or told in an event why not;
+//! while there is no place for it, it stays with the system.
+
+use super::event::{Event, Listener};
+use super::meter::Meter;
+use super::options::Options;
+use super::tcp::sleep;
+use super::{Phase, ServerService, http3, tcp};
+use http::HeaderValue;
+use portway_core::Failure;
+use portway_transport::environment::{Environment, TcpListener, TcpStream};
+use portway_transport::failure_map::failure_from_io;
+use portway_transport::quic::Endpoint;
+use portway_transport::tls::TlsEngine;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+/// What the connections of one thread share.
+pub(super) struct Shard {
+    pub(super) environment: Arc<dyn Environment>,
+    pub(super) options: Arc<Options>,
+    pub(super) tls: Arc<TlsEngine>,
+    pub(super) events: Listener,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// One for each connection that may be.
+    pub(super) places: Arc<Semaphore>,
+    pub(super) in_flight: Arc<AtomicUsize>,
+    pub(super) alt_svc: Option<HeaderValue>,
+}
+
+impl Shard {
+    fn meter(&self, permit: OwnedSemaphorePermit) -> Arc<Meter> {
+        let environment = Arc::clone(&self.environment);
+        Meter::new(environment, Arc::clone(&self.in_flight), permit)
+    }
+
+    async fn place(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.places).acquire_owned().await;
+        permit.expect("the semaphore is never closed")
+    }
+
+    /// Serves what comes over TCP until the server drains.
+    pub(super) async fn accept_tcp<S: ServerService>(
+        self: Arc<Self>,
+        listener: Box<dyn TcpListener>,
+        service: S,
+    ) {
+        let mut phase = self.phase.clone();
+        let mut wait = BACKOFF_MIN;
+        loop {
+            let accepting = async {
+                let permit = self.place().await;
+                let socket = poll_fn(|context| listener.poll_accept(context)).await;
+                (permit, socket)
+            };
+            let (permit, socket) = tokio::select! {
+                biased;
+                accepted = accepting => accepted,
+                () = draining(&mut phase) => break,
+            };
+            match socket {
+                Ok(socket) => {
+                    wait = BACKOFF_MIN;
+                    self.start_tcp(socket, &service, permit);
+                }
+                Err(error) => {
+                    drop(permit);
+                    self.tell_accept_failed(failure_from_io(&error, "cannot accept a connection"));
+                    // A lack of descriptors passes; meanwhile clients wait with the system.
+                    tokio::select! {
+                        biased;
+                        () = sleep(&*self.environment, wait) => {}
+                        () = draining(&mut phase) => break,
+                    }
+                    wait = (wait * 2).min(BACKOFF_MAX);
+                }
+            }
+        }
+        self.accept_rest(&*listener, service).await;
+    }
+
+    /// Serves those whom the system has accepted already: closing the listener would reset them.
+    async fn accept_rest<S: ServerService>(
+        self: &Arc<Self>,
+        listener: &dyn TcpListener,
+        service: S,
+    ) {
+        while let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+            let accepted = poll_fn(|context| Poll::Ready(listener.poll_accept(context))).await;
+            match accepted {
+                Poll::Ready(Ok(socket)) => self.start_tcp(socket, &service, permit),
+                _ => return,
+            }
+        }
+    }
+
+    fn start_tcp<S: ServerService>(
+        self: &Arc<Self>,
+        socket: Box<dyn TcpStream>,
+        service: &S,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let meter = self.meter(permit);
+        let serving = tcp::serve(Arc::clone(self), service.clone(), socket, meter);
+        self.environment.spawn(Box::pin(serving));
+    }
+
+    fn tell_accept_failed(&self, failure: Failure) {
+        self.events.tell(|| Event::AcceptFailed { failure });
+    }
+
+    /// Serves what comes over QUIC until the server drains.
+    pub(super) async fn accept_quic<S: ServerService>(
+        self: Arc<Self>,
+        endpoint: Endpoint,
+        service: S,
+    ) {
+        let mut phase = self.phase.clone();
+        let local = endpoint.local_address();
+        let mut is_draining = false;
+        loop {
+            let accepting = async {
+                let permit = self.place().await;
+                (permit, endpoint.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                biased;
+                accepted = accepting => accepted,
+                () = draining(&mut phase), if !is_draining => {
+                    is_draining = true;
+                    // Connections that wait to be accepted still are; no new ones come.
+                    let _ = endpoint.set_server_config(None);
+                    continue;
+                }
+                () = std::future::ready(()), if is_draining => break,
+            };
+            match accepted {
+                None => return,
+                Some(Ok(connection)) => {
+                    let meter = self.meter(permit);
+                    let serving =
+                        http3::serve(Arc::clone(&self), service.clone(), connection, local, meter);
+                    self.environment.spawn(Box::pin(serving));
+                }
+                Some(Err(error)) => self.events.tell(|| Event::HandshakeFailed {
+                    peer: Some(error.remote),
+                    failure: error.cause.failure(),
+                }),
+            }
+        }
+    }
+}
+
+/// Resolves when the server drains or is stopped.
+async fn draining(phase: &mut watch::Receiver<Phase>) {
+    // The sender is gone only with the server.
+    let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+}
+
+const BACKOFF_MIN: Duration = Duration::from_millis(5);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);

@@ -1,0 +1,319 @@
+//! Connections over TCP: the handshake, then HTTP/1.1 or 2 by hyper.
+//!
+//! Invariant: a connection takes up a place from its acceptance to the end of everything that was
+//! made of it.
+
+use super::body::{RequestBody, ResponseBody};
+use super::event::{End, Event};
+use super::exchange::{Answering, Connection};
+use super::frames::{Frames, PREFACE};
+use super::info::ConnectionInfo;
+use super::io::ServerIo;
+use super::meter::{Due, Meter};
+use super::shard::Shard;
+use super::{Phase, ServerService};
+use bytes::BytesMut;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use portway_core::security::Protection;
+use portway_core::{Failure, FailureKind, Origin};
+use portway_transport::environment::{Environment, TcpOptions, TcpStream};
+use portway_transport::establish::handshake;
+use portway_transport::established::ByteCarrier;
+use portway_transport::failure_map::failure_from_io;
+use portway_transport::layer::ByteLayer;
+use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Serves one connection to its end.
+pub(super) async fn serve<S: ServerService>(
+    shard: Arc<Shard>,
+    service: S,
+    socket: Box<dyn TcpStream>,
+    meter: Arc<Meter>,
+) {
+    let peer = socket.peer_address();
+    let mut phase = shard.phase.clone();
+    let opened = tokio::select! {
+        biased;
+        opened = open(&shard, socket) => opened,
+        () = sleep(&*shard.environment, shard.options.times.handshake) => Err(late(peer)),
+        () = aborted(&mut phase) => return,
+    };
+    let (carrier, info) = match opened {
+        Ok(Some(opened)) => opened,
+        // A client that goes without a word, such as a check of a load balancer.
+        Ok(None) => return,
+        Err(failure) => {
+            return shard.events.tell(|| Event::HandshakeFailed {
+                peer: Some(peer),
+                failure,
+            });
+        }
+    };
+    let end = drive(&shard, service, carrier, &info, meter).await;
+    shard.events.tell(|| Event::Ended {
+        connection: info,
+        end,
+    });
+}
+
+/// Everything before HTTP; `None` when the client said nothing.
+async fn open(
+    shard: &Shard,
+    socket: Box<dyn TcpStream>,
+) -> Result<Option<(ByteCarrier, ConnectionInfo)>, Failure> {
+    let mut options = TcpOptions::default();
+    options.no_delay = Some(true);
+    socket
+        .set_options(&options)
+        .map_err(|error| failure_from_io(&error, "cannot set options of a connection"))?;
+    let mut carrier = ByteCarrier::new(socket);
+    let (peer, local) = (
+        carrier.socket.peer_address(),
+        carrier.socket.local_address(),
+    );
+    let mut protection: Option<Protection> = None;
+    if let Some(tls) = shard.options.tcp_tls() {
+        let mut layer = shard.tls.server(&tls, &tls.alpn)?;
+        handshake(&*carrier.socket, &mut layer, &mut carrier.unread).await?;
+        protection = layer.protection();
+        carrier.layer = Some(Box::new(layer));
+    } else if !await_first_bytes(&mut carrier).await? {
+        return Ok(None);
+    }
+    let info = ConnectionInfo::tcp(peer, local, None, protection);
+    Ok(Some((carrier, info)))
+}
+
+/// Reads until it shows whether HTTP/2 is spoken (RFC 9113 §3.3); false at the end.
+async fn await_first_bytes(carrier: &mut ByteCarrier) -> Result<bool, Failure> {
+    while PREFACE.starts_with(&carrier.unread) && carrier.unread.len() < PREFACE.len() {
+        if read_some(&*carrier.socket, &mut carrier.unread).await? == 0 {
+            return Ok(!carrier.unread.is_empty());
+        }
+    }
+    Ok(true)
+}
+
+/// Waits for bytes; none is the end.
+pub(super) async fn read_some(
+    socket: &dyn TcpStream,
+    into: &mut BytesMut,
+) -> Result<usize, Failure> {
+    let lost = |error: std::io::Error| failure_from_io(&error, "the connection was lost");
+    loop {
+        poll_fn(|context| socket.poll_readable(context))
+            .await
+            .map_err(lost)?;
+        into.reserve(FIRST_READ_BYTES);
+        match socket.try_read_buf(into) {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            read => return read.map_err(lost),
+        }
+    }
+}
+
+async fn drive<S: ServerService>(
+    shard: &Arc<Shard>,
+    service: S,
+    carrier: ByteCarrier,
+    info: &ConnectionInfo,
+    meter: Arc<Meter>,
+) -> End {
+    let options = &shard.options;
+    let is_http2 = match info.alpn() {
+        Some(alpn) => alpn == b"h2",
+        None => !info.is_protected() && carrier.unread.starts_with(PREFACE),
+    };
+    let environment = &shard.environment;
+    let frames = is_http2.then(|| {
+        let limits = &options.limits;
+        Frames::new(
+            limits.glitch_burst,
+            limits.glitches_per_second,
+            environment.now(),
+        )
+    });
+    if !is_http2 && !options.versions.http1 || is_http2 && !options.versions.http2 {
+        return End::Failed("a version of HTTP that is not served".to_owned());
+    }
+    let io = ServerIo::new(carrier, Arc::clone(&meter), frames);
+    let service = HyperService(Connection {
+        service,
+        info: info.clone(),
+        options: Arc::clone(options),
+        meter: Arc::clone(&meter),
+        alt_svc: shard.alt_svc.clone().filter(|_| info.is_protected()),
+    });
+    if is_http2 {
+        let connection = http2(shard).serve_connection(io, service);
+        watch(shard, &meter, pin!(connection), |connection| {
+            connection.graceful_shutdown();
+        })
+        .await
+    } else {
+        let connection = http1(shard).serve_connection(io, service).with_upgrades();
+        watch(shard, &meter, pin!(connection), |connection| {
+            connection.graceful_shutdown();
+        })
+        .await
+    }
+}
+
+fn http1(shard: &Shard) -> http1::Builder {
+    let limits = &shard.options.limits;
+    let mut builder = http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_headers(limits.fields_max)
+        .max_buf_size((limits.head_bytes_max as usize).max(HTTP1_BUFFER_BYTES_MIN))
+        .half_close(true);
+    builder
+}
+
+fn http2(shard: &Shard) -> http2::Builder<Tasks> {
+    let limits = &shard.options.limits;
+    let mut builder = http2::Builder::new(Tasks(Arc::clone(&shard.environment)));
+    builder
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(limits.head_bytes_max)
+        .enable_connect_protocol();
+    builder
+}
+
+/// Runs a connection with its time limits until it ends.
+async fn watch<C: Future<Output = hyper::Result<()>>>(
+    shard: &Shard,
+    meter: &Meter,
+    mut connection: Pin<&mut C>,
+    shut_down: impl Fn(Pin<&mut C>),
+) -> End {
+    let times = &shard.options.times;
+    let environment = &shard.environment;
+    let mut phase = shard.phase.clone();
+    let mut timer = environment.timer();
+    timer.reset(Some(environment.now() + times.keep_alive.min(times.head)));
+    let (mut is_draining, mut is_ending) = (false, false);
+    loop {
+        let phase_now = *phase.borrow_and_update();
+        match phase_now {
+            Phase::Stopped => return End::Stopped,
+            Phase::Draining if !is_draining => {
+                is_draining = true;
+                timer.reset(Some(environment.now() + FIRST_WORDS.min(times.head)));
+            }
+            _ => {}
+        }
+        let running = poll_fn(|context| {
+            let polled = connection.as_mut().poll(context);
+            // A client whose first request is on its way is answered still.
+            if polled.is_ready() || !is_draining || is_ending || !meter.has_begun() {
+                return polled;
+            }
+            is_ending = true;
+            shut_down(connection.as_mut());
+            connection.as_mut().poll(context)
+        });
+        tokio::select! {
+            biased;
+            ended = running => return meter.end().unwrap_or_else(|| end_of(ended)),
+            _ = phase.changed() => {}
+            () = poll_fn(|context| timer.poll_expired(context)) => match meter.due(times) {
+                _ if is_draining && !is_ending => {
+                    is_ending = true;
+                    shut_down(connection.as_mut());
+                    timer.reset(Some(environment.now() + LAST_WORDS));
+                }
+                Due::At(at) => timer.reset(Some(at)),
+                // It had its time to go.
+                Due::End(End::Idle) if !is_ending => {
+                    is_ending = true;
+                    meter.set_end(End::Idle);
+                    shut_down(connection.as_mut());
+                    timer.reset(Some(environment.now() + LAST_WORDS));
+                }
+                Due::End(end) => return meter.end().unwrap_or(end),
+            },
+        }
+    }
+}
+
+fn end_of(ended: hyper::Result<()>) -> End {
+    match ended {
+        Ok(()) => End::Closed,
+        Err(error) => {
+            let mut words = error.to_string();
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                words = format!("{words}: {cause}");
+                source = cause.source();
+            }
+            End::Failed(words)
+        }
+    }
+}
+
+/// The service as hyper calls it.
+struct HyperService<S>(Connection<S>);
+
+impl<S: ServerService> hyper::service::Service<Request<Incoming>> for HyperService<S> {
+    type Response = http::Response<ResponseBody<S::Body>>;
+    type Error = std::convert::Infallible;
+    type Future = Answering<S, S::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.0.answer(request.map(RequestBody::hyper), false)
+    }
+}
+
+/// Tasks of hyper in the environment.
+#[derive(Clone)]
+struct Tasks(Arc<dyn Environment>);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        self.0.spawn(Box::pin(task));
+    }
+}
+
+/// Resolves when the server is stopped at once.
+pub(super) async fn aborted(phase: &mut tokio::sync::watch::Receiver<Phase>) {
+    // The sender is gone only with the server.
+    let _ = phase.wait_for(|phase| *phase == Phase::Stopped).await;
+}
+
+/// Waits on the environment's clock.
+pub(super) fn sleep(
+    environment: &dyn Environment,
+    time: Duration,
+) -> impl Future<Output = ()> + Send + use<> {
+    let mut timer = environment.timer();
+    timer.reset(Some(environment.now() + time));
+    poll_fn(move |context| timer.poll_expired(context))
+}
+
+fn late(peer: SocketAddr) -> Failure {
+    Failure::new(
+        Origin::Local,
+        FailureKind::TimedOut,
+        format!("{peer} did not complete its handshake in time"),
+    )
+}
+
+const FIRST_READ_BYTES: usize = 4 * 1024;
+
+/// hyper takes no smaller buffer.
+const HTTP1_BUFFER_BYTES_MIN: usize = 8192;
+
+/// How long the first request of a connection may be on its way when the server drains.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long an idle client may take to see that its connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -1,0 +1,7 @@
+//! The server: over loopback with clients of every version, and on the simulated network where
+//! time and floods matter.
+//!
+//! Invariant: time is virtual wherever a limit of time is tested.
+
+mod serving;
+mod support;

@@ -1,0 +1,160 @@
+//! One call serves an axum router by every version.
+
+use crate::support::{
+    app, client, fetch, fetch3, get3, http3, http3_of_anyone, loopback, protected,
+};
+use bytes::Bytes;
+use http::Request;
+use portway_core::security::TlsVersion;
+use portway_http::Client;
+use portway_http::pool::Version;
+use portway_http::server::{Server, Serving, Versions};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// What a client of any version sees.
+async fn every_version_is_served(serving: &Serving) {
+    let address = serving.address();
+    let url = format!("https://{address}/info");
+    let client = client();
+    for (version, expected) in [
+        (Version::Http1, "HTTP/1.1 http/1.1 [] TLS 1.3 127.0.0.1"),
+        (Version::Http2, "HTTP/2.0 h2 [] TLS 1.3 127.0.0.1"),
+    ] {
+        let said = fetch(&client, &url, version).await;
+        assert_eq!(said, format!("{expected} {address}"));
+        let response = client
+            .get(&url)
+            .versions(version)
+            .send()
+            .await
+            .expect("an answer");
+        let alt_svc = &response.headers()["alt-svc"];
+        assert_eq!(*alt_svc, format!("h3=\":{}\"; ma=86400", address.port()));
+        let long = "x".repeat(200_000);
+        let echo = format!("https://{address}/echo");
+        let request = client.post(&echo).versions(version).body(long.clone());
+        let echoed = request
+            .send()
+            .await
+            .expect("an answer")
+            .text()
+            .await
+            .expect("it is whole");
+        assert_eq!(echoed, long);
+    }
+    let client = http3(address).await;
+    let said = fetch3(&client, get3("/info")).await;
+    let expected = format!(
+        "HTTP/3.0 h3 [localhost] {} 127.0.0.1 {address}",
+        TlsVersion::Tls13
+    );
+    assert_eq!(said.body(), expected.as_bytes());
+    assert!(said.headers().contains_key("date"));
+    assert!(!said.headers().contains_key("alt-svc"));
+    let long = Bytes::from(vec![7; 200_000]);
+    let request = Request::post("https://localhost/echo").body(long.clone());
+    let echoed = fetch3(&client, request.expect("a request")).await;
+    assert_eq!(echoed.body(), &long);
+    assert_eq!(fetch3(&client, get3("/nowhere")).await.status(), 404);
+    client.close(portway_http::h3::Code::H3_NO_ERROR, "");
+}
+
+#[tokio::test]
+async fn one_call_serves_a_router_by_all_versions_on_one_port() {
+    let serving = protected().serve(app()).unwrap();
+    every_version_is_served(&serving).await;
+    let left = serving.drain(Duration::from_secs(10)).await;
+    assert!(left.is_clean(), "{left:?}");
+    let refused = client()
+        .get(format!("https://{}/", serving.address()))
+        .send();
+    assert!(refused.await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn threads_of_its_own_serve_the_same() {
+    let serving = protected().serve_sharded(2, app()).unwrap();
+    every_version_is_served(&serving).await;
+    let left = serving.drain(Duration::from_secs(10)).await;
+    assert!(left.is_clean(), "{left:?}");
+}
+
+#[tokio::test]
+async fn cleartext_is_http1_and_http2_by_prior_knowledge() {
+    let serving = Server::new(loopback()).serve(app()).unwrap();
+    let url = format!("http://{}/info", serving.address());
+    let client = Client::builder().build();
+    for (version, name) in [(Version::Http1, "HTTP/1.1"), (Version::Http2, "HTTP/2.0")] {
+        let response = client
+            .get(&url)
+            .versions(version)
+            .send()
+            .await
+            .expect("an answer");
+        assert!(!response.headers().contains_key("alt-svc"));
+        let said = response.text().await.expect("it is whole");
+        let address = serving.address();
+        assert_eq!(said, format!("{name}  []  127.0.0.1 {address}"));
+    }
+}
+
+#[tokio::test]
+async fn versions_that_are_off_are_not_spoken() {
+    let server = protected().versions(Versions::new(true, false, false));
+    let serving = server.serve(app()).unwrap();
+    let url = format!("https://{}/", serving.address());
+    let client = client();
+    let response = client.get(&url).send().await.expect("an answer");
+    assert_eq!(response.version(), Version::Http1);
+    assert!(!response.headers().contains_key("alt-svc"));
+    let only3 = Server::new(loopback()).versions(Versions::new(false, false, true));
+    assert!(only3.serve(app()).is_err(), "HTTP/3 needs an identity");
+}
+
+#[tokio::test]
+async fn the_axum_example_is_served_by_curl_and_ends_with_its_input() {
+    let built = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "portway-http"])
+        .args(["--example", "axum", "--message-format", "json"])
+        .output()
+        .expect("cargo runs");
+    let messages = String::from_utf8_lossy(&built.stdout);
+    let path = messages
+        .lines()
+        .filter_map(|line| line.split_once("\"executable\":\""))
+        .find_map(|(_, rest)| rest.split_once('"'))
+        .map(|(path, _)| path.to_owned());
+    let path = path.expect("it was built");
+    let mut example = tokio::process::Command::new(path)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it starts");
+    let mut said = BufReader::new(example.stdout.take().expect("it is piped")).lines();
+    let url = said.next_line().await.expect("it speaks").expect("a line");
+    for version in ["--http1.1", "--http2"] {
+        let curl = tokio::process::Command::new("curl")
+            .args(["--silent", "--insecure", version])
+            .arg(format!("{url}hello/you"))
+            .output()
+            .await;
+        match curl {
+            Ok(curl) => {
+                let said = String::from_utf8_lossy(&curl.stdout).into_owned();
+                assert!(said.starts_with("hello you, by HTTP/"), "{version}: {said}");
+            }
+            Err(error) => eprintln!("skipped: curl {version}: {error}"),
+        }
+    }
+    let address = url.trim_start_matches("https://").trim_end_matches('/');
+    let client = http3_of_anyone(address.parse().expect("an address")).await;
+    let answer = fetch3(&client, get3("/hello/you")).await;
+    assert_eq!(answer.body(), "hello you, by HTTP/3.0 from 127.0.0.1\n");
+    client.close(portway_http::h3::Code::H3_NO_ERROR, "");
+    drop(example.stdin.take());
+    let last = said.next_line().await.expect("it speaks");
+    assert_eq!(last.as_deref(), Some("0 requests were cut off"));
+    assert!(example.wait().await.expect("it ends").success());
+}
