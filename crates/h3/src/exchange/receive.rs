@@ -114,7 +114,7 @@ const PIECE_OVERHEAD: usize = 128;
 /// Pieces below this are copied when others wait already.
 const SMALL_PIECE: usize = 1024;
 
-/// How many unknown frames of a message are not suspicious: padding and grease.
+/// How many unknown or empty frames of a message are not suspicious: padding, grease, its end.
 const SKIPPED_FREE: u8 = 4;
 
 /// What the peer still owes, and since when.
@@ -435,6 +435,21 @@ impl Receive {
         }
     }
 
+    /// A frame that changes nothing.
+    // RFC 9114 §10.5, §10.7: some of them pad a message, or end it: there are peers that end each
+    // one with an empty DATA frame.
+    fn on_idle_frame(
+        &mut self,
+        what: &'static str,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        match self.skipped < SKIPPED_FREE {
+            true => self.skipped += 1,
+            false => context.glitch(what)?,
+        }
+        Ok(())
+    }
+
     fn on_decoded(
         &mut self,
         decoded: Decoded,
@@ -443,7 +458,7 @@ impl Receive {
         match decoded {
             Decoded::Piece { bytes, .. } => {
                 if bytes.is_empty() {
-                    context.glitch("empty DATA frames")?;
+                    self.on_idle_frame("empty DATA frames", context)?;
                     return Ok(None);
                 }
                 self.expected.take(bytes.len() as u64)?;
@@ -464,11 +479,7 @@ impl Receive {
                 Ok(None)
             }
             Decoded::Skipped { .. } => {
-                // RFC 9114 §10.7: some of them are how a message is padded.
-                match self.skipped < SKIPPED_FREE {
-                    true => self.skipped += 1,
-                    false => context.glitch("unknown frames")?,
-                }
+                self.on_idle_frame("unknown frames", context)?;
                 Ok(None)
             }
         }
