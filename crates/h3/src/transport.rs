@@ -73,6 +73,12 @@ pub trait Transport {
 
     /// Ends the connection.
     fn close(&mut self, code: Code, reason: &str);
+
+    /// The time as [`Connection::drive`] is told it, if the transport knows. It is asked when a
+    /// stream blocks: [`Connection::flush`] may come long after the last drive.
+    fn now(&mut self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Something happened on the transport.
@@ -171,7 +177,14 @@ impl Connection {
         while let Some(transmit) = self.poll_transmit() {
             let stream = transmit.stream;
             match transport.write(stream, transmit.chunks, transmit.fin) {
-                Ok(written) => self.on_transmitted(stream, written),
+                Ok(written) => {
+                    if written.is_blocked
+                        && let Some(now) = transport.now()
+                    {
+                        self.set_clock(now);
+                    }
+                    self.on_transmitted(stream, written);
+                }
                 Err(WriteError::Stopped(code)) => self.on_stop_sending(stream, code),
                 Err(WriteError::Closed) => self.on_stop_sending(stream, Code::H3_NO_ERROR),
             }

@@ -225,6 +225,30 @@ fn a_response_that_waits_behind_more_urgent_ones_is_not_stalled() {
 }
 
 #[test]
+fn a_stream_that_blocks_long_after_the_last_event_has_its_full_time() {
+    let mut raw = slow(config());
+    raw.write(bidi(0), &headers(&GET), true);
+    received(&mut raw.connection, bidi(0));
+    let head = support::response(200, &[]);
+    let server = &mut raw.connection;
+    server
+        .send_response(bidi(0), &head, Finish::Later)
+        .expect("head");
+    server
+        .send_data(bidi(0), Bytes::from(vec![7; 50_000]), Finish::Now)
+        .expect("content");
+    // The application writes, and nothing has come for longer than a stall may last.
+    raw.now = 100 * SECOND;
+    raw.network.server.set_time(raw.now);
+    raw.connection.flush(&mut raw.network.server);
+    raw.run();
+    wait(&mut raw, 129 * SECOND);
+    assert!(raw.connection.queued_bytes(bidi(0)) > 0);
+    wait(&mut raw, 131 * SECOND);
+    assert_eq!(raw.connection.in_flight(), 0);
+}
+
+#[test]
 fn many_stalled_streams_cost_few_checks_and_are_counted() {
     let mut config = config();
     config.limits.glitch_burst = 20;

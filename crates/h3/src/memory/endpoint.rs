@@ -3,6 +3,7 @@
 //! Invariant: what it refuses, a QUIC connection would refuse too.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -27,6 +28,7 @@ pub struct Endpoint {
     signals: VecDeque<Signal>,
     datagrams: [VecDeque<Bytes>; 2],
     record: Record,
+    now: Option<Duration>,
 }
 
 /// What a test looks at.
@@ -64,7 +66,13 @@ impl Endpoint {
             signals: VecDeque::new(),
             datagrams: [VecDeque::new(), VecDeque::new()],
             record: Record::default(),
+            now: None,
         }
+    }
+
+    /// Tells the time to who asks this end for it.
+    pub fn set_time(&mut self, now: Duration) {
+        self.now = Some(now);
     }
 
     /// What this end was asked to do.
@@ -251,5 +259,9 @@ impl Transport for Endpoint {
             self.record.closed = Some((code, reason.to_owned()));
             self.signals.push_back(Signal::Close(code));
         }
+    }
+
+    fn now(&mut self) -> Option<Duration> {
+        self.now
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every call goes straight to the protocol's state; nothing is buffered here.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use portway_h3::error::{Code, ConnectionError};
 use portway_h3::{
@@ -14,6 +16,8 @@ use portway_transport::quic::{self, Host, HostEvent, NotRead, NotWritten, Side, 
 pub(super) struct Carrier<'a, 'h> {
     pub(super) host: &'a mut Host<'h>,
     pub(super) news: &'a mut News,
+    /// When the connection's time began.
+    pub(super) began: Option<Instant>,
 }
 
 /// What the transport told and the protocol's state does not keep.
@@ -130,6 +134,10 @@ impl Transport for Carrier<'_, '_> {
 
     fn close(&mut self, code: Code, reason: &str) {
         self.host.close(number(code), reason.as_bytes());
+    }
+
+    fn now(&mut self) -> Option<Duration> {
+        Some(self.host.now().saturating_duration_since(self.began?))
     }
 }
 

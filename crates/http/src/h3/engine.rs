@@ -78,6 +78,7 @@ impl Resident for Engine {
         let mut carrier = Carrier {
             host,
             news: &mut news,
+            began: Some(began),
         };
         self.http
             .drive(&mut carrier, now.saturating_duration_since(began));
@@ -123,6 +124,7 @@ impl Engine {
         self.http.flush(&mut Carrier {
             host,
             news: &mut news,
+            began: self.began,
         });
         self.dispatch(host);
         self.learn(news, host);
