@@ -13,7 +13,7 @@ use portway_h3::message::{Protocol, RequestHead, ResponseHead};
 use portway_h3::priority::Priority;
 use portway_h3::settings::Settings;
 use portway_h3::{Direction, Finish, Incoming, Role, SendError, StreamId};
-use portway_transport::quic::{self, Host, Hosted, Side};
+use portway_transport::quic::{self, Host, Hosted, Place, Side};
 
 use super::body::{ReceiveBody, SendBody};
 use super::engine::{Engine, open};
@@ -22,7 +22,7 @@ use super::options::{NotAttached, Options};
 use super::push::Push;
 use super::statistics::Statistics;
 use super::tunnel::{ConnectError, Tunnel};
-use super::waiting::{Place, Watching};
+use super::watching::Watching;
 
 /// The client's end of an HTTP/3 connection. A clone is another handle.
 ///
@@ -390,8 +390,7 @@ impl Starting<'_> {
             false => self.finish,
         };
         if let Err(error) = engine.http.send_request(stream, &self.head, finish) {
-            engine.opening(DIRECTION).give_back(stream);
-            engine.grant(DIRECTION, host);
+            engine.return_stream(DIRECTION, stream, host);
             return Err(error);
         }
         engine.counters.requests += 1;
@@ -444,10 +443,8 @@ impl Future for Starting<'_> {
 impl Drop for Starting<'_> {
     fn drop(&mut self) {
         if self.place.is_some() {
-            self.hosted.with(|engine, host| {
-                engine.opening(DIRECTION).forget(self.place);
-                engine.grant(DIRECTION, host);
-            });
+            self.hosted
+                .with(|engine, host| engine.forget_opening(DIRECTION, self.place, host));
         }
     }
 }

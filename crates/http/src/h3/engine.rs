@@ -10,22 +10,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use portway_h3::error::{Code, ConnectionError, StreamError};
 use portway_h3::{Connection, Direction, Event, Incoming, Role, SendError, StreamId, StreamMap};
-use portway_transport::quic::{Host, Resident, StreamKind};
+use portway_transport::quic::{Host, OpenQueue, Place, Resident, StreamKind, WaitList, keep_waker};
 
 use super::carrier::{Carrier, News, number};
-use super::opening::Opening;
 use super::options::Options;
 use super::pushes::Pushes;
 use super::server::Accepted;
 use super::statistics::Counters;
-use super::waiting::{WaitList, keep};
 
 /// HTTP/3 in its QUIC connection.
 pub(super) struct Engine {
     pub(super) http: Connection,
     slots: StreamMap<Slot>,
     /// Who waits to open a stream: bidirectional, unidirectional.
-    opening: [Opening; 2],
+    opening: [OpenQueue<StreamId>; 2],
     /// Requests that nobody has accepted yet.
     requests: VecDeque<StreamId>,
     pub(super) accepting: WaitList,
@@ -66,7 +64,8 @@ struct Slot {
 impl Slot {
     fn wake_all(&mut self, host: &mut Host<'_>) {
         let wakers = [&mut self.reader, &mut self.writer, &mut self.datagrams];
-        wake_all(host, wakers.into_iter().filter_map(Option::take));
+        let wakers = wakers.into_iter().filter_map(Option::take);
+        host.wakers().extend(wakers);
     }
 }
 
@@ -85,7 +84,7 @@ impl Resident for Engine {
         self.dispatch(host);
         self.learn(news, host);
         if (self.life.is_drained || self.life.is_orphaned) && self.is_acknowledged(host) {
-            wake_all(host, self.watching.drain());
+            self.watching.drain(host.wakers());
             self.end_orphaned(host);
         }
     }
@@ -163,26 +162,26 @@ impl Engine {
                 }
                 Event::PushPromised { stream, push_id } => {
                     self.counters.pushes += u64::from(self.pushes.on_promised(push_id, stream));
-                    wake_all(host, self.watching.drain());
+                    self.watching.drain(host.wakers());
                 }
                 Event::Push { push_id, stream } => self.on_push(push_id, stream, host),
                 Event::PushCancelled(push_id) => {
                     self.pushes.on_cancelled(push_id);
-                    wake_all(host, self.watching.drain());
+                    self.watching.drain(host.wakers());
                 }
                 Event::GoAway { .. } => {
                     for opening in &mut self.opening {
-                        wake_all(host, opening.drain());
+                        opening.drain(host.wakers());
                     }
-                    wake_all(host, self.watching.drain());
+                    self.watching.drain(host.wakers());
                 }
                 Event::Drained => {
                     self.life.is_drained = true;
-                    wake_all(host, self.accepting.drain());
-                    wake_all(host, self.watching.drain());
+                    self.accepting.drain(host.wakers());
+                    self.watching.drain(host.wakers());
                 }
                 Event::Closed(_) => self.on_closed(host),
-                _ => wake_all(host, self.watching.drain()),
+                _ => self.watching.drain(host.wakers()),
             }
         }
         if std::mem::take(&mut self.life.has_answered) {
@@ -207,14 +206,14 @@ impl Engine {
             return;
         }
         self.requests.push_back(stream);
-        wake_all(host, self.accepting.drain());
+        self.accepting.drain(host.wakers());
     }
 
     fn on_push(&mut self, push_id: u64, stream: StreamId, host: &mut Host<'_>) {
         match self.pushes.on_stream(push_id, stream) {
             true => {
                 self.keep_stream(stream, Direction::Unidirectional);
-                wake_all(host, self.watching.drain());
+                self.watching.drain(host.wakers());
             }
             // Its handle was dropped.
             false => {
@@ -229,10 +228,10 @@ impl Engine {
             slot.wake_all(host);
         }
         for opening in &mut self.opening {
-            wake_all(host, opening.drain());
+            opening.drain(host.wakers());
         }
-        wake_all(host, self.accepting.drain());
-        wake_all(host, self.watching.drain());
+        self.accepting.drain(host.wakers());
+        self.watching.drain(host.wakers());
         // What ended HTTP/3 without QUIC's doing, such as early data that was refused, ends QUIC.
         if host.error().is_none() {
             host.close(number(Code::H3_NO_ERROR), b"");
@@ -240,7 +239,7 @@ impl Engine {
     }
 
     /// Those who wait to open streams of this direction.
-    pub(super) fn opening(&mut self, direction: Direction) -> &mut Opening {
+    pub(super) fn opening(&mut self, direction: Direction) -> &mut OpenQueue<StreamId> {
         &mut self.opening[direction as usize]
     }
 
@@ -253,11 +252,32 @@ impl Engine {
     }
 
     /// Opens streams for those who wait.
-    pub(super) fn grant(&mut self, direction: Direction, host: &mut Host<'_>) {
+    fn grant(&mut self, direction: Direction, host: &mut Host<'_>) {
         let mut woken = Vec::new();
-        let opening = &mut self.opening[direction as usize];
-        opening.grant(|| open(direction, host), |waker| woken.push(waker));
-        wake_all(host, woken);
+        self.opening[direction as usize].grant(&mut woken, || open(direction, host));
+        host.wakers().append(&mut woken);
+    }
+
+    /// Forgets who waited for a stream; one that was opened for it goes to the next.
+    pub(super) fn forget_opening(
+        &mut self,
+        direction: Direction,
+        place: Place,
+        host: &mut Host<'_>,
+    ) {
+        self.opening(direction).forget(place);
+        self.grant(direction, host);
+    }
+
+    /// Takes a stream back that nothing was sent on, for the next who waits.
+    pub(super) fn return_stream(
+        &mut self,
+        direction: Direction,
+        stream: StreamId,
+        host: &mut Host<'_>,
+    ) {
+        self.opening(direction).give_back(stream);
+        self.grant(direction, host);
     }
 
     /// Whether the peer has acknowledged everything but what our critical streams may still say.
@@ -338,7 +358,7 @@ impl Engine {
     ) -> (Poll<Received>, Ahead) {
         let Some(next) = self.http.receive(stream) else {
             if let Some(slot) = self.slots.get_mut(&stream) {
-                keep(&mut slot.reader, context.waker());
+                keep_waker(&mut slot.reader, context.waker());
             }
             return (Poll::Pending, Ahead::default());
         };
@@ -370,7 +390,7 @@ impl Engine {
     /// Waits for room to send on a stream.
     pub(super) fn keep_writer(&mut self, stream: StreamId, waker: &Waker) {
         if let Some(slot) = self.slots.get_mut(&stream) {
-            keep(&mut slot.writer, waker);
+            keep_waker(&mut slot.writer, waker);
         }
     }
 
@@ -378,7 +398,7 @@ impl Engine {
     pub(super) fn keep_datagrams(&mut self, stream: StreamId, waker: &Waker) -> bool {
         match self.slots.get_mut(&stream) {
             Some(slot) if self.http.error().is_none() => {
-                keep(&mut slot.datagrams, waker);
+                keep_waker(&mut slot.datagrams, waker);
                 true
             }
             _ => false,
@@ -480,10 +500,6 @@ pub(super) fn open(direction: Direction, host: &mut Host<'_>) -> Option<StreamId
     };
     let stream = host.open(kind)?;
     StreamId::new(stream.get())
-}
-
-fn wake_all(host: &mut Host<'_>, wakers: impl IntoIterator<Item = Waker>) {
-    wakers.into_iter().for_each(|waker| host.wake(waker));
 }
 
 /// Control, encoder and decoder stream.

@@ -19,14 +19,13 @@ mod client;
 mod datagrams;
 mod engine;
 mod half;
-mod opening;
 mod options;
 mod push;
 mod pushes;
 mod server;
 mod statistics;
 mod tunnel;
-mod waiting;
+mod watching;
 
 pub use accepted::{Incoming, Responder};
 pub use body::{ReadAllError, ReceiveBody, SendBody, SendBodyError};

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use portway_h3::error::{Code, Origin, Retry, StreamError};
 use portway_h3::{Direction, SendError, StreamId};
-use portway_transport::quic::Hosted;
+use portway_transport::quic::{Hosted, Place};
 
 use super::accepted::Responder;
 use super::body::ReceiveBody;
@@ -18,7 +18,7 @@ use super::client::PendingResponse;
 use super::engine::{Engine, open};
 use super::half::{ReceiveHalf, SendHalf};
 use super::pushes::State;
-use super::waiting::{Place, Watching};
+use super::watching::Watching;
 
 /// A push that a server has promised and has to fulfil.
 #[must_use = "dropping it withdraws the promise"]
@@ -105,8 +105,7 @@ impl Future for Fulfilling<'_> {
                 return Poll::Pending;
             };
             if let Err(error) = engine.http.open_push(this.push_id, stream) {
-                engine.opening(DIRECTION).give_back(stream);
-                engine.grant(DIRECTION, host);
+                engine.return_stream(DIRECTION, stream, host);
                 return Poll::Ready(Err(match error {
                     SendError::UnknownStream => SendError::Stream(cancelled()),
                     error => error,
@@ -123,10 +122,8 @@ impl Drop for Fulfilling<'_> {
     fn drop(&mut self) {
         if self.place.is_some() {
             let place = self.place;
-            self.hosted.with(|engine, host| {
-                engine.opening(DIRECTION).forget(place);
-                engine.grant(DIRECTION, host);
-            });
+            self.hosted
+                .with(|engine, host| engine.forget_opening(DIRECTION, place, host));
         }
     }
 }

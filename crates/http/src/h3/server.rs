@@ -11,7 +11,7 @@ use http::Request;
 use portway_h3::error::{Code, ConnectionError};
 use portway_h3::settings::Settings;
 use portway_h3::{Role, SendError, StreamId};
-use portway_transport::quic::{self, Hosted, Side};
+use portway_transport::quic::{self, Hosted, Place, Side};
 
 use super::accepted::{Incoming, Responder};
 use super::body::ReceiveBody;
@@ -19,7 +19,7 @@ use super::engine::{Ahead, Engine};
 use super::half::{ReceiveHalf, SendHalf};
 use super::options::{NotAttached, Options};
 use super::statistics::Statistics;
-use super::waiting::{Place, Watching};
+use super::watching::Watching;
 
 /// The server's end of an HTTP/3 connection.
 ///

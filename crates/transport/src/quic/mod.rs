@@ -39,3 +39,4 @@ pub use self::sharded::{ShardedOptions, ShardedServer};
 pub use self::sharding::Shard;
 pub use self::stream::{ReadsClosed, ReceiveStream, SendStream, WritesClosed};
 pub use self::tokens::AddressTokens;
+pub use self::waiting::{OpenQueue, Place, WaitList, keep_waker};

@@ -288,6 +288,11 @@ impl Host<'_> {
         self.wakers.push(waker);
     }
 
+    /// Where tasks are put that are to be woken when the lock is released.
+    pub fn wakers(&mut self) -> &mut Vec<Waker> {
+        self.wakers
+    }
+
     /// The time, on the environment's clock.
     pub fn now(&mut self) -> Instant {
         *self.now.get_or_insert_with(|| self.clock.now())

@@ -10,12 +10,13 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 use std::task::Waker;
 
-/// The place of a future in a list, given at its first poll.
-pub(super) type Place = Option<u64>;
+/// The place of a future in a list, given when it first waits.
+pub type Place = Option<u64>;
 
-/// Futures that wait for the same thing, all of which are woken when it comes.
-#[derive(Default)]
-pub(super) struct WaitList {
+/// Futures that wait for the same thing, all of which are woken when it comes. A protocol that
+/// resides in a connection keeps its futures in such lists.
+#[derive(Debug, Default)]
+pub struct WaitList {
     /// Whoever called a `poll_` function; only the last one is kept.
     polled: Option<Waker>,
     futures: Vec<(u64, Waker)>,
@@ -23,8 +24,8 @@ pub(super) struct WaitList {
 }
 
 impl WaitList {
-    /// Keeps the waker of a future.
-    pub(super) fn keep(&mut self, place: &mut Place, waker: &Waker) {
+    /// Keeps the waker of a future at its place.
+    pub fn keep(&mut self, place: &mut Place, waker: &Waker) {
         let key = *place.get_or_insert_with(|| {
             self.last += 1;
             self.last
@@ -37,10 +38,7 @@ impl WaitList {
 
     /// Keeps the waker of a `poll_` function.
     pub(super) fn keep_polled(&mut self, waker: &Waker) {
-        match &mut self.polled {
-            Some(kept) => kept.clone_from(waker),
-            None => self.polled = Some(waker.clone()),
-        }
+        keep_waker(&mut self.polled, waker);
     }
 
     /// Whether a future has not been woken since it was kept.
@@ -49,40 +47,63 @@ impl WaitList {
     }
 
     /// Forgets a future.
-    pub(super) fn forget(&mut self, place: Place) {
+    pub fn forget(&mut self, place: Place) {
         self.futures.retain(|(key, _)| Some(*key) != place);
     }
 
-    /// Takes all wakers.
-    pub(super) fn drain(&mut self, wakers: &mut Vec<Waker>) {
+    /// Takes all wakers. The futures keep their places.
+    pub fn drain(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.polled.take());
         wakers.extend(self.futures.drain(..).map(|(_, waker)| waker));
     }
 }
 
-/// Futures that wait to open a stream, served in their order.
-#[derive(Default)]
-pub(super) struct OpenQueue {
+/// Futures that wait to open a stream, first come, first served. Whoever forgets a future or gives
+/// a stream back grants it to the next one.
+#[derive(Debug)]
+pub struct OpenQueue<S> {
     waiting: VecDeque<(u64, Waker)>,
     /// Streams that were opened for a future that has not been polled since.
-    granted: Vec<(u64, StreamId)>,
+    granted: Vec<(u64, S)>,
     /// Streams that were opened and not used.
-    pub(super) spare: VecDeque<StreamId>,
+    pub(super) spare: VecDeque<S>,
     last: u64,
 }
 
-impl OpenQueue {
-    /// The stream that was opened for this future, if there is one.
-    pub(super) fn take_granted(&mut self, place: Place) -> Option<StreamId> {
-        let at = self
-            .granted
-            .iter()
-            .position(|(key, _)| Some(*key) == place)?;
+impl<S> Default for OpenQueue<S> {
+    fn default() -> Self {
+        OpenQueue {
+            waiting: VecDeque::new(),
+            granted: Vec::new(),
+            spare: VecDeque::new(),
+            last: 0,
+        }
+    }
+}
+
+impl<S> OpenQueue<S> {
+    /// The stream for a future, if there is one. `open` is asked when nobody is before it.
+    pub fn take(&mut self, place: &mut Place, open: impl FnOnce() -> Option<S>) -> Option<S> {
+        if place.is_some() {
+            let granted = self.take_granted(*place)?;
+            *place = None;
+            return Some(granted);
+        }
+        // Whoever waits already comes first.
+        match self.waiting.is_empty() {
+            true => self.spare.pop_front().or_else(open),
+            false => None,
+        }
+    }
+
+    fn take_granted(&mut self, place: Place) -> Option<S> {
+        let mut granted = self.granted.iter();
+        let at = granted.position(|(key, _)| Some(*key) == place)?;
         Some(self.granted.swap_remove(at).1)
     }
 
     /// Keeps the waker of a future at its place.
-    pub(super) fn keep(&mut self, place: &mut Place, waker: &Waker) {
+    pub fn keep(&mut self, place: &mut Place, waker: &Waker) {
         let key = *place.get_or_insert_with(|| {
             self.last += 1;
             self.last
@@ -93,36 +114,36 @@ impl OpenQueue {
         }
     }
 
-    /// Forgets a future. Its stream, if it had got one, goes to the next future.
-    pub(super) fn forget(&mut self, place: Place, wakers: &mut Vec<Waker>) {
-        if let Some(id) = self.take_granted(place) {
-            self.spare.push_front(id);
-            self.grant(wakers, || None);
+    /// Takes a stream back that nothing was sent on.
+    pub fn give_back(&mut self, stream: S) {
+        self.spare.push_front(stream);
+    }
+
+    /// Forgets a future. Its stream, if it had got one, is given back.
+    pub fn forget(&mut self, place: Place) {
+        if let Some(stream) = self.take_granted(place) {
+            self.give_back(stream);
         }
         self.waiting.retain(|(key, _)| Some(*key) != place);
     }
 
     /// Gives streams to the futures that wait, as long as there are both.
-    pub(super) fn grant(
-        &mut self,
-        wakers: &mut Vec<Waker>,
-        mut open: impl FnMut() -> Option<StreamId>,
-    ) {
+    pub fn grant(&mut self, wakers: &mut Vec<Waker>, mut open: impl FnMut() -> Option<S>) {
         while !self.waiting.is_empty() {
-            let Some(id) = self.spare.pop_front().or_else(&mut open) else {
+            let Some(stream) = self.spare.pop_front().or_else(&mut open) else {
                 return;
             };
             let (key, waker) = self
                 .waiting
                 .pop_front()
                 .expect("the loop runs only while one waits");
-            self.granted.push((key, id));
+            self.granted.push((key, stream));
             wakers.push(waker);
         }
     }
 
-    /// Wakes all, such as when the connection ends.
-    pub(super) fn drain(&mut self, wakers: &mut Vec<Waker>) {
+    /// Takes all wakers, such as when the connection ends. The futures keep their places.
+    pub fn drain(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.waiting.drain(..).map(|(_, waker)| waker));
     }
 
@@ -218,8 +239,8 @@ impl End {
     }
 }
 
-/// Keeps `waker` in `kept`.
-pub(super) fn keep(kept: &mut Option<Waker>, waker: &Waker) {
+/// Keeps `waker` in `kept`, without a copy where it is there already.
+pub fn keep_waker(kept: &mut Option<Waker>, waker: &Waker) {
     match kept {
         Some(kept) => kept.clone_from(waker),
         None => *kept = Some(waker.clone()),

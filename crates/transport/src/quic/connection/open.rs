@@ -142,11 +142,6 @@ impl ConnectionState {
         self.error().cloned().map(Err)
     }
 
-    fn open(&mut self, kind: Dir) -> Option<quinn_proto::StreamId> {
-        let spare = self.streams.opening[kind as usize].spare.pop_front();
-        spare.or_else(|| self.proto.streams().open(kind))
-    }
-
     fn on_opened(&mut self, kind: Dir, id: quinn_proto::StreamId) -> Opened {
         self.streams.senders.insert(id, Sender::default());
         if kind == Dir::Bi {
@@ -186,19 +181,11 @@ impl Future for Opening<'_> {
             if let Some(error) = state.error() {
                 return Poll::Ready(Err(error.clone()));
             }
-            let granted = state.streams.opening[kind as usize].take_granted(*place);
-            // Whoever waits already comes first; there is no stream for them, so none is left.
-            let id = match granted {
-                None if place.is_none() => state.open(kind),
-                granted => granted,
-            };
-            match id {
-                Some(id) => {
-                    *place = None;
-                    Poll::Ready(Ok(state.on_opened(kind, id)))
-                }
+            let opening = &mut state.streams.opening[kind as usize];
+            match opening.take(place, || state.proto.streams().open(kind)) {
+                Some(id) => Poll::Ready(Ok(state.on_opened(kind, id))),
                 None => {
-                    state.streams.opening[kind as usize].keep(place, context.waker());
+                    opening.keep(place, context.waker());
                     Poll::Pending
                 }
             }
@@ -210,7 +197,8 @@ impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if self.place.is_some() {
             self.connection.shared().act_and_wake(|state, wakers| {
-                state.streams.opening[self.kind as usize].forget(self.place, wakers);
+                state.streams.opening[self.kind as usize].forget(self.place);
+                state.grant_streams(self.kind, wakers);
             });
         }
     }

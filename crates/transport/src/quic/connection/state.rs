@@ -84,7 +84,7 @@ pub(in crate::quic) struct StreamWaiters {
     pub(in crate::quic) receivers: StreamTable<Receiver>,
     pub(in crate::quic) write_ends: StreamTable<End>,
     pub(in crate::quic) read_ends: StreamTable<End>,
-    pub(in crate::quic) opening: [OpenQueue; 2],
+    pub(in crate::quic) opening: [OpenQueue<StreamId>; 2],
     pub(in crate::quic) accepting: [WaitList; 2],
     /// Streams of the peer that were taken from the protocol before anybody has accepted them.
     pub(in crate::quic) arrived: [VecDeque<Arrived>; 2],

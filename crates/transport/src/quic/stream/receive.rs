@@ -5,7 +5,7 @@
 use super::end::{ReadsClosed, read_ends};
 use crate::quic::connection::{ConnectionRef, ConnectionState, EarlyData, Phase};
 use crate::quic::identifiers::Clock;
-use crate::quic::waiting::{Receiver, keep};
+use crate::quic::waiting::{Receiver, keep_waker};
 use crate::quic::{StreamError, StreamId, VarInt};
 use bytes::Bytes;
 use quinn_proto::{Chunks, ReadError, ReadableError};
@@ -309,7 +309,7 @@ impl ReceiveStream {
                 && state.phase == Phase::Established
             {
                 *has_caught_up = true;
-                keep(&mut receiver.waker, context.waker());
+                keep_waker(&mut receiver.waker, context.waker());
                 return Poll::Pending;
             }
             let done = match state.proto.recv_stream(id).read(true) {
@@ -346,7 +346,7 @@ impl ReceiveStream {
                     let receivers = &mut state.streams.receivers;
                     let receiver = receivers.entry(id).or_insert_with(|| Receiver::new(true));
                     receiver.may_be_ready = false;
-                    keep(&mut receiver.waker, context.waker());
+                    keep_waker(&mut receiver.waker, context.waker());
                     return Poll::Pending;
                 }
             };

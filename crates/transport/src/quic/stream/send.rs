@@ -4,7 +4,7 @@
 
 use super::end::{WritesClosed, write_ends};
 use crate::quic::connection::{ConnectionRef, ConnectionState, EarlyData, Phase};
-use crate::quic::waiting::keep;
+use crate::quic::waiting::keep_waker;
 use crate::quic::{StreamError, StreamId, VarInt};
 use bytes::Bytes;
 use quinn_proto::{FinishError, WriteError};
@@ -165,7 +165,7 @@ impl SendStream {
                     // What was written before the room ended, and that there is none, is sent.
                     state.touch();
                     let sender = state.streams.senders.entry(id).or_default();
-                    keep(&mut sender.waker, context.waker());
+                    keep_waker(&mut sender.waker, context.waker());
                     Poll::Pending
                 }
                 Err(WriteError::Stopped(code)) => {
