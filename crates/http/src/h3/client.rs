@@ -13,7 +13,7 @@ use portway_h3::message::{Protocol, RequestHead, ResponseHead};
 use portway_h3::priority::Priority;
 use portway_h3::settings::Settings;
 use portway_h3::{Direction, Finish, Incoming, Role, SendError, StreamId};
-use portway_transport::quic::{self, Host, Hosted, Place, Side};
+use portway_transport::quic::{self, Host, Hosted, Place};
 
 use super::body::{ReceiveBody, SendBody};
 use super::engine::{Engine, open};
@@ -40,13 +40,7 @@ impl ClientConnection {
     /// # Errors
     /// It is the server's end, or a protocol runs there already.
     pub fn new(connection: &quic::Connection, options: &Options) -> Result<Self, NotAttached> {
-        if connection.side() != Side::Client {
-            return Err(NotAttached::WrongSide);
-        }
-        let engine = Engine::new(Role::Client, options);
-        let hosted = connection.host(engine);
-        let hosted = hosted.ok_or(NotAttached::InUse)?;
-        hosted.with(|engine, host| engine.flush(host));
+        let hosted = Engine::attach(connection, options, Role::Client)?;
         Ok(ClientConnection { hosted })
     }
 

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use portway_h3::error::{Code, ConnectionError, StreamError};
 use portway_h3::{Connection, Direction, Event, Incoming, Role, SendError, StreamId, StreamMap};
-use portway_transport::quic::{Host, OpenQueue, Place, Resident, StreamKind, WaitList, keep_waker};
+use portway_transport::quic::{
+    self, Host, Hosted, OpenQueue, Place, Resident, Side, StreamKind, WaitList, keep_waker,
+};
 
 use super::carrier::{Carrier, News, number};
-use super::options::Options;
+use super::options::{NotAttached, Options};
 use super::pushes::Pushes;
 use super::server::Accepted;
 use super::statistics::Counters;
@@ -102,7 +104,26 @@ impl Resident for Engine {
 }
 
 impl Engine {
-    pub(super) fn new(role: Role, options: &Options) -> Self {
+    /// Begins HTTP/3 on a connection, which has to be at this end.
+    pub(super) fn attach(
+        connection: &quic::Connection,
+        options: &Options,
+        role: Role,
+    ) -> Result<Hosted<Self>, NotAttached> {
+        let side = match role {
+            Role::Client => Side::Client,
+            Role::Server => Side::Server,
+        };
+        if connection.side() != side {
+            return Err(NotAttached::WrongSide);
+        }
+        let hosted = connection.host(Engine::new(role, options));
+        let hosted = hosted.ok_or(NotAttached::InUse)?;
+        hosted.with(|engine, host| engine.flush(host));
+        Ok(hosted)
+    }
+
+    fn new(role: Role, options: &Options) -> Self {
         Engine {
             http: Connection::new(role, options.http.clone()),
             slots: StreamMap::default(),

@@ -11,7 +11,7 @@ use http::Request;
 use portway_h3::error::{Code, ConnectionError};
 use portway_h3::settings::Settings;
 use portway_h3::{Role, SendError, StreamId};
-use portway_transport::quic::{self, Hosted, Place, Side};
+use portway_transport::quic::{self, Hosted, Place};
 
 use super::accepted::{Incoming, Responder};
 use super::body::ReceiveBody;
@@ -36,13 +36,7 @@ impl ServerConnection {
     /// # Errors
     /// It is the client's end, or a protocol runs there already.
     pub fn new(connection: &quic::Connection, options: &Options) -> Result<Self, NotAttached> {
-        if connection.side() != Side::Server {
-            return Err(NotAttached::WrongSide);
-        }
-        let engine = Engine::new(Role::Server, options);
-        let hosted = connection.host(engine);
-        let hosted = hosted.ok_or(NotAttached::InUse)?;
-        hosted.with(|engine, host| engine.flush(host));
+        let hosted = Engine::attach(connection, options, Role::Server)?;
         Ok(ServerConnection { hosted })
     }
 
