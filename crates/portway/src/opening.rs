@@ -94,14 +94,10 @@ impl Opening {
 
     /// The race that the plan asks for now.
     pub(crate) fn race_config(&self, context: &Context, timeout: Option<Duration>) -> RaceConfig {
-        let environment = context.environment();
-        let mut seed = [0; 8];
-        environment.fill_random(&mut seed);
         let mut config = self.config.clone();
-        config.seed = u64::from_le_bytes(seed);
-        config.history = context.history().clone();
+        context.bring_up_to_date(&mut config);
         if let Some(timeout) = timeout {
-            config.timing.deadline = Some(environment.now() + timeout);
+            config.timing.deadline = Some(context.environment().now() + timeout);
         }
         config
     }
@@ -119,32 +115,10 @@ impl RacePaths for Opening {
 
 /// The race that a plan asks for, without what is of the moment.
 fn config(context: &Context, plan: &Plan) -> RaceConfig {
-    let remotes = plan
-        .remotes()
-        .iter()
-        .cloned()
-        .map(with_port)
-        .collect::<Vec<_>>();
+    let config = context.race_config(plan);
     RaceConfig {
-        uses_https_records: remotes.iter().any(is_https),
-        remotes,
-        candidates: plan.candidates(),
-        locals: plan.locals().to_vec(),
-        paths: plan.paths().to_vec(),
-        pin_paths: plan.pins_paths(),
-        timing: context.timing().clone(),
-        limits: context.limits().clone(),
-        may_mix_security: plan.may_mix_security(),
-        families: context.families(),
-        ..RaceConfig::default()
-    }
-}
-
-/// A race knows ports, not the names of services.
-fn with_port(remote: RemoteEndpoint) -> RemoteEndpoint {
-    match remote.resolved_port() {
-        Some(port) => remote.port(port),
-        None => remote,
+        uses_https_records: config.remotes.iter().any(is_https),
+        ..config
     }
 }
 

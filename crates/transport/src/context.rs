@@ -6,7 +6,9 @@ use crate::environment::Environment;
 pub use crate::histories::Histories;
 use crate::quic::{Endpoint, WeakEndpoint};
 use crate::tls::TlsEngine;
-use portway_core::race::{Account, FamilyPolicy, History, Limits, Report, Timing};
+use portway_core::RemoteEndpoint;
+use portway_core::plan::Plan;
+use portway_core::race::{Account, FamilyPolicy, History, Limits, RaceConfig, Report, Timing};
 use portway_core::stack::{StackDescriptor, StackId};
 use std::collections::VecDeque;
 use std::fmt;
@@ -108,6 +110,36 @@ impl Context {
     /// For which address families names are resolved.
     pub fn families(&self) -> FamilyPolicy {
         self.shared.families
+    }
+
+    /// The race that a plan asks for, but for what is of the moment: [`Context::bring_up_to_date`]
+    /// adds that. Whether HTTPS records are asked for is left to the caller.
+    pub fn race_config(&self, plan: &Plan) -> RaceConfig {
+        // A race knows ports, not the names of services.
+        let with_port = |remote: &RemoteEndpoint| match remote.resolved_port() {
+            Some(port) => remote.clone().port(port),
+            None => remote.clone(),
+        };
+        RaceConfig {
+            remotes: plan.remotes().iter().map(with_port).collect(),
+            candidates: plan.candidates(),
+            locals: plan.locals().to_vec(),
+            paths: plan.paths().to_vec(),
+            pin_paths: plan.pins_paths(),
+            timing: self.timing().clone(),
+            limits: self.limits().clone(),
+            may_mix_security: plan.may_mix_security(),
+            families: self.families(),
+            ..RaceConfig::default()
+        }
+    }
+
+    /// Gives a race a seed of its own and what was learned until now.
+    pub fn bring_up_to_date(&self, config: &mut RaceConfig) {
+        let mut seed = [0; 8];
+        self.environment().fill_random(&mut seed);
+        config.seed = u64::from_le_bytes(seed);
+        config.history = self.history().clone();
     }
 
     /// What earlier races learned on the network that the host is connected to now.

@@ -14,7 +14,7 @@ use crate::pool::{DialId, Version, Versions};
 use hyper::client::conn::{http1, http2};
 use portway_core::path::Path;
 use portway_core::plan::{Action, Plan, PlanRequest};
-use portway_core::race::{Event, EventKind, Progress, RaceConfig};
+use portway_core::race::{Event, EventKind, Progress};
 use portway_core::stack::WireProtocol;
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters, Time};
 use portway_transport::driver::{Observer, RacePaths, RaceRequest, Record, Terms, run_race};
@@ -125,23 +125,10 @@ async fn race(
     let security = security(&settings.security, key, versions)?;
     let paths = environment.paths();
     let plan = plan(settings, key, security.clone(), paths.clone())?;
-    let mut seed = [0; 8];
-    environment.fill_random(&mut seed);
-    let config = RaceConfig {
-        // RFC 9460 §9.5: with http, a record would demand https, which nobody asked for.
-        uses_https_records: key.is_protected,
-        remotes: plan.remotes().to_vec(),
-        candidates: plan.candidates(),
-        locals: plan.locals().to_vec(),
-        paths: plan.paths().to_vec(),
-        pin_paths: plan.pins_paths(),
-        timing: context.timing().clone(),
-        limits: context.limits().clone(),
-        families: context.families(),
-        history: context.history().clone(),
-        seed: u64::from_le_bytes(seed),
-        ..RaceConfig::default()
-    };
+    let mut config = context.race_config(&plan);
+    // RFC 9460 §9.5: with http, a record would demand https, which nobody asked for.
+    config.uses_https_records = key.is_protected;
+    context.bring_up_to_date(&mut config);
     let request = RaceRequest {
         terms: Terms::Race(Box::new(config), Record::No),
         paths: Arc::new(Known { paths, plan }),
