@@ -8,6 +8,7 @@ mod datagrams;
 mod echo;
 mod ends;
 mod framers;
+mod h3_sharded;
 mod listening;
 mod messages;
 mod names;
