@@ -15,6 +15,7 @@ pub mod pairs;
 pub mod portway_side;
 pub mod quic;
 pub mod race_work;
+pub mod section;
 pub mod tokio_side;
 pub mod tools;
 pub mod verdict;

@@ -8,6 +8,8 @@ use std::process::Command;
 
 const MANIFEST: &str = "bench/Cargo.toml";
 const PAGE: &str = "docs/performance.md";
+/// Who writes a section, in the page's order.
+const SECTIONS: [&str; 2] = ["quic", "h3"];
 
 /// Whether the benchmarks are part of this tree.
 pub(crate) fn is_present(repository: &Repository) -> bool {
@@ -23,31 +25,17 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Outcome {
     }
     let build = ["build", "--release", "--bins", "--manifest-path", MANIFEST];
     cargo(repository, &build, &[])?;
-    let report = [
-        "run",
-        "--release",
-        "--manifest-path",
-        MANIFEST,
-        "--bin",
-        "report",
-        "--",
-        "--output",
-        PAGE,
-    ];
-    cargo(repository, &report, arguments)?;
-    // A program of its own, which adds its section to the page that the first one has written.
-    let quic = [
-        "run",
-        "--release",
-        "--manifest-path",
-        MANIFEST,
-        "--bin",
-        "quic",
-        "--",
-        "--output",
-        PAGE,
-    ];
-    cargo(repository, &quic, &[])
+    program(repository, "report", arguments)?;
+    // Programs of their own, which add their sections to the page that the first one has written.
+    SECTIONS
+        .iter()
+        .try_for_each(|name| program(repository, name, &[]))
+}
+
+fn program(repository: &Repository, name: &str, arguments: &[String]) -> Outcome {
+    let run = ["run", "--release", "--manifest-path", MANIFEST, "--bin"];
+    let run = [&run[..], &[name, "--", "--output", PAGE]].concat();
+    cargo(repository, &run, arguments)
 }
 
 fn cargo(repository: &Repository, arguments: &[&str], more: &[String]) -> Outcome {

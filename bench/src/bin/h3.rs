@@ -1,61 +1,71 @@
-//! Runs the benchmarks of HTTP/3: `h3 [--pairs N] [--only NAME]` measures processor time against
-//! the raw QUIC driver, `h3 instructions` counts, `h3 count SIDE NAME TIMES` works in one thread
-//! for a tool that counts.
+//! Runs the benchmarks of HTTP/3 and writes their section of docs/performance.md.
+//!
+//! `h3 [--pairs N] [--only NAME] [--output FILE]` measures; `h3 count STACK NAME TIMES` does the
+//! work in one thread for a tool that counts, `h3 end END NAME TIMES` with a thread for each end,
+//! and `h3 idle STACK CONNECTIONS ROUNDS` looks at memory.
 
-use portway_bench::h3::{Http3, WORK};
-use portway_bench::quic::{Portway, Work, compare_with, count};
-use portway_bench::tools;
+use portway_bench::h3::{BULK, Http3, Load, STACKS, count, count_one_end, measure, section, write};
+use portway_bench::heap::Heap;
+use portway_bench::quic::{Portway, count as count_work, run_idle};
+use std::path::Path;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: Heap = Heap;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |word: &str| word.parse().expect("a number");
     match words[..] {
-        ["count", side, name, times] => {
-            let work = Work::named(name).expect("the name of a work");
-            match side {
-                "h3" => count::<Http3>(work, number(times)),
-                _ => count::<Portway>(work, number(times)),
-            }
+        ["count", stack, name, times] => {
+            work(stack, name, number(times));
             return ExitCode::SUCCESS;
         }
-        ["instructions"] => return instructions(),
+        ["end", end, name, times] => {
+            let load = Load::named(name).expect("the name of a load");
+            count_one_end(end, load, number(times));
+            return ExitCode::SUCCESS;
+        }
+        ["idle", stack, connections, rounds] => {
+            let (connections, rounds) = (number(connections), number(rounds));
+            let found = match stack == STACKS[0] {
+                true => run_idle::<Http3>(connections, rounds),
+                false => run_idle::<Portway>(connections, rounds),
+            };
+            println!("{}", serde_json::to_string(&found).expect("plain data"));
+            return ExitCode::SUCCESS;
+        }
         _ => {}
     }
     let value = |name: &str| {
         let at = words.iter().position(|word| *word == name)?;
         words.get(at + 1).copied()
     };
-    let pairs = value("--pairs").map_or(31, number);
-    for (name, work, gate, times) in WORK {
-        if value("--only").is_none_or(|only| only == name) {
-            let found = compare_with::<Http3, Portway>(name, work, times, pairs);
-            println!("{name} (at most {gate}): {found:?}");
-        }
+    let pairs = value("--pairs").map_or(21, number);
+    let found = measure(pairs, value("--only"));
+    print!("{}", section(&found));
+    match value("--output") {
+        None => ExitCode::SUCCESS,
+        Some(path) => match write(Path::new(path), &found) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{path}: {error}");
+                ExitCode::FAILURE
+            }
+        },
     }
-    ExitCode::SUCCESS
 }
 
-/// Instructions a request, both ends together.
-fn instructions() -> ExitCode {
-    let program = std::env::current_exe().expect("this program's file");
-    for (name, _, gate, times) in WORK {
-        let times = times / 8;
-        let counted = |side: &str| {
-            let arguments = ["count", side, name, &times.to_string()];
-            tools::instructions(&program, &arguments).map(|count| count / times as u64)
-        };
-        match (counted("h3"), counted("raw")) {
-            (Ok(h3), Ok(raw)) => {
-                let ratio = h3 as f64 / raw as f64;
-                println!("{name}: {h3} with HTTP/3, {raw} raw, {ratio:.2} (at most {gate})");
-            }
-            (Err(why), _) | (_, Err(why)) => {
-                eprintln!("{name}: {why}");
-                return ExitCode::FAILURE;
-            }
-        }
+fn work(stack: &str, name: &str, times: usize) {
+    if let Some(load) = Load::named(name) {
+        count(stack, load, times);
+        return;
     }
-    ExitCode::SUCCESS
+    let bulk = BULK.iter().find(|bulk| bulk.name == name);
+    let work = bulk.expect("the name of a work").work;
+    match stack == STACKS[0] {
+        true => count_work::<Http3>(work, times),
+        false => count_work::<Portway>(work, times),
+    }
 }

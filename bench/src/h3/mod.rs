@@ -1,17 +1,35 @@
-//! HTTP/3 against the raw QUIC driver's requests, and against what else carries HTTP.
+//! HTTP/3 against the raw QUIC driver, against the crate `h3` over quinn, and against hyper's
+//! HTTP/2 over TLS.
 //!
-//! Invariant: a request has the same content as that of the raw driver, and so has its answer; what
-//! HTTP adds is what is measured.
+//! Invariant: all of them have the same windows, congestion control, TLS library and suites, and
+//! the same application around them.
 
+mod bulk;
+mod counts;
+mod found;
+mod h3_side;
+mod http2_side;
+mod link;
 mod ours;
+mod page;
+mod qpack;
+mod raw;
+mod rounds;
+mod sharded;
+mod web;
 
+pub use bulk::{BULK, Bulk};
+pub use found::{Found, measure};
+pub use h3_side::H3;
+pub use http2_side::Http2;
 pub use ours::Http3;
+pub use page::{section, write};
+pub use raw::Raw;
+pub use rounds::{STACKS, count, count_one_end};
+pub use web::Load;
 
-use crate::quic::Work;
-
-/// Everything that is measured, by name, with the gate of issue 4 against the raw driver.
-pub const WORK: [(&str, Work, f64, usize); 3] = [
-    ("requests-1", Work::Requests(1), 1.15, 2_000),
-    ("requests-32", Work::Requests(32), 1.5, 6_400),
-    ("requests-256", Work::Requests(256), 1.6, 12_800),
-];
+/// What callgrind counts: it starts and stops at this function.
+#[inline(never)]
+fn measured<T>(work: impl FnOnce() -> T) -> T {
+    std::hint::black_box(work())
+}

@@ -18,8 +18,10 @@ pub use page::{Counted, Found, section, write};
 pub use portway_side::Portway;
 pub use quinn_side::Quinn;
 pub use sharded::run as run_sharded;
+pub(crate) use timed::Server;
 pub use timed::{compare_with, run, run_on_two_workers};
-pub use work::{STREAMS_MAX, WORK, WORKERS, Work, count};
+pub(crate) use work::{Doing, warm_up};
+pub use work::{STREAMS_MAX, WORK, WORKERS, Work, count, runtime};
 
 use crate::carrier::{Credentials, HOST};
 use bytes::Bytes;
@@ -117,6 +119,11 @@ impl Identity {
             true => Resumption::default(),
             false => Resumption::disabled(),
         }
+    }
+
+    /// What both ends of TLS are made from.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// quinn's server.

@@ -8,7 +8,7 @@ use portway_transport::environment::UdpBind;
 use portway_transport::quic::{
     ClientConfig, ClientCrypto, Connection, Endpoint, EndpointOptions, ServerConfig, ServerCrypto,
 };
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// An endpoint of portway.
@@ -19,7 +19,7 @@ pub struct Portway {
 
 impl Portway {
     /// What a server accepts with.
-    pub(super) fn server(identity: &Identity, streams_max: u32) -> ServerConfig {
+    pub(crate) fn server(identity: &Identity, streams_max: u32) -> ServerConfig {
         let crypto = ServerCrypto::new(identity.portway_server());
         let mut server = ServerConfig::new(crypto);
         server.transport.streams.bidirectional_max = streams_max;
@@ -38,24 +38,29 @@ impl Portway {
         client.transport.times.idle = IDLE;
         client
     }
+
+    /// An endpoint at an address of this host.
+    pub(crate) fn bind_at(identity: &Identity, streams_max: u32, at: IpAddr) -> Self {
+        let server = Portway::server(identity, streams_max);
+        let client = Portway::client(identity);
+        let endpoint = Endpoint::bind(
+            Arc::new(RealEnvironment::new(Default::default())),
+            UdpBind::on((at, 0).into()),
+            &EndpointOptions::default(),
+            Some(server),
+        );
+        Portway {
+            endpoint: endpoint.expect("a socket of this host"),
+            client,
+        }
+    }
 }
 
 impl Stack for Portway {
     type Connection = Connection;
 
     fn bind(identity: &Identity, streams_max: u32) -> Self {
-        let server = Portway::server(identity, streams_max);
-        let client = Portway::client(identity);
-        let endpoint = Endpoint::bind(
-            Arc::new(RealEnvironment::new(Default::default())),
-            UdpBind::on((Ipv4Addr::LOCALHOST, 0).into()),
-            &EndpointOptions::default(),
-            Some(server),
-        );
-        Portway {
-            endpoint: endpoint.expect("a socket on loopback"),
-            client,
-        }
+        Portway::bind_at(identity, streams_max, Ipv4Addr::LOCALHOST.into())
     }
 
     fn address(&self) -> SocketAddr {

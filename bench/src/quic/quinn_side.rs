@@ -4,7 +4,7 @@ use super::work::{IDLE, UNI_STREAMS_MAX};
 use super::{Identity, Peer, Stack};
 use bytes::Bytes;
 use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// An endpoint of quinn.
@@ -29,14 +29,12 @@ fn transport(streams_max: u32) -> Arc<TransportConfig> {
     Arc::new(config)
 }
 
-impl Stack for Quinn {
-    type Connection = Connection;
-
-    fn bind(identity: &Identity, streams_max: u32) -> Self {
+impl Quinn {
+    /// An endpoint at an address of this host.
+    pub(crate) fn bind_at(identity: &Identity, streams_max: u32, at: IpAddr) -> Self {
         let mut server = ServerConfig::with_crypto(Arc::new(identity.quinn_server()));
         server.transport_config(transport(streams_max));
-        let local = (Ipv4Addr::LOCALHOST, 0).into();
-        let mut endpoint = Endpoint::server(server, local).expect("a socket on loopback");
+        let mut endpoint = Endpoint::server(server, (at, 0).into()).expect("a socket of this host");
         let mut client = ClientConfig::new(Arc::new(identity.quinn_client()));
         client.transport_config(transport(streams_max));
         endpoint.set_default_client_config(client);
@@ -44,6 +42,14 @@ impl Stack for Quinn {
             endpoint,
             accepts_early: identity.resumes,
         }
+    }
+}
+
+impl Stack for Quinn {
+    type Connection = Connection;
+
+    fn bind(identity: &Identity, streams_max: u32) -> Self {
+        Quinn::bind_at(identity, streams_max, Ipv4Addr::LOCALHOST.into())
     }
 
     fn address(&self) -> SocketAddr {

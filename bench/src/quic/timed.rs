@@ -134,13 +134,13 @@ impl<S: Stack> Workers<S> {
 }
 
 /// A server in a thread of its own.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
-    clock: ThreadClock,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: ThreadClock,
 }
 
 impl Server {
-    pub(super) fn start<S: Stack>(identity: &Arc<Identity>, work: Work) -> Server {
+    pub(crate) fn start<S: Stack>(identity: &Arc<Identity>, work: Work) -> Server {
         let (sender, receiver) = mpsc::channel();
         let identity = Arc::clone(identity);
         std::thread::spawn(move || {

@@ -1,0 +1,163 @@
+//! Everything that is measured about HTTP/3, in order.
+//!
+//! Invariant: what cannot be measured here is said, and the rest goes on.
+
+use super::bulk::{BULK, Bulk};
+use super::counts::{Counted, count_end};
+use super::link::run_on_link;
+use super::qpack::{Encoded, run_qpack};
+use super::rounds::{Place, Rounds, STACKS, run};
+use super::sharded::run_sharded;
+use super::web::Load;
+use crate::pairs::Comparison;
+use crate::quic::Idle;
+use crate::tools;
+use std::process::{Command, Stdio};
+
+/// Everything that was found.
+#[derive(Default)]
+pub struct Found {
+    /// Loads on pinned threads.
+    pub pinned: Vec<Rounds>,
+    /// The same on two workers.
+    pub workers: Vec<Rounds>,
+    /// The same over a link that delays and drops.
+    pub link: Vec<Rounds>,
+    /// Bulk and datagrams against the raw driver.
+    pub bulk: Vec<(&'static Bulk, Comparison)>,
+    /// Two shards against one.
+    pub sharded: Option<Comparison>,
+    /// Idle connections: with HTTP/3, then of the raw driver.
+    pub idle: Option<(Idle, Idle)>,
+    /// Instructions of one request at each end: load, client's, server's.
+    pub ends: Vec<(Load, u64, u64)>,
+    /// Instructions and system calls of all stacks.
+    pub counted: Counted,
+    /// Sizes of QPACK.
+    pub qpack: Vec<Encoded>,
+    /// What could not be measured, and why.
+    pub missing: Vec<String>,
+}
+
+/// The loads with the requests of one go: pinned or on workers, and over the link.
+const LOADS: [(Load, usize, usize); 6] = [
+    (Load::plain(1), 400, 0),
+    (Load::plain(32), 3_200, 320),
+    (Load::plain(256), 6_400, 2_560),
+    (Load::with_fields(1), 400, 0),
+    (Load::with_fields(32), 3_200, 320),
+    (Load::with_fields(256), 6_400, 2_560),
+];
+
+/// Measures so many pairs of everything, or of what has the name `only`: that of a load as in
+/// `get-32`, `fields-1`, with `-workers` or `-link` behind it for those, of bulk, or `sharded`,
+/// `idle`, `ends`, `qpack`.
+pub fn measure(pairs: usize, only: Option<&str>) -> Found {
+    let mut found = Found::default();
+    let wants = |name: &str| only.is_none_or(|only| only == name);
+    if pairs > 0 {
+        timed(&mut found, pairs, wants);
+    }
+    if wants("idle") {
+        match (idle(STACKS[0]), idle(STACKS[1])) {
+            (Ok(over_http), Ok(raw)) => found.idle = Some((over_http, raw)),
+            (Err(why), _) | (_, Err(why)) => found.missing.push(why),
+        }
+    }
+    if wants("qpack") {
+        match run_qpack() {
+            Ok(qpack) => found.qpack = qpack,
+            Err(why) => found.missing.push(why),
+        }
+    }
+    counted(&mut found, wants);
+    found.missing.push(NO_QUICHE.to_owned());
+    found
+}
+
+fn timed(found: &mut Found, pairs: usize, wants: impl Fn(&str) -> bool) {
+    for (load, times, _) in LOADS {
+        if wants(&load.name()) {
+            found.pinned.push(run(&Place::Pinned, load, times, pairs));
+        }
+    }
+    for (load, times, _) in LOADS {
+        if wants(&format!("{}-workers", load.name())) {
+            found.workers.push(run(&Place::Workers, load, times, pairs));
+        }
+    }
+    let loads = LOADS.iter().filter(|(load, _, times)| {
+        // One request at a time waits for the link and for nothing else.
+        *times > 0 && load.fields == 0 && wants(&format!("{}-link", load.name()))
+    });
+    let loads: Vec<_> = loads.map(|(load, _, times)| (*load, *times)).collect();
+    if !loads.is_empty() {
+        match run_on_link(&loads, pairs.min(LINK_PAIRS)) {
+            Ok(rounds) => found.link = rounds,
+            Err(why) => found
+                .missing
+                .push(format!("a link with delay and loss: {why}")),
+        }
+    }
+    for bulk in BULK.iter().filter(|bulk| wants(bulk.name)) {
+        found.bulk.push((bulk, bulk.run(pairs)));
+    }
+    if wants("sharded") {
+        found.sharded = Some(run_sharded(pairs));
+    }
+}
+
+/// Looks at memory in a process of its own.
+fn idle(stack: &str) -> Result<Idle, String> {
+    let output = Command::new(std::env::current_exe().expect("this program's file"))
+        .args(["idle", stack, IDLE, "2"])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("idle connections of {stack}: {error}"))?;
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("idle connections of {stack}: {error}, {}", output.status))
+}
+
+fn counted(found: &mut Found, wants: impl Fn(&str) -> bool) {
+    for tool in ["valgrind", "strace"] {
+        if !tools::is_present(tool) {
+            found.missing.push(format!("{tool} is not installed"));
+            return;
+        }
+    }
+    for (load, ..) in LOADS {
+        if wants(&load.name()) {
+            for stack in STACKS {
+                let times = load.in_flight.max(64) * 4;
+                if let Err(why) = found.counted.count(stack, &load.name(), times) {
+                    found.missing.push(why);
+                }
+            }
+        }
+    }
+    for bulk in BULK.iter().filter(|bulk| wants(bulk.name)) {
+        for stack in &STACKS[..2] {
+            if let Err(why) = found
+                .counted
+                .count(stack, bulk.name, (bulk.times / 16).min(400))
+            {
+                found.missing.push(why);
+            }
+        }
+    }
+    for load in [Load::plain(1), Load::with_fields(1)] {
+        if wants("ends") {
+            match (count_end("client", load), count_end("server", load)) {
+                (Ok(client), Ok(server)) => found.ends.push((load, client, server)),
+                (Err(why), _) | (_, Err(why)) => found.missing.push(why),
+            }
+        }
+    }
+}
+
+/// Over the link a round takes seconds.
+const LINK_PAIRS: usize = 21;
+/// Idle connections.
+const IDLE: &str = "1000";
+const NO_QUICHE: &str = "tokio-quiche, whose BoringSSL takes longer to build than everything else \
+    here takes to run";

@@ -1,0 +1,37 @@
+//! A link that delays and drops, for the same load as on loopback.
+//!
+//! Invariant: client and server are in network namespaces of their own, so that the kernel's TCP
+//! and UDP meet the same link; its packets are carried by a thread whose time does not count.
+
+use super::rounds::{Place, Rounds, run};
+use super::web::Load;
+use portway_tests::link::{FAR_V4, Impairments, Link, NEAR_V4};
+use portway_tests::namespace::Namespace;
+use std::time::Duration;
+
+/// Puts the stacks under these loads over a link of 50 ms there and back that drops one packet in
+/// a hundred.
+///
+/// # Errors
+/// Why there is no such link: it takes privileges and `/dev/net/tun`.
+pub fn run_on_link(loads: &[(Load, usize)], rounds: usize) -> Result<Vec<Rounds>, String> {
+    let namespace = || Namespace::new().map_err(|error| format!("a network namespace: {error}"));
+    let (near, far) = (namespace()?, namespace()?);
+    let link = Link::new(&near, &far, SEED).map_err(|error| format!("a link: {error}"))?;
+    link.impair_both(&Impairments {
+        delay: DELAY,
+        loss: LOSS,
+        ..Impairments::default()
+    });
+    let place = Place::Link(far, NEAR_V4.into(), FAR_V4.into());
+    Ok(near.run(|| {
+        let loads = loads.iter();
+        let found = loads.map(|(load, times)| run(&place, *load, *times, rounds));
+        found.collect()
+    }))
+}
+
+/// There; the other half is back.
+const DELAY: Duration = Duration::from_millis(25);
+const LOSS: f64 = 0.01;
+const SEED: u64 = 50_01;

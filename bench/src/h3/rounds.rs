@@ -1,0 +1,243 @@
+//! Several stacks under the same load, one after the other, again and again.
+//!
+//! Invariant: every stack has its turn in each round, and whose turn comes first rotates, so that
+//! what else the machine does weighs on all of them; the first round does not count.
+
+use super::web::{Load, Web};
+use super::{H3, Http2, Http3, Raw};
+use crate::clock::{ThreadClock, pin, process_time, unpin};
+use crate::pairs::Comparison;
+use crate::quic::{Identity, runtime};
+use portway_tests::namespace::Namespace;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// The names of the stacks, portway's HTTP/3 first.
+pub const STACKS: [&str; 4] = ["HTTP/3", "raw QUIC", "h3", "HTTP/2"];
+
+/// Where client and server run.
+#[derive(Clone)]
+pub enum Place {
+    /// A thread, a current-thread runtime and a processor each, over loopback.
+    Pinned,
+    /// One runtime of two workers, over loopback.
+    Workers,
+    /// As pinned, with the server in a network namespace of its own, from and to these addresses;
+    /// the calling thread is in the client's namespace.
+    Link(Namespace, IpAddr, IpAddr),
+}
+
+/// What one stack needed in each round.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// Processor time of both ends for one request, in microseconds.
+    pub processor: Vec<f64>,
+    /// Requests a second.
+    pub rate: Vec<f64>,
+}
+
+/// The stacks under one load, in the order of [`STACKS`].
+pub struct Rounds {
+    /// The load.
+    pub load: Load,
+    /// What each needed.
+    pub measured: Vec<Measured>,
+}
+
+impl Rounds {
+    /// portway's HTTP/3 against another stack: processor time a request.
+    pub fn processor(&self, other: usize) -> Comparison {
+        self.compare(other, "CPU µs a request", |it| &it.processor)
+    }
+
+    /// portway's HTTP/3 against another stack: requests a second.
+    pub fn rate(&self, other: usize) -> Comparison {
+        self.compare(other, "requests a second", |it| &it.rate)
+    }
+
+    fn compare(&self, other: usize, unit: &str, of: fn(&Measured) -> &Vec<f64>) -> Comparison {
+        let (ours, theirs) = (of(&self.measured[0]), of(&self.measured[other]));
+        let pairs = ours.iter().copied().zip(theirs.iter().copied());
+        Comparison::of(self.load.name(), unit, &pairs.collect::<Vec<_>>())
+    }
+}
+
+/// Puts the stacks under a load, so often, for so many requests each time.
+pub fn run(place: &Place, load: Load, times: usize, rounds: usize) -> Rounds {
+    let runtime = match place {
+        Place::Workers => {
+            unpin();
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("a runtime")
+        }
+        Place::Pinned | Place::Link(..) => {
+            pin(0);
+            runtime()
+        }
+    };
+    let found = runtime.block_on(async {
+        let identity = Identity::new();
+        let sides = [
+            Side::start::<Http3>(&identity, place, load).await,
+            Side::start::<Raw>(&identity, place, load).await,
+            Side::start::<H3>(&identity, place, load).await,
+            Side::start::<Http2>(&identity, place, load).await,
+        ];
+        let mut measured = vec![Measured::default(); sides.len()];
+        for round in 0..=rounds {
+            for turn in 0..sides.len() {
+                let place = (round + turn) % sides.len();
+                let (processor, rate) = sides[place].act(times).await;
+                if round > 0 {
+                    measured[place].processor.push(processor);
+                    measured[place].rate.push(rate);
+                }
+            }
+        }
+        Rounds { load, measured }
+    });
+    runtime.shutdown_background();
+    found
+}
+
+/// Does the work of one stack in this thread, both ends, for tools that count.
+pub fn count(stack: &str, load: Load, times: usize) {
+    let runtime = runtime();
+    let identity = Identity::new();
+    let acting = runtime.block_on(async {
+        match stack {
+            "HTTP/3" => here::<Http3>(&identity, load).await,
+            "raw QUIC" => here::<Raw>(&identity, load).await,
+            "h3" => here::<H3>(&identity, load).await,
+            _ => here::<Http2>(&identity, load).await,
+        }
+    });
+    runtime.block_on(acting(warm_up(load)));
+    super::measured(|| runtime.block_on(acting(times)));
+}
+
+/// Does the work of HTTP/3 with a thread for each end, of which one counts.
+pub fn count_one_end(end: &str, load: Load, times: usize) {
+    let identity = Identity::new();
+    let (address, _) = server::<Http3>(identity.clone(), LOOPBACK, end == "server");
+    let runtime = runtime();
+    let client = runtime.block_on(Http3::connect(&identity, LOOPBACK, address));
+    runtime.block_on(load.apply(client.clone(), warm_up(load)));
+    match end {
+        "client" => super::measured(|| runtime.block_on(load.apply(client, times))),
+        _ => runtime.block_on(load.apply(client, times)),
+    }
+}
+
+async fn here<W: Web>(identity: &Identity, load: Load) -> Act {
+    let address = W::start(identity, LOOPBACK);
+    let client = W::connect(identity, LOOPBACK, address).await;
+    Box::new(move |times| Box::pin(load.apply(client.clone(), times)))
+}
+
+/// Sends so many requests.
+type Act = Box<dyn Fn(usize) -> Pin<Box<dyn Future<Output = ()> + Send>>>;
+
+/// A stack with its connection.
+struct Side {
+    act: Act,
+    clock: Clock,
+}
+
+/// What processor time counts.
+enum Clock {
+    /// That of the client's thread and of the server's.
+    Threads(ThreadClock, ThreadClock),
+    /// That of the process.
+    Process,
+}
+
+impl Side {
+    async fn start<W: Web>(identity: &Identity, place: &Place, load: Load) -> Side {
+        let (from, to) = match place {
+            Place::Link(_, from, to) => (*from, *to),
+            Place::Pinned | Place::Workers => (LOOPBACK, LOOPBACK),
+        };
+        let (address, server) = match place {
+            Place::Workers => (W::start(identity, to), None),
+            Place::Pinned => server::<W>(identity.clone(), to, false),
+            Place::Link(far, ..) => far.run(|| server::<W>(identity.clone(), to, false)),
+        };
+        let clock = match server {
+            Some(server) => Clock::Threads(ThreadClock::of_this_thread(), server),
+            None => Clock::Process,
+        };
+        let connecting = {
+            let identity = identity.clone();
+            async move { W::connect(&identity, from, address).await }
+        };
+        let client = match place {
+            Place::Workers => tokio::spawn(connecting).await.expect("no panic"),
+            Place::Pinned | Place::Link(..) => connecting.await,
+        };
+        let act: Act = Box::new(move |times| Box::pin(load.apply(client.clone(), times)));
+        let side = Side { act, clock };
+        side.act(warm_up(load)).await;
+        side
+    }
+
+    /// The processor time of one request in microseconds, and requests a second.
+    async fn act(&self, times: usize) -> (f64, f64) {
+        let (before, started) = (self.clock.read(), Instant::now());
+        let acting = (self.act)(times);
+        match self.clock {
+            // The thread that blocks on a runtime is none of its workers.
+            Clock::Process => tokio::spawn(acting).await.expect("no panic"),
+            Clock::Threads(..) => acting.await,
+        }
+        let (used, took) = (self.clock.read() - before, started.elapsed());
+        let processor = used.as_nanos() as f64 / times as f64 / 1e3;
+        (processor, times as f64 / took.as_secs_f64())
+    }
+}
+
+impl Clock {
+    fn read(&self) -> Duration {
+        match self {
+            Clock::Threads(client, server) => client.read() + server.read(),
+            Clock::Process => process_time(),
+        }
+    }
+}
+
+/// A server in a thread of its own, for ever.
+fn server<W: Web>(
+    identity: Identity,
+    at: IpAddr,
+    counts: bool,
+) -> (SocketAddr, Option<ThreadClock>) {
+    let (sender, receiver) = mpsc::channel();
+    let serve = move || {
+        pin(1);
+        runtime().block_on(async {
+            let address = W::start(&identity, at);
+            let told = sender.send((address, ThreadClock::of_this_thread()));
+            told.expect("the client waits");
+            std::future::pending::<()>().await;
+        });
+    };
+    std::thread::spawn(move || match counts {
+        true => super::measured(serve),
+        false => serve(),
+    });
+    let (address, server) = receiver.recv().expect("the server starts");
+    (address, Some(server))
+}
+
+/// Requests until windows, path MTU and tables are found.
+fn warm_up(load: Load) -> usize {
+    (load.in_flight * 4).max(400)
+}
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
