@@ -107,6 +107,7 @@ fn config() -> RaceConfig {
                 algorithms: None,
             },
             alpn: Vec::new(),
+            needs_offer: false,
         }],
         paths: vec![Path {
             id: PathId(2),

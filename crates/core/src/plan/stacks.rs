@@ -98,6 +98,7 @@ pub(super) fn candidates(request: &PlanRequest, verdicts: &[StackVerdict]) -> Ve
                     SecurityClass::Cleartext
                 },
                 alpn: tls.map(|tls| stack.carried(&tls.alpn)).unwrap_or_default(),
+                needs_offer: false,
             })
         })
         .collect();

@@ -34,6 +34,10 @@ pub struct Candidate {
     pub security: SecurityClass,
     /// The application protocols that it offers, matched against SVCB's `alpn`.
     pub alpn: Vec<Vec<u8>>,
+    /// Whether it takes part only where somebody has said that it is offered: a service record
+    /// that has its application protocol, or a remote endpoint that is for this stack.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_offer: bool,
 }
 
 /// A leaf of the candidate tree: everything that one attempt needs.

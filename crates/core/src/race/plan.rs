@@ -335,6 +335,12 @@ impl Node<'_> {
         if allowed.is_some_and(|allowed| !allowed.contains(&self.index)) {
             return Some("its service record does not offer this protocol".to_owned());
         }
+        // Without an address the answers that may hold an offer are still on their way.
+        let is_resolved = !self.service.addresses.is_empty();
+        let is_offered = allowed.is_some() || endpoint.stack().is_some();
+        if candidate.needs_offer && is_resolved && !is_offered {
+            return Some("nothing says that the peer offers this protocol".to_owned());
+        }
         match &candidate.security {
             SecurityClass::Protected {
                 ech_required: true, ..

@@ -415,7 +415,7 @@ fn local(text: &str) -> LocalEndpoint {
     local
 }
 
-/// `NAME [RANK] [alpn=A,B] [cleartext | tls13 | ech]`; quic and udp use UDP.
+/// `NAME [RANK] [alpn=A,B] [offered] [cleartext | tls13 | ech]`; quic and udp use UDP.
 fn candidate(text: &str) -> Candidate {
     let mut words = text.split(' ');
     let name = words.next().unwrap();
@@ -428,10 +428,12 @@ fn candidate(text: &str) -> Candidate {
         rank: 0,
         security: protected(),
         alpn: Vec::new(),
+        needs_offer: false,
     };
     for word in words {
         let class = &mut candidate.security;
         match (word, class) {
+            ("offered", _) => candidate.needs_offer = true,
             ("cleartext", class) => *class = SecurityClass::Cleartext,
             ("tls13", SecurityClass::Protected { floor, .. }) => *floor = TlsVersion::Tls13,
             ("ech", SecurityClass::Protected { ech_required, .. }) => *ech_required = true,
