@@ -132,6 +132,16 @@ impl ChainPolicy {
     }
 }
 
+/// Whether a certificate is for this host name or address. Nothing else of it is judged.
+pub fn is_valid_for(certificate: &CertificateDer<'_>, name: &str) -> bool {
+    let name = ServerName::try_from(name);
+    let certificate = EndEntityCert::try_from(certificate);
+    match (certificate, name) {
+        (Ok(certificate), Ok(name)) => certificate.verify_is_valid_for_subject_name(&name).is_ok(),
+        _ => false,
+    }
+}
+
 /// What a peer presented.
 #[derive(Clone, Copy, Debug)]
 pub struct Presented<'a> {

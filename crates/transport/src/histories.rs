@@ -19,6 +19,8 @@ pub struct Histories {
     network: Network,
     current: History,
     tokens: AddressTokens,
+    /// How often the network has become another one.
+    changes: u64,
     /// The latest one last.
     others: Vec<(Network, History, AddressTokens)>,
 }
@@ -43,10 +45,17 @@ impl Histories {
         self.tokens.clone()
     }
 
+    /// How often the network was found to be another one: what is known of one network only is
+    /// known until this number changes.
+    pub fn network_changes(&self) -> u64 {
+        self.changes
+    }
+
     fn turn_to(&mut self, network: Network) {
         if network == self.network {
             return;
         }
+        self.changes += 1;
         let known = self.others.iter().position(|it| it.0 == network);
         let (history, tokens) = match known {
             Some(index) => {
@@ -144,6 +153,9 @@ mod tests {
         assert!(histories.rtts.is_empty());
         histories.turn_to(network("eth0", "10.0.0.2", 8));
         assert_eq!(histories.rtts.len(), 1);
+        assert_eq!(histories.network_changes(), 3);
+        histories.turn_to(network("eth0", "10.0.0.3", 8));
+        assert_eq!(histories.network_changes(), 3, "it is the same network");
         for other in 20..20 + NETWORKS_MAX + 1 {
             histories.turn_to(network("eth0", &format!("{other}.0.0.1"), 8));
         }
