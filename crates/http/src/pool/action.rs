@@ -25,10 +25,13 @@ pub enum Action<K> {
         dial: DialId,
         /// Where to.
         key: K,
-        /// What may be offered to the peer: the versions of the request that is dialled for.
+        /// What may be offered to the peer: the versions of the request that is dialled for, but
+        /// not HTTP/3 beside others when it is dialled already.
         versions: Versions,
-        /// The request that is dialled for.
-        initiator: RequestId,
+        /// The request that is dialled for; none when it was asked for by [`Pool::dial_ahead`].
+        ///
+        /// [`Pool::dial_ahead`]: super::Pool::dial_ahead
+        initiator: Option<RequestId>,
     },
     /// Give a dial up; whatever comes of it is not wanted.
     CancelDial {

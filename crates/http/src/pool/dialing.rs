@@ -1,7 +1,8 @@
 //! What is dialled, for whom, and how a dial ends.
 //!
 //! Invariant: while a dial may come to HTTP/2 or 3, no other dial to its key that may come to the
-//! same version is started; of other dials there are never more than requests that wait.
+//! same version is started, but for those who do not take HTTP/3 alone; of other dials there are
+//! never more than requests that wait.
 
 use super::action::{
     Action, CancelReason, CloseReason, ConnectionId, DialId, Event, FailReason, RequestId,
@@ -55,7 +56,7 @@ impl<K: Ord + Clone> Pool<K> {
         let mut shared: Option<RequestId> = None;
         for (versions, group) in &host.groups {
             if host.may_share(*versions) {
-                if !self.is_awaited(id, versions.multiplexed()) {
+                if !self.is_awaited(id, *versions) {
                     shared = earlier(shared, group.undialled.first().copied());
                 }
             } else {
@@ -68,12 +69,15 @@ impl<K: Ord + Clone> Pool<K> {
     }
 
     /// Whether a connection of these versions is on its way, or one is there whose streams suffice
-    /// or must.
+    /// or must. A dial for HTTP/3 alone is not enough for who takes others too: QUIC may be blocked
+    /// where TCP is not.
     fn is_awaited(&self, id: HostId, versions: Versions) -> bool {
         let host = self.host_of(id);
         let is_dialled = host.dials.iter().any(|dial| {
             let dialled = self.dials[dial].versions;
-            host.may_share(dialled) && !dialled.intersection(versions).is_empty()
+            let common = dialled.intersection(versions).multiplexed();
+            let is_enough = dialled != HTTP3_ALONE || versions == HTTP3_ALONE;
+            host.may_share(dialled) && is_enough && !common.is_empty()
         });
         let is_there = host.multiplexed.iter().any(|connection| {
             let connection = &self.connections[connection];
@@ -115,32 +119,62 @@ impl<K: Ord + Clone> Pool<K> {
     }
 
     fn start_dial(&mut self, now: Time, host: HostId, request: RequestId) {
-        let dial = DialId(self.new_id());
         let versions = self.record(request).versions;
-        let deadline = now + self.config.dial_max;
+        let is_dialled = |dial: &DialId| self.dials[dial].versions.contains(Version::Http3);
+        let is_dialled = self.host_of(host).dials.iter().any(is_dialled);
+        let offered = match versions != HTTP3_ALONE && is_dialled {
+            true => versions.without(Version::Http3.into()),
+            false => versions,
+        };
+        let dial = self.add_dial(Dial {
+            host,
+            versions: offered,
+            initiator: Some(request),
+            deadline: now + self.config.dial_max,
+        });
         self.record_mut(request).state = RequestState::Waiting(Some(dial));
-        self.timers.insert((deadline, Timer::Dial(dial)));
-        self.dials.insert(
-            dial,
-            Dial {
-                host,
-                versions,
-                initiator: Some(request),
-                deadline,
-            },
-        );
-        let host = self.host_mut(host);
-        host.dials.insert(dial);
-        if let Some(group) = host.groups.get_mut(&versions) {
+        if let Some(group) = self.host_mut(host).groups.get_mut(&versions) {
             group.undialled.remove(&request);
         }
+    }
+
+    /// Starts a dial that is abandoned from the begin.
+    pub(super) fn start_dial_ahead(&mut self, now: Time, host: HostId, version: Version) {
+        self.add_dial(Dial {
+            host,
+            versions: version.into(),
+            initiator: None,
+            deadline: now + self.config.abandoned_dial_max.min(self.config.dial_max),
+        });
+    }
+
+    /// Whether there is no connection of this version, none on its way, and a place for one.
+    pub(super) fn lacks(&self, id: HostId, version: Version) -> bool {
+        let host = self.host_of(id);
+        let is_dialled = |dial: &DialId| self.dials[dial].versions.contains(version);
+        let is_there = |connection: &ConnectionId| self.connections[connection].version == version;
+        let is_full = self.connections.len() + self.dials.len() >= self.config.connections_max;
+        !is_full
+            && !self.is_key_full(id)
+            && !host.dials.iter().any(is_dialled)
+            && !host.multiplexed.iter().any(is_there)
+    }
+
+    fn add_dial(&mut self, dial: Dial) -> DialId {
+        let id = DialId(self.new_id());
+        let (versions, initiator) = (dial.versions, dial.initiator);
+        self.timers.insert((dial.deadline, Timer::Dial(id)));
+        let host = self.host_mut(dial.host);
+        host.dials.insert(id);
         let key = host.key.clone();
+        self.dials.insert(id, dial);
         self.actions.push_back(Action::Dial {
-            dial,
+            dial: id,
             key,
             versions,
-            initiator: request,
+            initiator,
         });
+        id
     }
 
     /// The initiator went elsewhere: the dial goes on for a bounded time.
@@ -190,6 +224,8 @@ impl<K: Ord + Clone> Pool<K> {
         };
     }
 }
+
+const HTTP3_ALONE: Versions = Versions::from_version(Version::Http3);
 
 fn earlier(one: Option<RequestId>, other: Option<RequestId>) -> Option<RequestId> {
     one.into_iter().chain(other).min()

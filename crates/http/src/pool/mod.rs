@@ -31,6 +31,7 @@
 //! | owned | failed | gone | `Fail` of the initiator, nobody else |
 //! | owned | takes longer than `dial_max` | gone | `CancelDial`, `Fail` of the initiator |
 //! | owned | initiator served elsewhere, cancelled | abandoned | `Tell` |
+//! | – | `dial_ahead()` | abandoned | `Dial` |
 //! | abandoned | connected | gone | `Assign` to the next who wait, else the connection is idle |
 //! | abandoned | failed | gone | `Tell` |
 //! | abandoned | `abandoned_dial_max` has passed | gone | `CancelDial` |
@@ -268,6 +269,22 @@ impl<K: Ord + Clone> Pool<K> {
         self.release(now, connection, After::Discard);
         self.settle(now);
         may_retry
+    }
+
+    /// Dials for a version that carries several requests although nobody waits for it, such as one
+    /// that the peer has come to offer; says whether it does. It does not where such a connection
+    /// is there or on its way, or no place is free. Nobody is failed by the dial, and it has the
+    /// time of an abandoned one.
+    pub fn dial_ahead(&mut self, now: Time, key: K, version: Version) -> bool {
+        self.advance(now);
+        let host = self.host(key);
+        let is_wanted = version.is_multiplexed() && self.lacks(host, version);
+        if is_wanted {
+            self.start_dial_ahead(now, host, version);
+        }
+        self.host_mut(host);
+        self.settle(now);
+        is_wanted
     }
 
     /// A dial has led to a connection; `None` when it is not wanted any more and must be closed.

@@ -44,6 +44,11 @@ impl Versions {
         Versions(bits.fold(0, |all, bit| all | bit))
     }
 
+    /// Exactly this one.
+    pub(super) const fn from_version(version: Version) -> Self {
+        Versions(bit(version))
+    }
+
     /// Whether this one is among them.
     pub fn contains(self, version: Version) -> bool {
         self.0 & bit(version) != 0
@@ -53,6 +58,12 @@ impl Versions {
     #[must_use]
     pub fn intersection(self, other: Versions) -> Versions {
         Versions(self.0 & other.0)
+    }
+
+    /// Those that are not in the other one.
+    #[must_use]
+    pub fn without(self, other: Versions) -> Versions {
+        Versions(self.0 & !other.0)
     }
 
     /// Whether there is none.
@@ -75,11 +86,11 @@ impl Versions {
 
 impl From<Version> for Versions {
     fn from(version: Version) -> Self {
-        Versions(bit(version))
+        Versions::from_version(version)
     }
 }
 
-fn bit(version: Version) -> u8 {
+const fn bit(version: Version) -> u8 {
     match version {
         Version::Http1 => 1,
         Version::Http2 => 2,
@@ -103,6 +114,7 @@ mod tests {
         assert_eq!(set.multiplexed(), Versions::from(Http3));
         assert_eq!(set.intersection(Versions::of([Http2, Http1])), Http1.into());
         assert!(set.intersection(Http2.into()).is_empty());
+        assert_eq!(set.without(Versions::of([Http2, Http3])), Http1.into());
         assert!(!set.is_empty());
         assert_eq!(Versions::of([Http1, Http1]), Http1.into());
     }

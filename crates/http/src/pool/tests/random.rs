@@ -63,7 +63,7 @@ fn step(world: &mut World, dice: &mut Dice) {
         world.assigned.keys().copied().collect::<Vec<_>>(),
         world.waiting.keys().copied().collect::<Vec<_>>(),
     );
-    match dice.below(16) {
+    match dice.below(17) {
         0..=4 => {
             let key = dice.below(3) as u8;
             let versions = versions(dice);
@@ -104,6 +104,10 @@ fn step(world: &mut World, dice: &mut Dice) {
                     _ => go_away(world, connection),
                 }
             }
+        }
+        15 => {
+            let (key, version) = (dice.below(3) as u8, [H1, H2, H3][dice.below(3)]);
+            world.dial_ahead(key, version);
         }
         _ => world.pass(Duration::from_millis(dice.below(6000) as u64)),
     }

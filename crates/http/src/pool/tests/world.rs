@@ -54,6 +54,15 @@ impl Open {
     }
 }
 
+/// What the present event allows the pool to do.
+#[derive(Default)]
+struct Asked {
+    /// To refuse a request that came when the queue was full.
+    may_refuse: Option<RequestId>,
+    /// To dial for nobody.
+    ahead: Option<(u8, Versions)>,
+}
+
 pub(super) struct World {
     pub(super) pool: Pool<u8>,
     pub(super) config: Config,
@@ -71,8 +80,7 @@ pub(super) struct World {
     fresh: Option<(ConnectionId, Option<RequestId>)>,
     failing: Option<(RequestId, FailReason)>,
     discarded: Option<ConnectionId>,
-    /// A request that came when the queue was full.
-    may_refuse: Option<RequestId>,
+    asked: Asked,
 }
 
 impl World {
@@ -92,8 +100,24 @@ impl World {
             fresh: None,
             failing: None,
             discarded: None,
-            may_refuse: None,
+            asked: Asked::default(),
         }
+    }
+
+    /// Whether it is dialled.
+    pub(super) fn dial_ahead(&mut self, key: u8, version: Version) -> bool {
+        let mut dials = self.dials.values().filter(|dial| dial.key == key);
+        let is_dialled = dials.any(|dial| dial.versions.contains(version));
+        let mut open = self.open.values().filter(|open| open.key == key);
+        let is_there = open.any(|open| open.version == version && !open.is_draining);
+        let has_place = self.places() < self.config.connections_max
+            && self.places_of(key) < self.config.connections_per_key_max;
+        let is_wanted = version != H1 && has_place && !is_dialled && !is_there;
+        self.asked.ahead = is_wanted.then_some((key, version.into()));
+        assert_eq!(self.pool.dial_ahead(self.now, key, version), is_wanted);
+        self.drain();
+        assert_eq!(self.asked.ahead, None, "what is wanted is dialled at once");
+        is_wanted
     }
 
     pub(super) fn request(&mut self, key: u8, versions: impl Into<Versions>) -> RequestId {
@@ -102,7 +126,7 @@ impl World {
         let request = self.pool.request(self.now, key, versions);
         self.keys.insert(request, (key, versions, 0));
         self.wait(request);
-        self.may_refuse = is_full.then_some(request);
+        self.asked.may_refuse = is_full.then_some(request);
         self.drain();
         request
     }
@@ -192,7 +216,7 @@ impl World {
         self.leave(request, After::Discard);
         if waits {
             self.wait(request);
-            self.may_refuse = is_full.then_some(request);
+            self.asked.may_refuse = is_full.then_some(request);
         }
         self.drain();
         waits
@@ -310,7 +334,7 @@ impl World {
                 }
                 Action::Fail { request, reason } => {
                     match reason {
-                        FailReason::QueueFull => assert_eq!(self.may_refuse, Some(request)),
+                        FailReason::QueueFull => assert_eq!(self.asked.may_refuse, Some(request)),
                         _ => assert_eq!(self.failing.take(), Some((request, reason))),
                     }
                     assert!(self.waiting.remove(&request).is_some(), "it still waits");
@@ -337,15 +361,31 @@ impl World {
         self.check_rest();
     }
 
-    fn check_dial(&mut self, dial: DialId, key: u8, versions: Versions, initiator: RequestId) {
-        let waiting = self.waiting.get(&initiator).expect("the initiator waits");
-        assert_eq!((key, versions), (waiting.key, waiting.versions));
-        assert!(
-            !self
-                .dials
-                .values()
-                .any(|dial| dial.initiator == Some(initiator))
-        );
+    fn check_dial(
+        &mut self,
+        dial: DialId,
+        key: u8,
+        versions: Versions,
+        initiator: Option<RequestId>,
+    ) {
+        if let Some(initiator) = initiator {
+            let waiting = self.waiting.get(&initiator).expect("the initiator waits");
+            let mut others = self.dials.values().filter(|dial| dial.key == key);
+            let is_elsewhere = others.any(|dial| dial.versions.contains(H3));
+            let expected = match is_elsewhere && waiting.versions != H3.into() {
+                true => waiting.versions.without(H3.into()),
+                false => waiting.versions,
+            };
+            assert_eq!((key, versions), (waiting.key, expected));
+            let mut dials = self.dials.values();
+            assert!(!dials.any(|dial| dial.initiator == Some(initiator)));
+        } else {
+            assert_eq!(
+                self.asked.ahead.take(),
+                Some((key, versions)),
+                "it was asked for"
+            );
+        }
         if self.may_share(key, versions) {
             let clash = self.dials.values().any(|other| {
                 let common = other.versions.intersection(versions).multiplexed();
@@ -356,8 +396,12 @@ impl World {
         let dialled = Dialled {
             key,
             versions,
-            initiator: Some(initiator),
-            deadline: self.now + self.config.dial_max,
+            initiator,
+            deadline: self.now
+                + match initiator {
+                    Some(_) => self.config.dial_max,
+                    None => self.config.abandoned_dial_max.min(self.config.dial_max),
+                },
         };
         self.dials.insert(dial, dialled);
         let (singles, dials) = self.singles_of(key);
@@ -541,8 +585,11 @@ impl World {
             .open
             .values()
             .filter(|open| open.key == key && !open.is_draining);
+        let alone = Versions::from(H3);
         dials.any(|dial| {
-            self.may_share(key, dial.versions) && !dial.versions.intersection(shared).is_empty()
+            let is_enough = dial.versions != alone || waiting.versions == alone;
+            let common = dial.versions.intersection(shared);
+            self.may_share(key, dial.versions) && is_enough && !common.is_empty()
         }) || open.any(|open| {
             let must_suffice = open.version == H3 && !self.config.has_further_http3;
             shared.contains(open.version) && (open.max.is_none() || must_suffice)
