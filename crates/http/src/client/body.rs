@@ -39,6 +39,15 @@ impl Body {
         Body(Kind::Stream(Box::pin(Converted(Box::pin(body)))))
     }
 
+    /// All of it, unless it is a stream.
+    pub(super) fn into_whole(self) -> Result<Bytes, Body> {
+        match self.0 {
+            Kind::Empty => Ok(Bytes::new()),
+            Kind::Full(bytes) => Ok(bytes),
+            Kind::Stream(_) => Err(self),
+        }
+    }
+
     /// The same body once more, unless it is a stream.
     pub(super) fn replay(&self) -> Option<Body> {
         match &self.0 {

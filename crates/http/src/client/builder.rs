@@ -1,11 +1,13 @@
 //! What is chosen about a client.
 
 use super::Client;
+use super::alternatives::{Store, StoredAlternative};
 use super::event::ClientEvent;
+use super::policy::{VersionPolicy, Wish};
 use super::settings::{Settings, Sink};
 use super::shared::Shared;
 use super::timeouts::Timeouts;
-use crate::pool;
+use crate::pool::{self, Version};
 use http::HeaderMap;
 use portway_core::SecurityParameters;
 use portway_transport::RealEnvironment;
@@ -24,6 +26,9 @@ pub struct ClientBuilder {
     redirects_max: usize,
     content_max: usize,
     sink: Option<Sink>,
+    wish: Wish,
+    drain_max: u64,
+    stored: Vec<StoredAlternative>,
 }
 
 impl ClientBuilder {
@@ -37,7 +42,32 @@ impl ClientBuilder {
             redirects_max: REDIRECTS_MAX,
             content_max: CONTENT_BYTES_MAX,
             sink: None,
+            wish: Wish::of(Version::Http1, VersionPolicy::OrHigher),
+            drain_max: DRAIN_BYTES_MAX,
+            stored: Vec::new(),
         }
+    }
+
+    /// The version of each request and what may be used instead, unless the request says otherwise:
+    /// HTTP/1.1 or higher, that is whatever is best.
+    pub fn version(mut self, version: Version, policy: VersionPolicy) -> Self {
+        self.wish = Wish::of(version, policy);
+        self
+    }
+
+    /// The alternative services that an earlier client knew, from [`Client::alternatives`]. What
+    /// does not persist is for the network of its time: leave it out on another one.
+    pub fn alternatives(mut self, stored: impl IntoIterator<Item = StoredAlternative>) -> Self {
+        self.stored = stored.into_iter().collect();
+        self
+    }
+
+    /// Reads so many bytes at most of a response that is dropped before its end, 1 MiB unless said,
+    /// so that its HTTP/1.1 connection can be used again; with zero the connection is closed. For
+    /// how long is said by [`Timeouts::drain`].
+    pub fn drain_max(mut self, bytes: u64) -> Self {
+        self.drain_max = bytes;
+        self
     }
 
     /// Uses the resolver, caches and environment of this context instead of its own.
@@ -95,7 +125,12 @@ impl ClientBuilder {
             let environment = RealEnvironment::new(real::Config::default());
             Context::new(Arc::new(environment))
         });
+        let alternatives = Store::default();
+        alternatives.import(context.environment().now(), self.stored);
         let shared = Shared::new(Settings {
+            wish: self.wish,
+            drain_max: self.drain_max,
+            alternatives,
             context,
             security: self.security,
             timeouts: self.timeouts,
@@ -109,5 +144,6 @@ impl ClientBuilder {
     }
 }
 
+const DRAIN_BYTES_MAX: u64 = 1024 * 1024;
 const REDIRECTS_MAX: usize = 10;
 const CONTENT_BYTES_MAX: usize = 64 * 1024 * 1024;

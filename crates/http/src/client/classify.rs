@@ -1,6 +1,8 @@
-//! hyper's errors in our classification, and whether a request may be sent again after one.
+//! The errors of hyper and of HTTP/3 in our classification, and whether a request may be sent again
+//! after one.
 
 use super::error::{Error, ErrorClass, Scope};
+use crate::h3::{ClientConnection, Retry, StreamError};
 use crate::pool::Version;
 use h2::Reason;
 use http::Method;
@@ -12,8 +14,51 @@ use std::error::Error as _;
 pub(super) enum Processing {
     /// None of it was processed, as the protocol itself says.
     Excluded,
+    /// None of it was, and the peer wants it over HTTP/1.1.
+    WantedOverHttp1,
     /// Nobody knows.
     Possible,
+}
+
+/// What HTTP/3 says of a request, and what that means for it.
+pub(super) fn classify_h3(
+    error: &StreamError,
+    connection: &ClientConnection,
+) -> (Error, Processing) {
+    let version = Version::Http3;
+    let closed = connection.error();
+    let (code, origin, detail) = match &closed {
+        Some(closed) => (closed.code, closed.origin, closed.to_string()),
+        None => (error.code, error.origin, error.to_string()),
+    };
+    let is_ours = origin == portway_h3::error::Origin::Local;
+    let (class, scope) = match (is_ours, closed.is_some()) {
+        (true, false) => (ErrorClass::Protocol, Scope::Request),
+        (true, true) => (ErrorClass::Protocol, Scope::Connection),
+        (false, false) => (ErrorClass::Reset, Scope::Request),
+        (false, true) => (ErrorClass::Closed, Scope::Connection),
+    };
+    let kind = match class {
+        ErrorClass::Protocol => FailureKind::ProtocolViolation,
+        _ => FailureKind::Reset,
+    };
+    let processing = match error.retry {
+        Retry::LowerVersion => Processing::WantedOverHttp1,
+        Retry::Safe | Retry::SafeOnNewConnection => Processing::Excluded,
+        _ => Processing::Possible,
+    };
+    let mut failure = Failure::new(Origin::Framing, kind, format!("{version}: {detail}"));
+    if processing != Processing::Possible {
+        failure.advice = Advice::RetryElsewhere;
+    } else if code == crate::h3::Code::H3_EXCESSIVE_LOAD {
+        failure.advice = Advice::BackOff;
+    }
+    let classified = Error::new(class, failure)
+        .with_version(version)
+        .with_scope(scope)
+        .with_code(code.value())
+        .with_source(*error);
+    (classified, processing)
 }
 
 /// What hyper says, and what that means for the request.
@@ -78,9 +123,11 @@ fn classify_h2(error: &h2::Error, version: Version) -> (Error, Processing) {
     // RFC 9113 §8.7: streams above the last one of a GOAWAY were not processed. The ones below go
     // on when it carries no error, so that only the former end with it.
     let is_above = error.is_go_away() && reason == Reason::NO_ERROR;
-    let processing = match error.is_remote() && (is_refused || is_above) {
-        true => Processing::Excluded,
-        false => Processing::Possible,
+    let processing = match error.is_remote() {
+        true if is_refused || is_above => Processing::Excluded,
+        // RFC 9113 §7: the peer wants HTTP/1.1 instead.
+        true if reason == Reason::HTTP_1_1_REQUIRED => Processing::WantedOverHttp1,
+        _ => Processing::Possible,
     };
     let (class, scope) = match (error.is_remote(), error.is_reset()) {
         (false, true) => (ErrorClass::Protocol, Scope::Request),

@@ -3,41 +3,44 @@
 //! Invariant: everything that a dial started lives in its future, so dropping that ends it.
 
 use super::Body;
-use super::error::{Error, Phase};
-use super::event::{ClientEvent, ConnectionInfo, Phases};
+use super::alternatives::Alternative;
+use super::error::Error;
+use super::event::{ConnectionInfo, Reason};
 use super::frames::Frames;
+use super::http3::Http3;
 use super::io::{CarrierIo, Listener};
 use super::key::Key;
+use super::policy::Wish;
 use super::settings::Settings;
-use super::timeouts::{Deadline, Timeouts};
-use crate::pool::{DialId, Version, Versions};
+use super::watch::Watch;
+use crate::pool::{DialId, Version};
 use hyper::client::conn::{http1, http2};
 use portway_core::path::Path;
 use portway_core::plan::{Action, Plan, PlanRequest};
-use portway_core::race::{Event, EventKind, Progress};
+use portway_core::race::Candidate;
 use portway_core::stack::WireProtocol;
-use portway_core::{Failure, FailureKind, Origin, SecurityParameters, Time};
-use portway_transport::driver::{Observer, RacePaths, RaceRequest, Record, Terms, run_race};
+use portway_core::{Failure, FailureKind, Origin, SecurityParameters, StackId};
+use portway_transport::driver::{RacePaths, RaceRequest, Record, Terms, run_race};
 use portway_transport::environment::{Environment, TcpOptions};
 use portway_transport::establish::establish;
 use portway_transport::established::{ByteCarrier, Carrier, Established};
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 /// What a dial yields.
 pub(super) struct Dialled {
     pub(super) sender: Sender,
     pub(super) info: ConnectionInfo,
     /// Moves the connection, and ends with it.
-    pub(super) work: Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub(super) work: Work,
 }
 
-/// hyper's end of a connection.
+/// This end of a connection.
 pub(super) enum Sender {
     Http1(http1::SendRequest<Body>),
     Http2(http2::SendRequest<Body>),
+    Http3(Http3),
 }
 
 /// Dials a key. `listener` hears of the connection as a whole.
@@ -45,39 +48,83 @@ pub(super) async fn dial(
     settings: Arc<Settings>,
     id: DialId,
     key: Key,
-    versions: Versions,
+    wish: Wish,
     listener: Arc<dyn Listener>,
 ) -> Result<Dialled, Error> {
     let environment = settings.context.environment().clone();
     let watch = Watch::new(settings.clone(), id, environment.now());
-    let race = race(&settings, &key, versions, watch.clone());
+    let terms = Arc::new(Aims::new(&settings, key, wish)?);
+    let _blocking = Blocking {
+        settings: settings.clone(),
+        watch: watch.clone(),
+        terms: terms.clone(),
+    };
+    let race = race(&settings, &terms, watch.clone());
     let established = watch.bounded(race).await?;
-    let version = match established
+    let alpn = established
         .protection
         .as_ref()
-        .and_then(|p| p.alpn.as_deref())
-    {
-        Some(b"h2") => Version::Http2,
-        None if !key.is_protected && !versions.contains(Version::Http1) => Version::Http2,
+        .and_then(|p| p.alpn.as_deref());
+    let version = match (&established.carrier, alpn) {
+        (Carrier::Quic(_), _) => Version::Http3,
+        (_, Some(b"h2")) => Version::Http2,
+        (_, None) if terms.is_http2_by_knowledge() => Version::Http2,
         _ => Version::Http1,
     };
-    let Carrier::Bytes(carrier) = established.carrier else {
-        let detail = "a stack without a byte stream cannot carry this version of HTTP";
-        let failure = Failure::new(Origin::Local, FailureKind::Unsupported, detail);
-        return Err(Error::of_dial(failure, None));
+    let alternative = terms.alternative(established.leaf.remote_index);
+    let (local, remote) = match &established.carrier {
+        Carrier::Quic(quic) => (quic.local_address(), quic.connection().remote_address()),
+        Carrier::Bytes(bytes) => (bytes.socket.local_address(), bytes.socket.peer_address()),
+        _ => (established.leaf.remote, established.leaf.remote),
     };
     let info = ConnectionInfo {
         version,
-        local: carrier.socket.local_address(),
-        remote: carrier.socket.peer_address(),
+        local,
+        remote,
+        reason: match (version, &alternative) {
+            (Version::Http3, Some(_)) => Reason::Alternative,
+            (Version::Http3, None) if established.leaf.svcb_priority.is_some() => Reason::Record,
+            (Version::Http3, None) => Reason::AskedFor,
+            _ => Reason::Negotiated(watch.quic_outcome()),
+        },
+        alternative: alternative.map(|alternative| alternative.to_string()),
         protection: established.protection,
         phases: watch.phases(environment.now()),
     };
-    let (sender, work) = handshake(environment, carrier, version, listener).await?;
+    let (sender, work) = match established.carrier {
+        Carrier::Quic(quic) => {
+            let (sender, work) = Http3::new(&quic, &settings, listener)?;
+            (Sender::Http3(sender), work)
+        }
+        Carrier::Bytes(bytes) => handshake(environment, bytes, version, listener).await?,
+        _ => {
+            let detail = "datagrams without QUIC cannot carry HTTP";
+            let failure = Failure::new(Origin::Local, FailureKind::Unsupported, detail);
+            return Err(Error::of_dial(failure, None));
+        }
+    };
     Ok(Dialled { sender, info, work })
 }
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Keeps alternatives that did not answer from being tried again for a while, however the dial
+/// ends.
+struct Blocking {
+    settings: Arc<Settings>,
+    watch: Watch,
+    terms: Arc<Aims>,
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        for remote in self.watch.silent_over_quic() {
+            if let Some(alternative) = self.terms.alternative(remote) {
+                self.settings.block(&self.terms.key, &alternative);
+            }
+        }
+    }
+}
+
+pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 async fn handshake(
     environment: Arc<dyn Environment>,
@@ -114,24 +161,22 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner
     }
 }
 
-async fn race(
-    settings: &Arc<Settings>,
-    key: &Key,
-    versions: Versions,
-    watch: Watch,
-) -> Result<Established, Error> {
+async fn race(settings: &Arc<Settings>, aims: &Aims, watch: Watch) -> Result<Established, Error> {
     let context = &settings.context;
     let environment = context.environment();
-    let security = security(&settings.security, key, versions)?;
-    let paths = environment.paths();
-    let plan = plan(settings, key, security.clone(), paths.clone())?;
-    let mut config = context.race_config(&plan);
+    let Aims { key, plan, .. } = aims;
+    let security = aims.security.clone();
+    let mut config = context.race_config(plan);
     // RFC 9460 §9.5: with http, a record would demand https, which nobody asked for.
     config.uses_https_records = key.is_protected;
+    config.candidates = aims.candidates();
     context.bring_up_to_date(&mut config);
     let request = RaceRequest {
         terms: Terms::Race(Box::new(config), Record::No),
-        paths: Arc::new(Known { paths, plan }),
+        paths: Arc::new(Known {
+            paths: aims.paths.clone(),
+            plan: plan.clone(),
+        }),
     };
     let attempt = |leaf, progress| {
         let (context, security) = (context.clone(), security.clone());
@@ -156,43 +201,92 @@ async fn race(
     }
 }
 
-/// The protection of a key, which offers these versions.
-fn security(
-    base: &SecurityParameters,
-    key: &Key,
-    versions: Versions,
-) -> Result<SecurityParameters, Error> {
+/// What a dial aims at: the endpoints of a key, and the stacks that its request takes.
+struct Aims {
+    key: Key,
+    wish: Wish,
+    security: SecurityParameters,
+    paths: Vec<Path>,
+    plan: Plan,
+}
+
+impl Aims {
+    fn new(settings: &Settings, key: Key, wish: Wish) -> Result<Self, Error> {
+        let versions = wish.versions;
+        let mut remotes = vec![key.remote()];
+        let mut security = security(&settings.security, &key, wish)?;
+        if versions.contains(Version::Http3) {
+            let alternatives = settings.alternatives_of(&key);
+            if !alternatives.is_empty() && key.server_name.is_none() {
+                // RFC 7838 §2.1: wherever it is, it proves to be the origin.
+                security = security.with_server_name(key.host());
+            }
+            remotes.extend(alternatives.iter().map(Alternative::remote));
+        }
+        let paths = settings.context.environment().paths();
+        let mut request = PlanRequest::new(Action::Initiate, security.clone());
+        request.remotes = remotes;
+        request.paths = paths.clone();
+        let takes_tcp = [Version::Http1, Version::Http2].map(|version| versions.contains(version));
+        let stacks = settings
+            .context
+            .stacks()
+            .iter()
+            .filter(|stack| match stack.wire {
+                WireProtocol::Tcp => takes_tcp.contains(&true),
+                _ => stack.id == StackId::QUIC && versions.contains(Version::Http3),
+            });
+        request.stacks = stacks.cloned().collect();
+        let plan = Plan::new(request).map_err(|error| Error::invalid(format!("{key}: {error}")))?;
+        Ok(Aims {
+            key,
+            wish,
+            security,
+            paths,
+            plan,
+        })
+    }
+
+    /// The stacks of the race, HTTP/3 before the others where it is offered or asked for.
+    fn candidates(&self) -> Vec<Candidate> {
+        let mut candidates = self.plan.candidates();
+        for candidate in &mut candidates {
+            let is_quic = candidate.stack == StackId::QUIC;
+            candidate.rank = u32::from(!is_quic);
+            candidate.needs_offer = is_quic && !self.wish.tries_http3;
+        }
+        candidates
+    }
+
+    /// The alternative service that a remote endpoint of the race is.
+    fn alternative(&self, remote: usize) -> Option<Alternative> {
+        Alternative::of(self.plan.remotes().get(remote)?)
+    }
+
+    /// Whether HTTP/2 is spoken without being agreed on.
+    fn is_http2_by_knowledge(&self) -> bool {
+        !self.key.is_protected && !self.wish.versions.contains(Version::Http1)
+    }
+}
+
+/// The protection of a key, which offers these versions; each stack takes what it can carry.
+fn security(base: &SecurityParameters, key: &Key, wish: Wish) -> Result<SecurityParameters, Error> {
     if !key.is_protected {
         return Ok(SecurityParameters::disabled());
     }
     if !matches!(base, SecurityParameters::Required(_)) {
         return Err(Error::invalid("https needs a client with TLS"));
     }
-    let names = versions.newest_first().filter_map(|version| match version {
-        Version::Http2 => Some("h2"),
-        Version::Http1 => Some("http/1.1"),
-        Version::Http3 => None,
+    let names = wish.versions.newest_first().map(|version| match version {
+        Version::Http3 => "h3",
+        Version::Http2 => "h2",
+        Version::Http1 => "http/1.1",
     });
     let security = base.clone().with_alpn(names);
     Ok(match &key.server_name {
         Some(name) => security.with_server_name(&**name),
         None => security,
     })
-}
-
-fn plan(
-    settings: &Settings,
-    key: &Key,
-    security: SecurityParameters,
-    paths: Vec<Path>,
-) -> Result<Plan, Error> {
-    let mut request = PlanRequest::new(Action::Initiate, security);
-    request.remotes = vec![key.remote()];
-    request.paths = paths;
-    let stacks = settings.context.stacks().iter();
-    let over_tcp = stacks.filter(|stack| stack.wire == WireProtocol::Tcp);
-    request.stacks = over_tcp.cloned().collect();
-    Plan::new(request).map_err(|error| Error::invalid(format!("{key}: {error}")))
 }
 
 /// The paths of a race, chosen by its plan.
@@ -208,123 +302,6 @@ impl RacePaths for Known {
 
     fn choose(&self, paths: Vec<Path>) -> Vec<Path> {
         self.plan.choose_paths(paths)
-    }
-}
-
-/// Sees how far a race has come, tells it, and keeps its time limits.
-#[derive(Clone)]
-struct Watch {
-    settings: Arc<Settings>,
-    id: DialId,
-    marks: Arc<Mutex<Marks>>,
-}
-
-#[derive(Clone, Copy)]
-struct Marks {
-    started: Time,
-    attempted: Option<Time>,
-    connected: Option<Time>,
-}
-
-impl Watch {
-    fn new(settings: Arc<Settings>, id: DialId, started: Time) -> Self {
-        let marks = Marks {
-            started,
-            attempted: None,
-            connected: None,
-        };
-        Watch {
-            settings,
-            id,
-            marks: Arc::new(Mutex::new(marks)),
-        }
-    }
-
-    fn marks(&self) -> Marks {
-        *self.marks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn phases(&self, ready: Time) -> Phases {
-        let marks = self.marks();
-        let attempted = marks.attempted.unwrap_or(ready);
-        Phases {
-            resolved: attempted - marks.started,
-            connected: marks.connected.unwrap_or(ready) - marks.started,
-            ready: ready - marks.started,
-        }
-    }
-
-    /// Runs the race unless one of its phases takes too long.
-    async fn bounded<T>(&self, race: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let environment = &**self.settings.context.environment();
-        let mut race = pin!(race);
-        let mut deadline: Option<(Deadline, Phase)> = None;
-        poll_fn(|context| {
-            if let Poll::Ready(done) = race.as_mut().poll(context) {
-                return Poll::Ready(done);
-            }
-            let due = self.marks().due(&self.settings.timeouts);
-            self.poll_due(due, &mut deadline, environment, context)
-                .map(Err)
-        })
-        .await
-    }
-
-    fn poll_due(
-        &self,
-        due: Option<(Time, Phase)>,
-        deadline: &mut Option<(Deadline, Phase)>,
-        environment: &dyn Environment,
-        context: &mut Context<'_>,
-    ) -> Poll<Error> {
-        let Some((at, phase)) = due else {
-            return Poll::Pending;
-        };
-        match deadline {
-            Some((deadline, of)) if *of == phase => deadline.poll(context),
-            other => {
-                let (deadline, _) = other.insert((Deadline::new(environment, at, phase), phase));
-                deadline.poll(context)
-            }
-        }
-    }
-}
-
-impl Marks {
-    /// When the present phase must have ended.
-    fn due(&self, limits: &Timeouts) -> Option<(Time, Phase)> {
-        let (since, limit, phase) = match (self.attempted, self.connected) {
-            (None, _) => (self.started, limits.resolve, Phase::Resolve),
-            (Some(since), None) => (since, limits.connect, Phase::Connect),
-            (_, Some(since)) => (since, limits.handshake, Phase::Handshake),
-        };
-        limit.map(|limit| (since + limit, phase))
-    }
-}
-
-impl Observer for Watch {
-    fn is_attentive(&self) -> bool {
-        true
-    }
-
-    fn on_event(&mut self, event: &Event) {
-        {
-            let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-            match &event.kind {
-                EventKind::AttemptStarted { .. } => {
-                    marks.attempted.get_or_insert(event.at);
-                }
-                EventKind::Progressed {
-                    progress: Progress::TransportConnected { .. },
-                    ..
-                } => {
-                    marks.connected.get_or_insert(event.at);
-                }
-                _ => {}
-            }
-        }
-        self.settings
-            .tell(|| ClientEvent::Race(self.id, event.clone()));
     }
 }
 

@@ -74,6 +74,8 @@ pub enum Phase {
     BodyIdle,
     /// Everything, from the call to the last part of the body.
     Total,
+    /// After a response, for what is left of the exchange.
+    Drain,
 }
 
 /// What else fails with the request.
@@ -164,7 +166,7 @@ impl Error {
         self.0.version
     }
 
-    /// The protocol's own error code, as HTTP/2 has them.
+    /// The protocol's own error code, as HTTP/2 and 3 have them.
     pub fn code(&self) -> Option<u64> {
         self.0.code
     }
@@ -220,6 +222,7 @@ impl fmt::Display for Phase {
             Phase::ResponseHead => "the head of the response",
             Phase::BodyIdle => "the next part of the body",
             Phase::Total => "the whole request",
+            Phase::Drain => "the rest of the exchange",
         })
     }
 }

@@ -39,6 +39,20 @@ pub enum ClientEvent {
     },
     /// The pool closed a connection.
     Closed(ConnectionId, CloseReason),
+    /// An origin has told where else it is served; nothing when it has taken that back.
+    Alternatives {
+        /// Scheme, host and port.
+        origin: String,
+        /// Host and port of each that can be used, the preferred one first.
+        alternatives: Vec<String>,
+    },
+    /// An alternative service failed and is not tried for ten minutes.
+    AlternativeBlocked {
+        /// Scheme, host and port of the origin.
+        origin: String,
+        /// Host and port.
+        alternative: String,
+    },
     /// The pool tells something else.
     Pool(pool::Event),
 }
@@ -53,10 +67,41 @@ pub struct ConnectionInfo {
     pub local: SocketAddr,
     /// The peer's address.
     pub remote: SocketAddr,
+    /// Why it is this version.
+    pub reason: Reason,
+    /// Host and port of the alternative service that it leads to, if it is one.
+    pub alternative: Option<String>,
     /// What was negotiated; `None` in cleartext.
     pub protection: Option<Protection>,
     /// How long it took to establish.
     pub phases: Phases,
+}
+
+/// Why a connection speaks its version of HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The request asked for it without its being offered.
+    AskedFor,
+    /// A service record offers it.
+    Record,
+    /// An alternative service of the origin offers it.
+    Alternative,
+    /// It was agreed on in the TLS handshake, or is what is spoken in cleartext; with what became
+    /// of HTTP/3, where that was tried.
+    Negotiated(Option<String>),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::AskedFor => f.write_str("it was asked for"),
+            Reason::Record => f.write_str("a service record offers it"),
+            Reason::Alternative => f.write_str("an alternative service offers it"),
+            Reason::Negotiated(None) => f.write_str("it was agreed on"),
+            Reason::Negotiated(Some(why)) => write!(f, "it was agreed on; {why}"),
+        }
+    }
 }
 
 /// How long each phase of a dial took, the phases before included.
@@ -103,7 +148,8 @@ impl fmt::Display for ClientEvent {
                 write!(
                     f,
                     "connected: {info} (resolved {resolved:.1?}, connected {connected:.1?}, \
-                     ready {ready:.1?})"
+                     ready {ready:.1?}); {}: {}",
+                    info.version, info.reason
                 )
             }
             ClientEvent::DialFailed(_, why) => write!(f, "no connection: {why}"),
@@ -118,6 +164,21 @@ impl fmt::Display for ClientEvent {
                 write!(f, "sent over {kind} connection after {waited:.1?}")
             }
             ClientEvent::Closed(_, reason) => write!(f, "connection closed: {reason:?}"),
+            ClientEvent::Alternatives {
+                origin,
+                alternatives,
+            } => match alternatives.is_empty() {
+                true => write!(f, "{origin} has no alternative services"),
+                false => write!(
+                    f,
+                    "{origin} is served over HTTP/3 at {}",
+                    alternatives.join(", ")
+                ),
+            },
+            ClientEvent::AlternativeBlocked {
+                origin,
+                alternative,
+            } => write!(f, "{alternative} is not tried for {origin} for a while"),
             ClientEvent::Pool(event) => write!(f, "{event:?}"),
         }
     }

@@ -7,15 +7,19 @@
 
 use super::Body;
 use super::classify::{Processing, is_idempotent};
+use super::content::Content;
 use super::error::{Error, ErrorClass, Phase};
+use super::event::ConnectionInfo;
+use super::interim::Interim;
 use super::key::Key;
 use super::lease::{Lease, Unanswered};
+use super::policy::Wish;
 use super::shared::Shared;
 use super::timeouts::{Deadline, within};
-use crate::pool::{Version, Versions};
+use crate::pool::Version;
 use http::header::{HOST, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, Uri};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -26,7 +30,8 @@ pub(super) struct Exchange {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
-    pub(super) versions: Option<Versions>,
+    pub(super) wish: Wish,
+    pub(super) interim: Interim,
     pub(super) server_name: Option<Arc<str>>,
     pub(super) response_head: Option<Duration>,
 }
@@ -36,38 +41,67 @@ impl Exchange {
     pub(super) async fn run(
         &mut self,
         shared: &Arc<Shared>,
-    ) -> Result<(Response<Incoming>, Lease), Error> {
-        let key = Key::of(&self.url, self.server_name.clone())?;
-        let versions = self.versions.unwrap_or(key.usual_versions());
-        let mut waiting = shared.enqueue(key, versions);
+    ) -> Result<(Response<Content>, Lease), Error> {
+        let key = Key::of(&self.url, self.peer_name())?;
+        let mut wish = self.wish.in_scheme(key.is_protected)?;
+        let mut waiting = shared.enqueue(key.clone(), wish);
+        shared.upgrade(&key, wish);
         loop {
             let mut lease = waiting.verdict().await?;
             let replay = self.body.replay();
-            let request = self.request(lease.info().version)?;
+            let request = self.request(lease.info())?;
             let mut limit = Deadline::after(
                 &**shared.environment(),
                 self.response_head,
                 Phase::ResponseHead,
             );
-            let sending = async { Ok(lease.send(request).await) };
+            let sending = async { Ok(lease.send(request, &self.interim).await) };
             let unanswered = match within(&mut limit, sending).await? {
                 Ok(response) => {
-                    self.body = replay.unwrap_or_default();
-                    return Ok((response, lease));
+                    shared.on_response(&key, response.headers());
+                    shared.upgrade(&key, wish);
+                    let may_ask_elsewhere = replay.is_some() && shared.is_patient();
+                    let is_misdirected = response.status() == StatusCode::MISDIRECTED_REQUEST;
+                    if !is_misdirected || !may_ask_elsewhere || !shared.misdirected(&key, &lease) {
+                        self.body = replay.unwrap_or_default();
+                        return Ok((response, lease));
+                    }
+                    Unanswered::misdirected(lease.info().version)
                 }
                 Err(unanswered) => unanswered,
             };
+            if unanswered.processing == Processing::WantedOverHttp1 {
+                let lower = wish.versions.intersection(Version::Http1.into());
+                if lower.is_empty() {
+                    return Err(unanswered.error);
+                }
+                wish = Wish::exactly(lower);
+            }
             let Some(body) = self.to_repeat(&lease, &unanswered, replay) else {
                 return Err(unanswered.error);
             };
             self.body = body
                 .or(unanswered.unsent.map(Request::into_body))
                 .unwrap_or_default();
-            match shared.retry(lease.into_request(), versions) {
+            match shared.retry(lease.into_request(), wish) {
                 Some(again) => waiting = again,
                 None => return Err(unanswered.error),
             }
         }
+    }
+
+    /// The name that the peer must prove instead of the one in the URL: the request's own, or the
+    /// one that it names as host.
+    fn peer_name(&self) -> Option<Arc<str>> {
+        if self.server_name.is_some() {
+            return self.server_name.clone();
+        }
+        let host = self.headers.get(HOST)?.to_str().ok()?;
+        let authority: http::uri::Authority = host.parse().ok()?;
+        let host = authority.host();
+        let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+        let is_other = !host.is_empty() && self.url.host_str() != Some(host);
+        (is_other && !is_address).then(|| Arc::from(host))
     }
 
     /// Whether the request may be sent again, with the body for it unless the unsent request has
@@ -85,15 +119,22 @@ impl Exchange {
         let may_have_gone_stale = lease.is_reused()
             && unanswered.error.class() == ErrorClass::Closed
             && is_idempotent(&self.method);
-        let is_safe = unanswered.processing == Processing::Excluded || may_have_gone_stale;
+        let is_safe = unanswered.processing != Processing::Possible || may_have_gone_stale;
         replay.filter(|_| is_safe).map(Some)
     }
 
     /// The request as a version has it.
-    fn request(&mut self, version: Version) -> Result<Request<Body>, Error> {
+    fn request(&mut self, connection: &ConnectionInfo) -> Result<Request<Body>, Error> {
+        let version = connection.version;
         let mut request = Request::new(std::mem::take(&mut self.body));
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
+        if let Some(alternative) = &connection.alternative {
+            // RFC 7838 §5: the server learns by which way the request came.
+            let alternative = HeaderValue::from_str(alternative)
+                .map_err(|error| Error::invalid(error.to_string()))?;
+            request.headers_mut().insert(ALT_USED, alternative);
+        }
         let invalid = |error: http::uri::InvalidUri| Error::invalid(error.to_string());
         let authority = self.authority();
         if version == Version::Http1 {
@@ -106,7 +147,10 @@ impl Exchange {
             }
             return Ok(request);
         }
-        *request.version_mut() = http::Version::HTTP_2;
+        *request.version_mut() = match version {
+            Version::Http3 => http::Version::HTTP_3,
+            _ => http::Version::HTTP_2,
+        };
         // RFC 9113 §8.3.1: the host is in the pseudo-header field.
         let host = request.headers_mut().remove(HOST);
         let authority = match &host {
@@ -130,3 +174,5 @@ impl Exchange {
         }
     }
 }
+
+const ALT_USED: HeaderName = HeaderName::from_static("alt-used");

@@ -1,7 +1,7 @@
 //! Where a request goes: its URL taken apart, and the key of the connections that may carry it.
 
+use super::alternatives::Origin;
 use super::error::Error;
-use crate::pool::{Version, Versions};
 use portway_core::RemoteEndpoint;
 use std::fmt;
 use std::net::IpAddr;
@@ -55,13 +55,18 @@ impl Key {
         endpoint.port(self.port)
     }
 
-    /// The versions that can be had at all with this scheme. In cleartext the peer cannot be asked
-    /// which it speaks, so that HTTP/2 must be asked for by name.
-    pub(super) fn usual_versions(&self) -> Versions {
-        match self.is_protected {
-            true => Versions::of([Version::Http1, Version::Http2]),
-            false => Version::Http1.into(),
-        }
+    /// The host, without the brackets of an address.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What speaks of alternative services, where they are used at all: RFC 8164 lets them be used
+    /// with http by consent only, which nobody gives.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        self.is_protected.then(|| Origin {
+            host: self.host.to_string(),
+            port: self.port,
+        })
     }
 }
 

@@ -5,20 +5,27 @@
 
 use super::Body;
 use super::classify::{Processing, classify};
+use super::content::Content;
 use super::dial::Sender;
-use super::error::Error;
+use super::error::{Error, ErrorClass, Phase};
 use super::event::ConnectionInfo;
+use super::http3::Http3;
+use super::interim::Interim;
 use super::shared::Shared;
-use crate::pool::{After, ConnectionId, RequestId};
+use super::timeouts::Deadline;
+use crate::pool::{After, ConnectionId, RequestId, Version};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
+use portway_core::FailureKind;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// What a request is sent with.
 pub(super) enum Wire {
     Http1(http1::SendRequest<Body>),
     Http2(http2::SendRequest<Body>),
+    Http3(Http3),
 }
 
 pub(super) struct Lease {
@@ -37,6 +44,19 @@ pub(super) struct Unanswered {
     pub(super) processing: Processing,
     /// The request as it was, when not a byte of it was sent.
     pub(super) unsent: Option<Request<Body>>,
+}
+
+impl Unanswered {
+    /// One that came to the wrong server, which says so.
+    pub(super) fn misdirected(version: Version) -> Self {
+        let detail = "the server is not the one for this origin";
+        let error = Error::local(ErrorClass::Connect, FailureKind::Refused, detail);
+        Unanswered {
+            error: error.with_version(version),
+            processing: Processing::Excluded,
+            unsent: None,
+        }
+    }
 }
 
 impl Lease {
@@ -67,18 +87,28 @@ impl Lease {
         self.is_reused
     }
 
+    pub(super) fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
     /// Sends the request and waits for the head of its response.
     pub(super) async fn send(
         &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, Unanswered> {
+        mut request: Request<Body>,
+        interim: &Interim,
+    ) -> Result<Response<Content>, Unanswered> {
         let version = self.info.version;
         let sent = match &mut self.wire {
-            Some(Wire::Http1(sender)) => sender.try_send_request(request).await,
+            Some(Wire::Http1(sender)) => {
+                interim.attach(&mut request);
+                sender.try_send_request(request).await
+            }
             Some(Wire::Http2(sender)) => sender.try_send_request(request).await,
+            Some(Wire::Http3(sender)) => return sender.send(request, interim).await,
             None => unreachable!("a lease is used before it is over"),
         };
-        sent.map_err(|error| unanswered(error, version))
+        let response = sent.map_err(|error| unanswered(error, version))?;
+        Ok(response.map(|incoming| Content::Hyper(incoming, version)))
     }
 
     /// Leaves the request to the pool to be queued again.
@@ -102,11 +132,24 @@ impl Lease {
         }
         // hyper has still to look after the connection, such as to send the rest of the request.
         let environment = self.shared.environment().clone();
+        let drain = self.shared.settings.timeouts.drain;
+        let mut limit = Deadline::after(&*environment, drain, Phase::Drain);
         environment.spawn(Box::pin(async move {
             let mut sender = sender;
-            match sender.ready().await {
-                Ok(()) => self.give_back(sender),
-                Err(_) => self.end(After::Discard),
+            let ready = poll_fn(|context| match sender.poll_ready(context) {
+                Poll::Ready(ready) => Poll::Ready(ready.is_ok()),
+                Poll::Pending => match &mut limit {
+                    Some(limit) => limit.poll(context).map(|_| false),
+                    None => Poll::Pending,
+                },
+            });
+            match ready.await {
+                true => self.give_back(sender),
+                false => {
+                    // A peer that takes no more of the request would hold the socket for ever.
+                    self.shared.cut(self.connection);
+                    self.end(After::Discard);
+                }
             }
         }));
     }
@@ -148,7 +191,7 @@ impl Drop for Lease {
     }
 }
 
-fn unanswered(mut error: TrySendError<Request<Body>>, version: crate::pool::Version) -> Unanswered {
+fn unanswered(mut error: TrySendError<Request<Body>>, version: Version) -> Unanswered {
     let unsent = error.take_message();
     let (error, processing) = classify(error.into_error(), version);
     Unanswered {

@@ -18,31 +18,44 @@
 //! | `request.rs`, `response.rs`, `body.rs` | what applications use |
 //! | `exchange.rs`, `redirect.rs` | one request to one URL, and the next URL |
 //! | `shared.rs`, `lease.rs` | the pool with what it decides about |
-//! | `dial.rs`, `io.rs`, `frames.rs` | a connection, from the race to hyper |
+//! | `policy.rs` | which versions a request takes |
+//! | `dial.rs`, `watch.rs` | a connection, from the race to hyper or to our HTTP/3 |
+//! | `io.rs`, `frames.rs`, `http3.rs`, `content.rs`, `link.rs` | a connection in use |
+//! | `alt_svc.rs`, `alternatives.rs` | alternative services |
 //! | `error.rs`, `classify.rs`, `timeouts.rs` | failures and time |
 
+mod alt_svc;
+mod alternatives;
 mod body;
 mod builder;
 mod classify;
+mod content;
 mod dial;
 mod error;
 mod event;
 mod exchange;
 mod frames;
+mod http3;
+mod interim;
 mod io;
 mod key;
 mod lease;
+mod link;
+mod policy;
 mod redirect;
 mod request;
 mod response;
 mod settings;
 mod shared;
 mod timeouts;
+mod watch;
 
+pub use alternatives::StoredAlternative;
 pub use body::{Body, BoxError};
 pub use builder::ClientBuilder;
 pub use error::{Error, ErrorClass, Phase, Scope};
-pub use event::{ClientEvent, ConnectionInfo, Phases};
+pub use event::{ClientEvent, ConnectionInfo, Phases, Reason};
+pub use policy::VersionPolicy;
 pub use request::RequestBuilder;
 pub use response::{Response, ResponseBody};
 pub use timeouts::Timeouts;
@@ -53,7 +66,11 @@ use shared::Shared;
 use std::fmt;
 use std::sync::Arc;
 
-/// An HTTP client for HTTP/1.1 and 2. Clones share its connections.
+/// An HTTP client for HTTP/1.1, 2 and 3. Clones share its connections.
+///
+/// Unless a request says otherwise by [`RequestBuilder::version`], HTTP/3, 2 and 1.1 race for the
+/// connection. HTTP/3 takes part where a service record or an alternative service of the server
+/// offers it; when it comes to be offered later, it is dialled beside the connection in use.
 ///
 /// It belongs to the runtime in which it sent its first request.
 #[derive(Clone)]
@@ -95,6 +112,14 @@ impl Client {
     /// A DELETE request.
     pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.request(Method::DELETE, url)
+    }
+
+    /// The alternative services that are known, to be given to a later client by
+    /// [`ClientBuilder::alternatives`].
+    pub fn alternatives(&self) -> Vec<StoredAlternative> {
+        let settings = &self.shared.settings;
+        let now = settings.context.environment().now();
+        settings.alternatives.export(settings.network(), now)
     }
 
     /// How many requests, dials and connections there are.

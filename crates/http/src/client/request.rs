@@ -2,15 +2,16 @@
 
 use super::Body;
 use super::Client;
-use super::error::{Error, ErrorClass, Phase};
+use super::error::{Error, Phase};
 use super::exchange::Exchange;
+use super::interim::Interim;
+use super::policy::{VersionPolicy, Wish};
 use super::redirect::{self, Replay};
 use super::response::{Response, ResponseBody};
 use super::timeouts::{Deadline, within};
-use crate::pool::Versions;
+use crate::pool::{Version, Versions};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
-use portway_core::FailureKind;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -29,6 +30,7 @@ impl RequestBuilder {
         let settings = &client.shared.settings;
         let headers = settings.headers.clone();
         let response_head = settings.timeouts.response_head;
+        let wish = settings.wish;
         let exchange = Url::parse(url)
             .map_err(|error| Error::invalid(format!("{url}: {error}")))
             .map(|mut url| {
@@ -38,7 +40,8 @@ impl RequestBuilder {
                     url,
                     headers,
                     body: Body::empty(),
-                    versions: None,
+                    wish,
+                    interim: Interim::default(),
                     server_name: None,
                     response_head,
                 })
@@ -105,27 +108,39 @@ impl RequestBuilder {
         })
     }
 
-    /// Takes these versions of HTTP and no other one. Without: HTTP/2 or 1.1 with TLS, HTTP/1.1 in
-    /// cleartext. HTTP/2 alone in cleartext is sent without asking.
+    /// Takes this version of HTTP, or what the policy lets be used instead; the table is in
+    /// `docs/http-versions.md`. HTTP/3 is tried without being offered when it is named here.
+    pub fn version(self, version: Version, policy: VersionPolicy) -> Self {
+        self.change(|exchange| {
+            exchange.wish = Wish::of(version, policy);
+            Ok(())
+        })
+    }
+
+    /// Takes these versions of HTTP and no other one, whichever are offered. In cleartext HTTP/2 is
+    /// spoken only where HTTP/1.1 is not taken, and then without asking.
     pub fn versions(self, versions: impl Into<Versions>) -> Self {
         self.change(|exchange| {
             let versions = versions.into();
             if versions.is_empty() {
                 return Err(Error::invalid("a request takes one version at least"));
             }
-            if versions.contains(crate::pool::Version::Http3) {
-                return Err(Error::local(
-                    ErrorClass::Version,
-                    FailureKind::Unsupported,
-                    "this client does not dial HTTP/3 yet",
-                ));
-            }
-            exchange.versions = Some(versions);
+            exchange.wish = Wish::exactly(versions);
             Ok(())
         })
     }
 
-    /// Asks for and checks this name of the server instead of the host's.
+    /// Hears the interim responses of HTTP/1.1 and 3, those before the response; hyper passes over
+    /// those of HTTP/2. `sink` must return at once.
+    pub fn on_interim(self, sink: impl Fn(&http::Response<()>) + Send + Sync + 'static) -> Self {
+        self.change(|exchange| {
+            exchange.interim = Interim(Some(Arc::new(sink)));
+            Ok(())
+        })
+    }
+
+    /// Asks for and checks this name of the server instead of the one of the `host` field, or of
+    /// the URL where that is not set.
     pub fn server_name(self, name: &str) -> Self {
         self.change(|exchange| {
             exchange.server_name = Some(Arc::from(name));
@@ -164,7 +179,10 @@ impl RequestBuilder {
                 None => Replay::Impossible,
             };
             let (response, lease) = within(&mut total, exchange.run(&shared)).await?;
-            let (head, incoming) = response.into_parts();
+            let (head, content) = response.into_parts();
+            let (info, is_reused) = (lease.info().clone(), lease.is_reused());
+            let settings = shared.settings.clone();
+            let body = ResponseBody::new(content, lease, settings);
             let from = exchange.url.clone();
             if self.redirects_max > 0
                 && redirect::follow(&mut exchange, head.status, &head.headers, replay)?
@@ -175,14 +193,13 @@ impl RequestBuilder {
                 redirects += 1;
                 continue;
             }
-            let settings = shared.settings.clone();
             return Ok(Response {
                 head,
                 url: from,
-                info: lease.info().clone(),
+                info,
                 redirects,
-                is_reused: lease.is_reused(),
-                body: ResponseBody::new(incoming, lease, total, settings),
+                is_reused,
+                body: body.with_limit(total),
             });
         }
     }

@@ -1,16 +1,16 @@
 //! A response: its head, and its body as it comes.
 
+use super::content::Content;
 use super::error::{Error, ErrorClass, Phase};
 use super::event::ConnectionInfo;
 use super::lease::Lease;
 use super::settings::Settings;
-use super::timeouts::Deadline;
+use super::timeouts::{Deadline, within};
 use crate::pool::Version;
 use bytes::{Bytes, BytesMut};
 use http::{Extensions, HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
-use portway_core::{Failure, FailureKind, Origin};
+use portway_core::FailureKind;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -118,45 +118,52 @@ fn content_error(error: &dyn std::error::Error) -> Error {
 }
 
 /// The body of a response as it comes.
+///
+/// One that is dropped before its end is cancelled; with HTTP/1.1, where that would cost the
+/// connection, a short rest is read and thrown away first, within the client's bounds.
 pub struct ResponseBody {
-    incoming: Incoming,
-    lease: Option<Lease>,
-    version: Version,
+    /// Until the end.
+    open: Option<Open>,
     total: Option<Deadline>,
     idle: Option<(Deadline, Duration)>,
     settings: Arc<Settings>,
 }
 
+/// A body that has not ended.
+struct Open {
+    content: Content,
+    lease: Lease,
+}
+
 impl std::fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ResponseBody")
-            .field("size_hint", &self.incoming.size_hint())
+            .field("size_hint", &self.size_hint())
             .finish_non_exhaustive()
     }
 }
 
 impl ResponseBody {
-    pub(super) fn new(
-        incoming: Incoming,
-        lease: Lease,
-        total: Option<Deadline>,
-        settings: Arc<Settings>,
-    ) -> Self {
+    pub(super) fn new(content: Content, lease: Lease, settings: Arc<Settings>) -> Self {
         let idle = settings.timeouts.body_idle.map(|limit| {
             let environment = &**settings.context.environment();
             let at = environment.now() + limit;
             (Deadline::new(environment, at, Phase::BodyIdle), limit)
         });
         let mut body = ResponseBody {
-            incoming,
-            version: lease.info().version,
-            lease: Some(lease),
-            total,
+            open: Some(Open { content, lease }),
+            total: None,
             idle,
             settings,
         };
         body.note_end();
         body
+    }
+
+    /// Ends it at this time.
+    pub(super) fn with_limit(mut self, total: Option<Deadline>) -> Self {
+        self.total = total;
+        self
     }
 
     /// The next part of the content; `None` at its end. Trailers are passed over.
@@ -186,7 +193,7 @@ impl ResponseBody {
             }
             all.extend_from_slice(&chunk);
         }
-        if self.lease.is_some() || all.len() > max {
+        if self.open.is_some() || all.len() > max {
             let detail = format!("the content is longer than {max} bytes");
             return Err(Error::local(
                 ErrorClass::LimitReached,
@@ -199,10 +206,19 @@ impl ResponseBody {
 
     /// Gives the connection back as soon as nothing more comes.
     fn note_end(&mut self) {
-        if self.incoming.is_end_stream()
-            && let Some(lease) = self.lease.take()
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.content.is_end_stream())
         {
-            lease.complete();
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(mut open) = self.open.take() {
+            open.content.let_go();
+            open.lease.complete();
         }
     }
 
@@ -228,24 +244,22 @@ impl HttpBody for ResponseBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let body = &mut *self;
-        if body.lease.is_none() {
+        let Some(open) = &mut body.open else {
             return Poll::Ready(None);
-        }
-        let Poll::Ready(frame) = Pin::new(&mut body.incoming).poll_frame(context) else {
+        };
+        let Poll::Ready(frame) = open.content.poll_frame(context) else {
             let error = ready!(body.poll_limits(context));
-            body.lease = None;
+            body.open = None;
             return Poll::Ready(Some(Err(error)));
         };
         match frame {
             None => {
-                if let Some(lease) = body.lease.take() {
-                    lease.complete();
-                }
+                body.end();
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                body.lease = None;
-                Poll::Ready(Some(Err(cut_off(error, body.version))))
+                body.open = None;
+                Poll::Ready(Some(Err(error)))
             }
             Some(Ok(frame)) => {
                 if let Some((idle, limit)) = &mut body.idle {
@@ -259,23 +273,49 @@ impl HttpBody for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.lease.is_none() || self.incoming.is_end_stream()
+        self.open
+            .as_ref()
+            .is_none_or(|open| open.content.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.open {
+            Some(open) => open.content.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }
 
-/// A body that ended before its end.
-fn cut_off(error: hyper::Error, version: Version) -> Error {
-    if error.is_incomplete_message() {
-        let detail = "the response ended before its length was reached";
-        let failure = Failure::new(Origin::Framing, FailureKind::Reset, detail);
-        return Error::new(ErrorClass::Closed, failure)
-            .with_version(version)
-            .with_scope(super::error::Scope::Connection)
-            .with_source(error);
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        let max = self.settings.drain_max;
+        let is_short = max > 0 && open.content.size_hint().lower() <= max;
+        if open.lease.info().version == Version::Http1 && is_short {
+            let environment = self.settings.context.environment();
+            let limit = self.settings.timeouts.drain;
+            let limit = Deadline::after(&**environment, limit, Phase::Drain);
+            environment.spawn(Box::pin(drain(open, max, limit)));
+        }
     }
-    super::classify::classify(error, version).0
+}
+
+/// Reads what nobody wants, so that its connection can be used again.
+async fn drain(mut open: Open, bytes_max: u64, mut limit: Option<Deadline>) {
+    let mut left = bytes_max;
+    let reading = async {
+        while let Some(frame) = poll_fn(|context| open.content.poll_frame(context)).await {
+            if let Some(data) = frame?.data_ref() {
+                let read = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                let too_much = || Error::timed_out(Phase::Drain);
+                left = left.checked_sub(read).ok_or_else(too_much)?;
+            }
+        }
+        Ok(())
+    };
+    if within(&mut limit, reading).await.is_ok() {
+        open.lease.complete();
+    }
 }

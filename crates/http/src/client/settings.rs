@@ -1,6 +1,9 @@
 //! What a client was built with.
 
+use super::alternatives::{Alternative, Store};
 use super::event::ClientEvent;
+use super::key::Key;
+use super::policy::Wish;
 use super::timeouts::Timeouts;
 use crate::pool;
 use http::HeaderMap;
@@ -21,9 +24,41 @@ pub(super) struct Settings {
     /// Bytes of a response's content that are collected at most.
     pub(super) content_max: usize,
     pub(super) sink: Option<Sink>,
+    /// What a request takes that says nothing of it.
+    pub(super) wish: Wish,
+    /// Bytes that are read of a response that nobody wants, to keep its HTTP/1.1 connection.
+    pub(super) drain_max: u64,
+    pub(super) alternatives: Store,
 }
 
 impl Settings {
+    /// Which network the host is connected to, as a number that changes with it.
+    pub(super) fn network(&self) -> u64 {
+        self.context.history().network_changes()
+    }
+
+    /// The alternative services of a key that can be tried now.
+    pub(super) fn alternatives_of(&self, key: &Key) -> Vec<Alternative> {
+        let now = self.context.environment().now();
+        let origin = key.origin();
+        let usable = |origin| self.alternatives.on(self.network()).usable(now, &origin);
+        origin.map(usable).unwrap_or_default()
+    }
+
+    /// Keeps an alternative service from being tried for a while.
+    pub(super) fn block(&self, key: &Key, alternative: &Alternative) {
+        let now = self.context.environment().now();
+        if let Some(origin) = key.origin() {
+            let mut alternatives = self.alternatives.on(self.network());
+            alternatives.block(now, &origin, alternative);
+            drop(alternatives);
+            self.tell(|| ClientEvent::AlternativeBlocked {
+                origin: key.to_string(),
+                alternative: alternative.to_string(),
+            });
+        }
+    }
+
     /// Tells an event to whoever listens; it is not made for nobody.
     pub(super) fn tell(&self, event: impl FnOnce() -> ClientEvent) {
         if let Some(sink) = &self.sink {

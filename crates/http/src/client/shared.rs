@@ -3,20 +3,24 @@
 //! Invariant: whoever changes the pool carries out its actions before the lock is given back, and
 //! nothing that may call back in is dropped under the lock.
 
+use super::alt_svc;
 use super::dial::{Sender, dial};
 use super::error::{Error, ErrorClass, Phase};
 use super::event::{ClientEvent, ConnectionInfo};
-use super::frames::Said;
-use super::io::Listener;
 use super::key::Key;
 use super::lease::{Lease, Wire};
+use super::link::Link;
+use super::policy::Wish;
 use super::settings::Settings;
-use crate::pool::{Action, ConnectionId, DialId, FailReason, Pool, RequestId, Versions};
+use crate::pool::{Action, ConnectionId, DialId, FailReason, Pool, RequestId, Version};
+use http::HeaderMap;
+use http::header::{AGE, ALT_SVC};
 use portway_core::{FailureKind, Time};
 use portway_transport::environment::Environment;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 /// What a request that waits is told.
@@ -31,7 +35,7 @@ pub(super) struct Shared {
 
 pub(super) struct State {
     pub(super) pool: Pool<Key>,
-    waiting: HashMap<RequestId, oneshot::Sender<Verdict>>,
+    waiting: HashMap<RequestId, (Wish, oneshot::Sender<Verdict>)>,
     /// Dropping a dial's sender ends it.
     dials: HashMap<DialId, oneshot::Sender<()>>,
     pub(super) connections: HashMap<ConnectionId, Handle>,
@@ -46,6 +50,8 @@ pub(super) struct Handle {
     /// None while a request has the only sender of HTTP/1.1.
     pub(super) sender: Option<Sender>,
     pub(super) info: Arc<ConnectionInfo>,
+    /// Ends the connection at once.
+    cut: oneshot::Sender<()>,
 }
 
 /// What is dropped when the lock is given back.
@@ -81,11 +87,11 @@ impl Shared {
     }
 
     /// Puts a request into the pool.
-    pub(super) fn enqueue(self: &Arc<Self>, key: Key, versions: Versions) -> Waiting {
+    pub(super) fn enqueue(self: &Arc<Self>, key: Key, wish: Wish) -> Waiting {
         let (verdict, receiver) = oneshot::channel();
         let request = self.act(|state, now| {
-            let request = state.pool.request(now, key, versions);
-            state.waiting.insert(request, verdict);
+            let request = state.pool.request(now, key, wish.versions);
+            state.waiting.insert(request, (wish, verdict));
             request
         });
         Waiting {
@@ -96,16 +102,12 @@ impl Shared {
     }
 
     /// Puts a request into the pool again that was not answered; `None` when its retries are spent.
-    pub(super) fn retry(
-        self: &Arc<Self>,
-        request: RequestId,
-        versions: Versions,
-    ) -> Option<Waiting> {
+    pub(super) fn retry(self: &Arc<Self>, request: RequestId, wish: Wish) -> Option<Waiting> {
         let (verdict, receiver) = oneshot::channel();
         let waits = self.act(|state, now| {
-            let waits = state.pool.retry(now, request, versions);
+            let waits = state.pool.retry(now, request, wish.versions);
             if waits {
-                state.waiting.insert(request, verdict);
+                state.waiting.insert(request, (wish, verdict));
             }
             waits
         });
@@ -114,6 +116,78 @@ impl Shared {
             request,
             receiver,
         })
+    }
+
+    /// Whether requests that were not answered are sent again at all.
+    pub(super) fn is_patient(&self) -> bool {
+        self.settings.pool.retries_max > 0
+    }
+
+    /// Takes what a response says of alternative services.
+    pub(super) fn on_response(&self, key: &Key, headers: &HeaderMap) {
+        let mut fields = headers.get_all(ALT_SVC).into_iter().peekable();
+        if fields.peek().is_none() {
+            return;
+        }
+        let lines: Vec<&[u8]> = fields.map(|value| value.as_bytes()).collect();
+        // RFC 9111 §5.1: what came from a cache has aged there.
+        let age = headers
+            .get(AGE)
+            .and_then(|age| age.to_str().ok()?.parse().ok());
+        let age = Duration::from_secs(age.unwrap_or_default());
+        self.learn(key, &lines.join(&b','), age);
+    }
+
+    /// Takes what an origin says of alternative services.
+    pub(super) fn learn(&self, key: &Key, value: &[u8], age: Duration) {
+        let (Some(origin), Some(said)) = (key.origin(), alt_svc::parse(value)) else {
+            return;
+        };
+        let now = self.environment().now();
+        let mut alternatives = self.settings.alternatives.on(self.settings.network());
+        let before = alternatives.usable(now, &origin);
+        alternatives.learn(now, &origin, said, age);
+        let usable = alternatives.usable(now, &origin);
+        drop(alternatives);
+        if usable != before {
+            self.settings.tell(|| ClientEvent::Alternatives {
+                origin: key.to_string(),
+                alternatives: usable.iter().map(ToString::to_string).collect(),
+            });
+        }
+    }
+
+    /// Dials HTTP/3 beside what is in use, where the origin has come to offer it and the request
+    /// would take it.
+    pub(super) fn upgrade(self: &Arc<Self>, key: &Key, wish: Wish) {
+        let takes = wish.versions.contains(Version::Http3);
+        if takes && !self.settings.alternatives_of(key).is_empty() {
+            self.act(|state, now| state.pool.dial_ahead(now, key.clone(), Version::Http3));
+        }
+    }
+
+    /// The server at the end of a connection says that it is not the one for this origin: says
+    /// whether there is another way, and keeps others from this one.
+    pub(super) fn misdirected(self: &Arc<Self>, key: &Key, lease: &Lease) -> bool {
+        let usable = self.settings.alternatives_of(key);
+        let used = lease.info().alternative.as_deref();
+        let Some(used) = used else {
+            return false;
+        };
+        // RFC 7838 §6: what cannot speak for the origin is not its alternative.
+        for alternative in usable.iter().filter(|it| it.to_string() == used) {
+            self.settings.block(key, alternative);
+        }
+        self.act(|state, now| state.pool.on_draining(now, lease.connection()));
+        true
+    }
+
+    /// Ends a connection at once.
+    pub(super) fn cut(self: &Arc<Self>, connection: ConnectionId) {
+        let handle = self.act(|state, _| state.connections.remove(&connection));
+        if let Some(handle) = handle {
+            let _ = handle.cut.send(());
+        }
     }
 
     /// Changes the pool and does what it asks for.
@@ -150,14 +224,20 @@ impl Shared {
                 dial,
                 key,
                 versions,
-                ..
+                initiator,
             } => {
                 events.push(ClientEvent::DialStarted {
                     dial,
                     origin: key.to_string(),
                     versions,
                 });
-                self.start_dial(state, dial, key, versions);
+                // A dial that nobody waits for goes where something is offered.
+                let waiting = initiator.and_then(|request| state.waiting.get(&request));
+                let wish = Wish {
+                    versions,
+                    tries_http3: waiting.is_some_and(|(wish, _)| wish.tries_http3),
+                };
+                self.start_dial(state, dial, key, wish);
             }
             Action::CancelDial { dial, reason } => {
                 events.push(ClientEvent::DialCancelled(dial, reason));
@@ -200,6 +280,7 @@ impl Shared {
         let handle = handle.expect("the pool assigns connections that it was told of");
         let wire = match &handle.sender {
             Some(Sender::Http2(sender)) => Some(Wire::Http2(sender.clone())),
+            Some(Sender::Http3(sender)) => Some(Wire::Http3(sender.clone())),
             _ => match handle.sender.take() {
                 Some(Sender::Http1(sender)) => Some(Wire::Http1(sender)),
                 _ => None,
@@ -216,11 +297,11 @@ impl Shared {
         )
     }
 
-    fn start_dial(self: &Arc<Self>, state: &mut State, id: DialId, key: Key, versions: Versions) {
+    fn start_dial(self: &Arc<Self>, state: &mut State, id: DialId, key: Key, wish: Wish) {
         let (alive, ended) = oneshot::channel();
         state.dials.insert(id, alive);
         let link = Arc::new(Link::new(Arc::downgrade(self)));
-        let dialling = dial(self.settings.clone(), id, key, versions, link.clone());
+        let dialling = dial(self.settings.clone(), id, key, wish, link.clone());
         let shared = Arc::downgrade(self);
         self.environment().spawn(Box::pin(async move {
             let dialled = tokio::select! {
@@ -233,10 +314,19 @@ impl Shared {
             match dialled {
                 Err(error) => shared.on_dial_failed(id, error),
                 Ok(dialled) => {
-                    let info = Arc::new(dialled.info);
-                    shared.on_connected(id, dialled.sender, info, &link);
+                    let (cut, is_cut) = oneshot::channel();
+                    let handle = Handle {
+                        sender: Some(dialled.sender),
+                        info: Arc::new(dialled.info),
+                        cut,
+                    };
+                    shared.on_connected(id, handle, &link);
                     drop(shared);
-                    dialled.work.await;
+                    tokio::select! {
+                        () = dialled.work => {}
+                        // Only a word ends it; the loss of the handle does not.
+                        Ok(()) = is_cut => {}
+                    }
                 }
             }
         }));
@@ -252,22 +342,12 @@ impl Shared {
         });
     }
 
-    fn on_connected(
-        self: &Arc<Self>,
-        dial: DialId,
-        sender: Sender,
-        info: Arc<ConnectionInfo>,
-        link: &Link,
-    ) {
-        let version = info.version;
+    fn on_connected(self: &Arc<Self>, dial: DialId, handle: Handle, link: &Link) {
+        let version = handle.info.version;
         self.settings
-            .tell(|| ClientEvent::Connected(dial, (*info).clone()));
+            .tell(|| ClientEvent::Connected(dial, (*handle.info).clone()));
         let (connection, _unwanted) = self.act(|state, now| {
             state.dials.remove(&dial);
-            let handle = Handle {
-                sender: Some(sender),
-                info,
-            };
             match state.pool.on_connected(now, dial, version) {
                 Some(connection) => {
                     state.connections.insert(connection, handle);
@@ -330,7 +410,7 @@ async fn run_timer(shared: Weak<Shared>, environment: Arc<dyn Environment>, wake
 impl State {
     /// Gives a request its verdict; what nobody takes is left.
     fn answer(&mut self, request: RequestId, verdict: Verdict) -> Option<Left> {
-        let Some(waiting) = self.waiting.remove(&request) else {
+        let Some((_, waiting)) = self.waiting.remove(&request) else {
             return Some(Left::Verdict(verdict));
         };
         waiting.send(verdict).err().map(Left::Verdict)
@@ -384,88 +464,5 @@ impl Drop for Waiting {
             state.pool.cancel(now, self.request);
             state.waiting.remove(&self.request)
         });
-    }
-}
-
-/// From a connection to the pool.
-struct Link {
-    shared: Weak<Shared>,
-    connection: OnceLock<ConnectionId>,
-    heard: Mutex<Heard>,
-}
-
-/// What a connection has said before the pool knew it.
-#[derive(Clone, Copy, Default)]
-struct Heard {
-    streams_max: Option<u32>,
-    is_going_away: bool,
-    is_closed: bool,
-}
-
-impl Link {
-    fn new(shared: Weak<Shared>) -> Self {
-        Link {
-            shared,
-            connection: OnceLock::new(),
-            heard: Mutex::default(),
-        }
-    }
-
-    fn attach(&self, connection: ConnectionId) {
-        let heard = {
-            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = self.connection.set(connection);
-            *heard
-        };
-        self.pass_on(heard);
-    }
-
-    fn hear(&self, note: impl FnOnce(&mut Heard)) {
-        let mut news = Heard::default();
-        note(&mut news);
-        let is_attached = {
-            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            heard.streams_max = news.streams_max.or(heard.streams_max);
-            heard.is_going_away |= news.is_going_away;
-            heard.is_closed |= news.is_closed;
-            self.connection.get().is_some()
-        };
-        if is_attached {
-            self.pass_on(news);
-        }
-    }
-
-    fn pass_on(&self, news: Heard) {
-        let (Some(shared), Some(connection)) = (self.shared.upgrade(), self.connection.get())
-        else {
-            return;
-        };
-        let connection = *connection;
-        let _gone = shared.act(|state, now| {
-            if let Some(max) = news.streams_max {
-                state.pool.on_streams_max(now, connection, max);
-            }
-            if news.is_going_away {
-                state.pool.on_draining(now, connection);
-            }
-            if !news.is_closed {
-                return None;
-            }
-            state.pool.on_closed(now, connection);
-            state.connections.remove(&connection)
-        });
-    }
-}
-
-impl Listener for Link {
-    fn on_said(&self, said: Said) {
-        self.hear(|heard| match said {
-            Said::StreamsMax(max) => heard.streams_max = Some(max),
-            Said::GoAway => heard.is_going_away = true,
-        });
-    }
-
-    fn on_closed(&self) {
-        self.hear(|heard| heard.is_closed = true);
     }
 }

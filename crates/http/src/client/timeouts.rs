@@ -24,11 +24,15 @@ pub struct Timeouts {
     pub body_idle: Option<Duration>,
     /// Everything, from the call to the last part of the body.
     pub total: Option<Duration>,
+    /// After a response, for what is left of the exchange: the rest of a response that was dropped,
+    /// and of a request whose response came before all of it was sent. Then the connection of
+    /// HTTP/1.1 is closed, and a stream of HTTP/3 is reset.
+    pub drain: Option<Duration>,
 }
 
 impl Default for Timeouts {
-    /// 10 s for each phase of a dial, and no other limit: how long an answer takes is the
-    /// application's to say.
+    /// 10 s for each phase of a dial, 2 s for what is left after a response, and no other limit:
+    /// how long an answer takes is the application's to say.
     fn default() -> Self {
         let dial = Some(Duration::from_secs(10));
         Timeouts {
@@ -38,6 +42,7 @@ impl Default for Timeouts {
             response_head: None,
             body_idle: None,
             total: None,
+            drain: Some(Duration::from_secs(2)),
         }
     }
 }

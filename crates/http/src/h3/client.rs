@@ -210,6 +210,18 @@ impl ClientConnection {
         self.hosted.with(|engine, _| engine.http.is_going_away())
     }
 
+    /// Resolves when no request can be sent any more, since a shutdown was begun by either side or
+    /// the connection is over.
+    ///
+    /// Cancel safety: nothing is lost when the future is dropped.
+    pub async fn going_away(&self) {
+        Watching::new(&self.hosted, |engine, _| {
+            let is_over = engine.closed().is_some() || engine.http.is_going_away();
+            is_over.then_some(())
+        })
+        .await;
+    }
+
     /// Why the connection is over, if it is.
     pub fn error(&self) -> Option<ConnectionError> {
         self.hosted.with(|engine, _| engine.closed())

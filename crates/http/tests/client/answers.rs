@@ -1,18 +1,19 @@
 //! Responses: content both ways, redirects, ends that are none, errors of the protocol.
 
 use super::client;
-use super::server::{Answer, Server, Speaks, answer, raw, read_head};
+use super::server::{Answer, Made, Server, Speaks, acceptor, answer, raw, read_head};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST, LOCATION};
 use http_body_util::{BodyExt, StreamBody};
 use portway_http::Client;
-use portway_http::client::{Body, ErrorClass, Scope};
+use portway_http::client::{Body, ErrorClass, Scope, VersionPolicy};
 use portway_http::pool::Version;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const H2: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -372,4 +373,49 @@ async fn what_cannot_be_sent_is_told_before_anything_is() {
         .unwrap_err();
     assert_eq!(error.class(), ErrorClass::InvalidRequest);
     assert_eq!(client.counts(), portway_http::pool::Counts::default());
+}
+
+/// A server whose HTTP/2 resets everything with `HTTP_1_1_REQUIRED`.
+async fn insisting_on_http1(made: &Made) -> SocketAddr {
+    let acceptor = acceptor(made, H2);
+    raw(move |_, stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(stream).await.expect("a handshake");
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    respond.send_reset(h2::Reason::HTTP_1_1_REQUIRED);
+                }
+            } else {
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head).await;
+                let words = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold";
+                let _ = stream.write_all(words).await;
+                let _ = stream.read(&mut head).await;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_peer_that_requires_http1_gets_it_where_the_policy_allows() {
+    let made = Made::new();
+    let url = format!("https://{}/", insisting_on_http1(&made).await);
+    let client = Client::builder().security(made.security()).build();
+    for policy in [VersionPolicy::OrLower, VersionPolicy::Exact] {
+        let request = client
+            .post(&url)
+            .body("any method")
+            .version(Version::Http2, policy);
+        match (policy, request.send().await) {
+            (VersionPolicy::OrLower, Ok(response)) => {
+                assert_eq!(response.version(), Version::Http1);
+                assert_eq!(response.text().await.unwrap(), "old");
+            }
+            (VersionPolicy::Exact, Err(error)) => assert_eq!(error.code(), Some(13)),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -2,10 +2,11 @@
 
 use super::server::{Server, Speaks, answer, raw, read_head};
 use super::{begin, client, until};
+use http_body_util::StreamBody;
 use portway_core::SecurityParameters;
 use portway_http::Client;
-use portway_http::client::ErrorClass;
-use portway_http::pool::{Config, Version};
+use portway_http::client::{Body, ErrorClass, Timeouts};
+use portway_http::pool::{Config, Counts, Version};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -252,4 +253,123 @@ async fn https_without_tls_cannot_be_asked_for() {
         .build();
     let error = client.get("https://127.0.0.1:1/").send().await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::InvalidRequest);
+}
+
+#[tokio::test]
+async fn a_request_that_stalls_after_its_response_loses_its_connection() {
+    let (answered, gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let told = (answered.clone(), gone.clone());
+    let address = raw(move |_, mut stream| {
+        let (answered, gone) = told.clone();
+        async move {
+            read_head(&mut stream).await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .await;
+            answered.notify_one();
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            gone.notify_one();
+        }
+    })
+    .await;
+    let mut timeouts = Timeouts::default();
+    timeouts.drain = Some(Duration::from_millis(20));
+    let client = Client::builder().timeouts(timeouts).build();
+    let body = Body::stream(StreamBody::new(Never));
+    let request = client.post(format!("http://{address}/")).body(body).send();
+    let response = request.await.unwrap();
+    answered.notified().await;
+    assert_eq!(response.bytes().await.unwrap(), "");
+    gone.notified().await;
+    assert_eq!(client.counts(), Counts::default());
+}
+
+/// A body that never has anything to say.
+struct Never;
+
+impl futures_core::Stream for Never {
+    type Item = Result<http_body::Frame<bytes::Bytes>, std::convert::Infallible>;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn a_short_rest_that_nobody_wants_costs_no_connection_and_a_long_one_does() {
+    let server = Server::start(Speaks::Http1, 1, |request| async move {
+        let length = request.uri().path()[1..].parse().unwrap();
+        answer(200, vec![b'x'; length])
+    })
+    .await;
+    let client = Client::builder().drain_max(100_000).build();
+    for (length, accepted) in [(100_000, 1), (0, 1), (100_001, 1), (0, 2)] {
+        let response = client.get(server.url(&format!("/{length}"))).send().await;
+        drop(response.unwrap());
+        until(|| client.counts().active == 0).await;
+        assert_eq!(server.accepted(), accepted, "{length}");
+    }
+    let strict = Client::builder().drain_max(0).build();
+    drop(strict.get(server.url("/10000000")).send().await.unwrap());
+    assert_eq!(strict.counts(), Counts::default());
+}
+
+#[tokio::test]
+async fn a_rest_that_does_not_come_is_waited_for_in_bounds() {
+    let gone = Arc::new(Notify::new());
+    let told = gone.clone();
+    let address = raw(move |_, mut stream| {
+        let gone = told.clone();
+        async move {
+            read_head(&mut stream).await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart")
+                .await;
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            gone.notify_one();
+        }
+    })
+    .await;
+    let mut timeouts = Timeouts::default();
+    timeouts.drain = Some(Duration::from_millis(20));
+    let client = Client::builder().timeouts(timeouts).build();
+    drop(
+        client
+            .get(format!("http://{address}/"))
+            .send()
+            .await
+            .unwrap(),
+    );
+    gone.notified().await;
+    until(|| client.counts() == Counts::default()).await;
+}
+
+#[tokio::test]
+async fn the_host_field_names_the_server_that_must_prove_itself() {
+    let server = Server::start(Speaks::Tls(H2), 100, |request| async move {
+        let authority = request.uri().authority().map(ToString::to_string);
+        answer(200, authority.unwrap_or_default())
+    })
+    .await;
+    let client = client(&server);
+    let request = client.get(server.url("/")).header("host", "one.test:99");
+    let response = request.send().await.unwrap();
+    let protection = response.connection().protection.clone().unwrap();
+    assert_eq!(protection.server_name.as_deref(), Some("one.test"));
+    assert_eq!(response.text().await.unwrap(), "one.test:99");
+    let both = client.get(server.url("/")).header("host", "one.test");
+    let both = both.server_name("two.test").send().await.unwrap();
+    let protection = both.connection().protection.clone().unwrap();
+    assert_eq!(protection.server_name.as_deref(), Some("two.test"));
+    both.bytes().await.unwrap();
+    client.get(server.url("/")).send().await.unwrap();
+    assert_eq!(server.accepted(), 3, "the name is part of the key");
+    let wrong = client.get(server.url("/")).header("host", "three.test");
+    let wrong = wrong.send().await.unwrap_err();
+    assert_eq!(wrong.class(), ErrorClass::Certificate);
 }

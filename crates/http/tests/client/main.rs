@@ -1,9 +1,13 @@
 //! The client against servers on loopback.
 
+mod alternatives;
 mod answers;
 mod faults;
+mod http3;
+mod http3_server;
 mod server;
 mod times;
+mod versions;
 
 use portway_http::Client;
 use server::Server;

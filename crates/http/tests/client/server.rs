@@ -40,6 +40,32 @@ pub(crate) enum Speaks {
     Tls(&'static [&'static [u8]]),
 }
 
+/// A certificate for the names of these tests, with its key.
+#[derive(Clone)]
+pub(crate) struct Made {
+    pub(crate) certificate: CertificateDer<'static>,
+    key: Vec<u8>,
+}
+
+impl Made {
+    pub(crate) fn new() -> Made {
+        let names = ["127.0.0.1", "one.test", "two.test"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).expect("the names are valid");
+        Made {
+            certificate: made.cert.der().clone(),
+            key: made.signing_key.serialize_der(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key.clone()).expect("it is a key")
+    }
+
+    pub(crate) fn security(&self) -> SecurityParameters {
+        SecurityParameters::tls().with_roots([self.certificate.clone()])
+    }
+}
+
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Connections that were accepted.
@@ -56,13 +82,26 @@ impl Server {
         F: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
         R: Future<Output = Answer> + Send + 'static,
     {
+        Server::start_with(&Made::new(), speaks, streams_max, handler).await
+    }
+
+    pub(crate) async fn start_with<F, R>(
+        made: &Made,
+        speaks: Speaks,
+        streams_max: u32,
+        handler: F,
+    ) -> Server
+    where
+        F: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
+        R: Future<Output = Answer> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (acceptor, certificate) = match speaks {
-            Speaks::Tls(protocols) => {
-                let (acceptor, certificate) = acceptor(protocols);
-                (Some(acceptor), Some(certificate))
-            }
+            Speaks::Tls(protocols) => (
+                Some(acceptor(made, protocols)),
+                Some(made.certificate.clone()),
+            ),
             _ => (None, None),
         };
         let server = Server {
@@ -157,20 +196,16 @@ where
     }
 }
 
-fn acceptor(protocols: &[&[u8]]) -> (TlsAcceptor, CertificateDer<'static>) {
-    let names = ["127.0.0.1", "one.test", "two.test"].map(str::to_owned);
-    let made = rcgen::generate_simple_self_signed(names).expect("the names are valid");
-    let certificate = made.cert.der().clone();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("it is a key");
+pub(crate) fn acceptor(made: &Made, protocols: &[&[u8]]) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider has them")
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
+        .with_single_cert(vec![made.certificate.clone()], made.key())
         .expect("key and certificate belong together");
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    (TlsAcceptor::from(Arc::new(config)), certificate)
+    TlsAcceptor::from(Arc::new(config))
 }
 
 /// A server that does to each connection what `talk` says; it is told which one it is.

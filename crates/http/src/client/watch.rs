@@ -1,0 +1,188 @@
+//! Sees how far the race of a dial has come, tells it, and keeps the time limits of its phases.
+//!
+//! Invariant: it only looks on; the race decides without it.
+
+use super::error::{Error, Phase};
+use super::event::{ClientEvent, Phases};
+use super::settings::Settings;
+use super::timeouts::{Deadline, Timeouts};
+use crate::pool::DialId;
+use portway_core::race::{AttemptId, Event, EventKind, Progress};
+use portway_core::{Failure, StackId, Time};
+use portway_transport::driver::Observer;
+use portway_transport::environment::Environment;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+/// Sees how far a race has come, tells it, and keeps its time limits.
+#[derive(Clone)]
+pub(super) struct Watch {
+    settings: Arc<Settings>,
+    id: DialId,
+    marks: Arc<Mutex<Marks>>,
+}
+
+struct Marks {
+    started: Time,
+    attempted: Option<Time>,
+    connected: Option<Time>,
+    /// Attempts over QUIC.
+    quic: Vec<Tried>,
+}
+
+/// An attempt over QUIC.
+struct Tried {
+    attempt: AttemptId,
+    remote: usize,
+    is_answered: bool,
+    failure: Option<Failure>,
+}
+
+impl Watch {
+    pub(super) fn new(settings: Arc<Settings>, id: DialId, started: Time) -> Self {
+        let marks = Marks {
+            started,
+            attempted: None,
+            connected: None,
+            quic: Vec::new(),
+        };
+        Watch {
+            settings,
+            id,
+            marks: Arc::new(Mutex::new(marks)),
+        }
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The remote endpoints that QUIC got nothing from so far, though it was tried.
+    pub(super) fn silent_over_quic(&self) -> Vec<usize> {
+        let marks = self.marks();
+        let silent = marks.quic.iter().filter(|tried| !tried.is_answered);
+        silent.map(|tried| tried.remote).collect()
+    }
+
+    /// What became of HTTP/3 where another version won.
+    pub(super) fn quic_outcome(&self) -> Option<String> {
+        let marks = self.marks();
+        let last = marks.quic.last()?;
+        Some(match (&last.failure, last.is_answered) {
+            (Some(failure), _) => format!("HTTP/3 failed: {}", failure.detail),
+            (None, true) => "HTTP/3 was answered and slower".to_owned(),
+            (None, false) => "HTTP/3 was not answered in time".to_owned(),
+        })
+    }
+
+    pub(super) fn phases(&self, ready: Time) -> Phases {
+        let marks = self.marks();
+        let attempted = marks.attempted.unwrap_or(ready);
+        Phases {
+            resolved: attempted - marks.started,
+            connected: marks.connected.unwrap_or(ready) - marks.started,
+            ready: ready - marks.started,
+        }
+    }
+
+    /// Runs the race unless one of its phases takes too long.
+    pub(super) async fn bounded<T>(
+        &self,
+        race: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let environment = &**self.settings.context.environment();
+        let mut race = pin!(race);
+        let mut deadline: Option<(Deadline, Phase)> = None;
+        poll_fn(|context| {
+            if let Poll::Ready(done) = race.as_mut().poll(context) {
+                return Poll::Ready(done);
+            }
+            let due = self.marks().due(&self.settings.timeouts);
+            self.poll_due(due, &mut deadline, environment, context)
+                .map(Err)
+        })
+        .await
+    }
+
+    fn poll_due(
+        &self,
+        due: Option<(Time, Phase)>,
+        deadline: &mut Option<(Deadline, Phase)>,
+        environment: &dyn Environment,
+        context: &mut Context<'_>,
+    ) -> Poll<Error> {
+        let Some((at, phase)) = due else {
+            return Poll::Pending;
+        };
+        match deadline {
+            Some((deadline, of)) if *of == phase => deadline.poll(context),
+            other => {
+                let (deadline, _) = other.insert((Deadline::new(environment, at, phase), phase));
+                deadline.poll(context)
+            }
+        }
+    }
+}
+
+impl Marks {
+    fn tried(&mut self, attempt: AttemptId) -> Option<&mut Tried> {
+        self.quic.iter_mut().find(|tried| tried.attempt == attempt)
+    }
+
+    /// When the present phase must have ended.
+    fn due(&self, limits: &Timeouts) -> Option<(Time, Phase)> {
+        let (since, limit, phase) = match (self.attempted, self.connected) {
+            (None, _) => (self.started, limits.resolve, Phase::Resolve),
+            (Some(since), None) => (since, limits.connect, Phase::Connect),
+            (_, Some(since)) => (since, limits.handshake, Phase::Handshake),
+        };
+        limit.map(|limit| (since + limit, phase))
+    }
+}
+
+impl Observer for Watch {
+    fn is_attentive(&self) -> bool {
+        true
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        {
+            let mut marks = self.marks();
+            match &event.kind {
+                EventKind::AttemptStarted { attempt, leaf, .. } => {
+                    marks.attempted.get_or_insert(event.at);
+                    if leaf.stack == StackId::QUIC {
+                        marks.quic.push(Tried {
+                            attempt: *attempt,
+                            remote: leaf.remote_index,
+                            is_answered: false,
+                            failure: None,
+                        });
+                    }
+                }
+                EventKind::Progressed { attempt, progress } => {
+                    if let Progress::TransportConnected { .. } = progress {
+                        marks.connected.get_or_insert(event.at);
+                    }
+                    if let Some(tried) = marks.tried(*attempt) {
+                        tried.is_answered = true;
+                    }
+                }
+                EventKind::AttemptFailed { attempt, failure } => {
+                    if let Some(tried) = marks.tried(*attempt) {
+                        tried.is_answered = false;
+                        tried.failure = Some(failure.clone());
+                    }
+                }
+                EventKind::Won { attempt } => {
+                    marks.quic.retain(|tried| tried.attempt != *attempt);
+                }
+                _ => {}
+            }
+        }
+        self.settings
+            .tell(|| ClientEvent::Race(self.id, event.clone()));
+    }
+}
