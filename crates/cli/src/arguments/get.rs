@@ -63,9 +63,18 @@ pub(crate) struct GetRequest {
     /// Show these credentials (Basic) to the server
     #[arg(short, long, value_name = "USER:PASSWORD")]
     pub(crate) user: Option<String>,
-    /// Speak exactly this version of HTTP
+    /// Speak this version of HTTP; without, whatever is best of what the server offers
     #[arg(long, value_enum, value_name = "VERSION")]
     pub(crate) http: Option<HttpVersion>,
+    /// What may be spoken instead
+    #[arg(
+        long,
+        value_enum,
+        default_value = "exact",
+        requires = "http",
+        value_name = "POLICY"
+    )]
+    pub(crate) policy: Policy,
 }
 
 /// Where the answer goes.
@@ -137,4 +146,18 @@ pub(crate) enum HttpVersion {
     /// HTTP/2; in cleartext without asking whether the server speaks it
     #[value(name = "2")]
     Two,
+    /// HTTP/3; without asking whether the server offers it
+    #[value(name = "3")]
+    Three,
+}
+
+/// What may be spoken instead of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Policy {
+    /// Nothing else
+    Exact,
+    /// A lower one, where the server does not speak that one
+    OrLower,
+    /// A higher one, where the server offers it
+    OrHigher,
 }

@@ -16,7 +16,7 @@ mod values;
 pub(crate) use connect::{ConnectArguments, NetworkArguments};
 pub(crate) use demo::DemoArguments;
 pub(crate) use explain::ExplainArguments;
-pub(crate) use get::{GetArguments, GetOutput, GetRequest, HttpVersion};
+pub(crate) use get::{GetArguments, GetOutput, GetRequest, HttpVersion, Policy};
 pub(crate) use listen::{ListenArguments, ListenLevel, ListenSecurity, Protocol};
 pub(crate) use quic_perf::{PerfClient, PerfRole, PerfServer, QuicPerfArguments};
 pub(crate) use security::{SecurityArguments, SecurityLevel};

@@ -13,8 +13,8 @@ use crate::error::CommandError;
 use crate::output::tell;
 use format::Transfer;
 use output::Destination;
-use portway::Security;
 use portway::security::Trust;
+use portway::{Context, Security};
 use portway_http::Client;
 use portway_http::client::{ClientEvent, Error, ErrorClass, Response, Timeouts};
 use portway_http::pool;
@@ -25,7 +25,14 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 pub(crate) async fn run(arguments: GetArguments) -> Result<(), CommandError> {
-    let client = http_client(&arguments)?;
+    let context = client::context_with(arguments.transfer.resolver);
+    let done = get_all(&context, arguments).await;
+    client::say_goodbye(&context).await;
+    done
+}
+
+async fn get_all(context: &Context, arguments: GetArguments) -> Result<(), CommandError> {
+    let client = http_client(context, &arguments)?;
     let prepared = Prepared::new(&arguments.request)?;
     let job = Arc::new(Job {
         client,
@@ -62,7 +69,7 @@ fn note(failed: &mut Result<(), CommandError>, done: Result<(), CommandError>) {
     }
 }
 
-fn http_client(arguments: &GetArguments) -> Result<Client, CommandError> {
+fn http_client(context: &Context, arguments: &GetArguments) -> Result<Client, CommandError> {
     let mut security = Security::tls();
     if let Some(file) = &arguments.trust.cacert {
         security = security.with_roots(load_certificates(file)?);
@@ -78,7 +85,7 @@ fn http_client(arguments: &GetArguments) -> Result<Client, CommandError> {
         pool.dial_max = limit;
     }
     let builder = Client::builder()
-        .context(&client::context_with(arguments.transfer.resolver))
+        .context(context)
         .security(security)
         .timeouts(timeouts)
         .pool(pool)

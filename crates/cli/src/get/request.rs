@@ -1,6 +1,6 @@
 //! The request that the arguments describe, the same for every URL.
 
-use crate::arguments::{GetRequest, HttpVersion};
+use crate::arguments::{GetRequest, HttpVersion, Policy};
 use crate::error::CommandError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,14 +8,14 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method};
 use portway_http::Client;
-use portway_http::client::{Error, RequestBuilder};
+use portway_http::client::{Error, RequestBuilder, VersionPolicy};
 use portway_http::pool::Version;
 
 pub(super) struct Prepared {
     method: Method,
     headers: HeaderMap,
     body: Bytes,
-    version: Option<Version>,
+    version: Option<(Version, VersionPolicy)>,
 }
 
 impl Prepared {
@@ -56,9 +56,18 @@ impl Prepared {
             method,
             headers,
             body,
-            version: arguments.http.map(|version| match version {
-                HttpVersion::One => Version::Http1,
-                HttpVersion::Two => Version::Http2,
+            version: arguments.http.map(|version| {
+                let version = match version {
+                    HttpVersion::One => Version::Http1,
+                    HttpVersion::Two => Version::Http2,
+                    HttpVersion::Three => Version::Http3,
+                };
+                let policy = match arguments.policy {
+                    Policy::Exact => VersionPolicy::Exact,
+                    Policy::OrLower => VersionPolicy::OrLower,
+                    Policy::OrHigher => VersionPolicy::OrHigher,
+                };
+                (version, policy)
             }),
         })
     }
@@ -79,8 +88,8 @@ impl Prepared {
             .request(self.method.clone(), url)
             .headers(&self.headers)
             .body(self.body.clone());
-        if let Some(version) = self.version {
-            request = request.versions(version);
+        if let Some((version, policy)) = self.version {
+            request = request.version(version, policy);
         }
         Ok(request)
     }
