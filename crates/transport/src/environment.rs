@@ -37,6 +37,12 @@ pub trait Environment: Send + Sync + 'static {
     /// Runs a task to its end. The environment counts the tasks that are alive.
     fn spawn(&self, task: BoxFuture<()>);
 
+    /// Whether several threads run the tasks that are started here now, so that a task that is
+    /// woken may run beside the one that wakes it.
+    fn has_workers(&self) -> bool {
+        false
+    }
+
     /// Fills `out` with unpredictable bytes (simulated: seeded ones).
     fn fill_random(&self, out: &mut [u8]);
 

@@ -611,6 +611,41 @@ async fn everything_works_on_several_threads() {
     pair.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_nobody_reads_do_not_stop_the_others_on_several_threads() {
+    let pair = Pair::with(
+        |_| {},
+        |server| server.transport.streams.bidirectional_max = 64,
+    );
+    let (client, server) = pair.connect().await;
+    let answering = tokio::spawn(async move {
+        let mut unread = Vec::new();
+        while let Ok((mut send, mut receive)) = server.accept_bi().await {
+            if unread.len() < 32 && send.id().index() % 2 == 0 {
+                unread.push((send, receive));
+                continue;
+            }
+            let request = receive.read_all(100).await.unwrap();
+            send.write_and_finish(request).await.unwrap();
+        }
+        unread.len()
+    });
+    for _ in 0..32 {
+        let mut unread = client.open_bi().await.unwrap();
+        let (mut send, mut receive) = client.open_bi().await.unwrap();
+        let nobody = Bytes::from_static(b"nobody reads this");
+        unread.0.write_chunk(nobody).await.unwrap();
+        send.write_and_finish(Bytes::from_static(b"ping"))
+            .await
+            .unwrap();
+        assert_eq!(receive.read_all(100).await.unwrap(), b"ping"[..]);
+    }
+    client.close(0.into(), b"");
+    assert_eq!(answering.await.unwrap(), 32);
+    drop(client);
+    pair.finish().await;
+}
+
 #[tokio::test]
 async fn an_abandoned_endpoint_serves_what_it_has_and_then_ends() {
     let Pair {

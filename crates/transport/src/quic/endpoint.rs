@@ -58,6 +58,8 @@ struct EndpointHandle(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) environment: Arc<dyn Environment>,
     pub(super) clock: Clock,
+    /// Whether several threads run the tasks.
+    pub(super) has_workers: bool,
     pub(super) accepting: Mutex<AcceptQueue>,
     /// Locked before a connection's state, never after.
     core: Mutex<Core>,
@@ -103,6 +105,7 @@ impl Endpoint {
         let mut core = Core::new(config, socket, token_key, clock.clone(), shard.cloned());
         core.set_server(server).map_err(|error| error.failure())?;
         let shared = Arc::new(Shared {
+            has_workers: environment.has_workers(),
             environment,
             clock,
             accepting: Mutex::new(AcceptQueue::default()),

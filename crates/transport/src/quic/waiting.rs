@@ -207,6 +207,8 @@ pub(super) struct Receiver {
     pub(super) may_be_ready: bool,
     /// Whether nothing more was there when the handshake ended.
     pub(super) has_caught_up: bool,
+    /// Whether its reader was told of something and has not looked since.
+    pub(super) is_awaited: bool,
     /// The code with which the peer has reset it, when that was seen before a read.
     pub(super) reset: Option<VarInt>,
 }
@@ -217,6 +219,7 @@ impl Receiver {
             waker: None,
             may_be_ready,
             has_caught_up: false,
+            is_awaited: false,
             reset: None,
         }
     }

@@ -107,6 +107,10 @@ impl Environment for RealEnvironment {
         self.tasks.spawn(task);
     }
 
+    fn has_workers(&self) -> bool {
+        self.tasks.has_workers()
+    }
+
     fn fill_random(&self, out: &mut [u8]) {
         getrandom::fill(out).expect("a system without randomness cannot make a secure connection");
     }

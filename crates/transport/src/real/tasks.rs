@@ -6,7 +6,7 @@
 use crate::environment::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Starts tasks and knows how many are alive.
 #[derive(Clone, Debug)]
@@ -28,19 +28,29 @@ impl Tasks {
         self.alive.load(Ordering::Acquire)
     }
 
+    /// Whether the runtime where a task would run now has several threads.
+    pub(super) fn has_workers(&self) -> bool {
+        let runtime = self.runtime();
+        runtime.is_some_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread)
+    }
+
     pub(super) fn spawn(&self, task: BoxFuture<()>) {
         let alive = Alive::new(&self.alive);
         let task = async move {
             let _alive = alive;
             task.await;
         };
-        match (Handle::try_current(), &self.home) {
-            (Ok(here), _) => drop(here.spawn(task)),
-            (Err(_), Some(home)) => drop(home.spawn(task)),
+        match self.runtime() {
+            Some(runtime) => drop(runtime.spawn(task)),
             // Without any runtime nothing can run, and the task is dropped like one whose
             // runtime has shut down.
-            (Err(_), None) => drop(task),
+            None => drop(task),
         }
+    }
+
+    /// Where a task runs that is spawned now.
+    fn runtime(&self) -> Option<Handle> {
+        Handle::try_current().ok().or_else(|| self.home.clone())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: everything the application does acts on the protocol's state at once; the driver
 //! only moves packets.
 
+mod awaited;
 mod connecting;
 mod early_window;
 mod handle;
@@ -14,6 +15,7 @@ mod shared;
 mod state;
 mod window;
 
+pub(in crate::quic) use self::awaited::Awaited;
 pub use self::connecting::Connecting;
 pub(in crate::quic) use self::early_window::{Confirmed, EarlyFactory, Factory};
 pub use self::handle::{Connection, Statistics};

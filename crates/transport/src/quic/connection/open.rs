@@ -126,7 +126,9 @@ impl ConnectionState {
         });
         if let Some(arrived) = arrived {
             let id = arrived.id;
-            self.streams.receivers.insert(id, Receiver::new(true));
+            let mut receiver = Receiver::new(true);
+            self.streams.awaited.on_told(&mut receiver);
+            self.streams.receivers.insert(id, receiver);
             if kind == Dir::Bi {
                 let sender = Sender {
                     waker: None,
@@ -136,6 +138,7 @@ impl ConnectionState {
             }
             return Some(Ok((id, arrived.is_early)));
         }
+        self.streams.awaited.set_accepting(kind, false);
         if !self.streams.may_come {
             return Some(Err(ConnectionError::NoIncomingStreams));
         }

@@ -35,7 +35,7 @@ impl ConnectionShared {
     ) -> R {
         let mut state = self.lock();
         let result = act(&mut state);
-        let is_new = state.dirty == Dirty::Touched;
+        let is_new = state.calls_driver();
         if is_new {
             state.dirty = Dirty::Listed;
         }

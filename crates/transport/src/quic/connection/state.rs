@@ -3,6 +3,7 @@
 //! Invariant: wakers leave here in a list and are woken after the lock is released. An entry of
 //! `senders` or `receivers` exists exactly as long as its handle.
 
+use super::awaited::Awaited;
 use super::early_window::Confirmed;
 use super::linger::Linger;
 use super::path::PathWaiters;
@@ -92,6 +93,7 @@ pub(in crate::quic) struct StreamWaiters {
     /// Whether the peer may open streams, or might once; otherwise waiting for one makes no sense.
     pub(in crate::quic) may_come: bool,
     pub(in crate::quic) linger: Linger,
+    pub(in crate::quic) awaited: Awaited,
 }
 
 /// Who waits on datagrams.
@@ -155,6 +157,17 @@ impl ConnectionState {
     pub(in crate::quic) fn touch(&mut self) {
         if self.dirty == Dirty::Clean {
             self.dirty = Dirty::Touched;
+        }
+    }
+
+    /// Whether the driver is to be called. One that waits for those whom it has woken is called
+    /// by the last of them.
+    pub(in crate::quic) fn calls_driver(&self) -> bool {
+        let is_touched = self.dirty == Dirty::Touched;
+        match self.streams.awaited.is_driver_waiting {
+            false => is_touched,
+            true if self.dirty == Dirty::Listed => false,
+            true => self.streams.awaited.count() == 0 || (is_touched && self.error().is_some()),
         }
     }
 
@@ -292,6 +305,7 @@ impl ConnectionState {
         let streams = &mut self.streams;
         wakers.extend(streams.senders.drain().filter_map(|(_, it)| it.waker));
         wakers.extend(streams.receivers.drain().filter_map(|(_, it)| it.waker));
+        streams.awaited = Awaited::default();
         for end in streams
             .write_ends
             .values_mut()
@@ -310,11 +324,20 @@ impl ConnectionState {
         }
         let streams = &mut self.streams;
         match event {
-            StreamEvent::Opened { dir } => streams.accepting[dir as usize].drain(wakers),
+            StreamEvent::Opened { dir } => {
+                let woken_before = wakers.len();
+                streams.accepting[dir as usize].drain(wakers);
+                if wakers.len() > woken_before {
+                    streams.awaited.set_accepting(dir, true);
+                }
+            }
             StreamEvent::Readable { id } => {
                 if let Some(receiver) = streams.receivers.get_mut(&id) {
                     receiver.may_be_ready = true;
-                    wakers.extend(receiver.waker.take());
+                    if let Some(waker) = receiver.waker.take() {
+                        wakers.push(waker);
+                        streams.awaited.on_told(receiver);
+                    }
                 }
                 if streams.read_ends.contains_key(&id) {
                     self.look_for_reset(id, wakers);

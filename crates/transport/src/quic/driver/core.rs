@@ -5,6 +5,7 @@
 
 use super::Next;
 use super::outgoing::Outgoing;
+use super::patience::{Brought, Patience, Wait};
 use super::serving::Server;
 use super::slot::{Role, Slot, Stage};
 use super::timers::{Deadline, Timers};
@@ -163,7 +164,7 @@ impl Core {
             generation: self.generation,
             events: Vec::new(),
             is_touched: false,
-            turns_left_to_others: 0,
+            patience: Patience::default(),
             is_due: false,
             deadline: Deadline::default(),
             stage,
@@ -382,8 +383,8 @@ impl Core {
         let connection = Arc::clone(&slot.connection);
         let mut state = connection.lock();
         let has_acted = std::mem::replace(&mut state.dirty, Dirty::Clean) != Dirty::Clean;
-        let has_received = !slot.events.is_empty();
-        if has_received {
+        let packets = slot.events.len();
+        if packets > 0 {
             let mut events = std::mem::take(&mut slot.events);
             for (event, local) in events.drain(..) {
                 state.receive(event, local);
@@ -408,13 +409,28 @@ impl Core {
         state.run_resident(&round.shared.clock, Some(round.now), round.wakers);
         // What the resident did is sent with this round.
         state.dirty = Dirty::Clean;
-        let has_woken = has_received && round.wakers.len() > woken_before;
-        let waits = slot.waits_for_others(has_woken, has_acted) && state.error().is_none();
-        self.holds_back |= waits;
-        let has_more = waits || self.outgoing.is_blocked() || self.transmit(&mut state, round.now);
+        let brought = Brought {
+            now: round.now,
+            packets,
+            has_woken: round.wakers.len() > woken_before,
+            has_acted,
+        };
+        let has_workers = round.shared.has_workers;
+        let wait = slot.waits(&mut state, &brought, has_workers);
+        self.holds_back |= wait == Wait::Turn;
+        let (sends, held_until) = match wait {
+            Wait::No => (true, None),
+            Wait::Turn => (false, None),
+            Wait::Until { time, sends } => (sends, Some(time)),
+        };
+        let has_more = match sends {
+            true => self.outgoing.is_blocked() || self.transmit(&mut state, round.now),
+            false => wait == Wait::Turn,
+        };
         let is_drained = state.proto.is_drained();
-        let linger = state.streams.linger.until;
-        let proto_deadline = state.proto.poll_timeout().into_iter().chain(linger).min();
+        let others = [state.streams.linger.until, held_until];
+        let others = others.into_iter().flatten();
+        let proto_deadline = state.proto.poll_timeout().into_iter().chain(others).min();
         let resident_deadline = state.resident_deadline();
         let phase = state.phase.clone();
         let is_early = state.proto.has_0rtt();
@@ -589,22 +605,6 @@ impl Core {
 }
 
 impl Slot {
-    /// Whether to leave a turn to others before sending: what those who are woken have to say then
-    /// goes into the same packets as the acknowledgement of what has woken them. A second turn is
-    /// for whom the first ones have started, unless somebody has acted by then.
-    fn waits_for_others(&mut self, has_woken: bool, has_acted: bool) -> bool {
-        let waits = match self.turns_left_to_others {
-            0 => has_woken,
-            1 => !has_acted,
-            _ => false,
-        };
-        self.turns_left_to_others = match waits {
-            true => self.turns_left_to_others + 1,
-            false => 0,
-        };
-        waits
-    }
-
     /// Ends a handshake that takes too long.
     fn give_up_handshake(&mut self, state: &mut ConnectionState, round: &mut Round<'_>) {
         if let Stage::Handshaking { until, .. } = self.stage

@@ -6,6 +6,7 @@
 mod core;
 mod held;
 mod outgoing;
+mod patience;
 mod serving;
 mod slot;
 mod timers;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a slot is on the driver's list of touched ones exactly when `is_touched`.
 
+use super::patience::Patience;
 use super::timers::Deadline;
 use crate::quic::connection::ConnectionShared;
 use quinn_proto::ConnectionEvent;
@@ -16,8 +17,7 @@ pub(super) struct Slot {
     /// Packets that were received for it in this round, and the local addresses they came to.
     pub(super) events: Vec<(ConnectionEvent, Option<IpAddr>)>,
     pub(super) is_touched: bool,
-    /// How many turns it has left to those whom its last packets have woken.
-    pub(super) turns_left_to_others: u8,
+    pub(super) patience: Patience,
     /// Whether a deadline has passed.
     pub(super) is_due: bool,
     pub(super) deadline: Deadline,

@@ -302,15 +302,14 @@ impl ReceiveStream {
             if is_early && state.early == EarlyData::Rejected {
                 return Poll::Ready(Err(StreamError::EarlyDataRejected));
             }
-            let receiver = state.streams.receivers.get_mut(&id);
-            *has_caught_up |= receiver.as_ref().is_some_and(|it| it.has_caught_up);
-            if let Some(receiver) = receiver
-                && !receiver.may_be_ready
-                && state.phase == Phase::Established
-            {
-                *has_caught_up = true;
-                keep_waker(&mut receiver.waker, context.waker());
-                return Poll::Pending;
+            if let Some(receiver) = state.streams.receivers.get_mut(&id) {
+                *has_caught_up |= receiver.has_caught_up;
+                state.streams.awaited.on_looked(receiver);
+                if !receiver.may_be_ready && state.phase == Phase::Established {
+                    *has_caught_up = true;
+                    keep_waker(&mut receiver.waker, context.waker());
+                    return Poll::Pending;
+                }
             }
             let done = match state.proto.recv_stream(id).read(true) {
                 Ok(mut chunks) => {
@@ -467,7 +466,10 @@ impl Drop for ReceiveStream {
                     end.conclude(Err(StreamError::Ended), wakers);
                 }
             }
-            waker = state.streams.receivers.remove(&id).and_then(|it| it.waker);
+            if let Some(mut receiver) = state.streams.receivers.remove(&id) {
+                state.streams.awaited.on_looked(&mut receiver);
+                waker = receiver.waker;
+            }
         });
     }
 }
