@@ -7,6 +7,7 @@ mod config;
 mod control;
 mod critical;
 mod datagrams;
+mod exchanges;
 mod extensions;
 mod inbound;
 mod origins;
@@ -31,12 +32,13 @@ use crate::grease::Grease;
 use crate::priority::Scheduler;
 use crate::qpack::TableUse;
 use crate::settings::Settings;
-use crate::stream::{Role, StreamId, StreamMap};
+use crate::stream::{Role, StreamId};
 
 pub use config::Config;
 use control::Control;
 use critical::LocalStreams;
 pub(crate) use datagrams::{Datagrams, RequestDatagrams};
+use exchanges::Exchanges;
 use push::Pushes;
 pub(crate) use sections::Sections;
 use shutdown::Shutdown;
@@ -59,7 +61,7 @@ pub struct Connection {
     role: Role,
     config: Config,
     closed: Option<Closed>,
-    exchanges: StreamMap<Box<Exchange>>,
+    exchanges: Exchanges,
     handed_out: HandedOut,
     control: Control,
     local: LocalStreams,
@@ -122,7 +124,7 @@ impl Connection {
         let mut connection = Self {
             role,
             closed: None,
-            exchanges: StreamMap::default(),
+            exchanges: Exchanges::default(),
             handed_out: HandedOut::default(),
             control,
             local,
@@ -253,11 +255,11 @@ impl Connection {
             error,
             is_to_be_told,
         });
-        let mut streams: Vec<StreamId> = self.exchanges.keys().copied().collect();
+        let mut streams: Vec<StreamId> = self.exchanges.streams().collect();
         streams.sort_unstable();
         for stream in streams {
             let retry = self.retry_after_close(stream, error);
-            let Some(exchange) = self.exchanges.get_mut(&stream) else {
+            let Some(exchange) = self.exchanges.get_mut(stream) else {
                 continue;
             };
             let failure = StreamError {
@@ -270,7 +272,7 @@ impl Connection {
             exchange.send.abort(failure);
             Self::notify(&mut self.out, stream, exchange);
         }
-        self.exchanges.retain(|_, exchange| exchange.is_known);
+        self.exchanges.retain(|exchange| exchange.is_known);
         self.datagrams = Datagrams::default();
         self.out.actions.clear();
         self.out.resumed.clear();
@@ -279,7 +281,7 @@ impl Connection {
 
     // RFC 9114 §5.4: without a GOAWAY, whatever was sent, in whole or in part, may be processed.
     fn retry_after_close(&self, stream: StreamId, error: ConnectionError) -> Retry {
-        let Some(exchange) = self.exchanges.get(&stream) else {
+        let Some(exchange) = self.exchanges.get(stream) else {
             return Retry::Unknown;
         };
         match error.code {
@@ -316,12 +318,7 @@ impl Connection {
             profile,
             datagrams: &mut self.datagrams,
         };
-        (
-            self.exchanges
-                .get_mut(&stream)
-                .map(|exchange| &mut **exchange),
-            context,
-        )
+        (self.exchanges.get_mut(stream), context)
     }
 
     /// Tells the application once that a stream has news.
@@ -336,7 +333,7 @@ impl Connection {
     fn forget_if_over(&mut self, stream: StreamId) {
         if self
             .exchanges
-            .get(&stream)
+            .get(stream)
             .is_some_and(|exchange| exchange.is_over())
         {
             self.forget(stream);
@@ -344,20 +341,22 @@ impl Connection {
     }
 
     fn forget(&mut self, stream: StreamId) {
-        let Some(exchange) = self.exchanges.remove(&stream) else {
+        let Some(exchange) = self.exchanges.get(stream) else {
             return;
         };
-        self.datagrams.forget(stream);
+        let (is_known, is_extension) = (exchange.is_known, exchange.is_extension);
         if exchange.is_scheduled {
             self.out.scheduler.remove(stream, exchange.priority);
         }
-        if exchange.is_extension {
+        self.exchanges.remove(stream);
+        self.datagrams.forget(stream);
+        if is_extension {
             if stream.initiator() != self.role {
                 self.handed_out.extension_streams -= 1;
             }
             return self.tell_if_drained();
         }
-        if exchange.is_known && self.role == Role::Server && stream.is_request() {
+        if is_known && self.role == Role::Server && stream.is_request() {
             self.handed_out.requests -= 1;
         }
         if !stream.is_request() {
@@ -380,7 +379,7 @@ impl Connection {
             return;
         }
         let code = self.config.version.wire_code(error.code);
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         if !exchange.send.is_over() {

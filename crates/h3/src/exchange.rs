@@ -43,6 +43,27 @@ pub enum Incoming {
     End,
 }
 
+/// What a request asks for, as far as its response depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// HEAD: the response has no content.
+    Head,
+    /// CONNECT: a success opens a tunnel.
+    Connect,
+    /// Anything else, or nothing that is known.
+    Other,
+}
+
+impl From<&Method> for Asked {
+    fn from(method: &Method) -> Self {
+        match *method {
+            Method::HEAD => Self::Head,
+            Method::CONNECT => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Both directions of one stream.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -64,8 +85,8 @@ pub(crate) struct Exchange {
     pub(crate) stalled_since: Option<Duration>,
     /// Whether the priority came by PRIORITY_UPDATE.
     pub(crate) has_priority_update: bool,
-    /// The method of the request, for a server: it says what the response may have.
-    pub(crate) request_method: Option<Method>,
+    /// What was asked for, for a server: it says what the response may have.
+    pub(crate) asked: Asked,
     /// Whether the meaning of the request includes datagrams.
     pub(crate) takes_datagrams: bool,
     pub(crate) datagrams: Option<Box<RequestDatagrams>>,
@@ -86,7 +107,7 @@ impl Exchange {
             is_blocked: false,
             stalled_since: None,
             has_priority_update: false,
-            request_method: None,
+            asked: Asked::Other,
             takes_datagrams: false,
             datagrams: None,
             request_authority: None,

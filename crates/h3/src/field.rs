@@ -81,6 +81,8 @@ impl FieldName {
 pub enum FieldValue {
     /// A value that HTTP allows.
     Valid(HeaderValue),
+    /// The value of a pseudo-header field, of characters that HTTP allows.
+    Pseudo(Bytes),
     /// A value with a control character.
     Malformed(Bytes),
 }
@@ -88,24 +90,38 @@ pub enum FieldValue {
 impl FieldValue {
     /// Checks a value as it came from the wire; it keeps the bytes that it is given.
     pub fn parse(value: Bytes) -> Self {
-        // Without an early end this is done many bytes at a time.
-        let has_control = value.iter().fold(false, |found, &byte| {
-            found | ((byte < b' ') & (byte != b'\t')) | (byte == DELETE)
-        });
-        if has_control {
+        if has_control(&value) {
             return FieldValue::Malformed(value);
         }
         let value = HeaderValue::from_maybe_shared(value);
         FieldValue::Valid(value.expect("control characters are all that a value may not have"))
     }
 
+    /// The same for a field of this name: what goes into the target of a request stays as it is.
+    pub fn parse_for(name: &FieldName, value: Bytes) -> Self {
+        match name.is_pseudo() {
+            true if has_control(&value) => FieldValue::Malformed(value),
+            true => FieldValue::Pseudo(value),
+            false => Self::parse(value),
+        }
+    }
+
     /// The bytes on the wire.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             FieldValue::Valid(value) => value.as_bytes(),
-            FieldValue::Malformed(bytes) => bytes,
+            FieldValue::Pseudo(bytes) | FieldValue::Malformed(bytes) => bytes,
         }
     }
+}
+
+/// Whether a value has a character that HTTP does not allow in it.
+#[inline]
+fn has_control(value: &[u8]) -> bool {
+    // Without an early end this is done many bytes at a time.
+    value.iter().fold(false, |found, &byte| {
+        found | ((byte < b' ') & (byte != b'\t')) | (byte == DELETE)
+    })
 }
 
 const DELETE: u8 = 0x7f;
@@ -166,6 +182,11 @@ mod tests {
             let parsed = FieldValue::parse(value.clone());
             assert_eq!(matches!(parsed, FieldValue::Valid(_)), is_legal, "{byte}");
             assert_eq!(parsed.as_bytes(), value);
+            let parsed = FieldValue::parse_for(&FieldName::Path, value.clone());
+            assert_eq!(matches!(parsed, FieldValue::Pseudo(_)), is_legal, "{byte}");
+            assert_eq!(parsed.as_bytes(), value);
+            let parsed = FieldValue::parse_for(&FieldName::parse(b"a"), value.clone());
+            assert_eq!(matches!(parsed, FieldValue::Valid(_)), is_legal, "{byte}");
         }
         // Neither makes up for the other.
         for two in [b"\0\0", b"\x7f\x7f", b"\0\x7f", b"\x7f\0"] {

@@ -37,6 +37,7 @@ pub mod message;
 pub mod padding;
 pub mod priority;
 pub mod qpack;
+mod queue;
 pub mod settings;
 mod stream;
 mod structured;

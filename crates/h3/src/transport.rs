@@ -212,7 +212,13 @@ impl Connection {
     fn read(&mut self, transport: &mut impl Transport, stream: StreamId) {
         while self.wants_read(stream) {
             match transport.read(stream) {
-                Ok(chunk) => self.on_stream_data(stream, chunk.bytes, chunk.fin),
+                Ok(chunk) => {
+                    self.on_stream_data(stream, chunk.bytes, chunk.fin);
+                    // Nothing follows the end, no reset either.
+                    if chunk.fin {
+                        return;
+                    }
+                }
                 Err(ReadError::Blocked) => return,
                 Err(ReadError::Reset(code)) => return self.on_reset(stream, code),
                 Err(ReadError::Closed) => return,

@@ -153,7 +153,7 @@ impl Connection {
         };
         // A text that cannot be parsed asks for nothing (the specification leaves this to us).
         let priority = Priority::parse(value).unwrap_or_default();
-        if self.exchanges.contains_key(&stream) {
+        if self.exchanges.contains(stream) {
             self.set_priority(stream, priority);
         } else if stream.index() >= self.peer.bidirectional.next() {
             self.check_reachable(stream)?;
@@ -170,7 +170,7 @@ impl Connection {
     /// Nothing was sent.
     // RFC 9218 §7.2: clients send the frame, for requests that they sent.
     pub fn send_priority(&mut self, stream: StreamId, priority: Priority) -> Result<(), SendError> {
-        let exchange = self.exchanges.get(&stream);
+        let exchange = self.exchanges.get(stream);
         let is_request = stream.is_request() && exchange.is_some_and(|one| !one.is_extension);
         self.queue_priority(is_request, Element::Request(stream.value()), priority)
     }
@@ -243,7 +243,7 @@ impl Connection {
         priority: Priority,
     ) -> Result<(), SendError> {
         self.check_open()?;
-        if self.role == Role::Client || !self.exchanges.contains_key(&stream) {
+        if self.role == Role::Client || !self.exchanges.contains(stream) {
             return Err(SendError::UnknownStream);
         }
         self.set_priority(stream, priority);
@@ -252,12 +252,12 @@ impl Connection {
 
     /// The priority that a stream is scheduled by now.
     pub fn priority(&self, stream: StreamId) -> Option<Priority> {
-        Some(self.exchanges.get(&stream)?.priority)
+        Some(self.exchanges.get(stream)?.priority)
     }
 
     /// Schedules a stream by another priority.
     pub(super) fn set_priority(&mut self, stream: StreamId, priority: Priority) {
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         if exchange.priority == priority {

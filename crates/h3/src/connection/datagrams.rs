@@ -99,7 +99,7 @@ impl Connection {
 
     /// Says that the meaning of a request includes datagrams. Extended CONNECT needs no such word.
     pub fn accept_datagrams(&mut self, stream: StreamId) {
-        if let Some(exchange) = self.exchanges.get_mut(&stream) {
+        if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.takes_datagrams = !exchange.is_extension;
         }
     }
@@ -120,10 +120,7 @@ impl Connection {
         let profile = self
             .datagram_profile()
             .ok_or(SendError::NotOffered("datagrams"))?;
-        let exchange = self
-            .exchanges
-            .get(&stream)
-            .ok_or(SendError::UnknownStream)?;
+        let exchange = self.exchanges.get(stream).ok_or(SendError::UnknownStream)?;
         if !exchange.takes_datagrams && profile != Profile::Draft00 {
             return Err(SendError::OutOfOrder(
                 "the request has no use for datagrams",
@@ -166,7 +163,7 @@ impl Connection {
     /// The next datagram for a request.
     pub fn receive_datagram(&mut self, stream: StreamId) -> Option<Datagram> {
         self.exchanges
-            .get_mut(&stream)?
+            .get_mut(stream)?
             .datagrams
             .as_mut()?
             .queue
@@ -281,7 +278,7 @@ impl Connection {
         payload: Bytes,
     ) -> Result<(), Fault> {
         let role = self.role;
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return Ok(());
         };
         exchange.takes_datagrams = true;
@@ -315,7 +312,7 @@ impl Connection {
             // draft-01 §4.1, §4.2: only between the registration and the end of a context.
             Profile::Draft01 => self
                 .exchanges
-                .get(&stream)
+                .get(stream)
                 .and_then(|exchange| exchange.datagrams.as_ref())
                 .is_some_and(|datagrams| datagrams.contexts.is_open(context)),
             Profile::Draft00 => self.datagrams.flows.is_of(context, stream),
@@ -334,7 +331,7 @@ impl Connection {
         }
         let exchange = self
             .exchanges
-            .get_mut(&stream)
+            .get_mut(stream)
             .ok_or(SendError::UnknownStream)?;
         match exchange.send.state() {
             _ if exchange.is_extension => {
@@ -349,7 +346,7 @@ impl Connection {
     }
 
     fn queue_capsule(&mut self, stream: StreamId, frame: BytesMut) {
-        if let Some(exchange) = self.exchanges.get_mut(&stream)
+        if let Some(exchange) = self.exchanges.get_mut(stream)
             && matches!(exchange.send.state(), SendState::Head | SendState::Body)
         {
             exchange.send.queue_frame(frame);
@@ -388,12 +385,12 @@ impl Connection {
             self.keep_early(datagram);
             return Ok(());
         };
-        if !self.exchanges.contains_key(&stream) {
+        if !self.exchanges.contains(stream) {
             self.check_reachable(stream)?;
         }
         let is_new =
             self.role == Role::Server && !self.peer.bidirectional.was_opened(stream.index());
-        match self.exchanges.get(&stream) {
+        match self.exchanges.get(stream) {
             // RFC 9297 §2.1: kept for a request that is on its way, dropped for one that is over.
             None if is_new => self.keep_early(datagram),
             None => {}
@@ -435,7 +432,7 @@ impl Connection {
                 }
             },
         };
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         let datagrams = exchange.datagrams.get_or_insert_default();
@@ -448,7 +445,7 @@ impl Connection {
 
     fn queue_datagram(&mut self, stream: StreamId, datagram: Datagram) {
         let limit = self.config.limits.datagrams.queued;
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         let datagrams = exchange.datagrams.get_or_insert_default();
@@ -458,7 +455,7 @@ impl Connection {
 
     /// Tells the application once that a request that it knows has datagrams.
     pub(super) fn tell_datagrams(&mut self, stream: StreamId) {
-        let exchange = self.exchanges.get_mut(&stream);
+        let exchange = self.exchanges.get_mut(stream);
         let Some(exchange) = exchange.filter(|exchange| exchange.is_known) else {
             return;
         };

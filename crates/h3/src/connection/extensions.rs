@@ -38,7 +38,7 @@ impl Connection {
         }
         let is_free = stream.initiator() == self.role
             && self.local.find(stream).is_none()
-            && !self.exchanges.contains_key(&stream);
+            && !self.exchanges.contains(stream);
         if !is_free {
             return Err(SendError::UnknownStream);
         }
@@ -53,7 +53,7 @@ impl Connection {
         let mut exchange = Exchange::new(receive, sender);
         exchange.is_extension = true;
         exchange.is_known = true;
-        self.exchanges.insert(stream, Box::new(exchange));
+        self.exchanges.insert(stream, exchange);
         self.schedule(stream);
         Ok(())
     }
@@ -65,7 +65,7 @@ impl Connection {
         bytes: Bytes,
         fin: bool,
     ) -> Result<(), Fault> {
-        if !self.exchanges.contains_key(&stream) {
+        if !self.exchanges.contains(stream) {
             if stream.initiator() == self.role {
                 return Ok(());
             }
@@ -79,7 +79,7 @@ impl Connection {
             }
             let receive = Receive::untyped(Answer::Extension);
             let exchange = Exchange::new(receive, Sender::new(SendState::Head));
-            self.exchanges.insert(stream, Box::new(exchange));
+            self.exchanges.insert(stream, exchange);
         }
         self.on_exchange_data(stream, bytes, fin)
     }
@@ -103,7 +103,7 @@ impl Connection {
         ty: u64,
     ) -> Result<(), Fault> {
         let exchange = Exchange::new(Receive::raw(), Sender::new(SendState::Finished));
-        self.exchanges.insert(stream, Box::new(exchange));
+        self.exchanges.insert(stream, exchange);
         self.on_extension_stream(stream, ty)
     }
 
@@ -114,7 +114,7 @@ impl Connection {
             let reason = "too many streams of extensions are open";
             return Err(StreamError::local(Code::H3_REQUEST_REJECTED, reason).into());
         }
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return Ok(());
         };
         exchange.is_extension = true;

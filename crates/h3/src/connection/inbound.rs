@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::Connection;
+use super::requests::Behind;
 use super::unidirectional::CLOSED_CRITICAL;
 use crate::error::{Code, ConnectionError, Fault, Origin, Retry, StreamError};
 use crate::event::{Action, Event};
-use crate::exchange::{Answer, Exchange, FrameOutcome, Receive, SendState, Sender};
-use crate::frame::FrameType;
+use crate::exchange::{Answer, Asked, Exchange, FrameOutcome, Receive, SendState, Sender};
 use crate::message::{Outgoing, ResponseHead};
 use crate::priority::Priority;
 use crate::stream::{Direction, Role, StreamId};
@@ -23,7 +23,7 @@ impl Connection {
         if self.closed.is_some() {
             return false;
         }
-        match self.exchanges.get(&stream) {
+        match self.exchanges.get(stream) {
             Some(exchange) => exchange.receive.wants_read(&self.config.limits),
             None if stream.initiator() == self.role => false,
             None => match stream.direction() {
@@ -56,7 +56,7 @@ impl Connection {
         if self.closed.is_some() {
             return;
         }
-        let result = match self.exchanges.contains_key(&stream) {
+        let result = match self.exchanges.contains(stream) {
             true => self.on_exchange_reset(stream, code),
             false if stream.initiator() == self.role => Ok(()),
             false
@@ -90,7 +90,7 @@ impl Connection {
             }
             return;
         }
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         if exchange.send.is_over() {
@@ -113,7 +113,7 @@ impl Connection {
     }
 
     fn on_request_data(&mut self, stream: StreamId, bytes: Bytes, fin: bool) -> Result<(), Fault> {
-        if !self.exchanges.contains_key(&stream)
+        if !self.exchanges.contains(stream)
             && (self.role == Role::Client || !self.open_request(stream)?)
         {
             return Ok(());
@@ -141,7 +141,7 @@ impl Connection {
             exchange.priority = priority;
             exchange.has_priority_update = true;
         }
-        self.exchanges.insert(stream, Box::new(exchange));
+        self.exchanges.insert(stream, exchange);
         Ok(true)
     }
 
@@ -160,7 +160,7 @@ impl Connection {
         bytes: Bytes,
         fin: bool,
     ) -> Result<(), Fault> {
-        if let Some(exchange) = self.exchanges.get_mut(&stream) {
+        if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.receive.arrive(bytes, fin);
         }
         self.process(stream)
@@ -168,7 +168,7 @@ impl Connection {
 
     /// Goes on with a stream in whose buffer room was made.
     pub(super) fn go_on(&mut self, stream: StreamId) {
-        let Some(exchange) = self.exchanges.get(&stream) else {
+        let Some(exchange) = self.exchanges.get(stream) else {
             return;
         };
         if exchange.receive.has_unread() {
@@ -176,7 +176,7 @@ impl Connection {
             self.settle(stream, processed);
         }
         // What the transport holds back can be read.
-        if self.wants_read(stream) && self.exchanges.contains_key(&stream) {
+        if self.wants_read(stream) && self.exchanges.contains(stream) {
             self.out.resumed.push_back(stream);
         }
     }
@@ -202,7 +202,7 @@ impl Connection {
 
     /// Tells the application, which may get a new request by it.
     fn after_progress(&mut self, stream: StreamId) -> Result<(), Fault> {
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return Ok(());
         };
         let patience = &self.config.limits.patience;
@@ -228,7 +228,7 @@ impl Connection {
     }
 
     fn hand_out(&mut self, stream: StreamId) {
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         exchange.is_known = true;
@@ -240,7 +240,7 @@ impl Connection {
             if !exchange.has_priority_update {
                 wanted = Priority::of_request(&head.headers);
             }
-            exchange.request_method = Some(head.method.clone());
+            exchange.asked = Asked::from(&head.method);
             exchange.takes_datagrams |= head.protocol.is_some();
         }
         exchange.priority = Priority::default();
@@ -280,7 +280,7 @@ impl Connection {
 
     fn on_exchange_reset(&mut self, stream: StreamId, code: Code) -> Result<(), Fault> {
         let role = self.role;
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return Ok(());
         };
         if !exchange.receive.is_open() {
@@ -295,7 +295,7 @@ impl Connection {
             .receive
             .fail(StreamError::peer(code, "the peer reset the stream", retry));
         self.glitch("reset streams")?;
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return Ok(());
         };
         if exchange.is_known {
@@ -331,7 +331,7 @@ impl Connection {
         if self.role != Role::Server || !is_ours {
             return false;
         }
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return false;
         };
         if exchange.is_known || exchange.send.state() != SendState::Head {
@@ -346,8 +346,8 @@ impl Connection {
         self.cancel_sections(stream);
         let head = ResponseHead::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         let outgoing = Outgoing::response(&head).expect("a status without fields can be sent");
-        let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
-        if let Some(exchange) = self.exchanges.get_mut(&stream) {
+        let encoded = self.encode(stream, &outgoing, Behind::Nothing);
+        if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.send.queue_head(encoded, None);
             exchange.send.end(self.config.padding);
         }

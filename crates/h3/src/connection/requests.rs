@@ -3,7 +3,7 @@
 //! Invariant: a call that fails has queued nothing.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 
 use super::Connection;
 use super::critical::Purpose;
@@ -11,7 +11,7 @@ use crate::datagram::Profile;
 use crate::error::{Code, StreamError};
 use crate::event::{Action, Finish};
 use crate::exchange::{
-    Answer, Content, Exchange, Head, Incoming, Receive, SendError, SendState, Sender,
+    Answer, Asked, Content, Exchange, Head, Incoming, Receive, SendError, SendState, Sender,
     has_no_content,
 };
 use crate::frame::{self, FrameType, data};
@@ -48,8 +48,22 @@ impl Connection {
         head: &RequestHead,
         finish: Finish,
     ) -> Result<(), SendError> {
+        self.send_request_with(stream, head, Bytes::new(), finish)
+    }
+
+    /// The same with content, all of it or its beginning, which goes out in the same piece.
+    ///
+    /// # Errors
+    /// Nothing was sent, and the stream can be used for another request.
+    pub fn send_request_with(
+        &mut self,
+        stream: StreamId,
+        head: &RequestHead,
+        content: Bytes,
+        finish: Finish,
+    ) -> Result<(), SendError> {
         self.check_request()?;
-        if !stream.is_request() || self.exchanges.contains_key(&stream) {
+        if !stream.is_request() || self.exchanges.contains(stream) {
             return Err(SendError::UnknownStream);
         }
         let outgoing = Outgoing::request(head)?;
@@ -60,13 +74,18 @@ impl Connection {
         }
         // RFC 9114 §4.2.2, §7.2.4.2: what the peer's settings forbid is not sent.
         outgoing.check_size(settings.and_then(|peer| peer.max_field_section_bytes))?;
-        let expected = outgoing.expected();
-        if finish == Finish::Now {
-            expected.finish().map_err(|_| SendError::ContentLength)?;
+        let asked = Asked::from(&head.method);
+        let (expected, kind) = match asked {
+            Asked::Connect => (Expected::Any, Content::Tunnel),
+            _ => (outgoing.expected(), Content::Message),
+        };
+        check_content(expected, content.len(), finish)?;
+        if asked == Asked::Connect && finish == Finish::Now {
+            check_content(outgoing.expected(), 0, finish)?;
         }
         let answer = Answer::Response {
-            to_head: head.method == Method::HEAD,
-            to_connect: head.is_connect(),
+            to_head: asked == Asked::Head,
+            to_connect: asked == Asked::Connect,
             is_pushed: false,
         };
         if self.control.datagram_profile() == Some(Profile::Draft00) {
@@ -74,33 +93,29 @@ impl Connection {
                 .on_headers(stream, &head.headers)
                 .map_err(SendError::Stream)?;
         }
-        let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
+        let encoded = self.encode(stream, &outgoing, Behind::message(content.len(), finish));
         let mut exchange = Exchange::new(Receive::new(answer), Sender::new(SendState::Head));
         exchange.is_known = true;
         exchange.takes_datagrams = head.protocol.is_some();
         if self.pushes.max().is_some() {
             exchange.request_authority = head.uri.authority().cloned();
         }
-        let (expected, content) = match head.is_connect() {
-            true => (Expected::Any, Content::Tunnel),
-            false => (expected, Content::Message),
-        };
-        exchange
-            .send
-            .queue_head(encoded, Some(Head { expected, content }));
         let priority = Priority::of_request(&head.headers);
         if priority != exchange.priority {
             exchange.priority = priority;
-            self.out
-                .actions
-                .push_back(Action::Prioritize(stream, priority.for_transport()));
+            let action = Action::Prioritize(stream, priority.for_transport());
+            self.out.actions.push_back(action);
         }
-        match finish {
-            Finish::Now => exchange.send.end(self.config.padding),
-            Finish::Later => exchange.send.pad(self.config.padding),
-        }
-        self.exchanges.insert(stream, Box::new(exchange));
-        self.schedule(stream);
+        let exchange = self.exchanges.insert(stream, exchange);
+        let head = Head {
+            expected,
+            content: kind,
+        };
+        let padding = self.config.padding;
+        exchange
+            .send
+            .queue_message(encoded, head, content, finish, padding);
+        Self::put_in_line(&mut self.out, stream, exchange);
         Ok(())
     }
 
@@ -116,8 +131,8 @@ impl Connection {
         }
         self.check_response(stream)?;
         let outgoing = self.check_outgoing_response(head)?;
-        let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
-        if let Some(exchange) = self.exchanges.get_mut(&stream) {
+        let encoded = self.encode(stream, &outgoing, Behind::Nothing);
+        if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.send.queue_head(encoded, None);
         }
         self.schedule(stream);
@@ -134,46 +149,58 @@ impl Connection {
         head: &ResponseHead,
         finish: Finish,
     ) -> Result<(), SendError> {
+        self.send_response_with(stream, head, Bytes::new(), finish)
+    }
+
+    /// Sends the final response with content, all of it or its beginning, which goes out in the
+    /// same piece.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub fn send_response_with(
+        &mut self,
+        stream: StreamId,
+        head: &ResponseHead,
+        content: Bytes,
+        finish: Finish,
+    ) -> Result<(), SendError> {
         if head.status.is_informational() {
             return Err(SendError::OutOfOrder(
                 "a final response has no status of 1xx",
             ));
         }
-        self.check_response(stream)?;
+        let asked = self.check_response(stream)?;
         let outgoing = self.check_outgoing_response(head)?;
-        let Some(exchange) = self.exchanges.get(&stream) else {
-            return Err(SendError::UnknownStream);
-        };
-        let declared = outgoing.expected();
-        let to_head = exchange.request_method == Some(Method::HEAD);
-        let is_tunnel =
-            exchange.request_method == Some(Method::CONNECT) && head.status.is_success();
-        let (expected, content) = match is_tunnel {
+        let is_tunnel = asked == Asked::Connect && head.status.is_success();
+        let (expected, kind) = match is_tunnel {
             true => (Expected::Any, Content::Tunnel),
-            false if to_head || has_no_content(head.status) => {
+            false if asked == Asked::Head || has_no_content(head.status) => {
                 (Expected::Nothing, Content::Message)
             }
-            false => (declared, Content::Message),
+            false => (outgoing.expected(), Content::Message),
         };
-        if finish == Finish::Now {
-            expected.finish().map_err(|_| SendError::ContentLength)?;
-        }
-        let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
-        let mut priority = exchange_priority(&self.exchanges[&stream], head);
+        check_content(expected, content.len(), finish)?;
+        let encoded = self.encode(stream, &outgoing, Behind::message(content.len(), finish));
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
+            return Err(SendError::UnknownStream);
+        };
+        let head_of_message = Head {
+            expected,
+            content: kind,
+        };
+        let padding = self.config.padding;
+        exchange
+            .send
+            .queue_message(encoded, head_of_message, content, finish, padding);
+        // RFC 9218 §8: a server's own view of a response refines what the client asked for.
+        let mut priority = exchange.priority.refined_by_response(&head.headers);
         if is_tunnel {
             // RFC 9218 §10.1: a tunnel lasts, so that it takes turns with what is beside it.
             priority = priority.taking_turns();
         }
-        if let Some(exchange) = self.exchanges.get_mut(&stream) {
-            exchange
-                .send
-                .queue_head(encoded, Some(Head { expected, content }));
-            match finish {
-                Finish::Now => exchange.send.end(self.config.padding),
-                Finish::Later => exchange.send.pad(self.config.padding),
-            }
+        if priority != exchange.priority {
+            self.set_priority(stream, priority);
         }
-        self.set_priority(stream, priority);
         self.schedule(stream);
         Ok(())
     }
@@ -192,7 +219,7 @@ impl Connection {
         self.check_open()?;
         let exchange = self
             .exchanges
-            .get_mut(&stream)
+            .get_mut(stream)
             .ok_or(SendError::UnknownStream)?;
         if let Err(error) = exchange
             .send
@@ -219,7 +246,7 @@ impl Connection {
         self.check_open()?;
         let exchange = self
             .exchanges
-            .get_mut(&stream)
+            .get_mut(stream)
             .ok_or(SendError::UnknownStream)?;
         let room = exchange
             .send
@@ -240,16 +267,13 @@ impl Connection {
         trailers: &HeaderMap,
     ) -> Result<(), SendError> {
         self.check_open()?;
-        let exchange = self
-            .exchanges
-            .get(&stream)
-            .ok_or(SendError::UnknownStream)?;
+        let exchange = self.exchanges.get(stream).ok_or(SendError::UnknownStream)?;
         exchange.send.check_trailers()?;
         let outgoing = Outgoing::trailers(trailers)?;
         let settings = self.control.effective_settings();
         outgoing.check_size(settings.and_then(|peer| peer.max_field_section_bytes))?;
-        let encoded = self.encode(stream, FrameType::HEADERS, &outgoing);
-        if let Some(exchange) = self.exchanges.get_mut(&stream) {
+        let encoded = self.encode(stream, &outgoing, Behind::Nothing);
+        if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.send.queue_frame(encoded);
             exchange.send.end(self.config.padding);
         }
@@ -284,7 +308,7 @@ impl Connection {
         }
         let exchange = self
             .exchanges
-            .get_mut(&stream)
+            .get_mut(stream)
             .ok_or(SendError::UnknownStream)?;
         exchange.send.check_frame(&self.config.limits)?;
         let mut encoded = BytesMut::new();
@@ -300,7 +324,7 @@ impl Connection {
     /// # Errors
     /// The end of the stream, once; what came before it was given before.
     pub fn receive(&mut self, stream: StreamId) -> Option<Result<Incoming, StreamError>> {
-        let exchange = self.exchanges.get_mut(&stream)?;
+        let exchange = self.exchanges.get_mut(stream)?;
         let was_full = exchange.receive.is_full(&self.config.limits);
         let taken = exchange.receive.take();
         match &taken {
@@ -316,11 +340,27 @@ impl Connection {
         taken
     }
 
+    /// Takes content, if that comes next on a stream, and says whether the message ends behind it.
+    /// Whatever else comes is left for [`Connection::receive`].
+    pub fn receive_content(&mut self, stream: StreamId) -> (Bytes, bool) {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
+            return (Bytes::new(), false);
+        };
+        let was_full = exchange.receive.is_full(&self.config.limits);
+        let taken = exchange.receive.take_content();
+        if taken.1 {
+            self.forget_if_over(stream);
+        } else if was_full {
+            self.go_on(stream);
+        }
+        taken
+    }
+
     /// Abruptly ends what we send on a stream. A client that says H3_REQUEST_REJECTED, which is
     /// for servers to say, cancels.
     pub fn reset(&mut self, stream: StreamId, code: Code) {
         let code = self.own_code(code);
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         if !exchange.send.is_over() {
@@ -336,7 +376,7 @@ impl Connection {
     /// [`Code::H3_NO_ERROR`], and its response is kept by the client.
     pub fn stop(&mut self, stream: StreamId, code: Code) {
         let code = self.own_code(code);
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         let was_open = exchange.receive.is_open();
@@ -363,7 +403,7 @@ impl Connection {
     /// request by H3_NO_ERROR if its response is complete, everything else by
     /// H3_REQUEST_CANCELLED.
     pub fn release(&mut self, stream: StreamId) {
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         let is_complete = matches!(
@@ -388,10 +428,7 @@ impl Connection {
     /// A response was begun, so that the client must not conclude that nothing was done.
     // RFC 9114 §4.1.1: H3_REQUEST_REJECTED only from servers and only without any processing.
     pub fn reject(&mut self, stream: StreamId) -> Result<(), SendError> {
-        let exchange = self
-            .exchanges
-            .get(&stream)
-            .ok_or(SendError::UnknownStream)?;
+        let exchange = self.exchanges.get(stream).ok_or(SendError::UnknownStream)?;
         if self.role != Role::Server || exchange.send.state() != SendState::Head {
             return Err(SendError::OutOfOrder(
                 "a request that was processed is not rejected",
@@ -405,7 +442,7 @@ impl Connection {
     /// How many bytes wait to be sent on a stream.
     pub fn queued_bytes(&self, stream: StreamId) -> usize {
         self.exchanges
-            .get(&stream)
+            .get(stream)
             .map_or(0, |exchange| exchange.send.queued_bytes())
     }
 
@@ -416,14 +453,15 @@ impl Connection {
         }
     }
 
-    fn check_response(&self, stream: StreamId) -> Result<(), SendError> {
+    /// Checks that a response can be sent now, and says what was asked for.
+    fn check_response(&mut self, stream: StreamId) -> Result<Asked, SendError> {
         self.check_open()?;
         let exchange = self
             .exchanges
-            .get(&stream)
+            .get_mut(stream)
             .ok_or(SendError::UnknownStream)?;
         match exchange.send.state() {
-            SendState::Head if self.role == Role::Server => Ok(()),
+            SendState::Head if self.role == Role::Server => Ok(exchange.asked),
             SendState::Aborted(error) => Err(SendError::Stream(error)),
             _ => Err(SendError::OutOfOrder("a response after the final one")),
         }
@@ -439,12 +477,12 @@ impl Connection {
         Ok(outgoing)
     }
 
-    /// Encodes a section into a frame, with room for the header of a DATA frame behind it.
+    /// Encodes a section into a HEADERS frame.
     pub(super) fn encode(
         &mut self,
         stream: StreamId,
-        ty: FrameType,
         fields: &Outgoing<'_>,
+        behind: Behind,
     ) -> BytesMut {
         let limit = self.config.limits.control_send_bytes;
         let room = self.local.room(Purpose::QpackEncoder, limit);
@@ -453,19 +491,53 @@ impl Connection {
         if buffer.capacity() - buffer.len() < SECTION_ROOM {
             buffer.reserve(BUFFER_BYTES);
         }
-        frame::headers::encode_with(ty, buffer, |out| sections.encode(stream, fields, room, out));
-        let len = buffer.len();
-        buffer.reserve(data::HEADER_LEN_MAX);
-        buffer.resize(len + data::HEADER_LEN_MAX, 0);
-        let mut encoded = buffer.split();
-        encoded.truncate(len);
-        encoded
+        frame::headers::encode_with(FrameType::HEADERS, buffer, |out| {
+            sections.encode(stream, fields, room, out);
+        });
+        match behind {
+            Behind::Nothing => buffer.split(),
+            Behind::Content(len) => {
+                data::encode(len, buffer);
+                buffer.split()
+            }
+            Behind::Room => {
+                let len = buffer.len();
+                buffer.resize(len + data::HEADER_LEN_MAX, 0);
+                let mut encoded = buffer.split();
+                encoded.truncate(len);
+                encoded
+            }
+        }
     }
 }
 
-// RFC 9218 §8: a server's own view of a response refines what the client asked for.
-fn exchange_priority(exchange: &Exchange, head: &ResponseHead) -> Priority {
-    exchange.priority.refined_by_response(&head.headers)
+/// What follows a field section in the memory that it is encoded into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    Nothing,
+    /// The header of a DATA frame with so much content.
+    Content(usize),
+    /// Room for the header of a DATA frame whose content is still to come.
+    Room,
+}
+
+impl Behind {
+    fn message(content_len: usize, finish: Finish) -> Self {
+        match (content_len, finish) {
+            (0, Finish::Now) => Self::Nothing,
+            (0, Finish::Later) => Self::Room,
+            _ => Self::Content(content_len),
+        }
+    }
+}
+
+/// Checks content that goes out with the header section against what that declares.
+fn check_content(mut expected: Expected, len: usize, finish: Finish) -> Result<(), SendError> {
+    let is_over = match finish {
+        Finish::Now => expected.take(len as u64).and_then(|()| expected.finish()),
+        Finish::Later => expected.take(len as u64),
+    };
+    is_over.map_err(|_| SendError::ContentLength)
 }
 
 /// How much room most sections need.

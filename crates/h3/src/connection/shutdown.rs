@@ -170,8 +170,7 @@ impl Connection {
     fn fail_refused(&mut self, limit: u64) {
         let mut refused: Vec<StreamId> = self
             .exchanges
-            .keys()
-            .copied()
+            .streams()
             .filter(|stream| stream.is_request() && stream.value() >= limit)
             .collect();
         refused.sort_unstable();

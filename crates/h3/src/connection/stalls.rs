@@ -119,11 +119,11 @@ impl Connection {
         let patience = &self.config.limits.patience;
         let mut stalled: Vec<(StreamId, StreamError)> = Vec::new();
         let mut next: Option<Duration> = None;
-        for (stream, exchange) in &self.exchanges {
+        for (stream, exchange) in self.exchanges.iter() {
             let waits = self.watch.stalls.waits(exchange, patience, self.role);
             for (due, error) in waits.into_iter().flatten() {
                 if due <= now {
-                    stalled.push((*stream, error));
+                    stalled.push((stream, error));
                 } else {
                     next = Some(next.map_or(due, |next| next.min(due)));
                 }

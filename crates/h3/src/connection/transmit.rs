@@ -3,9 +3,10 @@
 //! Invariant: critical streams go first, then exchanges in the order of their priorities; a stream
 //! that the transport blocks is not tried again before the transport says so.
 
-use super::Connection;
 use super::critical::Purpose;
+use super::{Connection, Outbox};
 use crate::event::{Event, Transmit, Written};
+use crate::exchange::Exchange;
 use crate::stream::StreamId;
 
 impl Connection {
@@ -47,7 +48,7 @@ impl Connection {
             });
         }
         let stream = self.next_scheduled()?;
-        let exchange = self.exchanges.get_mut(&stream)?;
+        let exchange = self.exchanges.get_mut(stream)?;
         let (chunks, fin) = exchange.send.pieces();
         Some(Transmit {
             stream,
@@ -63,7 +64,7 @@ impl Connection {
             local.sender.on_written(written.bytes, written.fin);
             return;
         }
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         let now = self.watch.glitches.now();
@@ -92,7 +93,7 @@ impl Connection {
     pub fn on_writable(&mut self, stream: StreamId) {
         if let Some((local, _)) = self.local.find(stream) {
             local.is_blocked = false;
-        } else if let Some(exchange) = self.exchanges.get_mut(&stream) {
+        } else if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.is_blocked = false;
             self.schedule(stream);
         }
@@ -100,19 +101,24 @@ impl Connection {
 
     /// Puts a stream in line if it has something to write.
     pub(super) fn schedule(&mut self, stream: StreamId) {
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
+        Self::put_in_line(&mut self.out, stream, exchange);
+    }
+
+    /// The same when the exchange is at hand.
+    pub(super) fn put_in_line(out: &mut Outbox, stream: StreamId, exchange: &mut Exchange) {
         if exchange.send.has_work() && !exchange.is_blocked && !exchange.is_scheduled {
             exchange.is_scheduled = true;
-            self.out.scheduler.add(stream, exchange.priority);
+            out.scheduler.add(stream, exchange.priority);
         }
     }
 
     fn next_scheduled(&mut self) -> Option<StreamId> {
         loop {
             let stream = self.out.scheduler.next()?;
-            let Some(exchange) = self.exchanges.get_mut(&stream) else {
+            let Some(exchange) = self.exchanges.get_mut(stream) else {
                 continue;
             };
             exchange.is_scheduled = false;

@@ -102,7 +102,7 @@ impl Connection {
         mut bytes: Bytes,
         fin: bool,
     ) -> Result<(), Fault> {
-        if self.exchanges.contains_key(&stream) {
+        if self.exchanges.contains(stream) {
             return self.on_exchange_data(stream, bytes, fin);
         }
         if self.peer.opened.open(stream.index())? {

@@ -3,7 +3,6 @@
 //! Invariant: what the application gets from one stream is a legal message as far as it came, and
 //! at most `receive_buffer_bytes`, the last piece and the rest of one chunk wait.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use crate::frame::{Decoded, Decoder, FrameType, Treatment};
 use crate::glitch::Glitches;
 use crate::limits::Limits;
 use crate::message::{Expected, RequestHead, ResponseHead, Section, SectionFault};
+use crate::queue::Queue;
 use crate::stream::StreamId;
 
 /// Which message a stream brings.
@@ -86,7 +86,7 @@ pub(crate) struct Receive {
     interim: usize,
     /// How many unknown frames came, as far as they are free.
     skipped: u8,
-    inbox: VecDeque<Incoming>,
+    inbox: Queue<Incoming, 4>,
     inbox_bytes: usize,
     failure: Failure,
     wait: Wait,
@@ -184,7 +184,7 @@ impl Receive {
             expected: Expected::Any,
             interim: 0,
             skipped: 0,
-            inbox: VecDeque::new(),
+            inbox: Queue::default(),
             inbox_bytes: 0,
             failure: Failure::None,
             wait: Wait::Nothing,
@@ -293,6 +293,22 @@ impl Receive {
             }
             Failure::None | Failure::Told => None,
         }
+    }
+
+    /// Content, if that is next, and whether the message ends behind it; nothing else is taken.
+    pub(crate) fn take_content(&mut self) -> (Bytes, bool) {
+        let mut content = Bytes::new();
+        if let Some(Incoming::Data(_)) = self.inbox.front()
+            && let Some(Incoming::Data(bytes)) = self.inbox.pop_front()
+        {
+            self.inbox_bytes -= cost(&bytes);
+            content = bytes;
+        }
+        let is_end = matches!(self.inbox.front(), Some(Incoming::End));
+        if is_end {
+            self.inbox.pop_front();
+        }
+        (content, is_end)
     }
 
     /// Whether [`Receive::take`] has something.
@@ -414,9 +430,10 @@ impl Receive {
 
     /// Keeps bytes for the application.
     fn keep(&mut self, bytes: Bytes, wrap: impl FnOnce(Bytes) -> Incoming) {
-        self.inbox_bytes += cost(&bytes);
         // Small pieces that pile up must not each hold the chunk that they came in.
-        let bytes = match bytes.len() < SMALL_PIECE && !self.inbox.is_empty() {
+        let is_alone = self.inbox_bytes == 0;
+        self.inbox_bytes += cost(&bytes);
+        let bytes = match bytes.len() < SMALL_PIECE && !is_alone {
             true => Bytes::copy_from_slice(&bytes),
             false => bytes,
         };
@@ -499,51 +516,48 @@ impl Receive {
             }
             _ => (None, payload),
         };
-        let waiting = push_id.map_or(Waiting::Headers, Waiting::Promise);
         let mut section = context.sections.section();
         if !context
             .sections
             .decode(context.stream, &encoded, &mut section)?
         {
-            self.blocked = Some(waiting);
+            self.blocked = Some(push_id.map_or(Waiting::Headers, Waiting::Promise));
             return Ok(None);
         }
-        self.on_decoded_section(waiting, section, context)
-    }
-
-    /// Takes the section that waited. [`Receive::process`] goes on with what came after it.
-    pub(crate) fn on_unblocked(
-        &mut self,
-        section: Section,
-        context: &mut Context<'_>,
-    ) -> Result<FrameOutcome, Fault> {
-        let Some(waiting) = self.blocked.take() else {
-            return Ok(FrameOutcome::Idle);
-        };
-        let promise = self.on_decoded_section(waiting, section, context)?;
-        Ok(promise.unwrap_or(FrameOutcome::Idle))
-    }
-
-    fn on_decoded_section(
-        &mut self,
-        waiting: Waiting,
-        section: Section,
-        context: &mut Context<'_>,
-    ) -> Result<Option<FrameOutcome>, Fault> {
-        match waiting {
-            Waiting::Promise(push_id) => {
-                Ok(Some(FrameOutcome::Promise(push_id, Box::new(section))))
-            }
-            Waiting::Headers => {
-                self.on_headers(section, context)?;
+        match push_id {
+            Some(push_id) => Ok(Some(FrameOutcome::Promise(push_id, Box::new(section)))),
+            None => {
+                self.on_headers(&mut section, context)?;
                 Ok(None)
             }
         }
     }
 
-    fn on_headers(&mut self, section: Section, context: &mut Context<'_>) -> Result<(), Fault> {
+    /// Takes the section that waited. [`Receive::process`] goes on with what came after it.
+    pub(crate) fn on_unblocked(
+        &mut self,
+        mut section: Section,
+        context: &mut Context<'_>,
+    ) -> Result<FrameOutcome, Fault> {
+        let Some(waiting) = self.blocked.take() else {
+            return Ok(FrameOutcome::Idle);
+        };
+        match waiting {
+            Waiting::Promise(push_id) => Ok(FrameOutcome::Promise(push_id, Box::new(section))),
+            Waiting::Headers => {
+                self.on_headers(&mut section, context)?;
+                Ok(FrameOutcome::Idle)
+            }
+        }
+    }
+
+    fn on_headers(
+        &mut self,
+        section: &mut Section,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
         if self.state == ReceiveState::Body {
-            let trailers = section.into_trailers().map_err(stream_fault)?;
+            let trailers = section.take_trailers().map_err(stream_fault)?;
             self.state = ReceiveState::Trailers;
             self.inbox.push_back(Incoming::Trailers(Box::new(trailers)));
             return Ok(());
@@ -551,7 +565,7 @@ impl Receive {
         match self.answer {
             Answer::Request => {
                 let head = section
-                    .into_request(context.extended_connect, context.sections.authority_cache())
+                    .take_request(context.extended_connect, context.sections.authority_cache())
                     .map_err(stream_fault)?;
                 self.state = match head.is_connect() {
                     true => ReceiveState::Tunnel,
@@ -568,7 +582,7 @@ impl Receive {
                 to_connect,
                 ..
             } => {
-                let head = section.into_response().map_err(stream_fault)?;
+                let head = section.take_response().map_err(stream_fault)?;
                 if head.status.is_informational() {
                     self.interim += 1;
                     if self.interim > context.limits.interim_responses {

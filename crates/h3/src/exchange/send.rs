@@ -2,7 +2,6 @@
 //!
 //! Invariant: the bytes queued are a legal sequence of frames, and FIN follows the last of them.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -13,6 +12,7 @@ use crate::frame::data;
 use crate::limits::Limits;
 use crate::message::{Expected, Unsendable};
 use crate::padding::{self, Padding};
+use crate::queue::Pieces;
 
 /// Why something cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +120,7 @@ pub(crate) struct Sender {
     content: Content,
     /// Bytes that may still grow: frame headers and field sections before they are written.
     tail: BytesMut,
-    chunks: VecDeque<Bytes>,
+    chunks: Pieces,
     queued_bytes: usize,
     /// How many bytes were ever queued, which is what padding fills up.
     total_bytes: u64,
@@ -146,7 +146,7 @@ impl Sender {
             expected: Expected::Any,
             content: Content::Message,
             tail: BytesMut::new(),
-            chunks: VecDeque::new(),
+            chunks: Pieces::default(),
             queued_bytes: 0,
             total_bytes: 0,
             wants_room: false,
@@ -204,6 +204,28 @@ impl Sender {
         }
     }
 
+    /// Queues the final header section and what of the content comes with it, whose DATA frame's
+    /// header `encoded` ends with; the caller has checked the content's length.
+    pub(crate) fn queue_message(
+        &mut self,
+        encoded: BytesMut,
+        head: Head,
+        content: Bytes,
+        finish: Finish,
+        padding: Padding,
+    ) {
+        self.queue_head(encoded, Some(head));
+        if !content.is_empty() {
+            let counted = self.expected.take(content.len() as u64);
+            debug_assert!(counted.is_ok(), "the caller asked");
+            self.queue_bytes(content);
+        }
+        match finish {
+            Finish::Now => self.end(padding),
+            Finish::Later => self.pad(padding),
+        }
+    }
+
     /// Queues whole frames, which were encoded with some room at the end.
     pub(crate) fn queue_frame(&mut self, encoded: BytesMut) {
         self.freeze_tail();
@@ -216,7 +238,7 @@ impl Sender {
         if !bytes.is_empty() {
             self.freeze_tail();
             self.count(bytes.len());
-            self.chunks.push_back(bytes);
+            self.chunks.push(bytes);
         }
     }
 
@@ -286,7 +308,7 @@ impl Sender {
         self.put(&header[..header_len]);
         self.freeze_tail();
         self.count(content.len());
-        self.chunks.push_back(content);
+        self.chunks.push(content);
     }
 
     /// Whether the message may end here.
@@ -366,7 +388,7 @@ impl Sender {
     /// What to write now: a few pieces, and whether FIN follows them.
     pub(crate) fn pieces(&mut self) -> (&mut [Bytes], bool) {
         self.freeze_tail();
-        let chunks = self.chunks.make_contiguous();
+        let chunks = self.chunks.as_mut_slice();
         let len = chunks.len().min(PIECES_MAX);
         let fin = self.state == SendState::Ended && len == chunks.len();
         (&mut chunks[..len], fin)
@@ -376,9 +398,7 @@ impl Sender {
     pub(crate) fn on_written(&mut self, bytes: usize, fin: bool) {
         self.queued_bytes -= bytes;
         self.has_sent |= bytes > 0 || fin;
-        while self.chunks.front().is_some_and(Bytes::is_empty) {
-            self.chunks.pop_front();
-        }
+        self.chunks.drop_written();
         if fin {
             debug_assert!(self.chunks.is_empty(), "FIN is the last thing");
             self.state = SendState::Finished;
@@ -396,8 +416,8 @@ impl Sender {
 
     fn freeze_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks
-                .push_back(std::mem::take(&mut self.tail).freeze());
+            let tail = std::mem::take(&mut self.tail);
+            self.chunks.push(tail.freeze());
         }
     }
 }

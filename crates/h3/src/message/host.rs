@@ -2,22 +2,27 @@
 //!
 //! Invariant: what is returned is not empty, has no user information, and both fields agree.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 /// The one authority that a request names, or `None` when it names none.
 pub(super) fn agreed<'a>(
-    authority: Option<&'a HeaderValue>,
+    authority: Option<&'a Bytes>,
     headers: &'a HeaderMap,
-) -> Result<Option<&'a HeaderValue>, &'static str> {
+) -> Result<Option<&'a [u8]>, &'static str> {
+    let authority = authority.map(|authority| &authority[..]);
+    if headers.is_empty() {
+        return Ok(authority);
+    }
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next();
+    let host = hosts.next().map(HeaderValue::as_bytes);
     // RFC 9110 §7.2: a request has one Host field at most.
     if hosts.next().is_some() {
         return Err("several host fields");
     }
     // RFC 9114 §4.3.1: if both are there, they have the same value.
     if let (Some(authority), Some(host)) = (authority, host)
-        && authority.as_bytes() != host.as_bytes()
+        && authority != host
     {
         return Err("host and :authority differ");
     }
@@ -25,14 +30,14 @@ pub(super) fn agreed<'a>(
 }
 
 /// Checks the authority of a scheme that needs one.
-pub(super) fn check_web(authority: Option<&HeaderValue>) -> Result<&HeaderValue, &'static str> {
+pub(super) fn check_web(authority: Option<&[u8]>) -> Result<&[u8], &'static str> {
     // RFC 9114 §4.3.1: schemes with a mandatory authority need :authority or Host, not empty.
     let authority = authority.ok_or("neither :authority nor host")?;
     if authority.is_empty() {
         return Err("an empty authority");
     }
     // RFC 9114 §4.3.1: no user information for "http" and "https".
-    if authority.as_bytes().contains(&b'@') {
+    if authority.contains(&b'@') {
         return Err("user information in the authority");
     }
     Ok(authority)

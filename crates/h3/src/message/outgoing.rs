@@ -46,7 +46,7 @@ impl std::error::Error for Unsendable {}
 /// A field section to be encoded: its pseudo-header fields and its other fields.
 #[derive(Debug, Clone)]
 pub struct Outgoing<'a> {
-    pseudo: [Option<(FieldName, &'a [u8])>; 5],
+    pseudo: [Option<(&'static FieldName, &'a [u8])>; 5],
     headers: &'a HeaderMap,
     expected: Expected,
 }
@@ -67,8 +67,8 @@ impl<'a> Outgoing<'a> {
         {
             return Err(Unsendable::Line("host differs from the target's authority"));
         }
-        let method = Some((FieldName::Method, head.method.as_str().as_bytes()));
-        let authority = authority.map(|authority| (FieldName::Authority, authority.as_bytes()));
+        let method = Some((&FieldName::Method, head.method.as_str().as_bytes()));
+        let authority = authority.map(|authority| (&FieldName::Authority, authority.as_bytes()));
         if head.method == Method::CONNECT && head.protocol.is_none() {
             let target = authority.as_ref().map_or(&b""[..], |(_, target)| target);
             host::check_connect(target).map_err(Unsendable::Line)?;
@@ -98,10 +98,10 @@ impl<'a> Outgoing<'a> {
         Ok(Self {
             pseudo: [
                 method,
-                Some((FieldName::Scheme, scheme.as_str().as_bytes())),
+                Some((&FieldName::Scheme, scheme.as_str().as_bytes())),
                 authority,
-                Some((FieldName::Path, path_of(head).as_bytes())),
-                protocol.map(|protocol| (FieldName::Protocol, protocol.as_str().as_bytes())),
+                Some((&FieldName::Path, path_of(head).as_bytes())),
+                protocol.map(|protocol| (&FieldName::Protocol, protocol.as_str().as_bytes())),
             ],
             headers: &head.headers,
             expected,
@@ -129,7 +129,7 @@ impl<'a> Outgoing<'a> {
             check_capsules(&head.headers, Some(head.status))?;
         }
         let expected = Expected::declared(&head.headers).map_err(Unsendable::Line)?;
-        let status = Some((FieldName::Status, status_bytes(&head.status)));
+        let status = Some((&FieldName::Status, status_bytes(&head.status)));
         Ok(Self {
             pseudo: [status, None, None, None, None],
             headers: &head.headers,
@@ -194,7 +194,7 @@ impl<'a> Outgoing<'a> {
         self.pseudo
             .iter()
             .flatten()
-            .map(|(name, value)| (name, *value))
+            .map(|(name, value)| (*name, *value))
     }
 
     /// The other fields.

@@ -13,8 +13,13 @@ impl Section {
     /// # Errors
     /// The first rule that is broken or bound that is exceeded.
     pub fn into_response(mut self) -> Result<ResponseHead, SectionFault> {
+        self.take_response()
+    }
+
+    /// The same, leaving an empty section.
+    pub(crate) fn take_response(&mut self) -> Result<ResponseHead, SectionFault> {
         self.complete()?;
-        let pseudo = std::mem::take(&mut self.pseudo);
+        let pseudo = &self.pseudo;
         // RFC 9114 §4.3: pseudo-header fields of requests have no place in a response.
         let of_requests = [
             &pseudo.method,
@@ -27,8 +32,8 @@ impl Section {
             return Err(malformed("a pseudo-header field of requests in a response"));
         }
         // RFC 9114 §4.3.2: every response has :status.
-        let status = pseudo.status.ok_or(malformed("no :status"))?;
-        let status = StatusCode::from_bytes(status.as_bytes())
+        let status = pseudo.status.as_ref().ok_or(malformed("no :status"))?;
+        let status = StatusCode::from_bytes(status)
             .map_err(|_| malformed("a :status that is not a status code"))?;
         // RFC 9114 §4.5: there is no 101 here.
         if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -40,7 +45,7 @@ impl Section {
         }
         Ok(ResponseHead {
             status,
-            headers: self.headers,
+            headers: std::mem::take(&mut self.headers),
         })
     }
 }

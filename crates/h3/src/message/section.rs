@@ -3,6 +3,7 @@
 //! Invariant: what is held never exceeds the bounds, the pseudo-header fields come first and once,
 //! and no connection-specific field passes.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::cookie::Crumbs;
@@ -60,12 +61,12 @@ pub struct Section {
 /// The pseudo-header fields that were there.
 #[derive(Debug, Default)]
 pub(super) struct Pseudo {
-    pub(super) method: Option<HeaderValue>,
-    pub(super) scheme: Option<HeaderValue>,
-    pub(super) authority: Option<HeaderValue>,
-    pub(super) path: Option<HeaderValue>,
-    pub(super) status: Option<HeaderValue>,
-    pub(super) protocol: Option<HeaderValue>,
+    pub(super) method: Option<Bytes>,
+    pub(super) scheme: Option<Bytes>,
+    pub(super) authority: Option<Bytes>,
+    pub(super) path: Option<Bytes>,
+    pub(super) status: Option<Bytes>,
+    pub(super) protocol: Option<Bytes>,
 }
 
 impl Section {
@@ -150,23 +151,26 @@ impl Section {
 
     fn check_and_keep(&mut self, name: FieldName, value: FieldValue) -> Result<(), SectionFault> {
         // RFC 9114 §10.3: names and values with characters that HTTP does not allow are malformed.
-        let FieldValue::Valid(value) = value else {
+        if let FieldValue::Malformed(_) = value {
             return Err(malformed("a character that no field value may have"));
-        };
+        }
         // RFC 9110 §5.5: white space around a value is not part of it, so that it cannot be here.
         let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
         if blank(value.as_bytes().first()) || blank(value.as_bytes().last()) {
             return Err(malformed("white space around a field value"));
         }
-        match name {
-            FieldName::Header(name) => self.keep_regular(name, value),
+        match (name, value) {
+            (FieldName::Header(name), FieldValue::Valid(value)) => self.keep_regular(name, value),
             // RFC 9114 §4.2, §4.3: upper-case letters, unknown pseudo-header fields.
-            FieldName::Malformed(_) => Err(malformed("a name that no field may have")),
-            pseudo => self.keep_pseudo(&pseudo, value),
+            (FieldName::Malformed(_) | FieldName::Header(_), _) => {
+                Err(malformed("a name that no field may have"))
+            }
+            (pseudo, FieldValue::Pseudo(value)) => self.keep_pseudo(&pseudo, value),
+            (pseudo, value) => self.keep_pseudo(&pseudo, Bytes::copy_from_slice(value.as_bytes())),
         }
     }
 
-    fn keep_pseudo(&mut self, name: &FieldName, value: HeaderValue) -> Result<(), SectionFault> {
+    fn keep_pseudo(&mut self, name: &FieldName, value: Bytes) -> Result<(), SectionFault> {
         // RFC 9114 §4.3: pseudo-header fields come before the others.
         if self.has_regular {
             return Err(malformed("a pseudo-header field after others"));

@@ -12,6 +12,11 @@ impl Section {
     /// # Errors
     /// The first rule that is broken or bound that is exceeded.
     pub fn into_trailers(mut self) -> Result<HeaderMap, SectionFault> {
+        self.take_trailers()
+    }
+
+    /// The same, leaving an empty section.
+    pub(crate) fn take_trailers(&mut self) -> Result<HeaderMap, SectionFault> {
         self.complete()?;
         let pseudo = &self.pseudo;
         let any = [
@@ -29,7 +34,7 @@ impl Section {
         if self.headers.keys().any(|name| !may_be_a_trailer(name)) {
             return Err(malformed("a field that no trailer section may have"));
         }
-        Ok(self.headers)
+        Ok(std::mem::take(&mut self.headers))
     }
 }
 

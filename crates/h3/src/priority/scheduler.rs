@@ -3,7 +3,8 @@
 //! Invariant: a more urgent stream goes before a less urgent one; within an urgency no stream
 //! starves, and streams that are not incremental finish one by one in the order of their requests.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::Priority;
 use crate::stream::StreamId;
@@ -20,7 +21,7 @@ pub(crate) struct Scheduler {
 
 #[derive(Debug, Default)]
 struct Level {
-    sequential: BTreeSet<StreamId>,
+    sequential: BinaryHeap<Reverse<StreamId>>,
     incremental: VecDeque<StreamId>,
     /// Whether an incremental stream has the next turn, when there are both.
     turn_incremental: bool,
@@ -33,7 +34,7 @@ impl Scheduler {
         if priority.is_incremental() {
             level.incremental.push_back(stream);
         } else {
-            level.sequential.insert(stream);
+            level.sequential.push(Reverse(stream));
         }
         self.occupied |= 1 << priority.urgency();
     }
@@ -44,7 +45,7 @@ impl Scheduler {
         if priority.is_incremental() {
             level.incremental.retain(|other| *other != stream);
         } else {
-            level.sequential.remove(&stream);
+            level.sequential.retain(|other| other.0 != stream);
         }
         self.mark(priority.urgency());
     }
@@ -58,16 +59,16 @@ impl Scheduler {
         }
         let urgency = self.occupied.trailing_zeros() as u8;
         let level = &mut self.levels[usize::from(urgency)];
-        let stream = match (level.sequential.is_empty(), level.incremental.is_empty()) {
+        let is_sequential = match (level.sequential.is_empty(), level.incremental.is_empty()) {
             (false, false) => {
                 level.turn_incremental = !level.turn_incremental;
-                match level.turn_incremental {
-                    true => level.sequential.pop_first(),
-                    false => level.incremental.pop_front(),
-                }
+                level.turn_incremental
             }
-            (false, true) => level.sequential.pop_first(),
-            (true, _) => level.incremental.pop_front(),
+            (is_empty, _) => !is_empty,
+        };
+        let stream = match is_sequential {
+            true => level.sequential.pop().map(|Reverse(stream)| stream),
+            false => level.incremental.pop_front(),
         };
         self.mark(urgency);
         stream

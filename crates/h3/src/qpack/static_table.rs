@@ -4,6 +4,7 @@
 
 use super::hash::{self, line_hash};
 use crate::field::{FieldName, FieldValue};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 /// How many entries there are.
@@ -111,9 +112,15 @@ const fn entry(index: usize) -> (FieldName, FieldValue) {
         b":path" => FieldName::Path,
         b":scheme" => FieldName::Scheme,
         b":status" => FieldName::Status,
-        _ => FieldName::Header(HeaderName::from_static(name)),
+        _ => {
+            let value = FieldValue::Valid(HeaderValue::from_static(value));
+            return (FieldName::Header(HeaderName::from_static(name)), value);
+        }
     };
-    (name, FieldValue::Valid(HeaderValue::from_static(value)))
+    (
+        name,
+        FieldValue::Pseudo(Bytes::from_static(value.as_bytes())),
+    )
 }
 
 const LINES: [(&str, &str); LENGTH] = [

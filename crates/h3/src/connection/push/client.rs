@@ -125,7 +125,7 @@ impl Connection {
         }
         let is_authoritative = self
             .exchanges
-            .get(&stream)
+            .get(stream)
             .is_some_and(|exchange| exchange.request_authority.as_ref() == head.uri.authority());
         // RFC 9114 §4.6: what may not be pushed is cancelled. Another authority than that of the
         // request would need a check of the certificate, which nobody here can do.
@@ -196,7 +196,7 @@ impl Connection {
             is_pushed: true,
         };
         let exchange = Exchange::new(Receive::new(answer), Sender::new(SendState::Finished));
-        self.exchanges.insert(stream, Box::new(exchange));
+        self.exchanges.insert(stream, exchange);
         if is_claimed {
             self.hand_out_push(push_id, stream);
         }
@@ -204,7 +204,7 @@ impl Connection {
     }
 
     fn hand_out_push(&mut self, push_id: u64, stream: StreamId) {
-        let Some(exchange) = self.exchanges.get_mut(&stream) else {
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };
         exchange.is_known = true;

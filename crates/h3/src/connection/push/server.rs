@@ -12,7 +12,7 @@ use super::super::critical::{Purpose, stream_type};
 use super::wrong_id;
 use crate::error::{Code, ConnectionError};
 use crate::event::Event;
-use crate::exchange::{Exchange, Receive, SendError, SendState, Sender};
+use crate::exchange::{Asked, Exchange, Receive, SendError, SendState, Sender};
 use crate::frame;
 use crate::message::{Outgoing, RequestHead, Unsendable, push_refusal};
 use crate::priority::Priority;
@@ -59,10 +59,7 @@ impl Connection {
         let outgoing = Outgoing::request(head)?;
         let settings = self.control.effective_settings();
         outgoing.check_size(settings.and_then(|peer| peer.max_field_section_bytes))?;
-        let exchange = self
-            .exchanges
-            .get(&stream)
-            .ok_or(SendError::UnknownStream)?;
+        let exchange = self.exchanges.get(stream).ok_or(SendError::UnknownStream)?;
         exchange.send.check_frame(&self.config.limits)?;
         let limit = self.config.limits.control_send_bytes;
         let room = self.local.room(Purpose::QpackEncoder, limit);
@@ -71,7 +68,7 @@ impl Connection {
         frame::push_promise::encode(push_id, &mut encoded, |out| {
             sections.encode(stream, &outgoing, room, out);
         });
-        if let Some(exchange) = self.exchanges.get_mut(&stream) {
+        if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.send.queue_frame(encoded);
         }
         self.schedule(stream);
@@ -96,7 +93,7 @@ impl Connection {
         let is_free = stream.direction() == Direction::Unidirectional
             && stream.initiator() == Role::Server
             && self.local.find(stream).is_none()
-            && !self.exchanges.contains_key(&stream);
+            && !self.exchanges.contains(stream);
         let promise = self.pushes.promises.open.get_mut(&push_id);
         let promise = promise.filter(|promise| is_free && promise.stream.is_none());
         let promise = promise.ok_or(SendError::UnknownStream)?;
@@ -108,9 +105,9 @@ impl Connection {
         sender.queue_frame(header);
         let mut exchange = Exchange::new(Receive::none(), sender);
         exchange.is_known = true;
-        exchange.request_method = Some(promise.method.clone());
+        exchange.asked = Asked::from(&promise.method);
         let priority = promise.priority;
-        self.exchanges.insert(stream, Box::new(exchange));
+        self.exchanges.insert(stream, exchange);
         self.set_priority(stream, priority);
         self.schedule(stream);
         Ok(())

@@ -122,7 +122,7 @@ fn insert_with_name_reference(
     let room = room_for_strings(table, name.as_bytes().len());
     let (value, value_taken) = literal(7, &bytes[taken..], room)?;
     let name = name.clone();
-    let value = decode(value, room, scratch)?;
+    let value = decode(&name, value, room, scratch)?;
     insert(table, Entry { name, value })?;
     Ok(taken + value_taken)
 }
@@ -140,7 +140,7 @@ fn insert_with_literal_name(
         return Err(refused("a name is too long or not in the Huffman code"));
     }
     let name = FieldName::parse(scratch);
-    let value = decode(value, room, scratch)?;
+    let value = decode(&name, value, room, scratch)?;
     insert(table, Entry { name, value })?;
     Ok(taken + value_taken)
 }
@@ -172,11 +172,16 @@ fn literal(length_bits: u32, bytes: &[u8], room: usize) -> Result<(Literal<'_>, 
     parsed.map_err(|_| Stop::Truncated)
 }
 
-fn decode(value: Literal<'_>, room: usize, scratch: &mut BytesMut) -> Result<FieldValue, Stop> {
+fn decode(
+    name: &FieldName,
+    value: Literal<'_>,
+    room: usize,
+    scratch: &mut BytesMut,
+) -> Result<FieldValue, Stop> {
     scratch.clear();
     match value.decode(room, scratch) {
         // The entry may live as long as the connection, so that it gets memory of its own size.
-        Ok(()) => Ok(FieldValue::parse(Bytes::copy_from_slice(scratch))),
+        Ok(()) => Ok(FieldValue::parse_for(name, Bytes::copy_from_slice(scratch))),
         Err(_) => Err(refused("a value is too long or not in the Huffman code")),
     }
 }

@@ -238,11 +238,13 @@ impl<'a> Lines<'a> {
         let literal = self.literal(7)?;
         let value = self.value_bytes(literal)?;
         self.charge(value.len())?;
+        if !is_never_indexed {
+            let value = FieldValue::parse_for(&name, value);
+            return Ok((name, value));
+        }
         let mut value = FieldValue::parse(value);
         // RFC 9204 §4.5.4: the bit goes with the value, so that who forwards it sends a literal.
-        if let FieldValue::Valid(value) = &mut value
-            && is_never_indexed
-        {
+        if let FieldValue::Valid(value) = &mut value {
             value.set_sensitive(true);
         }
         Ok((name, value))

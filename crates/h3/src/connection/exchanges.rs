@@ -1,0 +1,180 @@
+//! The exchanges of a connection, by stream.
+//!
+//! Invariant: an exchange stays at its place until it is removed, and a connection without
+//! exchanges holds the place of one at most.
+
+use crate::exchange::Exchange;
+use crate::stream::{StreamId, StreamMap};
+
+/// All exchanges. Places are allocated by the handful and used again while there are any
+/// exchanges.
+#[derive(Debug, Default)]
+pub(super) struct Exchanges {
+    /// One place, as most idle connections have had one exchange at a time, then more at once.
+    places: Vec<Box<[Option<Exchange>]>>,
+    free: Vec<Place>,
+    by_stream: StreamMap<Place>,
+    /// The one that was looked for last: what happens next mostly concerns it, too.
+    last: Option<(StreamId, Place)>,
+}
+
+/// Where an exchange is: in which allocation, and where in there.
+type Place = (u32, u32);
+
+/// How many places are allocated at once.
+const PLACES: u32 = 8;
+
+impl Exchanges {
+    pub(super) fn len(&self) -> usize {
+        self.by_stream.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_stream.is_empty()
+    }
+
+    #[inline]
+    fn place(&self, stream: StreamId) -> Option<Place> {
+        match self.last {
+            Some((last, place)) if last == stream => Some(place),
+            _ => self.by_stream.get(&stream).copied(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, stream: StreamId) -> Option<&Exchange> {
+        let (handful, place) = self.place(stream)?;
+        self.places[handful as usize][place as usize].as_ref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, stream: StreamId) -> Option<&mut Exchange> {
+        let place = self.place(stream)?;
+        self.last = Some((stream, place));
+        self.places[place.0 as usize][place.1 as usize].as_mut()
+    }
+
+    #[inline]
+    pub(super) fn contains(&self, stream: StreamId) -> bool {
+        self.place(stream).is_some()
+    }
+
+    /// Adds an exchange for a stream that has none, and gives it back.
+    pub(super) fn insert(&mut self, stream: StreamId, exchange: Exchange) -> &mut Exchange {
+        let place = self.free.pop().unwrap_or_else(|| self.add_places());
+        let before = self.by_stream.insert(stream, place);
+        debug_assert!(before.is_none(), "the caller has looked");
+        self.last = Some((stream, place));
+        self.places[place.0 as usize][place.1 as usize].insert(exchange)
+    }
+
+    /// Allocates places and gives the first one.
+    #[cold]
+    fn add_places(&mut self) -> Place {
+        let handful = self.places.len() as u32;
+        let count = if handful == 0 { 1 } else { PLACES };
+        self.places.push((0..count).map(|_| None).collect());
+        self.free
+            .extend((1..count).rev().map(|place| (handful, place)));
+        (handful, 0)
+    }
+
+    pub(super) fn remove(&mut self, stream: StreamId) {
+        let Some(place) = self.by_stream.remove(&stream) else {
+            return;
+        };
+        if self.last.is_some_and(|(last, _)| last == stream) {
+            self.last = None;
+        }
+        self.places[place.0 as usize][place.1 as usize] = None;
+        self.free.push(place);
+        if self.by_stream.is_empty() && self.places.len() > 1 {
+            self.places.truncate(1);
+            self.free.clear();
+            self.free.push((0, 0));
+        }
+    }
+
+    pub(super) fn retain(&mut self, mut is_kept: impl FnMut(&Exchange) -> bool) {
+        let is_gone = |(_, exchange): &(StreamId, &Exchange)| !is_kept(exchange);
+        let gone: Vec<StreamId> = self
+            .iter()
+            .filter(is_gone)
+            .map(|(stream, _)| stream)
+            .collect();
+        gone.into_iter().for_each(|stream| self.remove(stream));
+    }
+
+    pub(super) fn streams(&self) -> impl Iterator<Item = StreamId> {
+        self.by_stream.keys().copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (StreamId, &Exchange)> {
+        let at = |(stream, place): (&StreamId, &Place)| {
+            let exchange = self.places[place.0 as usize][place.1 as usize].as_ref()?;
+            Some((*stream, exchange))
+        };
+        self.by_stream.iter().filter_map(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exchanges;
+    use crate::exchange::{Exchange, Receive, SendState, Sender};
+    use crate::stream::StreamId;
+
+    fn id(value: u64) -> StreamId {
+        StreamId::new(value).expect("in range")
+    }
+
+    fn known(is_known: bool) -> Exchange {
+        let mut exchange = Exchange::new(Receive::none(), Sender::new(SendState::Head));
+        exchange.is_known = is_known;
+        exchange
+    }
+
+    #[test]
+    fn every_stream_finds_its_own_exchange_when_places_are_used_again() {
+        let mut exchanges = Exchanges::default();
+        for round in 0..4u64 {
+            for number in 0..8 {
+                let stream = id(4 * (8 * round + number));
+                exchanges.insert(stream, known(number % 2 == 0));
+            }
+            for number in 0..8 {
+                let stream = id(4 * (8 * round + number));
+                let is_known = number % 2 == 0;
+                assert_eq!(
+                    exchanges.get(stream).map(|one| one.is_known),
+                    Some(is_known)
+                );
+                let found = exchanges.get_mut(stream).expect("it is there");
+                assert_eq!(found.is_known, is_known);
+            }
+            assert_eq!(exchanges.places.len(), 2, "1 and 8");
+            exchanges.retain(|exchange| !exchange.is_known);
+            assert_eq!((exchanges.len(), exchanges.iter().count()), (4, 4));
+            for number in 0..8 {
+                let stream = id(4 * (8 * round + number));
+                assert_eq!(exchanges.contains(stream), number % 2 == 1);
+                assert_eq!(exchanges.get(stream).is_some(), number % 2 == 1);
+                // The last one empties the whole.
+                exchanges.remove(stream);
+                assert!(exchanges.get_mut(stream).is_none());
+            }
+            assert!(exchanges.is_empty());
+            assert_eq!((exchanges.places.len(), exchanges.free.len()), (1, 1));
+        }
+    }
+
+    #[test]
+    fn a_single_exchange_at_a_time_always_has_the_same_place() {
+        let mut exchanges = Exchanges::default();
+        for number in 0..4 {
+            exchanges.insert(id(4 * number), known(true));
+            exchanges.remove(id(4 * number));
+            assert_eq!((exchanges.len(), exchanges.places.len()), (0, 1));
+        }
+    }
+}
