@@ -3,7 +3,7 @@
 use super::web::{self, Asks, Web, content};
 use crate::quic::{Identity, Peer, Portway, STREAMS_MAX, Stack};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use portway::h3::{
     ClientConnection, ClientStream, Code, Datagrams, Incoming, Options, Profiles, ReceiveBody,
     SendBody, ServerConnection,
@@ -187,7 +187,9 @@ async fn accept_session(server: &ServerConnection) -> Session {
 }
 
 async fn post(client: &ClientConnection) -> ClientStream {
-    let request = Request::post(URL).body(()).expect("a request");
+    let request = Request::post(web::TARGET.clone())
+        .body(())
+        .expect("a request");
     client.send_request(request).await.expect("it is read")
 }
 
@@ -214,7 +216,9 @@ async fn receive(mut body: ReceiveBody) -> usize {
 
 impl Peer for End {
     async fn request(&self, body: Bytes) -> usize {
-        let request = Request::post(URL).body(body).expect("a request");
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = web::TARGET.clone();
         let pending = self.client().send(request).await.expect("it is read");
         let response = pending.response().await.expect("an answer");
         let answer = response.into_body().read_all(1 << 20).await;
@@ -295,6 +299,5 @@ impl Peer for End {
     }
 }
 
-const URL: &str = "https://localhost/resource";
 /// What bulk is written in, as by the raw driver.
 const CHUNK: usize = 64 << 10;

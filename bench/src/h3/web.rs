@@ -6,9 +6,10 @@
 use crate::quic::Identity;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 use tokio::task::JoinSet;
 
 /// A protocol stack with a client and a server.
@@ -103,7 +104,7 @@ impl Load {
 /// A request with these fields.
 pub(super) fn request<B>(fields: &HeaderMap, body: B) -> Request<B> {
     let mut request = Request::new(body);
-    *request.uri_mut() = http::Uri::from_static(URL);
+    *request.uri_mut() = TARGET.clone();
     *request.headers_mut() = fields.clone();
     request
 }
@@ -135,7 +136,9 @@ fn fields(count: usize) -> HeaderMap {
 }
 
 static CONTENT: &[u8] = &[7; 1024];
-const URL: &str = "https://localhost/resource";
+/// What every client asks for; like a client that asks the same server again, none parses it anew.
+pub(super) static TARGET: LazyLock<Uri> =
+    LazyLock::new(|| Uri::from_static("https://localhost/resource"));
 
 /// What a browser sends with each request, most of it the same each time.
 const FIELDS: [(&str, &str); 20] = [

@@ -52,7 +52,7 @@ impl Responder {
     pub fn send(mut self, response: Response<Bytes>) -> Result<(), SendError> {
         let (parts, content) = response.into_parts();
         let head = ResponseHead::from(parts);
-        self.half.response(&head, Some(content), Finish::Now)
+        self.half.response(&head, content, Finish::Now)
     }
 
     /// Sends the header section of a response, whose content follows.
@@ -61,7 +61,7 @@ impl Responder {
     /// As [`Responder::send`].
     pub fn send_response(mut self, response: Response<()>) -> Result<SendBody, SendError> {
         let head = ResponseHead::from(response.into_parts().0);
-        self.half.response(&head, None, Finish::Later)?;
+        self.half.response(&head, Bytes::new(), Finish::Later)?;
         Ok(SendBody::new(self.half))
     }
 

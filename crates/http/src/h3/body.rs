@@ -80,30 +80,17 @@ impl ReceiveBody {
     ///
     /// # Errors
     /// Why the message is cut off, or that there is more than `bytes_max`, whose rest is stopped.
-    pub async fn read_all(
-        mut self,
+    pub fn read_all(
+        self,
         bytes_max: usize,
-    ) -> Result<(Bytes, Option<HeaderMap>), ReadAllError> {
-        let (mut first, mut rest, mut trailers) = (Bytes::new(), Vec::new(), None);
-        while let Some(frame) = self.frame().await {
-            match frame?.into_data() {
-                Ok(piece) => {
-                    if first.len() + rest.len() + piece.len() > bytes_max {
-                        return Err(ReadAllError::TooLong { bytes_max });
-                    }
-                    // What comes in one piece is not copied.
-                    match first.is_empty() {
-                        true => first = piece,
-                        false => rest.extend_from_slice(&piece),
-                    }
-                }
-                Err(frame) => trailers = frame.into_trailers().ok(),
-            }
+    ) -> impl Future<Output = Result<(Bytes, Option<HeaderMap>), ReadAllError>> {
+        ReadingAll {
+            body: self,
+            bytes_max,
+            first: Bytes::new(),
+            rest: Vec::new(),
+            trailers: None,
         }
-        if !rest.is_empty() {
-            first = [&first[..], &rest].concat().into();
-        }
-        Ok((first, trailers))
     }
 
     /// The next thing that came, those of extensions included: frames that were asked for, and
@@ -137,27 +124,41 @@ impl ReceiveBody {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        while !self.is_ended {
-            match ready!(self.half.poll_next(context)) {
-                Some(Ok(Received::Data(data))) => {
-                    if let Some(expected) = &mut self.expected {
-                        *expected = expected.saturating_sub(data.remaining() as u64);
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Some(Ok(Received::Trailers(trailers))) => {
-                    return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
-                }
-                None | Some(Ok(Received::End)) => self.is_ended = true,
+        loop {
+            return Poll::Ready(match ready!(self.poll_part(context)) {
+                Some(Ok(Received::Data(data))) => Some(Ok(Frame::data(data))),
+                Some(Ok(Received::Trailers(trailers))) => Some(Ok(Frame::trailers(*trailers))),
                 // Frames of extensions are no part of the body.
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    self.is_ended = true;
-                    return Poll::Ready(Some(Err(error)));
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
+            });
+        }
+    }
+
+    /// The next thing that came; `None` at the end.
+    fn poll_part(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Received, StreamError>>> {
+        if self.is_ended {
+            return Poll::Ready(None);
+        }
+        let part = ready!(self.half.poll_next(context));
+        match &part {
+            Some(Ok(Received::Data(data))) => {
+                if let Some(expected) = &mut self.expected {
+                    *expected = expected.saturating_sub(data.remaining() as u64);
                 }
             }
+            None | Some(Ok(Received::End)) => {
+                self.is_ended = true;
+                return Poll::Ready(None);
+            }
+            Some(Err(_)) => self.is_ended = true,
+            Some(Ok(_)) => {}
         }
-        Poll::Ready(None)
+        Poll::Ready(part)
     }
 }
 
@@ -173,7 +174,7 @@ impl Body for ReceiveBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_ended || matches!(self.half.peek(), Some(Ok(Received::End)))
+        self.is_ended || self.half.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -181,6 +182,60 @@ impl Body for ReceiveBody {
             Some(expected) => SizeHint::with_exact(expected),
             None => SizeHint::default(),
         }
+    }
+}
+
+/// Reads a whole body.
+struct ReadingAll {
+    body: ReceiveBody,
+    bytes_max: usize,
+    /// The first piece, which is not copied when it is the only one.
+    first: Bytes,
+    /// All pieces, when there are more.
+    rest: Vec<u8>,
+    trailers: Option<Box<HeaderMap>>,
+}
+
+impl ReadingAll {
+    fn keep(&mut self, piece: Bytes) -> Result<(), ReadAllError> {
+        let held = self.first.len() + self.rest.len();
+        if held + piece.len() > self.bytes_max {
+            let bytes_max = self.bytes_max;
+            return Err(ReadAllError::TooLong { bytes_max });
+        }
+        if held == 0 {
+            self.first = piece;
+            return Ok(());
+        }
+        if !self.first.is_empty() {
+            let first = std::mem::take(&mut self.first);
+            // Often the second piece is the last one.
+            self.rest.reserve_exact(first.len() + piece.len());
+            self.rest.extend_from_slice(&first);
+        }
+        self.rest.extend_from_slice(&piece);
+        Ok(())
+    }
+}
+
+impl Future for ReadingAll {
+    type Output = Result<(Bytes, Option<HeaderMap>), ReadAllError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        while let Some(received) = ready!(this.body.poll_part(context)) {
+            match received? {
+                Received::Data(piece) => this.keep(piece)?,
+                Received::Trailers(fields) => this.trailers = Some(fields),
+                _ => {}
+            }
+        }
+        let content = match this.rest.is_empty() {
+            true => std::mem::take(&mut this.first),
+            false => Bytes::from(std::mem::take(&mut this.rest)),
+        };
+        let trailers = this.trailers.take().map(|trailers| *trailers);
+        Poll::Ready(Ok((content, trailers)))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -353,12 +353,36 @@ impl PendingResponse {
     ///
     /// # Errors
     /// There is no response, for this reason.
-    pub async fn response(mut self) -> Result<Response<ReceiveBody>, StreamError> {
-        while self.interim().await?.is_some() {}
-        let head = self.found.take().expect("interim() found it, or failed");
-        let body = ReceiveBody::new(self.half, &head.headers);
+    pub fn response(self) -> impl Future<Output = Result<Response<ReceiveBody>, StreamError>> {
+        Responding(Some(self))
+    }
+}
+
+/// Waits for the final response.
+struct Responding(Option<PendingResponse>);
+
+impl Future for Responding {
+    type Output = Result<Response<ReceiveBody>, StreamError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let pending = self
+            .0
+            .as_mut()
+            .expect("it is not polled after it was ready");
+        while pending.found.is_none() {
+            match ready!(pending.half.poll_next(context)) {
+                Some(Ok(Incoming::Response(head))) => pending.found = Some(head),
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                // The end cannot come before the response; the rest concerns extensions, or is
+                // interim.
+                _ => {}
+            }
+        }
+        let pending = self.0.take().expect("it was there above");
+        let head = pending.found.expect("it was found above");
+        let body = ReceiveBody::new(pending.half, &head.headers);
         let response: Response<()> = (*head).into();
-        Ok(response.map(|()| body))
+        Poll::Ready(Ok(response.map(|()| body)))
     }
 }
 
@@ -390,30 +414,16 @@ impl Starting<'_> {
         engine: &mut Engine,
         host: &mut Host<'_>,
     ) -> Result<(), SendError> {
-        let has_content = !self.content.is_empty();
-        let finish = match has_content {
-            true => Finish::Later,
-            false => self.finish,
-        };
-        if let Err(error) = engine.http.send_request(stream, &self.head, finish) {
+        let content = std::mem::take(&mut self.content);
+        let sent = engine
+            .http
+            .send_request_with(stream, &self.head, content, self.finish);
+        if let Err(error) = sent {
             engine.return_stream(DIRECTION, stream, host);
             return Err(error);
         }
         engine.counters.requests += 1;
-        engine.keep_stream(stream, DIRECTION);
-        if self.finish == Finish::Now {
-            engine.end_sender(stream, host);
-        }
-        if has_content {
-            let content = std::mem::take(&mut self.content);
-            let sent = engine.http.send_data(stream, content, self.finish);
-            if let Err(error) = sent {
-                engine.http.release(stream);
-                engine.end_receiver(stream, host);
-                engine.flush(host);
-                return Err(error);
-            }
-        }
+        engine.keep_stream(stream, true, self.finish == Finish::Later);
         engine.flush(host);
         Ok(())
     }

@@ -233,7 +233,7 @@ impl Engine {
     fn on_push(&mut self, push_id: u64, stream: StreamId, host: &mut Host<'_>) {
         match self.pushes.on_stream(push_id, stream) {
             true => {
-                self.keep_stream(stream, Direction::Unidirectional);
+                self.keep_stream(stream, true, false);
                 self.watching.drain(host.wakers());
             }
             // Its handle was dropped.
@@ -316,13 +316,11 @@ impl Engine {
         self.life.remembered.clone()
     }
 
-    /// Keeps a stream's halves: both, or the one that a unidirectional stream has.
-    pub(super) fn keep_stream(&mut self, stream: StreamId, direction: Direction) {
-        let is_both = direction == Direction::Bidirectional;
-        let is_ours = stream.initiator() == self.http.role();
+    /// Keeps a stream's halves, those that it has.
+    pub(super) fn keep_stream(&mut self, stream: StreamId, has_receiver: bool, has_sender: bool) {
         let slot = Slot {
-            has_receiver: is_both || !is_ours,
-            has_sender: is_both || is_ours,
+            has_receiver,
+            has_sender,
             ..Slot::default()
         };
         self.slots.insert(stream, slot);
@@ -337,16 +335,11 @@ impl Engine {
                 continue;
             };
             self.counters.requests += 1;
-            self.keep_stream(stream, Direction::Bidirectional);
-            let ahead = self.look_ahead(stream, false);
-            if ahead.is_last()
-                && let Some(slot) = self.slots.get_mut(&stream)
-            {
-                slot.has_receiver = false;
-            }
+            let ahead = self.look_ahead(stream);
+            self.keep_stream(stream, !ahead.is_end, true);
             return Some(Accepted {
                 stream,
-                head: (*head).into(),
+                head,
                 ahead,
             });
         }
@@ -383,8 +376,12 @@ impl Engine {
             }
             return (Poll::Pending, Ahead::default());
         };
-        let ahead = self.look_ahead(stream, is_last(&next));
-        if is_last(&next) || ahead.is_last() {
+        let is_over = is_last(&next);
+        let ahead = match is_over {
+            true => Ahead::default(),
+            false => self.look_ahead(stream),
+        };
+        if is_over || ahead.is_end {
             self.end_receiver(stream, host);
         }
         match self.http.has_resumed() {
@@ -396,16 +393,9 @@ impl Engine {
     }
 
     /// Takes what is there already: a short message then needs the lock once.
-    fn look_ahead(&mut self, stream: StreamId, mut is_over: bool) -> Ahead {
-        let mut ahead = Ahead::default();
-        for place in ahead.0.iter_mut().rev() {
-            if is_over {
-                break;
-            }
-            *place = self.http.receive(stream);
-            is_over = place.as_ref().is_none_or(is_last);
-        }
-        ahead
+    fn look_ahead(&mut self, stream: StreamId) -> Ahead {
+        let (content, is_end) = self.http.receive_content(stream);
+        Ahead { content, is_end }
     }
 
     /// Waits for room to send on a stream.
@@ -445,7 +435,9 @@ impl Engine {
         if let Some(slot) = self.slots.get_mut(&stream) {
             slot.has_sender = false;
             slot.writer = None;
-            self.forget_if_over(stream, host);
+            if !slot.has_receiver {
+                self.forget(stream, host);
+            }
         }
     }
 
@@ -454,15 +446,14 @@ impl Engine {
         if let Some(slot) = self.slots.get_mut(&stream) {
             slot.has_receiver = false;
             slot.reader = None;
-            self.forget_if_over(stream, host);
+            if !slot.has_sender {
+                self.forget(stream, host);
+            }
         }
     }
 
-    fn forget_if_over(&mut self, stream: StreamId, host: &mut Host<'_>) {
-        let slot = self.slots.get(&stream);
-        if slot.is_some_and(|slot| !slot.has_receiver && !slot.has_sender)
-            && let Some(mut slot) = self.slots.remove(&stream)
-        {
+    fn forget(&mut self, stream: StreamId, host: &mut Host<'_>) {
+        if let Some(mut slot) = self.slots.remove(&stream) {
             slot.wake_all(host);
         }
     }
@@ -487,24 +478,27 @@ impl Engine {
 /// What comes in on a stream, or why nothing more does.
 pub(super) type Received = Result<Incoming, StreamError>;
 
-/// What was taken together with what was asked for, the next thing last.
+/// What was taken together with what was asked for.
 #[derive(Default)]
-pub(super) struct Ahead([Option<Received>; 2]);
+pub(super) struct Ahead {
+    /// Content comes next, unless it is empty.
+    content: Bytes,
+    /// Whether the message ends behind it.
+    pub(super) is_end: bool,
+}
 
 impl Ahead {
-    /// Whether nothing follows what is here.
-    pub(super) fn is_last(&self) -> bool {
-        self.0.iter().flatten().any(is_last)
-    }
-
     /// Takes the next thing.
     pub(super) fn take(&mut self) -> Option<Received> {
-        self.0.iter_mut().rev().find_map(Option::take)
+        if !self.content.is_empty() {
+            return Some(Ok(Incoming::Data(std::mem::take(&mut self.content))));
+        }
+        std::mem::take(&mut self.is_end).then_some(Ok(Incoming::End))
     }
 
-    /// The next thing.
-    pub(super) fn peek(&self) -> Option<&Received> {
-        self.0.iter().rev().find_map(Option::as_ref)
+    /// Whether the end is next.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.content.is_empty() && self.is_end
     }
 }
 

@@ -48,24 +48,25 @@ impl ReceiveHalf {
             return Poll::Ready(None);
         }
         let stream = self.stream;
-        let (next, ahead) = self
-            .hosted
-            .with(|engine, host| engine.receive(stream, context, host));
-        self.is_over =
-            matches!(&next, Poll::Ready(received) if is_last(received)) || ahead.is_last();
-        self.ahead = ahead;
+        let ahead = &mut self.ahead;
+        let next = self.hosted.with(|engine, host| {
+            let (next, behind) = engine.receive(stream, context, host);
+            *ahead = behind;
+            next
+        });
+        self.is_over = ahead.is_end || matches!(&next, Poll::Ready(received) if is_last(received));
         next.map(Some)
     }
 
     /// Takes what came together with the header section.
     pub(super) fn begin_with(&mut self, ahead: Ahead) {
-        self.is_over = ahead.is_last();
+        self.is_over = ahead.is_end;
         self.ahead = ahead;
     }
 
-    /// What is known to come next without asking.
-    pub(super) fn peek(&self) -> Option<&Received> {
-        self.ahead.peek()
+    /// Whether the end is known to come next without asking.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.ahead.is_at_end()
     }
 
     /// Wants no more of it.
@@ -184,18 +185,12 @@ impl SendHalf {
     pub(super) fn response(
         &mut self,
         head: &ResponseHead,
-        content: Option<Bytes>,
+        content: Bytes,
         finish: Finish,
     ) -> Result<(), SendError> {
         self.send(finish, |engine, stream| {
             let http = &mut engine.http;
-            match content.filter(|content| !content.is_empty()) {
-                None => http.send_response(stream, head, finish),
-                Some(content) => {
-                    http.send_response(stream, head, Finish::Later)?;
-                    http.send_data(stream, content, finish)
-                }
-            }
+            http.send_response_with(stream, head, content, finish)
         })
     }
 

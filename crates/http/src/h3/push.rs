@@ -111,7 +111,7 @@ impl Future for Fulfilling<'_> {
                     error => error,
                 }));
             }
-            engine.keep_stream(stream, DIRECTION);
+            engine.keep_stream(stream, false, true);
             engine.flush(host);
             Poll::Ready(Ok(stream))
         })

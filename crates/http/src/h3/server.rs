@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use http::Request;
 use portway_h3::error::{Code, ConnectionError};
+use portway_h3::message::RequestHead;
 use portway_h3::settings::Settings;
 use portway_h3::{Role, SendError, StreamId};
 use portway_transport::quic::{self, Hosted, Place};
@@ -187,7 +188,7 @@ impl Drop for Accepting<'_> {
 /// A request and what came with it, for the handles that are made without the lock.
 pub(super) struct Accepted {
     pub(super) stream: StreamId,
-    pub(super) head: Request<()>,
+    pub(super) head: Box<RequestHead>,
     pub(super) ahead: Ahead,
 }
 
@@ -200,6 +201,7 @@ fn incoming(hosted: &Hosted<Engine>, accepted: Accepted) -> Incoming {
     // RFC 9114 §4.1: a server that does not need the rest of a request says no error.
     let mut receive = ReceiveHalf::new(hosted.clone(), stream, Code::H3_NO_ERROR);
     receive.begin_with(ahead);
+    let head: Request<()> = (*head).into();
     let body = ReceiveBody::new(receive, head.headers());
     Incoming {
         request: head.map(|()| body),
