@@ -1,4 +1,4 @@
-//! The portway command: `explain`, `connect`, `get`, `listen`, `demo` and `quic-perf`.
+//! The portway command: `explain`, `connect`, `get`, `listen`, `serve`, `demo` and `quic-perf`.
 //!
 //! Invariant: every way out goes through [`main`], which alone decides the exit code.
 
@@ -14,6 +14,7 @@ mod listen;
 mod message_mode;
 mod output;
 mod quic_perf;
+mod serve;
 mod session;
 mod waterfall;
 
@@ -51,6 +52,7 @@ fn run(command: Command) -> Result<(), CommandError> {
             Command::Connect(arguments) => connect::run(arguments).await,
             Command::Get(arguments) => get::run(arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,
+            Command::Serve(arguments) => serve::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::QuicPerf(arguments) => quic_perf::run(arguments).await,
         }

@@ -11,6 +11,7 @@ mod identity;
 mod listen;
 mod quic_perf;
 mod security;
+mod serve;
 mod values;
 
 pub(crate) use connect::{ConnectArguments, NetworkArguments};
@@ -20,6 +21,7 @@ pub(crate) use get::{GetArguments, GetOutput, GetRequest, HttpVersion, Policy};
 pub(crate) use listen::{ListenArguments, ListenLevel, ListenSecurity, Protocol};
 pub(crate) use quic_perf::{PerfClient, PerfRole, PerfServer, QuicPerfArguments};
 pub(crate) use security::{SecurityArguments, SecurityLevel};
+pub(crate) use serve::{ServeArguments, ServedVersion};
 pub(crate) use values::{Framing, PropertyArgument};
 
 use clap::{Parser, Subcommand};
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Get(GetArguments),
     /// Accept connections: one for standard input and output, or any number to echo
     Listen(ListenArguments),
+    /// Serve a directory over HTTP/1.1, 2 and 3
+    Serve(ServeArguments),
     /// Show all of it on this machine: names, a dead address family, a race, a file
     Demo(DemoArguments),
     /// Measure QUIC between two machines: throughput and requests
