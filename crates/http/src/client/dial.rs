@@ -4,12 +4,14 @@
 
 use super::Body;
 use super::alternatives::Alternative;
+use super::coalescing::{Finder, Found};
 use super::error::Error;
 use super::event::{ConnectionInfo, Reason};
 use super::frames::Frames;
 use super::http3::Http3;
 use super::io::{CarrierIo, Listener};
 use super::key::Key;
+use super::link::Link;
 use super::policy::Wish;
 use super::settings::Settings;
 use super::watch::Watch;
@@ -17,7 +19,7 @@ use crate::pool::{DialId, Version};
 use hyper::client::conn::{http1, http2};
 use portway_core::path::Path;
 use portway_core::plan::{Action, Plan, PlanRequest};
-use portway_core::race::Candidate;
+use portway_core::race::{Candidate, Leaf};
 use portway_core::stack::WireProtocol;
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters, StackId};
 use portway_transport::driver::{RacePaths, RaceRequest, Record, Terms, run_race};
@@ -34,6 +36,8 @@ pub(super) struct Dialled {
     pub(super) info: ConnectionInfo,
     /// Moves the connection, and ends with it.
     pub(super) work: Work,
+    /// What hears of the connection, where it was there already.
+    pub(super) root: Option<Arc<Link>>,
 }
 
 /// This end of a connection.
@@ -43,24 +47,43 @@ pub(super) enum Sender {
     Http3(Http3),
 }
 
+/// What is to be dialled.
+pub(super) struct Call {
+    pub(super) id: DialId,
+    pub(super) key: Key,
+    pub(super) wish: Wish,
+    /// Knows the connections that are there.
+    pub(super) finder: Finder,
+}
+
 /// Dials a key. `listener` hears of the connection as a whole.
 pub(super) async fn dial(
     settings: Arc<Settings>,
-    id: DialId,
-    key: Key,
-    wish: Wish,
+    call: Call,
     listener: Arc<dyn Listener>,
 ) -> Result<Dialled, Error> {
+    let Call {
+        id,
+        key,
+        wish,
+        finder,
+    } = call;
+    if let Some(found) = finder.by_origin(wish.versions) {
+        return Ok(found.into());
+    }
     let environment = settings.context.environment().clone();
     let watch = Watch::new(settings.clone(), id, environment.now());
-    let terms = Arc::new(Aims::new(&settings, key, wish)?);
+    let aims = Arc::new(Aims::new(&settings, key, wish)?);
     let _blocking = Blocking {
         settings: settings.clone(),
         watch: watch.clone(),
-        terms: terms.clone(),
+        aims: aims.clone(),
     };
-    let race = race(&settings, &terms, watch.clone());
-    let established = watch.bounded(race).await?;
+    let race = race(&settings, &aims, finder, watch.clone());
+    let established = match watch.bounded(race).await? {
+        Reached::Established(established) => *established,
+        Reached::Shared(found) => return Ok((*found).into()),
+    };
     let alpn = established
         .protection
         .as_ref()
@@ -68,10 +91,10 @@ pub(super) async fn dial(
     let version = match (&established.carrier, alpn) {
         (Carrier::Quic(_), _) => Version::Http3,
         (_, Some(b"h2")) => Version::Http2,
-        (_, None) if terms.is_http2_by_knowledge() => Version::Http2,
+        (_, None) if aims.is_http2_by_knowledge() => Version::Http2,
         _ => Version::Http1,
     };
-    let alternative = terms.alternative(established.leaf.remote_index);
+    let alternative = aims.alternative(established.leaf.remote_index);
     let (local, remote) = match &established.carrier {
         Carrier::Quic(quic) => (quic.local_address(), quic.connection().remote_address()),
         Carrier::Bytes(bytes) => (bytes.socket.local_address(), bytes.socket.peer_address()),
@@ -103,7 +126,31 @@ pub(super) async fn dial(
             return Err(Error::of_dial(failure, None));
         }
     };
-    Ok(Dialled { sender, info, work })
+    Ok(Dialled {
+        sender,
+        info,
+        work,
+        root: None,
+    })
+}
+
+impl From<Found> for Dialled {
+    fn from(found: Found) -> Self {
+        Dialled {
+            sender: found.sender,
+            info: found.info,
+            // Whoever dialled it moves it.
+            work: Box::pin(std::future::ready(())),
+            root: Some(found.root),
+        }
+    }
+}
+
+/// What a leaf of the race leads to.
+enum Reached {
+    Established(Box<Established>),
+    /// A connection that was there.
+    Shared(Box<Found>),
 }
 
 /// Keeps alternatives that did not answer from being tried again for a while, however the dial
@@ -111,14 +158,14 @@ pub(super) async fn dial(
 struct Blocking {
     settings: Arc<Settings>,
     watch: Watch,
-    terms: Arc<Aims>,
+    aims: Arc<Aims>,
 }
 
 impl Drop for Blocking {
     fn drop(&mut self) {
         for remote in self.watch.silent_over_quic() {
-            if let Some(alternative) = self.terms.alternative(remote) {
-                self.settings.block(&self.terms.key, &alternative);
+            if let Some(alternative) = self.aims.alternative(remote) {
+                self.settings.block(&self.aims.key, &alternative);
             }
         }
     }
@@ -161,7 +208,12 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner
     }
 }
 
-async fn race(settings: &Arc<Settings>, aims: &Aims, watch: Watch) -> Result<Established, Error> {
+async fn race(
+    settings: &Arc<Settings>,
+    aims: &Aims,
+    finder: Finder,
+    watch: Watch,
+) -> Result<Reached, Error> {
     let context = &settings.context;
     let environment = context.environment();
     let Aims { key, plan, .. } = aims;
@@ -178,13 +230,19 @@ async fn race(settings: &Arc<Settings>, aims: &Aims, watch: Watch) -> Result<Est
             plan: plan.clone(),
         }),
     };
-    let attempt = |leaf, progress| {
+    let attempt = |leaf: Leaf, progress| {
         let (context, security) = (context.clone(), security.clone());
+        let own = aims.alternative(leaf.remote_index).is_none();
+        let found = own.then(|| finder.at(&leaf)).flatten();
         let mut options = TcpOptions::default();
         options.no_delay = Some(true);
-        Box::pin(
-            async move { establish(&context, leaf, &security, &options, Some(&progress)).await },
-        ) as _
+        Box::pin(async move {
+            if let Some(found) = found {
+                return Ok(Reached::Shared(Box::new(found)));
+            }
+            let establishing = establish(&context, leaf, &security, &options, Some(&progress));
+            Ok(Reached::Established(Box::new(establishing.await?)))
+        }) as _
     };
     match run_race(environment, request, attempt, watch).await {
         Ok(winner) => {

@@ -87,6 +87,8 @@ pub enum Reason {
     Record,
     /// An alternative service of the origin offers it.
     Alternative,
+    /// It is the connection to another origin, whose server speaks for this one too.
+    Shared(String),
     /// It was agreed on in the TLS handshake, or is what is spoken in cleartext; with what became
     /// of HTTP/3, where that was tried.
     Negotiated(Option<String>),
@@ -98,6 +100,7 @@ impl fmt::Display for Reason {
             Reason::AskedFor => f.write_str("it was asked for"),
             Reason::Record => f.write_str("a service record offers it"),
             Reason::Alternative => f.write_str("an alternative service offers it"),
+            Reason::Shared(origin) => write!(f, "the connection to {origin} serves this one too"),
             Reason::Negotiated(None) => f.write_str("it was agreed on"),
             Reason::Negotiated(Some(why)) => write!(f, "it was agreed on; {why}"),
         }

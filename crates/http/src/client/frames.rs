@@ -1,16 +1,23 @@
 //! What a peer says of an HTTP/2 connection as a whole, read from the bytes on their way to hyper:
-//! how many streams it takes, and that it goes away.
+//! how many streams it takes, that it goes away, and what hyper passes over: alternative services
+//! (RFC 7838 §4) and origins (RFC 8336).
 //!
-//! Invariant: frames are skipped by their length and nothing is kept but nine bytes of a head and
-//! six of a setting; what is malformed is hyper's to refuse.
+//! Invariant: frames are skipped by their length and nothing is kept but nine bytes of a head, six
+//! of a setting, and a short frame of the latter two kinds; what is malformed is hyper's to refuse,
+//! or says nothing.
 
 /// What a peer said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     /// How many streams it takes at the same time.
     StreamsMax(u32),
     /// It takes no further stream.
     GoAway,
+    /// Where else an origin is served, as an Alt-Svc field has it; without an origin it is that of
+    /// a stream.
+    Alternatives { origin: String, value: Vec<u8> },
+    /// Origins that it speaks for.
+    Origins(Vec<String>),
 }
 
 /// Reads frames of HTTP/2 that come in pieces.
@@ -21,6 +28,8 @@ pub(super) struct Frames {
     /// What is left of a frame's payload.
     left: usize,
     is_settings: bool,
+    /// A frame that is kept whole, by its type and whether it is the connection's.
+    kept: Option<(u8, bool)>,
     has_settings: bool,
     streams_max: Option<u32>,
 }
@@ -34,6 +43,14 @@ impl Frames {
                     return;
                 };
                 self.begin(&head, &mut tell);
+            } else if let Some((kind, is_connections)) = self.kept {
+                let Some(payload) = self.take(&mut bytes, self.left) else {
+                    return;
+                };
+                (self.left, self.kept) = (0, None);
+                if let Some(said) = read_kept(kind, is_connections, &payload) {
+                    tell(said);
+                }
             } else if self.is_settings && self.left >= SETTING_BYTES {
                 let Some(setting) = self.take(&mut bytes, SETTING_BYTES) else {
                     return;
@@ -67,6 +84,10 @@ impl Frames {
         self.left = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         let is_acknowledgement = head[4] & FLAG_ACK != 0;
         self.is_settings = head[3] == TYPE_SETTINGS && !is_acknowledgement;
+        let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
+        let is_kept = matches!(head[3], TYPE_ALTSVC | TYPE_ORIGIN)
+            && (1..=KEPT_BYTES_MAX).contains(&self.left);
+        self.kept = is_kept.then_some((head[3], stream == 0));
         if head[3] == TYPE_GOAWAY {
             tell(Said::GoAway);
         }
@@ -90,7 +111,45 @@ impl Frames {
     }
 }
 
+fn read_kept(kind: u8, is_connections: bool, payload: &[u8]) -> Option<Said> {
+    match kind {
+        TYPE_ALTSVC => {
+            let (origin, value) = split_string(payload)?;
+            // RFC 7838 §4: an origin is there on the connection, and only there.
+            (origin.is_empty() != is_connections).then(|| Said::Alternatives {
+                origin: origin.to_owned(),
+                value: value.to_vec(),
+            })
+        }
+        // RFC 8336 §2.1: on a stream it means nothing.
+        _ if !is_connections => None,
+        _ => {
+            let (mut origins, mut rest) = (Vec::new(), payload);
+            while !rest.is_empty() {
+                let (origin, after) = split_string(rest)?;
+                origins.push(origin.to_owned());
+                rest = after;
+            }
+            Some(Said::Origins(origins))
+        }
+    }
+}
+
+/// Text behind its length in two bytes, and what follows.
+fn split_string(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    let (text, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+    let text = std::str::from_utf8(text)
+        .ok()
+        .filter(|text| text.is_ascii())?;
+    Some((text, rest))
+}
+
 const HEAD_BYTES: usize = 9;
+/// A longer frame of the kept kinds is skipped.
+const KEPT_BYTES_MAX: usize = 8 * 1024;
+const TYPE_ALTSVC: u8 = 10;
+const TYPE_ORIGIN: u8 = 12;
 const SETTING_BYTES: usize = 6;
 const TYPE_SETTINGS: u8 = 4;
 const TYPE_GOAWAY: u8 = 7;
@@ -153,5 +212,57 @@ mod tests {
         let mut stream = frame(TYPE_SETTINGS, 0, &[0, 3, 0, 0, 0, 1, 0, 3]);
         stream.extend(settings(&[(3, 5)]));
         assert_eq!(said(&stream, 3), [Said::StreamsMax(1), Said::StreamsMax(5)]);
+    }
+    fn on(stream: u8, kind: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = frame(kind, 0, payload);
+        frame[8] = stream;
+        frame
+    }
+
+    #[test]
+    fn alternatives_and_origins_are_heard_however_the_bytes_come() {
+        let services = b"\0\x0ehttps://a.testh3=\":1\"";
+        let stream = [
+            settings(&[]),
+            on(0, TYPE_ALTSVC, services),
+            on(0, TYPE_ORIGIN, b"\0\x0ehttps://b.test\0\x03c:1"),
+            on(3, TYPE_ALTSVC, b"\0\0clear"),
+            on(0, TYPE_GOAWAY, &[0; 8]),
+        ]
+        .concat();
+        let expected = [
+            Said::StreamsMax(u32::MAX),
+            Said::Alternatives {
+                origin: "https://a.test".to_owned(),
+                value: b"h3=\":1\"".to_vec(),
+            },
+            Said::Origins(vec!["https://b.test".to_owned(), "c:1".to_owned()]),
+            Said::Alternatives {
+                origin: String::new(),
+                value: b"clear".to_vec(),
+            },
+            Said::GoAway,
+        ];
+        for piece in [1, 2, 7, 9, 33, 10_000] {
+            assert_eq!(said(&stream, piece), expected, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn malformed_or_misplaced_or_long_ones_say_nothing() {
+        let frames = [
+            on(0, TYPE_ALTSVC, b""),
+            on(0, TYPE_ALTSVC, b"\0\x09short"),
+            on(0, TYPE_ALTSVC, b"\0\0clear"),
+            on(1, TYPE_ALTSVC, b"\0\x01xclear"),
+            on(1, TYPE_ORIGIN, b"\0\x01x"),
+            on(0, TYPE_ORIGIN, b"\0\x01x\0"),
+            on(0, TYPE_ORIGIN, b"\0\x01\xff"),
+            on(0, TYPE_ORIGIN, &[0; KEPT_BYTES_MAX + 2]),
+            on(0, TYPE_GOAWAY, &[0; 8]),
+        ];
+        for piece in [1, 10, 100_000] {
+            assert_eq!(said(&frames.concat(), piece), [Said::GoAway]);
+        }
     }
 }

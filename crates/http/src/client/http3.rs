@@ -69,6 +69,12 @@ impl Http3 {
         Ok((sender, work))
     }
 
+    /// Whether an origin is among those that the server speaks for; `None` when it says nothing.
+    pub(super) fn is_origin(&self, origin: &str) -> Option<bool> {
+        let origins = self.connection.origins()?;
+        Some(origins.iter().any(|other| other == origin))
+    }
+
     /// Sends a request and waits for the head of its response.
     pub(super) async fn send(
         &self,

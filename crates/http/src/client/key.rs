@@ -60,6 +60,17 @@ impl Key {
         &self.host
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The origin as RFC 6454 §6.2 writes it, without the scheme's own port.
+    pub(super) fn origin_text(&self) -> String {
+        let text = self.to_string();
+        let usual = if self.is_protected { ":443" } else { ":80" };
+        text.strip_suffix(usual).unwrap_or(&text).to_owned()
+    }
+
     /// What speaks of alternative services, where they are used at all: RFC 8164 lets them be used
     /// with http by consent only, which nobody gives.
     pub(super) fn origin(&self) -> Option<Origin> {

@@ -22,6 +22,7 @@
 //! | `dial.rs`, `watch.rs` | a connection, from the race to hyper or to our HTTP/3 |
 //! | `io.rs`, `frames.rs`, `http3.rs`, `content.rs`, `link.rs` | a connection in use |
 //! | `alt_svc.rs`, `alternatives.rs` | alternative services |
+//! | `coalescing.rs` | one connection for several origins |
 //! | `error.rs`, `classify.rs`, `timeouts.rs` | failures and time |
 
 mod alt_svc;
@@ -29,6 +30,7 @@ mod alternatives;
 mod body;
 mod builder;
 mod classify;
+mod coalescing;
 mod content;
 mod dial;
 mod error;

@@ -3,10 +3,11 @@
 //! Invariant: whoever changes the pool carries out its actions before the lock is given back, and
 //! nothing that may call back in is dropped under the lock.
 
-use super::alt_svc;
-use super::dial::{Sender, dial};
+use super::alt_svc::{self, AltSvc};
+use super::coalescing::Finder;
+use super::dial::{Call, Sender, dial};
 use super::error::{Error, ErrorClass, Phase};
-use super::event::{ClientEvent, ConnectionInfo};
+use super::event::{ClientEvent, ConnectionInfo, Reason};
 use super::key::Key;
 use super::lease::{Lease, Wire};
 use super::link::Link;
@@ -50,6 +51,11 @@ pub(super) struct Handle {
     /// None while a request has the only sender of HTTP/1.1.
     pub(super) sender: Option<Sender>,
     pub(super) info: Arc<ConnectionInfo>,
+    pub(super) key: Key,
+    /// What hears of the connection itself, whichever key it was dialled for.
+    pub(super) root: Arc<Link>,
+    /// What tells the pool of it as this key's.
+    _link: Arc<Link>,
     /// Ends the connection at once.
     cut: oneshot::Sender<()>,
 }
@@ -124,7 +130,7 @@ impl Shared {
     }
 
     /// Takes what a response says of alternative services.
-    pub(super) fn on_response(&self, key: &Key, headers: &HeaderMap) {
+    pub(super) fn on_response(self: &Arc<Self>, key: &Key, headers: &HeaderMap) {
         let mut fields = headers.get_all(ALT_SVC).into_iter().peekable();
         if fields.peek().is_none() {
             return;
@@ -139,16 +145,20 @@ impl Shared {
     }
 
     /// Takes what an origin says of alternative services.
-    pub(super) fn learn(&self, key: &Key, value: &[u8], age: Duration) {
+    pub(super) fn learn(self: &Arc<Self>, key: &Key, value: &[u8], age: Duration) {
         let (Some(origin), Some(said)) = (key.origin(), alt_svc::parse(value)) else {
             return;
         };
+        let is_cleared = said == AltSvc::Clear;
         let now = self.environment().now();
         let mut alternatives = self.settings.alternatives.on(self.settings.network());
         let before = alternatives.usable(now, &origin);
         alternatives.learn(now, &origin, said, age);
         let usable = alternatives.usable(now, &origin);
         drop(alternatives);
+        if is_cleared {
+            self.act(|state, now| state.leave_alternatives(now, key));
+        }
         if usable != before {
             self.settings.tell(|| ClientEvent::Alternatives {
                 origin: key.to_string(),
@@ -169,17 +179,37 @@ impl Shared {
     /// The server at the end of a connection says that it is not the one for this origin: says
     /// whether there is another way, and keeps others from this one.
     pub(super) fn misdirected(self: &Arc<Self>, key: &Key, lease: &Lease) -> bool {
-        let usable = self.settings.alternatives_of(key);
+        let is_shared = matches!(lease.info().reason, Reason::Shared(_));
         let used = lease.info().alternative.as_deref();
-        let Some(used) = used else {
-            return false;
-        };
         // RFC 7838 §6: what cannot speak for the origin is not its alternative.
-        for alternative in usable.iter().filter(|it| it.to_string() == used) {
-            self.settings.block(key, alternative);
+        for alternative in self.settings.alternatives_of(key) {
+            if used == Some(&alternative.to_string()) {
+                self.settings.block(key, &alternative);
+            }
         }
-        self.act(|state, now| state.pool.on_draining(now, lease.connection()));
+        if !is_shared && used.is_none() {
+            return false;
+        }
+        self.act(|state, now| {
+            // RFC 9110 §15.5.20: nor is a connection to others one to this origin.
+            if let Some(handle) = state
+                .connections
+                .get(&lease.connection())
+                .filter(|_| is_shared)
+            {
+                handle.root.refuse(key);
+            }
+            state.pool.on_draining(now, lease.connection());
+        });
         true
+    }
+
+    /// Looks at the connections.
+    pub(super) fn find_connection<T>(
+        &self,
+        look: impl FnOnce(&HashMap<ConnectionId, Handle>) -> Option<T>,
+    ) -> Option<T> {
+        look(&self.state().connections)
     }
 
     /// Ends a connection at once.
@@ -300,8 +330,15 @@ impl Shared {
     fn start_dial(self: &Arc<Self>, state: &mut State, id: DialId, key: Key, wish: Wish) {
         let (alive, ended) = oneshot::channel();
         state.dials.insert(id, alive);
-        let link = Arc::new(Link::new(Arc::downgrade(self)));
-        let dialling = dial(self.settings.clone(), id, key, wish, link.clone());
+        let link = Arc::new(Link::new(Arc::downgrade(self), key.clone()));
+        let finder = Finder::new(Arc::downgrade(self), key.clone());
+        let call = Call {
+            id,
+            key: key.clone(),
+            wish,
+            finder,
+        };
+        let dialling = dial(self.settings.clone(), call, link.clone());
         let shared = Arc::downgrade(self);
         self.environment().spawn(Box::pin(async move {
             let dialled = tokio::select! {
@@ -315,9 +352,15 @@ impl Shared {
                 Err(error) => shared.on_dial_failed(id, error),
                 Ok(dialled) => {
                     let (cut, is_cut) = oneshot::channel();
+                    if let Some(root) = &dialled.root {
+                        root.lead(&link);
+                    }
                     let handle = Handle {
                         sender: Some(dialled.sender),
                         info: Arc::new(dialled.info),
+                        key,
+                        root: dialled.root.unwrap_or_else(|| link.clone()),
+                        _link: link.clone(),
                         cut,
                     };
                     shared.on_connected(id, handle, &link);
@@ -414,6 +457,16 @@ impl State {
             return Some(Left::Verdict(verdict));
         };
         waiting.send(verdict).err().map(Left::Verdict)
+    }
+
+    /// Sends no further request of a key over an alternative service.
+    fn leave_alternatives(&mut self, now: Time, key: &Key) {
+        let is_one = |handle: &Handle| handle.key == *key && handle.info.alternative.is_some();
+        let connections = self.connections.iter().filter(|(_, handle)| is_one(handle));
+        let connections: Vec<_> = connections.map(|(connection, _)| *connection).collect();
+        for connection in connections {
+            self.pool.on_draining(now, connection);
+        }
     }
 
     fn error_of(&mut self, reason: FailReason) -> Error {

@@ -285,3 +285,19 @@ async fn requests_run_on_while_an_upgrade_is_dialled() {
     assert_eq!(answers[0], "origin");
     assert_eq!(origin.accepted(), 1);
 }
+
+#[tokio::test]
+async fn an_alternative_that_is_taken_back_gets_no_further_request() {
+    let made = Made::new();
+    let quic = Http3Server::start(&made, loopback(), |incoming| async move {
+        let response = Response::builder().header("alt-svc", "clear");
+        let response = response.body(Bytes::from_static(b"3")).unwrap();
+        let _ = incoming.responder.send(response);
+    });
+    let origin = saying(&made, format!("h3=\":{}\"", quic.address.port())).await;
+    let (client, _) = client(&made);
+    text(&client, &origin.url("/")).await;
+    until(|| quic.connections().len() == 1 && client.counts().dials == 0).await;
+    assert_eq!(text(&client, &origin.url("/")).await, "3");
+    assert_eq!(text(&client, &origin.url("/")).await, "origin");
+}

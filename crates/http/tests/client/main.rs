@@ -2,6 +2,7 @@
 
 mod alternatives;
 mod answers;
+mod coalescing;
 mod faults;
 mod http3;
 mod http3_server;

@@ -49,7 +49,11 @@ pub(crate) struct Made {
 
 impl Made {
     pub(crate) fn new() -> Made {
-        let names = ["127.0.0.1", "one.test", "two.test"].map(str::to_owned);
+        Made::for_names(&["127.0.0.1", "one.test", "two.test"])
+    }
+
+    pub(crate) fn for_names(names: &[&str]) -> Made {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let made = rcgen::generate_simple_self_signed(names).expect("the names are valid");
         Made {
             certificate: made.cert.der().clone(),
