@@ -9,12 +9,10 @@ use portway_transport::environment::{Environment, UdpBind};
 use portway_transport::quic::{
     Choice, Chooser, Connection, ConnectionError, Endpoint, EndpointOptions, PathEvent, Shard,
 };
-use quic_support::{NAME, World, exchange, join};
-use std::future::poll_fn;
+use quic_support::{NAME, World, either_readable, exchange, join};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 async fn connect(world: &World, server: &Endpoint, remote: SocketAddr) -> (Connection, Connection) {
@@ -222,14 +220,7 @@ fn a_client_that_goes_to_another_address_of_the_server_is_answered_from_there() 
         let (mut client, mut count, mut buffer) = (None, 0, vec![0; 65_536]);
         loop {
             let back = &backs[usize::from(count >= 10)];
-            poll_fn(|context| {
-                let is_front = front.poll_readable(context).is_ready();
-                match back.poll_readable(context).is_ready() || is_front {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
-                }
-            })
-            .await;
+            either_readable(&*front, &**back).await;
             while let Ok(received) = back.try_receive(&mut buffer) {
                 let _ = front.try_send(&buffer[..received.len], client);
             }

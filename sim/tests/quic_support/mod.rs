@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use portway_core::security::{Group, TlsParameters, Trust};
 use portway_sim::{SimEnvironment, Simulation};
-use portway_transport::environment::{Environment, UdpBind};
+use portway_transport::environment::{Environment, UdpBind, UdpSocket};
 use portway_transport::quic::{
     ClientConfig, ClientCrypto, Connection, Endpoint, EndpointOptions, ServerConfig, ServerCrypto,
     Shard,
@@ -105,14 +105,7 @@ impl World {
             let mut client = None;
             let mut buffer = vec![0; 65_536];
             loop {
-                poll_fn(|context| {
-                    let is_front = front.poll_readable(context).is_ready();
-                    match back.poll_readable(context).is_ready() || is_front {
-                        true => Poll::Ready(()),
-                        false => Poll::Pending,
-                    }
-                })
-                .await;
+                either_readable(&*front, &*back).await;
                 for (socket, is_clients) in [(&front, true), (&back, false)] {
                     while let Ok(received) = socket.try_receive(&mut buffer) {
                         if is_clients {
@@ -131,6 +124,18 @@ impl World {
         }));
         address
     }
+}
+
+/// Waits until one of two sockets has something.
+pub(crate) async fn either_readable(one: &dyn UdpSocket, other: &dyn UdpSocket) {
+    poll_fn(|context| {
+        let is_first = one.poll_readable(context).is_ready();
+        match other.poll_readable(context).is_ready() || is_first {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
 }
 
 /// A request and its answer, each of so many bytes.
