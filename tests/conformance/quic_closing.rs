@@ -131,8 +131,9 @@ fn a_reset_stream_keeps_the_connection_until_the_peer_knows() {
     for seed in seeds(5) {
         let net = Net::new(seed);
         let link = net.sim.link("client", "server");
-        link.set_delay(ms(30)).set_loss(0.2);
+        link.set_delay(ms(30));
         let (client, server) = net.connect();
+        link.set_loss(0.2);
         net.sim.block_on(async {
             let mut stream = client.open_uni().await.expect("it lives");
             stream.write_all(b"part").await.expect("room");

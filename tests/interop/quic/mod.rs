@@ -2,6 +2,7 @@
 //!
 //! Invariant: a cell that could not be tried is named with its reason and never counts as passed.
 
+mod hostile;
 mod http3;
 mod matrix;
 pub(crate) mod ngtcp2;

@@ -12,6 +12,7 @@ Commands, one a line; streams are named by their numbers:
     open bidi|uni       write ID TEXT       fill ID COUNT       finish ID
     reset ID CODE       stop ID CODE        datagram TEXT       ping
     key-update          rebind              new-id              close CODE [REASON]
+    cheat RULE          breaks a rule of QUIC: streams, window, datagram or acknowledge
     exit
 """
 
@@ -27,6 +28,7 @@ from aioquic.asyncio.server import serve
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
+from aioquic.tls import Epoch
 
 
 def say(*words):
@@ -136,6 +138,28 @@ class Peer(QuicConnectionProtocol):
         self._quic.send_stream_data(stream, b"early", True)
         say("opened", stream)
 
+    def cheat(self, rule):
+        """Does what the other side has not allowed."""
+        quic = self._quic
+        stream = quic.get_next_available_stream_id()
+        if rule == "streams":
+            quic._remote_max_streams_bidi = 1 << 20
+            quic.send_stream_data(stream + 4 * 5000, b"too many")
+        elif rule == "window":
+            quic._remote_max_data = 1 << 30
+            quic.send_stream_data(stream, pattern(3_000_000))
+            quic._streams[stream].max_stream_data_remote = 1 << 30
+        elif rule == "datagram":
+            quic._remote_max_datagram_frame_size = 1 << 16
+            quic.send_datagram_frame(pattern(1000))
+        elif rule == "acknowledge":
+            space = quic._spaces[Epoch.ONE_RTT]
+            space.ack_queue.add(5000)
+            space.ack_at = 0.0
+            quic.send_ping(1)
+        else:
+            say("unknown", rule)
+
     def obey(self, words):
         """Carries a command out on this connection."""
         command, *rest = words
@@ -163,6 +187,8 @@ class Peer(QuicConnectionProtocol):
             self._quic.request_key_update()
         elif command == "new-id":
             self._quic.change_connection_id()
+        elif command == "cheat":
+            self.cheat(rest[0])
         elif command == "close":
             self._quic.close(error_code=int(rest[0]), reason_phrase=" ".join(rest[1:]))
         else:

@@ -5,7 +5,10 @@ use super::{accepted, connector, context, listener, loopback, scripted};
 use crate::authority::Authority;
 use crate::peer::{Peer, run};
 use bytes::Bytes;
-use portway::quic::{Connection, ConnectionError, ListenerOptions, StreamError, VarInt};
+use portway::quic::{
+    Connection, ConnectionError, ListenerOptions, StreamError, TransportOptions, VarInt,
+};
+use tokio::io::AsyncReadExt as _;
 
 fn code(value: u32) -> VarInt {
     VarInt::from_u32(value)
@@ -17,15 +20,27 @@ async fn connected(
     authority: &Authority,
     is_client: bool,
 ) -> Option<(Peer, Connection)> {
+    connected_with(test, authority, is_client, TransportOptions::default()).await
+}
+
+/// The same with limits of our own.
+pub(super) async fn connected_with(
+    test: &str,
+    authority: &Authority,
+    is_client: bool,
+    transport: TransportOptions,
+) -> Option<(Peer, Connection)> {
     let context = context();
     if is_client {
         let (mut peer, address) = scripted::server(test, authority, &[]).await?;
-        let connection = connector(authority, &context).connect(address).await;
+        let connector = connector(authority, &context).transport(transport);
+        let connection = connector.connect(address).await;
         peer.after("connected ").await;
         return Some((peer, connection.expect("connected")));
     }
     let mut options = ListenerOptions::default();
     options.context = Some(context);
+    options.transport = transport;
     let listener = listener(authority, loopback(), options);
     let mut peer = scripted::client(test, authority, listener.local_address(), &[])?;
     peer.say("connect\n").await;
@@ -58,6 +73,11 @@ fn what_we_do_to_a_stream_is_what_aioquic_sees() {
             send.finish().expect("finished");
             peer.after(&format!("finished {id} 4 ")).await;
             send.writes_closed().await.expect("acknowledged");
+            // read: what the peer sends back.
+            peer.say(&format!("write {id} back\n")).await;
+            let mut back = [0; 4];
+            receive.read_exact(&mut back).await.expect("read");
+            assert_eq!(&back, b"back");
             // abort read: the peer is asked to stop.
             receive.abort(code(41)).expect("open");
             peer.after(&format!("stopped {id} 41")).await;
