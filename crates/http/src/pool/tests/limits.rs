@@ -11,6 +11,14 @@ fn closed(world: &World) -> Vec<CloseReason> {
     reasons.collect()
 }
 
+/// A pool with room for one connection.
+fn of_one_place() -> World {
+    World::new(Config {
+        connections_max: 1,
+        ..Config::default()
+    })
+}
+
 #[test]
 fn the_defaults_are_those_of_the_documentation() {
     let config = Config::default();
@@ -90,11 +98,7 @@ fn connections_in_all_are_limited_and_the_longest_idle_gives_way() {
 
 #[test]
 fn a_place_goes_to_the_oldest_of_all_keys() {
-    let config = Config {
-        connections_max: 1,
-        ..Config::default()
-    };
-    let mut world = World::new(config);
+    let mut world = of_one_place();
     let first = world.request(0, H1);
     let second = world.request(1, H1);
     let third = world.request(0, H1);
@@ -105,11 +109,7 @@ fn a_place_goes_to_the_oldest_of_all_keys() {
 
 #[test]
 fn a_request_that_left_needs_no_place() {
-    let config = Config {
-        connections_max: 1,
-        ..Config::default()
-    };
-    let mut world = World::new(config);
+    let mut world = of_one_place();
     let first = world.request(0, H1);
     let second = world.request(1, H1);
     let third = world.request(2, H1);
