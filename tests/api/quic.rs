@@ -256,14 +256,10 @@ fn replayable(data: &str) -> Message {
     Message::from(data).with_context(MessageContext::new().with_safely_replayable())
 }
 
-/// A server that takes early data, on a port that stays the same.
-async fn early_server(
-    security: &Security,
-    context: &Context,
-    port: u16,
-) -> (Listener, std::net::SocketAddr) {
+/// A server that takes early data.
+async fn early_server(security: &Security, context: &Context) -> (Listener, std::net::SocketAddr) {
     let early = TransportProperties::new().prefer(SelectionProperty::ZeroRttMsg);
-    let local = portway::LocalEndpoint::address(crate::support::loopback()).port(port);
+    let local = portway::LocalEndpoint::address(crate::support::loopback());
     let server = framed(security.clone()).context(context).properties(early);
     let listener = server.local(local).listen().await.expect("a listener");
     let address = std::net::SocketAddr::new(crate::support::loopback(), listener.port());
@@ -286,14 +282,20 @@ async fn visit(to: &Preconnection, listener: &mut Listener) {
     client.close().await.expect("acknowledged");
 }
 
-#[tokio::test]
-async fn a_replayable_first_message_is_taken_as_early_data_and_marked() {
+/// A server that takes early data, and what opens a connection to it with a ticket.
+async fn visited() -> (Security, Listener, Preconnection) {
     let (server, client) = protocol_pair();
-    let (mut listener, address) = early_server(&server, &context(), 0).await;
+    let (mut listener, address) = early_server(&server, &context()).await;
     let to = framed(client)
         .context(&context())
         .remote(RemoteEndpoint::from(address));
     visit(&to, &mut listener).await;
+    (server, listener, to)
+}
+
+#[tokio::test]
+async fn a_replayable_first_message_is_taken_as_early_data_and_marked() {
+    let (_, mut listener, to) = visited().await;
     let (client, server) = tokio::join!(
         async { to.initiate().first_message(replayable("early")).await },
         listener.accept()
@@ -314,12 +316,8 @@ async fn a_replayable_first_message_is_taken_as_early_data_and_marked() {
 
 #[tokio::test]
 async fn rejected_early_data_is_sent_again_and_seen_once() {
-    let (server, client) = protocol_pair();
-    let (mut listener, address) = early_server(&server, &context(), 0).await;
-    let to = framed(client)
-        .context(&context())
-        .remote(RemoteEndpoint::from(address));
-    visit(&to, &mut listener).await;
+    let (server, listener, to) = visited().await;
+    let address = std::net::SocketAddr::new(crate::support::loopback(), listener.port());
     drop(listener);
     // Another context knows nothing of the tickets. The port is free again once the sockets of
     // the first listener are closed by its tasks.

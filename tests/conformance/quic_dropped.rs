@@ -2,7 +2,7 @@
 //! dropped, for all n until it completes. Nothing panics, nothing stays behind, what the future did
 //! not take is there for the next one, and other streams and connections go on.
 
-use crate::quic_driver::{Net, body};
+use crate::quic_driver::{Net, body, exchange};
 use crate::support::{self, NAME, client_tls, ms, polled, server_tls};
 use bytes::Bytes;
 use portway::quic::{Connector, Listener, ListenerOptions};
@@ -224,18 +224,6 @@ impl Scene {
         drop(other);
         net.finish((client, server));
     }
-}
-
-/// A question and its answer.
-async fn exchange(client: &Connection, server: &Connection) {
-    let (mut send, mut receive) = client.open_bi().await.expect("it lives");
-    send.write_and_finish("question".into())
-        .await
-        .expect("room");
-    let (mut answer, mut question) = server.accept_bi().await.expect("it lives");
-    let asked = question.read_all(READ_MAX).await.expect("all of it");
-    answer.write_and_finish(asked).await.expect("room");
-    assert_eq!(receive.read_all(READ_MAX).await.expect("all"), "question");
 }
 
 async fn nothing() {}

@@ -1,25 +1,13 @@
 //! What hostile peers and networks may not do to the QUIC driver, on the simulated network.
 
-use crate::quic_driver::{Net, body};
+use crate::quic_driver::{Net, body, exchange};
 use crate::support::{ms, seeds};
 use portway_sim::{Direction, WireEvent};
 use portway_transport::environment::{Environment, UdpBind, UdpSocket};
-use portway_transport::quic::{AddressValidation, Connection, ConnectionError, StreamError};
+use portway_transport::quic::{AddressValidation, ConnectionError, StreamError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A question and its answer: the connection lives and is used as ever.
-async fn exchange(client: &Connection, server: &Connection) {
-    let (mut send, mut receive) = client.open_bi().await.expect("it lives");
-    send.write_and_finish("question".into())
-        .await
-        .expect("room");
-    let (mut answer, mut question) = server.accept_bi().await.expect("it lives");
-    let asked = question.read_all(100).await.expect("all of it");
-    answer.write_and_finish(asked).await.expect("room");
-    assert_eq!(receive.read_all(100).await.expect("all"), "question");
-}
 
 /// Bytes that came from the client, and those that the server sent to `to`, in their order; the
 /// largest excess of the latter over three times of the former.

@@ -7,13 +7,12 @@ use super::{PAGE, example, requests, script};
 use crate::authority::Authority;
 use crate::page::Matrix;
 use crate::peer::{Peer, run_for};
-use crate::quic::{context, loopback, pattern};
+use crate::quic::{context, loopback, movable, move_on, pattern};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use portway::h3::{ClientConnection, Options, Protocol, ServerConnection};
-use portway::quic::{Connector, Endpoint, EndpointOptions, Listener, ListenerOptions};
+use portway::quic::{Connector, Listener, ListenerOptions};
 use portway::{Context, Security};
-use portway_transport::environment::UdpBind;
 use std::net::SocketAddr;
 
 #[test]
@@ -189,13 +188,10 @@ async fn moved(
     (peer, address): (&mut Peer, SocketAddr),
     matrix: &mut Matrix,
 ) {
-    let bind = || UdpBind::on(loopback());
-    let environment = context.environment().clone();
-    let endpoint = Endpoint::bind(environment, bind(), &EndpointOptions::default(), None);
-    let endpoint = endpoint.expect("a socket");
+    let endpoint = movable(context);
     let client = connect(&ours.clone().endpoint(&endpoint), address).await;
     get(&client, "/a").await;
-    endpoint.rebind(bind()).expect("another socket");
+    move_on(&endpoint);
     assert_eq!(get(&client, "/b").await.head.status(), StatusCode::OK);
     peer.after("path ").await;
     let evidence = "it sees another port, and answers there";

@@ -4,15 +4,14 @@
 
 use super::PAGE;
 use super::scripted::Script;
-use super::{accepted, all_of, connector, context, listener, loopback, pattern, scripted};
+use super::{
+    accepted, all_of, connector, context, listener, loopback, movable, move_on, pattern, scripted,
+};
 use crate::authority::Authority;
 use crate::page::{Matrix, Outcome};
 use crate::peer::{Peer, run};
 use portway::Context;
-use portway::quic::{
-    AddressValidation, Connection, Connector, Endpoint, EndpointOptions, Listener, ListenerOptions,
-};
-use portway_transport::environment::UdpBind;
+use portway::quic::{AddressValidation, Connection, Connector, Listener, ListenerOptions};
 use std::net::SocketAddr;
 
 #[test]
@@ -156,15 +155,12 @@ async fn moved(
     (peer, address): (&mut Peer, SocketAddr),
     matrix: &mut Matrix,
 ) {
-    let bind = || UdpBind::on(loopback());
-    let environment = context.environment().clone();
-    let endpoint = Endpoint::bind(environment, bind(), &EndpointOptions::default(), None);
-    let endpoint = endpoint.expect("a socket");
+    let endpoint = movable(context);
     let ours = ours.clone().endpoint(&endpoint);
     let connection = ours.connect(address).await.expect("connected");
     peer.after("connected ").await;
     fetch(&connection, 1000).await;
-    endpoint.rebind(bind()).expect("another socket");
+    move_on(&endpoint);
     fetch(&connection, 1000).await;
     peer.after("path ").await;
     matrix.pass(

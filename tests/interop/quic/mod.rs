@@ -12,8 +12,9 @@ mod streams;
 
 use crate::authority::{Authority, NAME};
 use crate::page::Page;
-use portway::quic::{Connection, Connector, Listener, ListenerOptions};
+use portway::quic::{Connection, Connector, Endpoint, EndpointOptions, Listener, ListenerOptions};
 use portway::{Context, RealConfig, RealEnvironment, Security};
+use portway_transport::environment::UdpBind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -75,6 +76,19 @@ pub(crate) fn loopback() -> SocketAddr {
 /// The bytes that the script makes and checks.
 pub(crate) fn pattern(count: usize) -> Vec<u8> {
     (0..count).map(|at| (at % 251) as u8).collect()
+}
+
+/// An endpoint of a client that can move.
+pub(crate) fn movable(context: &Context) -> Endpoint {
+    let environment = context.environment().clone();
+    let bind = UdpBind::on(loopback());
+    Endpoint::bind(environment, bind, &EndpointOptions::default(), None).expect("a socket")
+}
+
+/// Its socket is another one from now on.
+pub(crate) fn move_on(endpoint: &Endpoint) {
+    let moved = endpoint.rebind(UdpBind::on(loopback()));
+    moved.expect("another socket");
 }
 
 pub(crate) async fn accepted(listener: &Listener) -> Connection {

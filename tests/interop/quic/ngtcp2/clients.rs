@@ -1,6 +1,6 @@
 //! Our server with ngtcp2's client.
 
-use super::{LARGE, LOGGED, bytes_of, line_with};
+use super::{LARGE, LOGGED, bytes_of, line_with, marked};
 use crate::authority::Authority;
 use crate::page::Matrix;
 use crate::peer::Peer;
@@ -34,13 +34,7 @@ pub(super) async fn cells(test: &str, authority: &Authority, matrix: &mut Matrix
     matrix.pass("IPv6", ROLE, "it asks over [::1]");
     let (mut peer, connection) = connected(test, &listener, &LOGGED, &[]).await?;
     serve(&connection, 1, b"hello").await;
-    line_with(&mut peer, &["path is ECN capable"]).await;
-    line_with(&mut peer, &["frm tx", "1RTT ACK", "ect0="]).await;
-    matrix.pass(
-        "ECN",
-        ROLE,
-        "it logs `path is ECN capable`, and counts our marks in its acknowledgements",
-    );
+    marked(&mut peer, ROLE, matrix).await;
     matrix.lacks(
         "datagrams",
         "its transport parameters have no `max_datagram_frame_size`, and no option adds one",

@@ -54,6 +54,14 @@ pub(crate) fn version() -> Option<String> {
     (!version.is_empty()).then(|| version.to_owned())
 }
 
+/// The peer's log: our acknowledgements count its marks, and its own count ours.
+async fn marked(peer: &mut Peer, role: &str, matrix: &mut Matrix) {
+    line_with(peer, &["path is ECN capable"]).await;
+    line_with(peer, &["frm tx", "1RTT ACK", "ect0="]).await;
+    let evidence = "it logs `path is ECN capable`, and counts our marks in its acknowledgements";
+    matrix.pass("ECN", role, evidence);
+}
+
 /// Waits for a line of the peer's log with all of these words.
 pub(crate) async fn line_with(peer: &mut Peer, words: &[&str]) -> String {
     loop {

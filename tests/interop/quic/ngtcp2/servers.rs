@@ -1,14 +1,13 @@
 //! Our client with ngtcp2's server.
 
-use super::{LARGE, LOGGED, line_with};
+use super::{LARGE, LOGGED, line_with, marked};
 use crate::authority::{Authority, NAME};
 use crate::page::Matrix;
 use crate::peer::Peer;
 use crate::quic::http3::Critical;
-use crate::quic::{context, http3, loopback, pattern};
-use portway::quic::{Connection, Connector, Endpoint, EndpointOptions};
+use crate::quic::{context, http3, movable, move_on, pattern};
+use portway::quic::{Connection, Connector};
 use portway::{Context, Security};
-use portway_transport::environment::UdpBind;
 use std::net::{SocketAddr, UdpSocket};
 
 const ROLE: &str = "client";
@@ -42,17 +41,10 @@ pub(super) async fn cells(test: &str, authority: &Authority, matrix: &mut Matrix
     let connection = ours.connect(address).await.expect("connected");
     let _critical = get(&connection, "/3000", 3000).await;
     matrix.pass("IPv6", ROLE, "3,000 bytes over [::1]");
-    // The server's log: our acknowledgements count its marks, and its own count ours.
     let (mut peer, address) = server(test, authority, "127.0.0.1", &LOGGED)?;
     let connection = ours.connect(address).await.expect("connected");
     let _critical = get(&connection, "/3000", 3000).await;
-    line_with(&mut peer, &["path is ECN capable"]).await;
-    line_with(&mut peer, &["frm tx", "1RTT ACK", "ect0="]).await;
-    matrix.pass(
-        "ECN",
-        ROLE,
-        "it logs `path is ECN capable`, and counts our marks in its acknowledgements",
-    );
+    marked(&mut peer, ROLE, matrix).await;
     Some(())
 }
 
@@ -96,14 +88,11 @@ async fn moved(
     (peer, address): (&mut Peer, SocketAddr),
     matrix: &mut Matrix,
 ) {
-    let bind = || UdpBind::on(loopback());
-    let environment = context.environment().clone();
-    let endpoint = Endpoint::bind(environment, bind(), &EndpointOptions::default(), None);
-    let endpoint = endpoint.expect("a socket");
+    let endpoint = movable(context);
     let ours = ours.clone().endpoint(&endpoint);
     let connection = ours.connect(address).await.expect("connected");
     let _critical = get(&connection, "/3000", 3000).await;
-    endpoint.rebind(bind()).expect("another socket");
+    move_on(&endpoint);
     ask(&connection, "/3000", 3000).await;
     line_with(peer, &["new remote address"]).await;
     line_with(peer, &["Path validation", "succeeded"]).await;
