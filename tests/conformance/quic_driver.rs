@@ -9,7 +9,7 @@ use portway_sim::{Direction, NatHandle, Simulation};
 use portway_transport::environment::{Environment, UdpBind};
 use portway_transport::quic::{
     ClientConfig, ClientCrypto, Connection, ConnectionError, Endpoint, EndpointOptions,
-    ReceiveStream, ServerConfig, ServerCrypto, StreamError,
+    ReceiveStream, ServerConfig, ServerCrypto, StreamError, TransportOptions,
 };
 use portway_transport::tls::{EarlyData, TlsEngine};
 use std::cell::Cell;
@@ -228,8 +228,12 @@ fn run(seed: u64) {
     // Few of many handshakes take long: when all of a server's first answer is lost, the client
     // takes the time until the second one for the time of a round trip.
     let patience = Duration::from_secs(120);
-    let mut net = Net::with(seed, |server| server.transport.times.handshake = patience);
-    net.config.transport.times.handshake = patience;
+    let wait = |transport: &mut TransportOptions| {
+        transport.times.handshake = patience;
+        transport.times.idle = Some(patience);
+    };
+    let mut net = Net::with(seed, |server| wait(&mut server.transport));
+    wait(&mut net.config.transport);
     let numbers = Numbers(Cell::new(seed.wrapping_mul(0x9e37_79b9).max(1)));
     let link = net.sim.link("client", "server");
     let loss = [0.0, 0.01, 0.05, 0.1][numbers.below(4) as usize];
