@@ -13,6 +13,8 @@ use portway::quic::{Endpoint, EndpointOptions};
 use portway_transport::environment::UdpBind;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 const ROLE: &str = "client";
 
@@ -45,6 +47,10 @@ async fn cells(test: &str, authority: &Authority, matrix: &mut Matrix) -> Option
     assert_eq!(answer.interim, [StatusCode::EARLY_HINTS]);
     assert_eq!(answer.content, b"after");
     matrix.pass("interim responses", ROLE, "103, then 200");
+    let trailers = get(&client, "/trailers").await.trailers.expect("trailers");
+    assert_eq!(trailers["x-trailer"], "one");
+    let evidence = "it passes those of a server behind it on";
+    matrix.pass("trailers", ROLE, evidence);
     let answer = post(&client, "/echo", pattern(large()), None).await;
     assert!(answer.content == pattern(large()));
     matrix.pass("large content", ROLE, "all bytes came back");
@@ -91,6 +97,27 @@ async fn cells(test: &str, authority: &Authority, matrix: &mut Matrix) -> Option
     Some(())
 }
 
+/// A server of HTTP/1.1 that answers everything with content and a trailer.
+async fn behind() -> SocketAddr {
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nconnection: close\r\ntrailer: x-trailer\r\n\
+        transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-trailer: one\r\n\r\n";
+    let listener = TcpListener::bind(loopback()).await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                match stream.read_buf(&mut request).await {
+                    Ok(1..) => {}
+                    _ => break,
+                }
+            }
+            let _ = stream.write_all(ANSWER).await;
+        }
+    });
+    address
+}
+
 /// Starts Caddy on a port that was free a moment ago.
 async fn server(test: &str, authority: &Authority) -> Option<(Peer, SocketAddr)> {
     let python = match python() {
@@ -104,6 +131,7 @@ async fn server(test: &str, authority: &Authority) -> Option<(Peer, SocketAddr)>
     let address = free.expect("a free port");
     let (cert, key) = (&authority.server.cert, &authority.server.key);
     let (port, root) = (address.port(), authority.path(""));
+    let behind = behind().await;
     std::fs::write(authority.path("file"), pattern(3000)).expect("a file");
     let text = format!(
         "{{
@@ -116,6 +144,9 @@ async fn server(test: &str, authority: &Authority) -> Option<(Peer, SocketAddr)>
             tls {cert} {key}
             handle /echo {{
                 respond \"{{http.request.body}}\"
+            }}
+            handle /trailers {{
+                reverse_proxy {behind}
             }}
             handle /interim {{
                 route {{

@@ -5,7 +5,9 @@
 
 mod aioquic;
 mod caddy;
+mod chromium;
 mod clients;
+mod envoy;
 mod ngtcp2;
 mod ours;
 mod server;
@@ -22,18 +24,59 @@ use std::time::Duration;
 /// The Python that has the peers, or why there is none. Made once, outside of any time limit.
 fn python() -> &'static Result<String, String> {
     static PYTHON: OnceLock<Result<String, String>> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop");
-        let made = Command::new(here.join("quic/environment"))
-            .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers/http3"))
-            .arg(here.join("h3/requirements.txt"))
-            .output()
-            .map_err(|error| error.to_string())?;
-        match made.status.success() {
-            true => Ok(String::from_utf8_lossy(&made.stdout).trim().to_owned()),
-            false => Err(String::from_utf8_lossy(&made.stderr).into_owned()),
+    PYTHON.get_or_init(|| environment("http3", "requirements.txt"))
+}
+
+/// The Python of an environment with what a file of this directory names.
+fn environment(name: &str, requirements: &str) -> Result<String, String> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop");
+    let peers = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers");
+    let made = Command::new(here.join("quic/environment"))
+        .arg(peers.join(name))
+        .arg(here.join("h3").join(requirements))
+        .output()
+        .map_err(|error| error.to_string())?;
+    match made.status.success() {
+        true => Ok(String::from_utf8_lossy(&made.stdout).trim().to_owned()),
+        false => Err(String::from_utf8_lossy(&made.stderr).into_owned()),
+    }
+}
+
+/// The same, or says why the test is skipped.
+fn python_of(test: &str) -> Option<&'static str> {
+    found(test, python())
+}
+
+/// Whether large peers are tried, or says that this test is skipped.
+fn is_full(test: &str, peer: &str) -> bool {
+    let is_full = ["PORTWAY_FULL", "PORTWAY_LONG"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
+    if !is_full {
+        portway_tests::say!("skipped: {test}: {peer} is large, `cargo xtask full` tries it");
+    }
+    is_full
+}
+
+/// The Python that has the peers which only a full run tries, or says why the test is skipped.
+fn python_of_full(test: &str, peer: &str) -> Option<&'static str> {
+    static PYTHON: OnceLock<Result<String, String>> = OnceLock::new();
+    if !is_full(test, peer) {
+        return None;
+    }
+    let made = PYTHON.get_or_init(|| environment("http3-full", "requirements-full.txt"));
+    found(test, made)
+}
+
+fn found(test: &str, made: &'static Result<String, String>) -> Option<&'static str> {
+    match made {
+        Ok(python) => Some(python),
+        Err(error) => {
+            let reason = error.trim().lines().last().unwrap_or("no reason given");
+            portway_tests::say!("skipped: {test}: the peers of HTTP/3: {reason}");
+            None
         }
-    })
+    }
 }
 
 /// Builds the examples and makes the peers' environment, outside of any test's time limit.
@@ -52,9 +95,10 @@ Made by `tests/interop/h3`, which tries every cell and fails when one does not h
 here. The role is ours; all is over loopback. Large content is 64 MiB, many requests are 1,000;
 with `PORTWAY_LONG=1` they are 1 GiB and 10,000. aioquic and niquests move an eighth of the content.
 
-Not tried yet, so that nothing is claimed: Envoy and Chromium; priorities with aioquic, ngtcp2 and
-Caddy; with ngtcp2 push, datagrams and GOAWAY from our server; with Caddy trailers. Early data that was sent and that a server refuses ends our connection
-with the advice to send again, and has no cell yet.
+Envoy stands between our client and our server, which is why it has both roles. It and Chromium are
+large: `cargo xtask full` tries them. Not tried yet, so that nothing is claimed: priorities with
+Caddy and Envoy. Early data that was sent and that a server refuses ends our connection with the
+advice to send again, and has no cell yet.
 ",
     sections: &[
         "aioquic", "ngtcp2", "libcurl", "niquests", "Caddy", "Envoy", "Chromium",
@@ -88,14 +132,7 @@ fn peer(test: &str, arguments: &[&str]) -> Option<Peer> {
 
 /// Starts a script, or says why the test is skipped.
 fn script(test: &str, name: &str, arguments: &[&str]) -> Option<Peer> {
-    let python = match python() {
-        Ok(python) => python,
-        Err(error) => {
-            let reason = error.trim().lines().last().unwrap_or("no reason given");
-            portway_tests::say!("skipped: {test}: the peers of HTTP/3: {reason}");
-            return None;
-        }
-    };
+    let python = python_of(test)?;
     let script = format!("{}/interop/h3/{name}", env!("CARGO_MANIFEST_DIR"));
     Peer::start(test, python, &[&[&script[..]], arguments].concat())
 }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: what a cell claims of the peer is in the peer's own log, or in its program.
 
-use super::ours::{attach, connect, connector, get, many, options, post};
+use super::ours::{answer, attach, connect, connector, get, many, options, post, url};
+use super::server::Server;
 use super::{PAGE, echo_server, large, requests};
 use crate::authority::Authority;
 use crate::page::Matrix;
@@ -10,8 +11,12 @@ use crate::peer::{Peer, run_for};
 use crate::quic::ngtcp2::servers::server;
 use crate::quic::ngtcp2::{LOGGED, bytes_of, line_with, version};
 use crate::quic::{context, loopback, pattern};
+use bytes::Bytes;
+use http::Request;
+use portway::h3::{ClientConnection, PendingResponse, Priority, ReceiveBody};
 use portway::quic::{Endpoint, EndpointOptions};
 use portway_transport::environment::UdpBind;
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 #[test]
@@ -27,9 +32,10 @@ fn every_cell_of_http3_with_ngtcp2_holds_as_documented() {
     let mut matrix = Matrix::new(&PAGE, &heading);
     let mut is_whole = false;
     run_for(super::limit(), async {
-        if as_client(test, &authority, &mut matrix).await.is_some() {
-            is_whole = as_server(test, &authority, &mut matrix).await.is_some();
-        }
+        is_whole = as_client(test, &authority, &mut matrix).await.is_some();
+    });
+    run_for(super::limit(), async {
+        is_whole &= as_server(test, &authority, &mut matrix).await.is_some();
     });
     if is_whole {
         matrix.check();
@@ -74,6 +80,7 @@ async fn as_client(test: &str, authority: &Authority, matrix: &mut Matrix) -> Op
     matrix.pass("large content", ROLE, evidence);
     many(&client, "/20", requests()).await;
     matrix.pass("many requests", ROLE, "all are answered on one connection");
+    priorities(&client, matrix).await;
     drop((client, peer));
     // Another server: it could not take what the first has given to remember.
     let ours = connector(authority, &crate::quic::context());
@@ -116,6 +123,57 @@ async fn as_client(test: &str, authority: &Authority, matrix: &mut Matrix) -> Op
         matrix.lacks_as(what, ROLE, &evidence);
     }
     Some(())
+}
+
+/// The server tells the priority that a response has when the request's query changes a part of
+/// it: the rest is what we asked for.
+async fn priorities(client: &ClientConnection, matrix: &mut Matrix) {
+    let request = Request::get(url("/20?i=1")).header("priority", "u=6");
+    let request = request.body(Bytes::new()).expect("a request");
+    let answer = answer(client.send(request).await.expect("sent")).await;
+    assert_eq!(answer.head.headers()["priority"], "u=6,i");
+    let evidence = "our field `u=6` and a query for `i` make its answer say `priority: u=6,i`";
+    matrix.pass("priorities, by the field", "client", evidence);
+    let request = Request::post(url("/20?i=1")).body(()).expect("a request");
+    let stream = client.send_request(request).await.expect("sent");
+    let (send, mut pending) = stream.split();
+    let background = Priority::new(5, false).expect("below 8");
+    pending.set_priority(background).expect("sent");
+    // Its answer tells that what was sent before has come, too.
+    get(client, "/20").await;
+    send.finish().expect("taken");
+    let answer = self::answer(pending).await;
+    assert_eq!(answer.head.headers()["priority"], "u=5,i");
+    let evidence = "our PRIORITY_UPDATE `u=5` makes its answer say `priority: u=5,i`";
+    matrix.pass("priorities, by the frame", "client", evidence);
+    let [background, urgent] = [("u=7", "/large"), ("u=0", "/large")].map(|(priority, path)| {
+        let request = Request::get(url(path)).header("priority", priority);
+        request.body(Bytes::new()).expect("a request")
+    });
+    let background = client.send(background).await.expect("sent");
+    let urgent = client.send(urgent).await.expect("sent");
+    let first = Cell::new("");
+    let take = async |pending, name| {
+        let (_, body) = PendingResponse::response(pending)
+            .await
+            .expect("one")
+            .into_parts();
+        read_over(body).await;
+        if first.get().is_empty() {
+            first.set(name);
+        }
+    };
+    tokio::join!(take(background, "background"), take(urgent, "urgent"));
+    assert_eq!(first.get(), "urgent");
+    let evidence =
+        "of two large files the one of `u=0` is whole first, asked for after that of `u=7`";
+    matrix.pass("priorities, obeyed", "client", evidence);
+}
+
+async fn read_over(mut body: ReceiveBody) {
+    while let Some(piece) = body.data().await {
+        piece.expect("all of it");
+    }
 }
 
 /// The bytes on the encoder stream of one side and on the decoder stream that answers it, first
@@ -185,6 +243,7 @@ async fn as_server(test: &str, authority: &Authority, matrix: &mut Matrix) -> Op
         ROLE,
         "it logs `:status: 103` twice, then 200",
     );
+    sessions(test, authority, matrix).await?;
     let count = requests().to_string();
     let arguments = [&LOGGED[..], &["-n", &count]].concat();
     let mut peer = client(test, address, &arguments, "/same")?;
@@ -210,6 +269,58 @@ async fn as_server(test: &str, authority: &Authority, matrix: &mut Matrix) -> Op
         ROLE,
         "it logs our PATH_CHALLENGE, then `:status: 200`",
     );
+    Some(())
+}
+
+/// Our server in this process, with its client.
+async fn sessions(test: &str, authority: &Authority, matrix: &mut Matrix) -> Option<()> {
+    const ROLE: &str = "server";
+    let mut server = Server::start(authority, &[]);
+    let address = server.address;
+    let mut peer = client(test, address, &LOGGED, "/trailers")?;
+    line_with(&mut peer, &["[:status: 200]"]).await;
+    line_with(&mut peer, &["[x-trailer: one]"]).await;
+    matrix.pass("trailers", ROLE, "it logs ours: `x-trailer: one`");
+    let served = server.connection().await;
+    assert_eq!(served.http.pushes_available(), 0);
+    matrix.lacks_as("push", ROLE, "it never sends MAX_PUSH_ID");
+    let settings = served.http.peer_settings().expect("its settings");
+    assert!(!settings.datagram);
+    matrix.lacks_as("datagrams", ROLE, "its settings offer none");
+    assert_eq!(served.seen(), ["GET /trailers default"]);
+    matrix.lacks_as(
+        "priorities",
+        ROLE,
+        "its requests have none, and no option adds one",
+    );
+    peer.end().await;
+    let mut peer = client(test, address, &LOGGED, "/hold")?;
+    server.held().await;
+    let served = server.connection().await;
+    served.shut_down();
+    // Two frames on our control stream: for all that may come, then for what has come.
+    line_with(&mut peer, &["frm rx", " id=0x3 ", " len=10 "]).await;
+    line_with(&mut peer, &["frm rx", " id=0x3 ", " len=3 "]).await;
+    server.release();
+    line_with(&mut peer, &["[:status: 200]"]).await;
+    peer.end().await;
+    let evidence = "it logs 10 and 3 bytes of our control stream, which are the two GOAWAY, then \
+                    `:status: 200` of the held request";
+    matrix.pass("GOAWAY in mid-flight", ROLE, evidence);
+    let session = format!("--session-file={}", authority.path("session"));
+    let parameters = format!("--tp-file={}", authority.path("parameters"));
+    let both = [&LOGGED[..], &[&session, &parameters]].concat();
+    client(test, address, &both, "/first")?.end().await;
+    let mut peer = client(test, address, &both, "/early")?;
+    line_with(&mut peer, &["frm tx", "0RTT STREAM"]).await;
+    line_with(&mut peer, &["[:status: 200]"]).await;
+    assert!(peer.end().await.success());
+    let mut lines = peer.output().lines();
+    let is_request = |line: &str| line.contains(" 1RTT STREAM") && line.contains(" id=0x0 ");
+    assert!(!lines.any(|line| line.contains("frm tx") && is_request(line)));
+    let evidence = "it logs `0RTT STREAM` for the request, which it does not send again, and \
+                    `:status: 200`";
+    matrix.pass("0-RTT", ROLE, evidence);
     Some(())
 }
 

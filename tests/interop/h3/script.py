@@ -1,7 +1,8 @@
 """An HTTP/3 peer that a test drives: aioquic, with the commands of ../quic/peer.py and these:
 
-    get PATH            post PATH BYTES [TRAILER]    many COUNT PATH    open PATH   end ID
+    get PATH [PRIORITY] post PATH BYTES [TRAILER]    many COUNT PATH    open PATH   end ID
     tunnel PATH         send ID TEXT                 goaway ID          release     qpack
+    digest BYTES
 
 A server returns content and trailers; `/bytes/N` gives N bytes, `/sink` a count, `/interim` comes
 after two 103, `/push` after a push of `/pushed`, `/hold` when it is told `release`; an extended
@@ -113,6 +114,7 @@ class Peer(quic.Peer):
             words = [f"interim={message.interim}", f"bytes={message.size}"]
             words.append(f"sha={message.digest.hexdigest()[:16]}")
             words += [f"{name}={value}" for name, value in message.trailers.items()]
+            words += [f"x-sink={message.headers['x-sink']}"] if "x-sink" in message.headers else []
             say("answer", stream, message.headers[":status"], *words)
 
     def answer(self, stream, message):
@@ -145,9 +147,10 @@ class Peer(quic.Peer):
         fields = {":method": method, ":scheme": "https", ":authority": authority, ":path": path}
         return [(name.encode(), value.encode()) for name, value in fields.items()]
 
-    def request(self, method, path, count=0, trailer=None):
+    def request(self, method, path, count=0, trailer=None, priority=None):
         stream = self._quic.get_next_available_stream_id()
         fields = self.head(method, path) + [(b"user-agent", b"aioquic"), (b"x-same", b"same" * 9)]
+        fields += [(b"priority", priority.encode())] if priority else []
         self.http.send_headers(stream, fields, method == "GET")
         if method == "POST":
             self.http.send_data(stream, quic.pattern(count), not trailer)
@@ -161,7 +164,7 @@ class Peer(quic.Peer):
     def obey(self, words):
         command, *rest = words
         if command == "get":
-            self.request("GET", rest[0])
+            self.request("GET", rest[0], priority=rest[1] if len(rest) > 1 else None)
         elif command == "post":
             self.request("POST", rest[0], int(rest[1]), *rest[2:])
         elif command == "many":
@@ -185,6 +188,8 @@ class Peer(quic.Peer):
             for held in self.held:
                 self.answer(*held)
             self.held.clear()
+        elif command == "digest":
+            say("digest", hashlib.sha256(quic.pattern(int(rest[0]))).hexdigest()[:16])
         elif command == "qpack":
             http = self.http
             say("qpack", http._encoder_bytes_sent, http._decoder_bytes_received,

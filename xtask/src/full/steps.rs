@@ -133,7 +133,9 @@ fn tests(repository: &Repository) -> Vec<Step> {
         Step::commands("quiche", &[QUICHE, &format!("{INTEROP} quiche")])
             .remark("builds the peer; its matrix and its scenarios")
             .unless(on_quiche.into_iter().chain(on_peers.clone())),
-        Step::command("interop", INTEROP).unless(on_peers),
+        Step::command("interop", INTEROP)
+            .with("PORTWAY_FULL", "1")
+            .unless(on_peers),
         Step::command(
             "netns",
             "cargo test -p portway-tests --test netns -- --include-ignored --nocapture",
