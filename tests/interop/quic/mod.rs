@@ -73,9 +73,17 @@ pub(crate) fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// The bytes that the script makes and checks.
+/// The bytes that the script makes and checks. They are copied from block to block: a test that
+/// computes each of very many does not answer its peer meanwhile, which then goes away.
 pub(crate) fn pattern(count: usize) -> Vec<u8> {
-    (0..count).map(|at| (at % 251) as u8).collect()
+    const BLOCK: usize = 251 << 8;
+    let block: Vec<u8> = (0..BLOCK.min(count)).map(|at| (at % 251) as u8).collect();
+    let mut all = Vec::with_capacity(count);
+    while all.len() < count {
+        let len = BLOCK.min(count - all.len());
+        all.extend_from_slice(&block[..len]);
+    }
+    all
 }
 
 /// An endpoint of a client that can move.
