@@ -9,7 +9,7 @@ use std::process::Command;
 const MANIFEST: &str = "bench/Cargo.toml";
 const PAGE: &str = "docs/performance.md";
 /// Who writes a section, in the page's order.
-const SECTIONS: [&str; 2] = ["quic", "h3"];
+const SECTIONS: [&str; 3] = ["quic", "h3", "http"];
 
 /// Whether the benchmarks are part of this tree.
 pub(crate) fn is_present(repository: &Repository) -> bool {

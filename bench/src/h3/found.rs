@@ -3,12 +3,13 @@
 //! Invariant: what cannot be measured here is said, and the rest goes on.
 
 use super::bulk::{BULK, Bulk};
-use super::counts::{Counted, count_end};
+use super::ends::count_end;
 use super::link::run_on_link;
 use super::qpack::{Encoded, run_qpack};
 use super::rounds::{Place, Rounds, STACKS, run};
 use super::sharded::run_sharded;
 use super::web::Load;
+use crate::counted::Counted;
 use crate::pairs::Comparison;
 use crate::quic::Idle;
 use crate::tools;
@@ -42,11 +43,11 @@ pub struct Found {
 /// The loads with the requests of one go: pinned or on workers, and over the link.
 const LOADS: [(Load, usize, usize); 6] = [
     (Load::plain(1), 400, 0),
-    (Load::plain(32), 3_200, 320),
-    (Load::plain(256), 6_400, 2_560),
+    (Load::plain(32), 3_200, 160),
+    (Load::plain(256), 6_400, 1_280),
     (Load::with_fields(1), 400, 0),
-    (Load::with_fields(32), 3_200, 320),
-    (Load::with_fields(256), 6_400, 2_560),
+    (Load::with_fields(32), 3_200, 160),
+    (Load::with_fields(256), 6_400, 1_280),
 ];
 
 /// Measures so many pairs of everything, or of what has the name `only`: that of a load as in

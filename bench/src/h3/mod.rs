@@ -5,7 +5,7 @@
 //! the same application around them.
 
 mod bulk;
-mod counts;
+mod ends;
 mod found;
 mod h3_side;
 mod http2_side;

@@ -6,11 +6,11 @@
 use super::found::Found;
 use super::rounds::{Rounds, STACKS};
 use super::web::Load;
-use crate::pairs::Comparison;
 use crate::quic::Idle;
 use crate::section::put;
+use crate::table::{heads, or_dash, ratio_cells, row};
 use crate::tools;
-use crate::verdict::{COUNT_HEADS, Counts, Gate, RULE, Verdict, count_cells, judge};
+use crate::verdict::{Gate, RULE, Verdict, judge};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -60,7 +60,9 @@ fn loads(out: &mut String, head: &str, place: Where, rounds: &[Rounds], found: &
     for it in rounds {
         for other in 1..STACKS.len() {
             let counts = match place {
-                Where::Pinned => found.counted.pair(STACKS[other], &it.load.name()),
+                Where::Pinned => found
+                    .counted
+                    .pair(STACKS[0], STACKS[other], &it.load.name()),
                 // Those are of one thread, without a link.
                 Where::Workers | Where::Link => None,
             };
@@ -121,7 +123,7 @@ fn bulk(out: &mut String, found: &Found) {
     out.push_str(BULK);
     heads(out, "work | unit", "");
     for (bulk, it) in &found.bulk {
-        let counts = found.counted.pair(STACKS[1], bulk.name);
+        let counts = found.counted.pair(STACKS[0], STACKS[1], bulk.name);
         let name = [it.name.clone(), it.unit.clone()];
         row(out, &name, it, Some(bulk.gate), counts.as_ref());
     }
@@ -129,52 +131,6 @@ fn bulk(out: &mut String, found: &Found) {
         let name = [it.name.clone(), "CPU µs a request".to_owned()];
         row(out, &name, it, Some(Gate::AtMost(1.1)), None);
     }
-}
-
-fn heads(out: &mut String, first: &str, unit: &str) {
-    let [instructions, ratio, calls] = COUNT_HEADS;
-    let _ = writeln!(
-        out,
-        "| {first} | portway {unit} | the other {unit} | ratio | 95 % interval | gate \
-         | {instructions} | {ratio} | {calls} | verdict |\n\
-         |---|---|---:|---:|---:|---|---|---|---:|---|---|"
-    );
-}
-
-fn row(
-    out: &mut String,
-    name: &[String; 2],
-    found: &Comparison,
-    gate: Option<Gate>,
-    counts: Option<&Counts>,
-) {
-    let verdict = gate.map(|gate| judge(gate, found, counts));
-    let _ = writeln!(
-        out,
-        "| {} | {:.2} | {:.2} | {} | {} | {} | {} |",
-        name.join(" | "),
-        found.portway,
-        found.other,
-        ratio_cells(found),
-        or_dash(gate),
-        count_cells(counts).join(" | "),
-        or_dash(verdict),
-    );
-}
-
-fn ratio_cells(found: &Comparison) -> String {
-    let Comparison {
-        ratio,
-        low,
-        high,
-        pairs,
-        ..
-    } = found;
-    format!("{ratio:.3} | {low:.3} to {high:.3}, {pairs} pairs")
-}
-
-fn or_dash(cell: Option<impl ToString>) -> String {
-    cell.map_or("–".to_owned(), |cell| cell.to_string())
 }
 
 fn ends(out: &mut String, ends: &[(Load, u64, u64)]) {

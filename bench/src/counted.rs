@@ -3,8 +3,6 @@
 //! Invariant: a program is this one, started again with one stack and one load; setting up does not
 //! count.
 
-use super::rounds::STACKS;
-use super::web::Load;
 use crate::tools;
 use crate::verdict::Counts;
 use std::collections::BTreeMap;
@@ -18,11 +16,9 @@ pub struct Counted {
 
 /// One stack's counts of one unit.
 #[derive(Clone, Copy, Debug)]
-pub struct One {
-    /// User instructions.
-    pub instructions: f64,
-    /// System calls.
-    pub calls: f64,
+struct One {
+    instructions: f64,
+    calls: f64,
 }
 
 impl Counted {
@@ -53,15 +49,14 @@ impl Counted {
         Ok(())
     }
 
-    /// What was counted.
-    pub fn get(&self, stack: &str, work: &str) -> Option<One> {
+    fn get(&self, stack: &str, work: &str) -> Option<One> {
         let key = (stack.to_owned(), work.to_owned());
         self.found.get(&key).copied()
     }
 
-    /// portway's HTTP/3 beside another stack.
-    pub fn pair(&self, other: &str, work: &str) -> Option<Counts> {
-        let (ours, theirs) = (self.get(STACKS[0], work)?, self.get(other, work)?);
+    /// What was counted for portway beside another stack.
+    pub fn pair(&self, portway: &str, other: &str, work: &str) -> Option<Counts> {
+        let (ours, theirs) = (self.get(portway, work)?, self.get(other, work)?);
         Some(Counts {
             instructions: (ours.instructions, theirs.instructions),
             calls: (ours.calls, theirs.calls),
@@ -69,24 +64,7 @@ impl Counted {
     }
 }
 
-/// Instructions of one request at one end, the other one in a thread that does not count.
-///
-/// # Errors
-/// Why it was not counted.
-pub fn count_end(end: &str, load: Load) -> Result<u64, String> {
-    let program = this_program();
-    let run = |times: usize| {
-        let times = times.to_string();
-        tools::instructions(&program, &["end", end, &load.name(), &times])
-    };
-    // The server counts from its start on.
-    let (long, short) = (run(ENDS * 3)?, run(ENDS)?);
-    Ok(long.saturating_sub(short) / (ENDS * 2) as u64)
-}
-
-fn this_program() -> PathBuf {
+/// Where it is.
+pub fn this_program() -> PathBuf {
     std::env::current_exe().expect("this program's file")
 }
-
-/// Requests of which one end counts.
-const ENDS: usize = 256;

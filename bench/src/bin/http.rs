@@ -1,0 +1,34 @@
+//! Runs the benchmarks of the HTTP client and writes their section of docs/performance.md.
+//!
+//! `http [--pairs N] [--only NAME] [--output FILE]` measures; `http count CLIENT NAME TIMES` does
+//! the work of one client for a tool that counts.
+
+use portway_bench::http::{count, measure, section, write};
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let number = |word: &str| word.parse().expect("a number");
+    if let ["count", client, name, times] = words[..] {
+        count(client, name, number(times));
+        return ExitCode::SUCCESS;
+    }
+    let value = |name: &str| {
+        let at = words.iter().position(|word| *word == name)?;
+        words.get(at + 1).copied()
+    };
+    let found = measure(value("--pairs").map_or(31, number), value("--only"));
+    print!("{}", section(&found));
+    let Some(path) = value("--output") else {
+        return ExitCode::SUCCESS;
+    };
+    match write(Path::new(path), &found) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{path}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
