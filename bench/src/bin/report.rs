@@ -7,9 +7,10 @@
 use portway_bench::command::batch::Calls;
 use portway_bench::command::{batch, connect, instructions, memory, messages};
 use portway_bench::heap::Heap;
-use portway_bench::page::{Count, Gate, Page, Setting};
+use portway_bench::page::{Count, Gate, Page, Row, Setting};
 use portway_bench::pairs::Comparison;
 use portway_bench::tools;
+use portway_bench::verdict::Counts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -28,12 +29,25 @@ fn main() -> ExitCode {
     }
     let options = Options::parse();
     let mut missing = Vec::new();
+    let setting = setting();
+    let messages = comparisons(&options, "messages", &mut missing);
+    let connects = comparisons(&options, "connect", &mut missing);
+    let gates = gates(&options, &mut missing);
+    let counts = counts(&options, &mut missing);
+    let calls = calls(&options, &mut missing);
+    let with_counts = |measured: Vec<Comparison>| {
+        let row = |measured: Comparison| Row {
+            counts: counts_of(&measured.name, &counts, &calls),
+            measured,
+        };
+        measured.into_iter().map(row).collect()
+    };
     let page = Page {
-        setting: setting(),
-        messages: comparisons(&options, "messages", &mut missing),
-        connects: comparisons(&options, "connect", &mut missing),
-        gates: gates(&options, &mut missing),
-        counts: counts(&options, &mut missing),
+        setting,
+        messages: with_counts(messages),
+        connects: with_counts(connects),
+        gates,
+        counts,
         missing,
     };
     print!("{}", page.text());
@@ -93,7 +107,7 @@ impl Options {
     fn parse() -> Options {
         let mut options = Options {
             output: None,
-            pairs: "101".to_owned(),
+            pairs: "201".to_owned(),
             only: None,
             records: false,
         };
@@ -263,11 +277,54 @@ fn counts(options: &Options, missing: &mut Vec<String>) -> Vec<Count> {
     counts
 }
 
+/// System calls of a unit of every work that is compared, by strace.
+fn calls(options: &Options, missing: &mut Vec<String>) -> BTreeMap<&'static str, f64> {
+    let mut found = BTreeMap::new();
+    if !options.wants("instructions") {
+        return found;
+    }
+    if !tools::is_present("strace") {
+        missing.push("system calls: strace is not installed".to_owned());
+        return found;
+    }
+    let Some(program) = keep(this_program(), missing) else {
+        return found;
+    };
+    let works = instructions::COMPARED.iter().flat_map(|it| [it.1, it.2]);
+    for name in works {
+        let times = repetitions(name);
+        let count = |times: u64| {
+            let arguments = ["measure", "instructions", name, &times.to_string()];
+            tools::system_calls(&program, &arguments)
+        };
+        let counted = count(3 * times).and_then(|long| Ok((long, count(times)?)));
+        if let Some((long, short)) = keep(counted, missing) {
+            let unit = long.saturating_sub(short) as f64 / (2 * times) as f64;
+            found.insert(name, unit);
+        }
+    }
+    found
+}
+
+/// What was counted of the work that the comparison of this name is about.
+fn counts_of(name: &str, counts: &[Count], calls: &BTreeMap<&str, f64>) -> Option<Counts> {
+    let (_, ours, theirs) = instructions::COMPARED.iter().find(|it| it.0 == name)?;
+    let instructions = |name: &str| {
+        let count = counts.iter().find(|count| count.name == name)?;
+        Some(count.now as f64)
+    };
+    Some(Counts {
+        instructions: (instructions(ours)?, instructions(theirs)?),
+        calls: (*calls.get(ours)?, *calls.get(theirs)?),
+    })
+}
+
 /// How often work is done, so that single events such as a grown buffer hardly count.
 fn repetitions(name: &str) -> u64 {
     match name.split('-').next() {
+        Some("messages") if name.contains("1048576") => 50,
         Some("messages") if name.contains("65536") => 100,
-        Some("messages") => 1600,
+        Some("messages" | "pingpong") => 1600,
         Some("memory") => 10_000,
         _ => 100,
     }

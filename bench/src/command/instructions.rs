@@ -1,6 +1,7 @@
-//! One piece of work, done as often as asked, for a tool that counts instructions.
+//! One piece of work, done as often as asked, for a tool that counts instructions or system calls.
 //!
 //! Invariant: everything happens in one thread and in a fixed order, so that counts hardly vary.
+//! What is timed is what is counted: the end of a connection is no part of a connect.
 
 use crate::carrier::{Carrier, Credentials};
 use crate::workload::{Messenger, begin};
@@ -16,6 +17,16 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsConnector;
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 
+macro_rules! pair {
+    ($comparison:literal, $work:literal) => {
+        (
+            $comparison,
+            concat!($work, "-portway"),
+            concat!($work, "-tokio"),
+        )
+    };
+}
+
 /// Does the work of this name so often.
 pub fn run(name: &str, times: usize) {
     match name.split('-').collect::<Vec<_>>()[..] {
@@ -28,18 +39,26 @@ pub fn run(name: &str, times: usize) {
         ["messages", carrier, size, side] => {
             let carrier = Carrier::named(carrier).expect("tcp or tls");
             let bytes = size.parse().expect("bytes");
-            messages(carrier, bytes, side == "portway", times);
+            messages(carrier, Exchange::Bursts, bytes, side == "portway", times);
+        }
+        ["pingpong", carrier, side] => {
+            let carrier = Carrier::named(carrier).expect("tcp or tls");
+            messages(carrier, Exchange::PingPong, 64, side == "portway", times);
+        }
+        ["connect", "verified", side] => {
+            let memory = Memory::Nothing;
+            connect(Carrier::Tls, memory, side == "portway", times);
         }
         ["connect", carrier, side] => {
             let carrier = Carrier::named(carrier).expect("tcp or tls");
-            connect(carrier, side == "portway", times);
+            connect(carrier, Memory::Chains, side == "portway", times);
         }
         _ => panic!("no such work: {name}"),
     }
 }
 
 /// The work whose cost is recorded.
-pub const WORK: [&str; 20] = [
+pub const WORK: [&str; 31] = [
     "plan",
     "tree",
     "race",
@@ -50,16 +69,48 @@ pub const WORK: [&str; 20] = [
     "messages-tcp-64-tokio",
     "messages-tcp-1024-portway",
     "messages-tcp-1024-tokio",
+    "messages-tcp-65536-portway",
+    "messages-tcp-65536-tokio",
+    "messages-tcp-1048576-portway",
+    "messages-tcp-1048576-tokio",
+    "pingpong-tcp-portway",
+    "pingpong-tcp-tokio",
     "messages-tls-64-portway",
     "messages-tls-64-tokio",
     "messages-tls-1024-portway",
     "messages-tls-1024-tokio",
     "messages-tls-65536-portway",
     "messages-tls-65536-tokio",
+    "messages-tls-1048576-portway",
+    "messages-tls-1048576-tokio",
+    "pingpong-tls-portway",
+    "pingpong-tls-tokio",
     "connect-tcp-portway",
     "connect-tcp-tokio",
     "connect-tls-portway",
     "connect-tls-tokio",
+    "connect-verified-portway",
+];
+
+/// Which work is that of a comparison: its name, portway's work and tokio's.
+pub const COMPARED: [(&str, &str, &str); 13] = [
+    pair!("TCP, messages of 64 B", "messages-tcp-64"),
+    pair!("TCP, messages of 1 KiB", "messages-tcp-1024"),
+    pair!("TCP, messages of 64 KiB", "messages-tcp-65536"),
+    pair!("TCP, messages of 1 MiB", "messages-tcp-1048576"),
+    pair!("TCP, ping-pong of 64 B", "pingpong-tcp"),
+    pair!("TLS, messages of 64 B", "messages-tls-64"),
+    pair!("TLS, messages of 1 KiB", "messages-tls-1024"),
+    pair!("TLS, messages of 64 KiB", "messages-tls-65536"),
+    pair!("TLS, messages of 1 MiB", "messages-tls-1048576"),
+    pair!("TLS, ping-pong of 64 B", "pingpong-tls"),
+    pair!("TCP, connect", "connect-tcp"),
+    pair!("TLS, connect", "connect-tls"),
+    (
+        "TLS, connect, chain verified each time",
+        "connect-verified-portway",
+        "connect-tls-tokio",
+    ),
 ];
 
 fn plan(times: usize) {
@@ -135,8 +186,17 @@ fn in_memory_with_codec(times: usize) {
     });
 }
 
-/// Messages over loopback with both ends in this thread, sixteen or one at a time.
-fn messages(carrier: Carrier, bytes: usize, is_portway: bool, times: usize) {
+/// How messages go.
+#[derive(Clone, Copy)]
+enum Exchange {
+    /// One way, sixteen at a time or one that is long.
+    Bursts,
+    /// There and back, one after the other.
+    PingPong,
+}
+
+/// Messages over loopback with both ends in this thread.
+fn messages(carrier: Carrier, how: Exchange, bytes: usize, is_portway: bool, times: usize) {
     let credentials = Credentials::generate();
     let payload = Bytes::from(vec![7; bytes]);
     let runtime = runtime();
@@ -149,7 +209,7 @@ fn messages(carrier: Carrier, bytes: usize, is_portway: bool, times: usize) {
             let (client, server) = tokio::join!(opening.into_future(), listener.accept());
             (client.expect("our own listener"), server.expect("it came"))
         });
-        exchange(&runtime, client, server, payload, times);
+        exchange(&runtime, how, client, server, payload, times);
     } else {
         let (client, server) = runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -160,12 +220,13 @@ fn messages(carrier: Carrier, bytes: usize, is_portway: bool, times: usize) {
             let accepting = tokio_side::accept(&listener, carrier, &credentials);
             tokio::join!(opening, accepting)
         });
-        exchange(&runtime, client, server, payload, times);
+        exchange(&runtime, how, client, server, payload, times);
     }
 }
 
 fn exchange(
     runtime: &Runtime,
+    how: Exchange,
     mut client: impl Messenger,
     mut server: impl Messenger,
     payload: Bytes,
@@ -191,11 +252,37 @@ fn exchange(
             tokio::join!(sending, receiving);
         }
     };
-    measured(|| runtime.block_on(bursts));
+    if let Exchange::Bursts = how {
+        return measured(|| runtime.block_on(bursts));
+    }
+    drop(bursts);
+    let trips = async {
+        for _ in 0..times {
+            let asking = async {
+                client.send(payload.clone()).await;
+                black_box(client.receive().await.expect("the echo"));
+            };
+            let answering = async {
+                let message = server.receive().await.expect("what was sent");
+                server.send(message).await;
+            };
+            tokio::join!(asking, answering);
+        }
+    };
+    measured(|| runtime.block_on(trips));
+}
+
+/// What portway knows of a server that it has been to.
+#[derive(Clone, Copy)]
+enum Memory {
+    /// Its certificate chain.
+    Chains,
+    /// Nothing.
+    Nothing,
 }
 
 /// Connects one after the other; the server is in this thread, and the same for both.
-fn connect(carrier: Carrier, is_portway: bool, times: usize) {
+fn connect(carrier: Carrier, memory: Memory, is_portway: bool, times: usize) {
     let credentials = Arc::new(Credentials::generate());
     let runtime = runtime();
     let address = runtime.block_on(async {
@@ -208,20 +295,41 @@ fn connect(carrier: Carrier, is_portway: bool, times: usize) {
         address
     });
     let context = portway_side::context();
-    let preconnection = portway_side::bare(&context, address, carrier, &credentials);
-    let connector = TlsConnector::from(credentials.client());
-    let connects = async |times| {
-        for _ in 0..times {
-            match (is_portway, carrier) {
-                (true, _) => drop(preconnection.initiate().await.expect("our own server")),
-                (false, Carrier::Tcp) => drop(tokio_side::connect_tcp(address).await),
-                (false, Carrier::Tls) => drop(tokio_side::connect_tls(address, &connector).await),
-            }
-        }
+    let preconnection = match memory {
+        Memory::Chains => portway_side::bare(&context, address, carrier, &credentials),
+        Memory::Nothing => portway_side::without_memory(&context, address, carrier, &credentials),
     };
+    let connector = TlsConnector::from(credentials.client());
+    match (is_portway, carrier) {
+        (true, _) => count_connects(&runtime, times, async || {
+            preconnection.initiate().await.expect("our own server")
+        }),
+        (false, Carrier::Tcp) => count_connects(&runtime, times, async || {
+            tokio_side::connect_tcp(address).await
+        }),
+        (false, Carrier::Tls) => count_connects(&runtime, times, async || {
+            tokio_side::connect_tls(address, &connector).await
+        }),
+    }
+}
+
+/// Connects so often, and ends the process while every connection is open.
+fn count_connects<C>(runtime: &Runtime, times: usize, connect: impl AsyncFn() -> C) {
     // What is made once, such as a seeded generator, is not a connect's.
-    runtime.block_on(connects(2));
-    measured(|| runtime.block_on(connects(times)));
+    runtime.block_on(async {
+        for _ in 0..2 {
+            drop(connect().await);
+        }
+    });
+    let mut open = Vec::with_capacity(times);
+    measured(|| {
+        runtime.block_on(async {
+            for _ in 0..times {
+                open.push(connect().await);
+            }
+        })
+    });
+    std::process::exit(0);
 }
 
 /// What callgrind counts: it starts and stops at this function.
