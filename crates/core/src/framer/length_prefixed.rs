@@ -301,6 +301,13 @@ impl Framer for LengthPrefixed {
     #[inline]
     fn header(&self, length: usize, _: &MessageContext) -> Option<Header> {
         let length = length as u64;
+        // The commonest header, without a detour.
+        if let (Width::Fixed(4), ByteOrder::Big, false) =
+            (self.width, self.order, self.includes_header)
+        {
+            let value = u32::try_from(length).ok()?;
+            return (length <= self.max_length).then(|| Header::of(value.to_be_bytes()));
+        }
         (length <= self.limit()).then(|| self.header_of(length))
     }
 

@@ -99,6 +99,7 @@ impl<R> Lane<R> {
         }
     }
 
+    #[inline]
     pub(super) fn is_idle(&self) -> bool {
         self.entries.is_empty() && self.in_flight.is_empty() && self.on_wire.is_none()
     }

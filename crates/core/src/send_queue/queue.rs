@@ -351,7 +351,7 @@ impl<R> SendQueue<R> {
     }
 
     /// Whether [`SendQueue::may_send_directly`] says so of a message about which nothing is said.
-    #[inline]
+    #[inline(always)]
     pub fn is_idle_for(&self, connection: ConnectionId) -> bool {
         let mut lanes = self.lanes.iter();
         let lane = lanes.find(|lane| lane.connection == connection);

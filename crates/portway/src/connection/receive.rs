@@ -5,7 +5,7 @@ use super::waiters::Waiter;
 use crate::error::ReceiveError;
 use portway_core::framer::Demand;
 use portway_core::message::ReceivedMessage;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::task::{Poll, ready};
 
 impl Connection {
@@ -20,8 +20,8 @@ impl Connection {
     ///
     /// # Errors
     /// [`ReceiveError::Finished`] when the peer sends nothing more.
-    pub async fn receive(&self) -> Result<ReceivedMessage, ReceiveError> {
-        self.receive_in_turn(Demand::WHOLE).await
+    pub fn receive(&self) -> impl Future<Output = Result<ReceivedMessage, ReceiveError>> {
+        self.receive_in_turn(Demand::WHOLE)
     }
 
     /// Receives a whole message of at most `max` bytes, or the next part of one: at least
@@ -32,12 +32,12 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::receive`].
-    pub async fn receive_partial(
+    pub fn receive_partial(
         &self,
         min_incomplete: usize,
         max: usize,
-    ) -> Result<ReceivedMessage, ReceiveError> {
-        self.receive_in_turn(Demand::new(min_incomplete, max)).await
+    ) -> impl Future<Output = Result<ReceivedMessage, ReceiveError>> {
+        self.receive_in_turn(Demand::new(min_incomplete, max))
     }
 
     async fn receive_in_turn(&self, demand: Demand) -> Result<ReceivedMessage, ReceiveError> {

@@ -8,7 +8,7 @@ use crate::error::{SendError, TrySendError};
 use crate::receipt::Receipt;
 use portway_core::message::Message;
 use portway_core::send_queue::Reservation;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -24,13 +24,30 @@ impl Connection {
     ///
     /// # Errors
     /// The message was not accepted and has no receipt.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<Receipt, SendError> {
+    pub fn send(
+        &self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<Receipt, SendError>> {
+        // Most sends wait for nothing. So the message is kept as it came, and what waiting takes
+        // is in a box: a small future costs little to move.
         let shared = self.shared();
-        match shared.send_now(message.into()) {
-            Ok(sent) => sent,
-            // Waiting is the exception, so what it takes is not part of every send.
-            Err(message) => Box::pin(shared.send_when_possible(message)).await,
-        }
+        let (mut fresh, mut waiting) = (Some(message), None);
+        poll_fn(move |context| {
+            if let Some(message) = fresh.take() {
+                let message = message.into();
+                if let Some(sent) = shared.send_at_once(&message) {
+                    return Poll::Ready(sent);
+                }
+                let mut message = Some(message);
+                if let Some(sent) = shared.send_in_turn(&mut message) {
+                    return Poll::Ready(sent);
+                }
+                let message = message.take().expect("what was not sent is still there");
+                waiting = Some(Box::pin(shared.send_when_possible(message)));
+            }
+            let waiting = waiting.as_mut().expect("a send that is done is not polled");
+            waiting.as_mut().poll(context)
+        })
     }
 
     /// Sends a message if it is accepted at once.
@@ -132,20 +149,7 @@ impl Drop for SendPermit {
 }
 
 impl Shared {
-    /// Sends a message that need not wait; otherwise it comes back.
-    #[inline]
-    fn send_now(self: &Arc<Self>, message: Message) -> Result<Result<Receipt, SendError>, Message> {
-        match self.send_at_once(&message) {
-            Some(sent) => Ok(sent),
-            None => {
-                let mut message = Some(message);
-                let sent = self.send_in_turn(&mut message);
-                sent.ok_or_else(|| message.expect("what was not sent is still there"))
-            }
-        }
-    }
-
-    /// Sends a message unless it has to wait.
+    /// Sends a message unless it has to wait; then it is still there.
     fn send_in_turn(
         self: &Arc<Self>,
         message: &mut Option<Message>,
