@@ -399,8 +399,8 @@ impl Outbound {
         };
         // A short rest goes along: a record and a write of its own would cost more.
         let bytes_max = match self.wire.len() {
-            all if all <= WIRE_BYTES + WIRE_REST_BYTES_MAX => all,
-            _ => WIRE_BYTES,
+            all if all <= SEALED_BYTES + SEALED_REST_BYTES_MAX => all,
+            _ => SEALED_BYTES,
         };
         let first = self.wire.first_slice();
         if first.len() == self.wire.len() && first.len() <= bytes_max {
@@ -661,8 +661,11 @@ pub(super) const ONLY: ConnectionId = ConnectionId(0);
 const DEFAULT_PRIORITY: u32 = 100;
 /// Framed bytes beyond which messages stay in the queue, where they can still expire.
 const WIRE_BYTES: usize = 64 * 1024;
+/// What is sealed and written at once: fewer and longer writes keep both ends busy for longer, a
+/// connection whose peer reads slowly holds as much.
+const SEALED_BYTES: usize = 128 * 1024;
 /// What is sealed beyond that rather than on its own.
-const WIRE_REST_BYTES_MAX: usize = 4 * 1024;
+const SEALED_REST_BYTES_MAX: usize = 4 * 1024;
 const SLICES_MAX: usize = 64;
 const DATAGRAMS_MAX: usize = 64;
 /// Pending ICMP errors that one send steps over.
