@@ -73,7 +73,8 @@ pub(crate) async fn open(
             });
             return match taken {
                 Some((stream, pipeline)) => siblings.opened_early(stream, pipeline, needs),
-                None => siblings.open(preconnection).await,
+                // In a box of its own, as every other attempt would be as large otherwise.
+                None => Box::pin(siblings.open(preconnection)).await,
             };
         }
         carrier => carrier,

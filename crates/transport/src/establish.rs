@@ -14,6 +14,7 @@ use portway_core::race::{Leaf, Progress};
 use portway_core::security::TlsParameters;
 use portway_core::stack::WireProtocol;
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -75,7 +76,8 @@ pub async fn establish_early(
                     progress,
                     early,
                 };
-                quic_stack::connect(context, leaf, connect).await
+                // In a box of its own, as every other attempt would be as large otherwise.
+                Box::pin(quic_stack::connect(context, leaf, connect)).await
             }
         },
         _ => Err(Failure::new(
@@ -245,14 +247,16 @@ pub async fn write_all(socket: &dyn TcpStream, out: &mut BytesMut) -> Result<(),
 /// The carrier failed.
 pub async fn read_some(socket: &dyn TcpStream, unread: &mut BytesMut) -> Result<bool, Failure> {
     let read = poll_fn(|context| {
-        // Here rather than in the future, which would be so much larger all the time.
-        let mut chunk = [0; READ_CHUNK_BYTES];
         loop {
-            match socket.try_read(&mut chunk) {
-                Ok(read) => {
-                    unread.extend_from_slice(&chunk[..read]);
-                    return Poll::Ready(Ok(read));
-                }
+            // Lent by the thread, so that what waits for its peer holds no memory for it.
+            let mut chunk = CHUNK.take();
+            chunk.clear();
+            chunk.reserve(READ_CHUNK_BYTES);
+            let result = socket.try_read_buf(&mut chunk);
+            unread.extend_from_slice(&chunk);
+            CHUNK.set(chunk);
+            match result {
+                Ok(read) => return Poll::Ready(Ok(read)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     std::task::ready!(socket.poll_readable(context))?;
                 }
@@ -268,3 +272,8 @@ pub async fn read_some(socket: &dyn TcpStream, unread: &mut BytesMut) -> Result<
 
 /// A handshake's flights are a few KiB; more is read in further rounds.
 const READ_CHUNK_BYTES: usize = 4096;
+
+thread_local! {
+    /// What handshakes are read into.
+    static CHUNK: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
