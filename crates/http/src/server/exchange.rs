@@ -42,7 +42,7 @@ where
         let in_flight = self.meter.begin();
         let is_early = is_early || is_forwarded_early(request.headers());
         let refusal = self.refusal(&request, is_early);
-        let version = request.version();
+        let is_http1 = matches!(request.version(), Version::HTTP_11 | Version::HTTP_10);
         let is_head = request.method() == Method::HEAD;
         let info = self.info.clone().early(is_early);
         request.extensions_mut().insert(info);
@@ -57,7 +57,8 @@ where
             refusal,
             in_flight: Some(in_flight),
             alt_svc: self.alt_svc.clone(),
-            is_stripped: is_head && version != Version::HTTP_11 && version != Version::HTTP_10,
+            is_stripped: is_head && !is_http1,
+            is_http1,
         }
     }
 
@@ -103,6 +104,7 @@ pin_project! {
         in_flight: Option<InFlight>,
         alt_svc: Option<HeaderValue>,
         is_stripped: bool,
+        is_http1: bool,
     }
 }
 
@@ -155,6 +157,12 @@ where
             body => body,
         };
         let in_flight = this.in_flight.take().expect("it is ready once");
+        let is_upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        if *this.is_http1 && !is_upgrade && in_flight.meter().is_last() {
+            // RFC 9112 §9.6: so the client knows that no further request would be read.
+            let close = HeaderValue::from_static("close");
+            head.headers.insert(header::CONNECTION, close);
+        }
         let body = ResponseBody::new(body, in_flight);
         Poll::Ready(Ok(Response::from_parts(head, body)))
     }

@@ -23,6 +23,8 @@ pub(super) struct Meter {
 struct State {
     in_flight: usize,
     has_begun: bool,
+    /// The connection is to end after what is in flight.
+    is_last: bool,
     /// Since when no request is in flight.
     quiet_since: Time,
     /// Since when a head is under way.
@@ -58,6 +60,7 @@ impl Meter {
             state: Mutex::new(State {
                 in_flight: 0,
                 has_begun: false,
+                is_last: false,
                 quiet_since: now,
                 head_since: None,
                 blocked_since: None,
@@ -130,6 +133,16 @@ impl Meter {
         self.state().has_begun
     }
 
+    /// The connection is to end after what is in flight.
+    pub(super) fn set_last(&self) {
+        self.state().is_last = true;
+    }
+
+    /// Whether no request is to follow.
+    pub(super) fn is_last(&self) -> bool {
+        self.state().is_last
+    }
+
     /// Keeps the first reason for the end.
     pub(super) fn set_end(&self, end: End) {
         self.state().end.get_or_insert(end);
@@ -144,8 +157,9 @@ impl Meter {
     pub(super) fn due(&self, times: &Times) -> Due {
         let now = self.environment.now();
         let state = self.state();
-        let idle_since =
-            (state.in_flight == 0 && state.head_since.is_none()).then_some(state.quiet_since);
+        let is_idle =
+            state.in_flight == 0 && state.head_since.is_none() && state.blocked_since.is_none();
+        let idle_since = is_idle.then_some(state.quiet_since);
         let waiting_since = (state.waiting > 0).then_some(state.moved);
         let clocks = [
             (state.head_since, times.head, End::SlowHead),

@@ -26,6 +26,7 @@ mod info;
 mod io;
 mod meter;
 mod options;
+mod proxy_protocol;
 mod serving;
 mod shard;
 mod sharded;
@@ -48,7 +49,7 @@ use portway_core::security::{ClientAuthentication, TlsParameters};
 use portway_transport::RealEnvironment;
 use portway_transport::environment::Environment;
 use portway_transport::real::Config;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tower_service::Service;
@@ -142,6 +143,17 @@ impl Server {
     ) -> Self {
         self.options.early = Arc::new(may_repeat);
         self.early_data()
+    }
+
+    /// Takes the PROXY protocol, version 1 or 2, from the peers that `is_trusted` names: each of
+    /// their connections over TCP must begin with its header, which says who the client is. From
+    /// others such a header is no HTTP and refused like any other words.
+    pub fn trusted_proxies(
+        mut self,
+        is_trusted: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.options.proxies = Some(Arc::new(is_trusted));
+        self
     }
 
     /// Tells clients of HTTP/1.1 and 2 for how long they may come back by HTTP/3. A day; zero says

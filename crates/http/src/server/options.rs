@@ -5,6 +5,7 @@
 use http::request::Parts;
 use portway_core::security::TlsParameters;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +118,9 @@ impl Default for Times {
 /// Decides which requests may be served from early data, which an attacker can send again.
 pub(super) type EarlyFilter = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 
+/// Decides which peers may say by the PROXY protocol who their client is.
+pub(super) type ProxyFilter = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
 /// What a server is made of, but its addresses and its service.
 #[derive(Clone)]
 pub(super) struct Options {
@@ -127,6 +131,7 @@ pub(super) struct Options {
     /// Whether data is taken before a handshake of QUIC is complete.
     pub(super) takes_early_data: bool,
     pub(super) early: EarlyFilter,
+    pub(super) proxies: Option<ProxyFilter>,
     pub(super) http3: crate::h3::Options,
     pub(super) alt_svc_age: Duration,
 }
@@ -141,6 +146,7 @@ impl Default for Options {
             takes_early_data: false,
             // RFC 8470 §3: what is done twice must not do more than what is done once.
             early: Arc::new(|request| request.method.is_safe()),
+            proxies: None,
             http3: crate::h3::Options::default(),
             alt_svc_age: Duration::from_secs(24 * 3600),
         }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// A server that runs. Dropping it ends it and its connections at once.
 #[must_use = "dropping it ends the server"]
@@ -35,6 +35,8 @@ pub(super) struct Control {
     phase: watch::Sender<Phase>,
     places: Arc<Semaphore>,
     places_max: u32,
+    /// One is held by each task that accepts.
+    doors: Arc<Semaphore>,
     in_flight: Vec<Arc<AtomicUsize>>,
 }
 
@@ -72,7 +74,7 @@ impl Serving {
             threads: Vec::new(),
             control: Arc::new(control),
         };
-        common.start(&serving.control, 0, environment, sockets, &service);
+        common.start(&serving.control, 0, environment, sockets, &service)?;
         Ok(serving)
     }
 
@@ -173,6 +175,7 @@ impl Control {
             phase: watch::channel(Phase::Serving).0,
             places: Arc::new(Semaphore::new(places_max as usize)),
             places_max,
+            doors: Arc::new(Semaphore::new(DOORS as usize)),
             in_flight: Vec::new(),
         }
     }
@@ -204,8 +207,14 @@ impl Control {
 
     /// Resolves when no connection is left, nor anybody who accepts some.
     async fn ended(&self) {
-        let all = self.places.acquire_many(self.places_max).await;
-        drop(all.expect("the semaphore is never closed"));
+        // Those who accept come first: what waits for a place is to get one.
+        drop(self.doors.acquire_many(DOORS).await);
+        drop(self.places.acquire_many(self.places_max).await);
+    }
+
+    fn door(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let door = Arc::clone(&self.doors).try_acquire_owned();
+        door.map_err(|_| invalid("there are too many addresses"))
     }
 
     /// Resolves when the server was stopped and nothing is left of it.
@@ -353,7 +362,7 @@ impl Common {
         environment: &Arc<dyn Environment>,
         sockets: Sockets,
         service: &S,
-    ) {
+    ) -> Result<(), Failure> {
         let port = sockets
             .endpoints
             .first()
@@ -369,13 +378,16 @@ impl Common {
             alt_svc: port.and_then(|port| alt_svc(port, self.options.alt_svc_age)),
         });
         for listener in sockets.listeners {
-            let accepting = Arc::clone(&shard).accept_tcp(listener, service.clone());
+            let door = control.door()?;
+            let accepting = Arc::clone(&shard).accept_tcp(listener, service.clone(), door);
             environment.spawn(Box::pin(accepting));
         }
         for endpoint in sockets.endpoints {
-            let accepting = Arc::clone(&shard).accept_quic(endpoint, service.clone());
+            let door = control.door()?;
+            let accepting = Arc::clone(&shard).accept_quic(endpoint, service.clone(), door);
             environment.spawn(Box::pin(accepting));
         }
+        Ok(())
     }
 }
 
@@ -410,6 +422,9 @@ fn invalid(detail: &str) -> Failure {
 
 /// RFC 9114 §8.1.
 const H3_NO_ERROR: u32 = 0x100;
+
+/// Listeners and endpoints of all threads together.
+const DOORS: u32 = 1 << 16;
 
 /// How often another port is asked for.
 const PORT_ATTEMPTS_MAX: u32 = 16;

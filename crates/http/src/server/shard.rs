@@ -6,7 +6,7 @@
 use super::event::{Event, Listener};
 use super::meter::Meter;
 use super::options::Options;
-use super::tcp::sleep;
+use super::tcp::{aborted, sleep};
 use super::{Phase, ServerService, http3, tcp};
 use http::HeaderValue;
 use portway_core::Failure;
@@ -50,6 +50,7 @@ impl Shard {
         self: Arc<Self>,
         listener: Box<dyn TcpListener>,
         service: S,
+        _door: OwnedSemaphorePermit,
     ) {
         let mut phase = self.phase.clone();
         let mut wait = BACKOFF_MIN;
@@ -91,7 +92,13 @@ impl Shard {
         listener: &dyn TcpListener,
         service: S,
     ) {
-        while let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+        let mut phase = self.phase.clone();
+        loop {
+            let permit = tokio::select! {
+                biased;
+                permit = self.place() => permit,
+                () = aborted(&mut phase) => return,
+            };
             let accepted = poll_fn(|context| Poll::Ready(listener.poll_accept(context))).await;
             match accepted {
                 Poll::Ready(Ok(socket)) => self.start_tcp(socket, &service, permit),
@@ -120,6 +127,7 @@ impl Shard {
         self: Arc<Self>,
         endpoint: Endpoint,
         service: S,
+        _door: OwnedSemaphorePermit,
     ) {
         let mut phase = self.phase.clone();
         let local = endpoint.local_address();

@@ -130,8 +130,13 @@ impl Part {
                 endpoints: endpoints.clone(),
             };
             let (index, stopped) = (usize::from(self.index), self.control.stopped());
-            self.common
-                .start(&self.control, index, &environment, sockets, service);
+            let started_all =
+                self.common
+                    .start(&self.control, index, &environment, sockets, service);
+            if let Err(failure) = started_all {
+                let _ = tell.send(Err(failure));
+                return;
+            }
             // Whoever starts the server keeps the other end until it has heard.
             let _ = tell.send(Ok(started));
             drop(self);

@@ -4,15 +4,16 @@
 //! made of it.
 
 use super::body::{RequestBody, ResponseBody};
-use super::event::{End, Event};
+use super::event::{End, Event, Flood};
 use super::exchange::{Answering, Connection};
 use super::frames::{Frames, PREFACE};
 use super::info::ConnectionInfo;
 use super::io::ServerIo;
 use super::meter::{Due, Meter};
+use super::proxy_protocol::{self, Header};
 use super::shard::Shard;
 use super::{Phase, ServerService};
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -74,10 +75,21 @@ async fn open(
         .set_options(&options)
         .map_err(|error| failure_from_io(&error, "cannot set options of a connection"))?;
     let mut carrier = ByteCarrier::new(socket);
-    let (peer, local) = (
+    let (mut peer, mut local) = (
         carrier.socket.peer_address(),
         carrier.socket.local_address(),
     );
+    let mut proxy = None;
+    let proxies = shard.options.proxies.as_ref();
+    if proxies.is_some_and(|is_trusted| is_trusted(peer.ip()))
+        && let Header::Proxied {
+            peer: said_peer,
+            local: said_local,
+        } = read_header(&mut carrier).await?
+    {
+        proxy = Some(peer);
+        (peer, local) = (said_peer, said_local);
+    }
     let mut protection: Option<Protection> = None;
     if let Some(tls) = shard.options.tcp_tls() {
         let mut layer = shard.tls.server(&tls, &tls.alpn)?;
@@ -87,8 +99,22 @@ async fn open(
     } else if !await_first_bytes(&mut carrier).await? {
         return Ok(None);
     }
-    let info = ConnectionInfo::tcp(peer, local, None, protection);
+    let info = ConnectionInfo::tcp(peer, local, proxy, protection);
     Ok(Some((carrier, info)))
+}
+
+/// Reads what a proxy says of its client.
+async fn read_header(carrier: &mut ByteCarrier) -> Result<Header, Failure> {
+    loop {
+        if let Some((header, length)) = proxy_protocol::parse(&carrier.unread)? {
+            carrier.unread.advance(length);
+            return Ok(header);
+        }
+        if read_some(&*carrier.socket, &mut carrier.unread).await? == 0 {
+            let words = "the proxy ended the connection before it said for whom it is";
+            return Err(Failure::new(Origin::Local, FailureKind::Closed, words));
+        }
+    }
 }
 
 /// Reads until it shows whether HTTP/2 is spoken (RFC 9113 §3.3); false at the end.
@@ -173,8 +199,7 @@ fn http1(shard: &Shard) -> http1::Builder {
     builder
         .header_read_timeout(None)
         .max_headers(limits.fields_max)
-        .max_buf_size((limits.head_bytes_max as usize).max(HTTP1_BUFFER_BYTES_MIN))
-        .half_close(true);
+        .max_buf_size((limits.head_bytes_max as usize).max(HTTP1_BUFFER_BYTES_MIN));
     builder
 }
 
@@ -200,6 +225,8 @@ async fn watch<C: Future<Output = hyper::Result<()>>>(
     let mut phase = shard.phase.clone();
     let mut timer = environment.timer();
     timer.reset(Some(environment.now() + times.keep_alive.min(times.head)));
+    let mut ending_times = times.clone();
+    ending_times.keep_alive = times.keep_alive.min(LAST_WORDS);
     let (mut is_draining, mut is_ending) = (false, false);
     loop {
         let phase_now = *phase.borrow_and_update();
@@ -207,6 +234,7 @@ async fn watch<C: Future<Output = hyper::Result<()>>>(
             Phase::Stopped => return End::Stopped,
             Phase::Draining if !is_draining => {
                 is_draining = true;
+                meter.set_last();
                 timer.reset(Some(environment.now() + FIRST_WORDS.min(times.head)));
             }
             _ => {}
@@ -225,7 +253,9 @@ async fn watch<C: Future<Output = hyper::Result<()>>>(
             biased;
             ended = running => return meter.end().unwrap_or_else(|| end_of(ended)),
             _ = phase.changed() => {}
-            () = poll_fn(|context| timer.poll_expired(context)) => match meter.due(times) {
+            () = poll_fn(|context| timer.poll_expired(context)) => match meter.due(
+                if is_ending { &ending_times } else { times }
+            ) {
                 _ if is_draining && !is_ending => {
                     is_ending = true;
                     shut_down(connection.as_mut());
@@ -236,9 +266,12 @@ async fn watch<C: Future<Output = hyper::Result<()>>>(
                 Due::End(End::Idle) if !is_ending => {
                     is_ending = true;
                     meter.set_end(End::Idle);
+                    meter.set_last();
                     shut_down(connection.as_mut());
                     timer.reset(Some(environment.now() + LAST_WORDS));
                 }
+                // Everything was answered, and the client had its time to see it.
+                Due::End(End::Idle) if is_draining => return End::Closed,
                 Due::End(end) => return meter.end().unwrap_or(end),
             },
         }
@@ -252,6 +285,13 @@ fn end_of(ended: hyper::Result<()>) -> End {
             let mut words = error.to_string();
             let mut source = std::error::Error::source(&error);
             while let Some(cause) = source {
+                let cause_in_http2 = cause.downcast_ref::<h2::Error>();
+                // What hyper counts itself are requests that were reset before they were seen.
+                if cause_in_http2
+                    .is_some_and(|it| it.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
+                {
+                    return End::Flood(Flood::Resets);
+                }
                 words = format!("{words}: {cause}");
                 source = cause.source();
             }

@@ -3,5 +3,11 @@
 //!
 //! Invariant: time is virtual wherever a limit of time is tested.
 
+mod drain;
+mod floods;
+mod identities;
+mod limits;
+mod net;
+mod proxied;
 mod serving;
 mod support;
