@@ -200,21 +200,7 @@ impl ReceiveStream {
         out: &mut Vec<Bytes>,
     ) -> Poll<Result<bool, StreamError>> {
         self.poll_with(context, |chunks| {
-            let (mut bytes, mut is_finished) = (0, false);
-            while bytes < bytes_max {
-                match chunks.next(bytes_max - bytes) {
-                    Ok(Some(chunk)) => {
-                        bytes += chunk.bytes.len();
-                        out.push(chunk.bytes);
-                    }
-                    Ok(None) => {
-                        is_finished = true;
-                        break;
-                    }
-                    Err(_) if bytes > 0 => break,
-                    Err(error) => return Err(error),
-                }
-            }
+            let (bytes, is_finished) = take_up_to(chunks, bytes_max, |chunk| out.push(chunk))?;
             Ok(Read {
                 data: (bytes > 0).then_some(()),
                 bytes,
@@ -256,21 +242,9 @@ impl ReceiveStream {
     ) -> Poll<Result<(), StreamError>> {
         while self.state != State::Finished {
             ready!(self.poll_with(context, |chunks| {
-                let (mut bytes, mut is_finished) = (0, false);
-                while whole.len <= bytes_max {
-                    match chunks.next((bytes_max - whole.len).saturating_add(1)) {
-                        Ok(Some(chunk)) => {
-                            bytes += chunk.bytes.len();
-                            whole.push(chunk.bytes);
-                        }
-                        Ok(None) => {
-                            is_finished = true;
-                            break;
-                        }
-                        Err(_) if bytes > 0 => break,
-                        Err(error) => return Err(error),
-                    }
-                }
+                // One byte more than is allowed shows that there is too much.
+                let limit = (bytes_max - whole.len).saturating_add(1);
+                let (bytes, is_finished) = take_up_to(chunks, limit, |chunk| whole.push(chunk))?;
                 Ok(Read {
                     data: Some(()),
                     bytes,
@@ -423,6 +397,28 @@ impl ReceiveStream {
             ReadsClosed::watch(state, Arc::clone(&self.connection), id)
         })
     }
+}
+
+/// Takes what is there, at most `bytes_max` bytes; says how many they were, and whether the stream
+/// ends with them.
+fn take_up_to(
+    chunks: &mut Chunks<'_>,
+    bytes_max: usize,
+    mut take: impl FnMut(Bytes),
+) -> Result<(usize, bool), ReadError> {
+    let mut bytes = 0;
+    while bytes < bytes_max {
+        match chunks.next(bytes_max - bytes) {
+            Ok(Some(chunk)) => {
+                bytes += chunk.bytes.len();
+                take(chunk.bytes);
+            }
+            Ok(None) => return Ok((bytes, true)),
+            Err(_) if bytes > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((bytes, false))
 }
 
 impl ConnectionState {
