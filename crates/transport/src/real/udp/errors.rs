@@ -4,6 +4,7 @@
 //! Invariant: what cannot be understood is left out.
 
 use super::control;
+use super::watched::Inner;
 use socket2::{MsgHdrMut, SockAddr, SockRef, Socket};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +20,7 @@ pub(super) fn request(socket: &Socket, local: IpAddr) {
 }
 
 /// Takes the next error from the queue.
-pub(super) fn take(socket: &tokio::net::UdpSocket) -> Option<(SocketAddr, io::Error)> {
+pub(super) fn take(socket: &Inner) -> Option<(SocketAddr, io::Error)> {
     // Errors of this host's own making were told by the call that met them.
     for _ in 0..OWN_ERRORS_MAX {
         let (peer, code) = receive(&SockRef::from(socket))?;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: asking for them has no effect.
 
+use super::watched::Inner;
 use socket2::Socket;
 use std::net::IpAddr;
 

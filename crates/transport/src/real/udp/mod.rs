@@ -13,6 +13,8 @@ mod receive_linux;
 mod send_linux;
 #[cfg(target_os = "linux")]
 mod steering;
+#[cfg_attr(not(unix), path = "watched_other.rs")]
+mod watched;
 
 use crate::environment::{
     BoxFuture, DatagramBatch, ReceivedDatagram, Transmit, UdpBind, UdpProfile, UdpSocket,
@@ -25,6 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
+use watched::Watched;
 
 /// Binds as `request` says.
 pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
@@ -54,8 +57,8 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
     if let Some(remote) = request.remote {
         socket.connect(&remote.into())?;
     }
-    let socket = Arc::new(tokio::net::UdpSocket::from_std(socket.into())?);
-    let local = socket.local_addr()?;
+    let socket = Arc::new(Watched::new(socket.into())?);
+    let local = socket.socket().local_addr()?;
     Ok(Arc::new(RealUdpSocket {
         errors: (is_shared || request.remote.is_some()).then(|| Mutex::new(None)),
         socket,
@@ -87,7 +90,7 @@ fn bind_shared(socket: &Socket, request: &UdpBind) -> io::Result<()> {
 }
 
 struct RealUdpSocket {
-    socket: Arc<tokio::net::UdpSocket>,
+    socket: Arc<Watched>,
     local: SocketAddr,
     peer: Option<SocketAddr>,
     dscp: u8,
@@ -100,8 +103,8 @@ struct RealUdpSocket {
 
 impl UdpSocket for RealUdpSocket {
     fn try_send(&self, datagram: &[u8], remote: Option<SocketAddr>) -> io::Result<()> {
-        self.socket.try_io(Interest::WRITABLE, || {
-            let socket = SockRef::from(&self.socket);
+        self.socket.try_write(|| {
+            let socket = self.socket();
             match remote {
                 None => socket.send(datagram),
                 Some(remote) => socket.send_to(datagram, &remote.into()),
@@ -116,8 +119,8 @@ impl UdpSocket for RealUdpSocket {
             return Ok(0);
         }
         let remote = remote.map(socket2::SockAddr::from);
-        self.socket.try_io(Interest::WRITABLE, || {
-            send_linux::send_many(&self.socket, datagrams, remote.as_ref(), None)
+        self.socket.try_write(|| {
+            send_linux::send_many(self.socket.socket(), datagrams, remote.as_ref(), None)
         })
     }
 
@@ -132,14 +135,14 @@ impl UdpSocket for RealUdpSocket {
             return Ok(0);
         }
         let remote = socket2::SockAddr::from(remote);
-        self.socket.try_io(Interest::WRITABLE, || {
-            send_linux::send_many(&self.socket, datagrams, Some(&remote), Some(source))
+        self.socket.try_write(|| {
+            send_linux::send_many(self.socket.socket(), datagrams, Some(&remote), Some(source))
         })
     }
 
     #[cfg(target_os = "linux")]
     fn take_error(&self) -> Option<(SocketAddr, io::Error)> {
-        errors::take(&self.socket)
+        errors::take(self.socket.socket())
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -155,18 +158,17 @@ impl UdpSocket for RealUdpSocket {
 
     fn try_transmit(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         transmit.check(self.gso_segments_max())?;
-        self.socket
-            .try_io(Interest::WRITABLE, || match &self.packets {
-                Some(packets) => packets.send(transmit, |transmit| self.send_one(transmit)),
-                None => self.send_one(transmit),
-            })
+        self.socket.try_write(|| match &self.packets {
+            Some(packets) => packets.send(transmit, |transmit| self.send_one(transmit)),
+            None => self.send_one(transmit),
+        })
     }
 
     fn try_receive(&self, out: &mut [u8]) -> io::Result<ReceivedDatagram> {
         if self.packets.is_some() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        self.when_readable(|| receive::receive(&SockRef::from(&*self.socket), out))
+        self.when_readable(|| receive::receive(&self.socket(), out))
     }
 
     fn try_receive_batch(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
@@ -188,14 +190,14 @@ impl UdpSocket for RealUdpSocket {
     }
 
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.socket.poll_recv_ready(context) {
+        match self.socket.poll_readable(context) {
             Poll::Pending => self.poll_error(context),
             ready => ready,
         }
     }
 
     fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_send_ready(context)
+        self.socket.poll_writable(context)
     }
 
     fn gso_segments_max(&self) -> usize {
@@ -232,11 +234,15 @@ impl UdpSocket for RealUdpSocket {
 }
 
 impl RealUdpSocket {
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self.socket.socket())
+    }
+
     fn when_readable<T>(&self, mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-        match self.socket.try_io(Interest::READABLE, &mut receive) {
+        match self.socket.try_read(Interest::READABLE, &mut receive) {
             // tokio takes one interest at a time, and an error alone is not readable.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.errors.is_some() => {
-                self.socket.try_io(Interest::ERROR, receive)
+                self.socket.try_read(Interest::ERROR, receive)
             }
             result => result,
         }
@@ -244,32 +250,32 @@ impl RealUdpSocket {
 
     #[cfg(target_os = "linux")]
     fn receive_many(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
-        receive_linux::receive_many(&self.socket, batch)
+        receive_linux::receive_many(self.socket.socket(), batch)
     }
 
     #[cfg(not(target_os = "linux"))]
     fn receive_many(&self, batch: &mut DatagramBatch) -> io::Result<usize> {
         match &self.packets {
-            Some(packets) => packets.receive(&self.socket, batch),
-            None => receive::receive_some(&SockRef::from(&*self.socket), batch),
+            Some(packets) => packets.receive(self.socket.socket(), batch),
+            None => receive::receive_some(&self.socket(), batch),
         }
     }
 
     #[cfg(target_os = "linux")]
     fn send_one(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        send_linux::transmit(&self.socket, transmit, self.peer, self.dscp)
+        send_linux::transmit(self.socket.socket(), transmit, self.peer, self.dscp)
     }
 
     #[cfg(not(target_os = "linux"))]
     fn send_one(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         match &self.packets {
-            Some(packets) => packets.transmit(&self.socket, transmit),
+            Some(packets) => packets.transmit(self.socket.socket(), transmit),
             // Without the system's help there is neither a choice of source nor one of ECN bits.
             None if transmit.source.is_some() || transmit.ecn.is_some() => {
                 Err(io::ErrorKind::Unsupported.into())
             }
             None => {
-                let socket = SockRef::from(&*self.socket);
+                let socket = self.socket();
                 let remote = transmit.remote.into();
                 socket.send_to(transmit.contents, &remote).map(drop)
             }
@@ -284,7 +290,7 @@ impl RealUdpSocket {
         let mut waiting = errors.lock().unwrap_or_else(PoisonError::into_inner);
         let future = waiting.get_or_insert_with(|| {
             let socket = Arc::clone(&self.socket);
-            Box::pin(async move { socket.ready(Interest::ERROR).await.map(drop) })
+            Box::pin(async move { socket.has_error().await })
         });
         let result = ready!(future.as_mut().poll(context));
         *waiting = None;
@@ -293,7 +299,7 @@ impl RealUdpSocket {
 
     fn path_mtu(&self, remote: SocketAddr) -> io::Result<usize> {
         if self.peer.is_some() {
-            return system::path_mtu(&SockRef::from(&self.socket), remote);
+            return system::path_mtu(&self.socket(), remote);
         }
         // Only a connected socket knows its path. Connecting one of UDP sends nothing.
         let probe = Socket::new(

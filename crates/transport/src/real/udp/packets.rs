@@ -3,6 +3,8 @@
 //!
 //! Invariant: the slots of a batch are as long as any message, so that the system cuts none.
 
+#[cfg(not(target_os = "linux"))]
+use super::watched::Inner;
 use crate::environment::Transmit;
 use quinn_udp::{UdpSockRef, UdpSocketState};
 use socket2::Socket;
@@ -87,11 +89,7 @@ impl Packets {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn transmit(
-        &self,
-        socket: &tokio::net::UdpSocket,
-        transmit: &Transmit<'_>,
-    ) -> io::Result<()> {
+    pub(super) fn transmit(&self, socket: &Inner, transmit: &Transmit<'_>) -> io::Result<()> {
         let transmit = quinn_udp::Transmit {
             destination: transmit.remote,
             ecn: transmit.ecn.and_then(quinn_udp::EcnCodepoint::from_bits),
@@ -106,7 +104,7 @@ impl Packets {
     #[cfg(not(target_os = "linux"))]
     pub(super) fn receive(
         &self,
-        socket: &tokio::net::UdpSocket,
+        socket: &Inner,
         batch: &mut crate::environment::DatagramBatch,
     ) -> io::Result<usize> {
         batch.clear();

@@ -3,6 +3,7 @@
 //! Invariant: the arrays that the system writes to live on this stack frame through the call, and a
 //! slot is as long as what the system has written.
 
+use super::watched::Inner;
 use super::{MESSAGES_MAX, control};
 use crate::environment::{DatagramBatch, MESSAGE_BYTES_MAX, Slot};
 use std::io;
@@ -12,10 +13,7 @@ use std::os::fd::AsRawFd;
 use std::ptr;
 
 /// Receives what waits, as much as `batch` and one call have room for.
-pub(super) fn receive_many(
-    socket: &tokio::net::UdpSocket,
-    batch: &mut DatagramBatch,
-) -> io::Result<usize> {
+pub(super) fn receive_many(socket: &Inner, batch: &mut DatagramBatch) -> io::Result<usize> {
     batch.clear();
     let room = batch.messages_max().min(MESSAGES_MAX);
     // What there is no room for is not even initialised: most calls give one message.

@@ -3,6 +3,7 @@
 //! Invariant: the arrays that the system reads live on this stack frame through the call.
 
 use super::control;
+use super::watched::Inner;
 use crate::environment::Transmit;
 use socket2::{MsgHdr, SockAddr, SockRef};
 use std::io;
@@ -13,7 +14,7 @@ use std::ptr;
 
 /// Sends up to [`BATCH_MAX`] datagrams and says how many the system took.
 pub(super) fn send_many(
-    socket: &tokio::net::UdpSocket,
+    socket: &Inner,
     datagrams: &[&[u8]],
     remote: Option<&SockAddr>,
     source: Option<IpAddr>,
@@ -57,7 +58,7 @@ pub(super) fn send_many(
 /// Sends `transmit` by one call. `peer` is whom the socket is connected to; `dscp` is the code
 /// point that the socket was given.
 pub(super) fn transmit(
-    socket: &tokio::net::UdpSocket,
+    socket: &Inner,
     transmit: &Transmit<'_>,
     peer: Option<SocketAddr>,
     dscp: u8,
