@@ -1,15 +1,19 @@
 //! Runs the benchmarks of QUIC and writes their section of docs/performance.md.
 //!
 //! `quic [--pairs N] [--only NAME] [--output FILE]` measures; `quic count SIDE NAME TIMES` does the
-//! work in one thread for a tool that counts, `quic idle SIDE CONNECTIONS ROUNDS` looks at memory.
+//! work in one thread for a tool that counts, `quic workers SIDE NAME TIMES` the same on
+//! two workers, `quic idle SIDE CONNECTIONS ROUNDS` looks at memory.
 
 use portway_bench::heap::Heap;
+use portway_bench::pairs::Comparison;
 use portway_bench::quic::{
-    Counted, Found, Idle, Portway, Quinn, WORK, Work, count, count_connects, run, run_engine,
-    run_idle, run_on_two_workers, run_sharded, section, write,
+    Counted, Found, Idle, Portway, Quinn, WORK, WORKERS, Work, count, count_connects,
+    count_on_two_workers, is_done_beside, run, run_beside, run_engine, run_idle,
+    run_on_two_workers, run_sharded, section, write,
 };
 use portway_bench::tools;
-use std::path::{Path, PathBuf};
+use portway_bench::verdict::Counts;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 #[global_allocator]
@@ -30,6 +34,19 @@ fn main() -> ExitCode {
                 "portway" => count::<Portway>(work, number(times)),
                 _ => count::<Quinn>(work, number(times)),
             }
+            return ExitCode::SUCCESS;
+        }
+        ["workers", side, name, times] => {
+            let work = Work::named(name).expect("the name of a work");
+            match side {
+                "portway" => count_on_two_workers::<Portway>(work, number(times)),
+                _ => count_on_two_workers::<Quinn>(work, number(times)),
+            }
+            return ExitCode::SUCCESS;
+        }
+        ["beside", name, pairs] => {
+            let found = run_beside(number(pairs), name).expect("the name of a work");
+            println!("{}", serde_json::to_string(&found).expect("plain data"));
             return ExitCode::SUCCESS;
         }
         ["idle", side, connections, rounds] => {
@@ -84,8 +101,33 @@ fn measure(pairs: usize, only: Option<&str>) -> Found {
         }
     }
     found.counted = counted(only, &mut found.missing);
+    found.workers_counted = workers_counted(only, &mut found.missing);
+    if pairs > 0 && wants("s2n-quic") {
+        for (name, work, ..) in WORK {
+            if is_done_beside(work) {
+                match beside(name, pairs.min(BESIDE_PAIRS_MAX)) {
+                    Ok(comparison) => found.beside.push(comparison),
+                    Err(why) => found.missing.push(why),
+                }
+            }
+        }
+    }
     found.missing.push(NO_OTHER_PEERS.to_owned());
     found
+}
+
+/// Measures against s2n-quic in a process of its own, which may take a while and not for ever.
+fn beside(name: &str, pairs: usize) -> Result<Comparison, String> {
+    let program = std::env::current_exe().expect("this program's file");
+    let output = Command::new("timeout")
+        .arg(BESIDE_SECONDS_MAX)
+        .arg(program)
+        .args(["beside", name, &pairs.to_string()])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("{name} of s2n-quic: {error}"))?;
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("{name} of s2n-quic: {error}, {}", output.status))
 }
 
 /// Looks at memory in a process of its own.
@@ -128,33 +170,71 @@ fn counted(only: Option<&str>, missing: &mut Vec<String>) -> Vec<Counted> {
 }
 
 fn count_one(
-    program: &PathBuf,
+    program: &Path,
     sides: [&str; 2],
     name: &'static str,
     times: usize,
 ) -> Result<Counted, String> {
     let instructions = |side: &str| {
         let arguments = ["count", side, name, &times.to_string()];
-        tools::instructions(program, &arguments).map(|count| count / times as u64)
+        tools::instructions(program, &arguments).map(|count| count as f64 / times as f64)
     };
-    let calls = |side: &str| {
-        let calls = |times: usize| {
-            let arguments = ["count", side, name, &times.to_string()];
-            tools::system_calls(program, &arguments)
-        };
-        let (long, short) = (calls(times * 4)?, calls(times)?);
-        Ok::<f64, String>(long.saturating_sub(short) as f64 / (times * 3) as f64)
-    };
+    let calls = |side: &str| calls_each(program, "count", side, name, times);
     Ok(Counted {
         name,
-        instructions: (instructions(sides[0])?, instructions(sides[1])?),
-        calls: (calls(sides[0])?, calls(sides[1])?),
+        counts: Counts {
+            instructions: (instructions(sides[0])?, instructions(sides[1])?),
+            calls: (calls(sides[0])?, calls(sides[1])?),
+        },
     })
+}
+
+/// System calls of every work on two workers.
+fn workers_counted(
+    only: Option<&str>,
+    missing: &mut Vec<String>,
+) -> Vec<(&'static str, (f64, f64))> {
+    if !tools::is_present("strace") {
+        // It was said already.
+        return Vec::new();
+    }
+    let program = std::env::current_exe().expect("this program's file");
+    let mut found = Vec::new();
+    for (name, _, _, times) in WORKERS {
+        if only.is_some_and(|only| only.trim_end_matches("-workers") != name) {
+            continue;
+        }
+        let calls = |side: &str| calls_each(&program, "workers", side, name, times);
+        match calls("portway").and_then(|ours| Ok((ours, calls("quinn")?))) {
+            Ok(counts) => found.push((name, counts)),
+            Err(why) => missing.push(why),
+        }
+    }
+    found
+}
+
+/// System calls of one unit of work, by the difference of two runs.
+fn calls_each(
+    program: &Path,
+    mode: &str,
+    side: &str,
+    name: &str,
+    times: usize,
+) -> Result<f64, String> {
+    let calls = |times: usize| {
+        let arguments = [mode, side, name, &times.to_string()];
+        tools::system_calls(program, &arguments)
+    };
+    let (long, short) = (calls(times * 4)?, calls(times)?);
+    Ok(long.saturating_sub(short) as f64 / (times * 3) as f64)
 }
 
 /// A connect by the engine, beside one by the driver instead of one by quinn.
 const CONNECT: &str = "connect";
 /// Whose idle connections are looked at, and how many.
 const IDLE: [(&str, usize); 3] = [("portway", 1_000), ("quinn", 1_000), ("portway", 10_000)];
-const NO_OTHER_PEERS: &str = "s2n-quic, for which there is no adapter yet, and tokio-quiche, whose \
-    BoringSSL needs cmake, libclang and seven minutes to build";
+const BESIDE_SECONDS_MAX: &str = "120";
+/// Enough for what has no gate.
+const BESIDE_PAIRS_MAX: usize = 21;
+const NO_OTHER_PEERS: &str =
+    "tokio-quiche, whose BoringSSL needs cmake, libclang and seven minutes to build";

@@ -8,6 +8,7 @@ mod idle;
 mod page;
 mod portway_side;
 mod quinn_side;
+mod s2n_side;
 mod sharded;
 mod timed;
 mod work;
@@ -17,9 +18,12 @@ pub use idle::{Idle, run as run_idle};
 pub use page::{Counted, Found, section, write};
 pub use portway_side::Portway;
 pub use quinn_side::Quinn;
+pub use s2n_side::{S2n, S2nConnection};
 pub use sharded::run as run_sharded;
 pub(crate) use timed::Server;
-pub use timed::{compare_with, run, run_on_two_workers};
+pub use timed::{
+    compare_with, count_on_two_workers, is_done_beside, run, run_beside, run_on_two_workers,
+};
 pub(crate) use work::{Doing, warm_up};
 pub use work::{STREAMS_MAX, WORK, WORKERS, Work, count, runtime};
 
@@ -126,25 +130,37 @@ impl Identity {
         &self.credentials
     }
 
-    /// quinn's server.
-    fn quinn_server(&self) -> quinn_proto::crypto::rustls::QuicServerConfig {
+    /// rustls's server, as quinn and s2n-quic take it.
+    fn rustls_server(&self) -> rustls::ServerConfig {
         let mut config = (*self.credentials.server()).clone();
         config.alpn_protocols = vec![ALPN.to_vec()];
         if self.resumes {
             config.send_tls13_tickets = TICKETS;
             config.max_early_data_size = u32::MAX;
         }
-        config.try_into().expect("it has a suite for QUIC")
+        config
     }
 
-    /// quinn's client.
-    fn quinn_client(&self) -> quinn_proto::crypto::rustls::QuicClientConfig {
+    /// rustls's client, as quinn and s2n-quic take it.
+    fn rustls_client(&self) -> rustls::ClientConfig {
         let mut config = (*self.credentials.client()).clone();
         config.alpn_protocols = vec![ALPN.to_vec()];
         if self.resumes {
             config.resumption = rustls::client::Resumption::in_memory_sessions(256);
             config.enable_early_data = true;
         }
+        config
+    }
+
+    /// quinn's server.
+    fn quinn_server(&self) -> quinn_proto::crypto::rustls::QuicServerConfig {
+        let config = self.rustls_server();
+        config.try_into().expect("it has a suite for QUIC")
+    }
+
+    /// quinn's client.
+    fn quinn_client(&self) -> quinn_proto::crypto::rustls::QuicClientConfig {
+        let config = self.rustls_client();
         config.try_into().expect("it has a suite for QUIC")
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: client and server have a thread, a current-thread runtime and a processor each.
 
 use super::work::{self, Doing, STREAMS_MAX, WORK, WORKERS, Work};
-use super::{Identity, Portway, Quinn, Stack};
+use super::{Identity, Portway, Quinn, S2n, Stack};
 use crate::clock::{ThreadClock, pin, process_time, unpin};
 use crate::pairs::{Comparison, Side, alternate};
 use std::net::SocketAddr;
@@ -26,6 +26,20 @@ pub fn run(pairs: usize, only: Option<&str>) -> Vec<(Comparison, f64)> {
         found.push((comparison, gate));
     }
     found
+}
+
+/// Measures so many pairs of one work with s2n-quic instead of quinn.
+pub fn run_beside(pairs: usize, name: &str) -> Option<Comparison> {
+    let (name, work, _, times) = WORK.into_iter().find(|it| it.0 == name)?;
+    Some(compare_with::<Portway, S2n>(name, work, times, pairs))
+}
+
+/// Whether s2n-quic can do it as well.
+pub fn is_done_beside(work: Work) -> bool {
+    matches!(
+        work,
+        Work::Requests(_) | Work::Upload | Work::Download | Work::Handshakes
+    )
 }
 
 /// Measures so many pairs of one work with any two stacks.
@@ -79,11 +93,7 @@ pub fn run_on_two_workers(pairs: usize, only: Option<&str>) -> Vec<(Comparison, 
         if only.is_some_and(|only| only != name) {
             continue;
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = two_workers();
         let comparison = runtime.block_on(async {
             let (mut portway, mut quinn) = (
                 Workers::<Portway>::start(work).await,
@@ -100,6 +110,23 @@ pub fn run_on_two_workers(pairs: usize, only: Option<&str>) -> Vec<(Comparison, 
         runtime.shutdown_background();
     }
     found
+}
+
+/// Does the work on a runtime of two workers, for tools that count. What they count begins with
+/// the process.
+pub fn count_on_two_workers<S: Stack>(work: Work, times: usize) {
+    let runtime = two_workers();
+    let mut workers = runtime.block_on(Workers::<S>::start(work));
+    runtime.block_on(workers.act(times));
+    runtime.shutdown_background();
+}
+
+fn two_workers() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 /// Both ends in tasks of the workers.
