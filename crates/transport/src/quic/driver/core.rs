@@ -383,17 +383,7 @@ impl Core {
         let connection = Arc::clone(&slot.connection);
         let mut state = connection.lock();
         let has_acted = std::mem::replace(&mut state.dirty, Dirty::Clean) != Dirty::Clean;
-        let packets = slot.events.len();
-        if packets > 0 {
-            let mut events = std::mem::take(&mut slot.events);
-            for (event, local) in events.drain(..) {
-                state.receive(event, local);
-            }
-            let is_small = events.capacity() <= SPARE_CAPACITY_MAX;
-            if is_small && self.spare_events.len() < SPARE_EVENTS_MAX {
-                self.spare_events.push(events);
-            }
-        }
+        let packets = slot.deliver(&mut state, &mut self.spare_events);
         if std::mem::take(&mut slot.is_due) {
             state.proto.handle_timeout(round.now);
             slot.give_up_handshake(&mut state, round);
@@ -417,16 +407,7 @@ impl Core {
         };
         let has_workers = round.shared.has_workers;
         let wait = slot.waits(&mut state, &brought, has_workers);
-        self.holds_back |= wait == Wait::Turn;
-        let (sends, held_until) = match wait {
-            Wait::No => (true, None),
-            Wait::Turn => (false, None),
-            Wait::Until { time, sends } => (sends, Some(time)),
-        };
-        let has_more = match sends {
-            true => self.outgoing.is_blocked() || self.transmit(&mut state, round.now),
-            false => wait == Wait::Turn,
-        };
+        let (has_more, held_until) = self.send(&mut state, round.now, wait);
         let is_drained = state.proto.is_drained();
         let others = [state.streams.linger.until, held_until];
         let others = others.into_iter().flatten();
@@ -474,6 +455,26 @@ impl Core {
         } else if has_more {
             self.touch(index);
         }
+    }
+
+    /// Sends unless it waits for others; whether there is more, and until when it waits at most.
+    fn send(
+        &mut self,
+        state: &mut ConnectionState,
+        now: Instant,
+        wait: Wait,
+    ) -> (bool, Option<Instant>) {
+        let (sends, held_until) = match wait {
+            Wait::No => (true, None),
+            Wait::Turn => (false, None),
+            Wait::Until { time, sends } => (sends, Some(time)),
+        };
+        self.holds_back |= wait == Wait::Turn;
+        let has_more = match sends {
+            true => self.outgoing.is_blocked() || self.transmit(state, now),
+            false => wait == Wait::Turn,
+        };
+        (has_more, held_until)
     }
 
     /// Queues what the connection has to send, up to a bound; true when there is more.
@@ -605,6 +606,26 @@ impl Core {
 }
 
 impl Slot {
+    /// Hands the packets of this round to the connection, and says how many there are. Memory for
+    /// them is kept in `spare`.
+    fn deliver(
+        &mut self,
+        state: &mut ConnectionState,
+        spare: &mut Vec<Vec<(ConnectionEvent, Option<IpAddr>)>>,
+    ) -> usize {
+        let packets = self.events.len();
+        if packets > 0 {
+            let mut events = std::mem::take(&mut self.events);
+            for (event, local) in events.drain(..) {
+                state.receive(event, local);
+            }
+            if events.capacity() <= SPARE_CAPACITY_MAX && spare.len() < SPARE_EVENTS_MAX {
+                spare.push(events);
+            }
+        }
+        packets
+    }
+
     /// Ends a handshake that takes too long.
     fn give_up_handshake(&mut self, state: &mut ConnectionState, round: &mut Round<'_>) {
         if let Stage::Handshaking { until, .. } = self.stage
