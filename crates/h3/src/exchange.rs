@@ -95,6 +95,7 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
+    #[inline]
     pub(crate) fn new(receive: Receive, send: Sender) -> Self {
         Self {
             receive,

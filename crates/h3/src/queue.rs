@@ -63,6 +63,14 @@ impl<T, const N: usize> Queue<T, N> {
         }
     }
 
+    pub(crate) fn back_mut(&mut self) -> Option<&mut T> {
+        match (&mut self.far, self.len) {
+            (Some(far), _) => far.back_mut(),
+            (None, 0) => None,
+            (None, len) => self.near[(self.first + len - 1) % N].as_mut(),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0 && self.far.is_none()
     }
@@ -156,6 +164,7 @@ mod tests {
             }
             for _ in 0..round * 5 % 7 {
                 assert_eq!(queue.front(), model.front());
+                assert_eq!(queue.back_mut(), model.back_mut());
                 assert_eq!(queue.pop_front(), model.pop_front());
                 assert_eq!(queue.is_empty(), model.is_empty());
             }

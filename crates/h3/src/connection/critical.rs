@@ -11,7 +11,7 @@ use crate::exchange::{SendState, Sender};
 use crate::frame;
 use crate::grease::Grease;
 use crate::padding::Padding;
-use crate::stream::{Role, StreamId};
+use crate::stream::{Direction, Role, StreamId};
 use crate::varint;
 
 /// Types of unidirectional streams.
@@ -62,6 +62,8 @@ pub(super) enum Purpose {
 pub(super) struct LocalStreams {
     streams: [LocalStream; 4],
     has_grease: bool,
+    /// Whether one of them may have something to write since none had.
+    may_write: bool,
 }
 
 const ORDER: [Purpose; 4] = [
@@ -93,6 +95,7 @@ impl LocalStreams {
         Self {
             streams,
             has_grease: reserved.is_some(),
+            may_write: true,
         }
     }
 
@@ -112,6 +115,7 @@ impl LocalStreams {
             return false;
         };
         self.streams[next].id = Some(id);
+        self.may_write = true;
         true
     }
 
@@ -125,6 +129,7 @@ impl LocalStreams {
         bytes: Bytes,
         limit: usize,
     ) -> Result<(), ConnectionError> {
+        self.may_write = true;
         let sender = &mut self.streams[purpose as usize].sender;
         if sender.queued_bytes() + bytes.len() > limit {
             let reason = "the peer does not read a critical stream";
@@ -140,8 +145,14 @@ impl LocalStreams {
     }
 
     /// The first of our streams that has something to write.
-    pub(super) fn next_writable(&self) -> Option<usize> {
-        self.streams.iter().position(LocalStream::can_write)
+    #[inline]
+    pub(super) fn next_writable(&mut self) -> Option<usize> {
+        if !self.may_write {
+            return None;
+        }
+        let found = self.streams.iter().position(LocalStream::can_write);
+        self.may_write = found.is_some();
+        found
     }
 
     pub(super) fn get_mut(&mut self, at: usize) -> &mut LocalStream {
@@ -150,10 +161,15 @@ impl LocalStreams {
 
     /// The stream with this identifier, and whether it is critical.
     pub(super) fn find(&mut self, id: StreamId) -> Option<(&mut LocalStream, bool)> {
+        // Requests are by far the most.
+        if id.direction() == Direction::Bidirectional {
+            return None;
+        }
         let at = self
             .streams
             .iter()
             .position(|stream| stream.id == Some(id))?;
+        self.may_write = true;
         Some((&mut self.streams[at], ORDER[at] != Purpose::Grease))
     }
 }

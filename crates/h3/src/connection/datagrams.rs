@@ -266,6 +266,9 @@ impl Connection {
 
     /// Delivers what was kept, as far as that is possible now.
     pub(super) fn deliver_early(&mut self) {
+        if self.datagrams.early.is_empty() {
+            return;
+        }
         for datagram in std::mem::take(&mut self.datagrams.early) {
             self.on_datagram(datagram);
         }

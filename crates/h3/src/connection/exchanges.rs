@@ -60,6 +60,7 @@ impl Exchanges {
     }
 
     /// Adds an exchange for a stream that has none, and gives it back.
+    #[inline]
     pub(super) fn insert(&mut self, stream: StreamId, exchange: Exchange) -> &mut Exchange {
         let place = self.free.pop().unwrap_or_else(|| self.add_places());
         let before = self.by_stream.insert(stream, place);

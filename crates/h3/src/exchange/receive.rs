@@ -176,6 +176,7 @@ pub(crate) enum FrameOutcome {
 }
 
 impl Receive {
+    #[inline]
     pub(crate) fn new(answer: Answer) -> Self {
         Self {
             state: ReceiveState::Head,
@@ -369,13 +370,16 @@ impl Receive {
             return Ok(FrameOutcome::Idle);
         }
         while self.blocked.is_none() && !self.is_full(context.limits) {
-            let mut bytes = std::mem::take(&mut self.unread.bytes);
             let (state, answer, expected) = (self.state, self.answer, self.expected);
-            let decoded = self.decoder.decode(&mut bytes, |ty, len| {
-                treat(state, answer, expected, ty, len, context)
-            });
-            self.unread.bytes = bytes;
-            let Some(decoded) = decoded? else {
+            let input = &mut self.unread.bytes;
+            // Every frame comes out with its last byte: without input there is nothing to decode.
+            let decoded = match input.is_empty() {
+                true => None,
+                false => self.decoder.decode(input, |ty, len| {
+                    treat(state, answer, expected, ty, len, context)
+                })?,
+            };
+            let Some(decoded) = decoded else {
                 self.on_fin()?;
                 break;
             };
@@ -440,6 +444,18 @@ impl Receive {
         self.inbox.push_back(wrap(bytes));
     }
 
+    /// Keeps content for the application. Small pieces become one, so that they neither hold the
+    /// chunks that they came in nor cost the application a look each.
+    fn keep_content(&mut self, bytes: Bytes) {
+        match self.inbox.back_mut() {
+            Some(Incoming::Data(last)) if last.len().max(bytes.len()) < SMALL_PIECE => {
+                self.inbox_bytes += bytes.len();
+                *last = [&last[..], &bytes].concat().into();
+            }
+            _ => self.keep(bytes, Incoming::Data),
+        }
+    }
+
     /// Hands over what arrived for an extension.
     fn take_raw(&mut self) {
         let bytes = std::mem::take(&mut self.unread.bytes);
@@ -479,7 +495,7 @@ impl Receive {
                     return Ok(None);
                 }
                 self.expected.take(bytes.len() as u64)?;
-                self.keep(bytes, Incoming::Data);
+                self.keep_content(bytes);
                 Ok(None)
             }
             Decoded::Whole { ty, payload } if ty == FrameType::HEADERS => {

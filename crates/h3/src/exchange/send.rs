@@ -140,6 +140,7 @@ pub(crate) enum Content {
 }
 
 impl Sender {
+    #[inline]
     pub(crate) fn new(state: SendState) -> Self {
         Self {
             state,

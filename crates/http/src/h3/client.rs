@@ -52,12 +52,12 @@ impl ClientConnection {
     /// # Errors
     /// Nothing was sent: the request cannot be sent, the server goes away, or the connection is
     /// over.
-    pub async fn send(&self, request: Request<Bytes>) -> Result<PendingResponse, SendError> {
+    pub fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> impl Future<Output = Result<PendingResponse, SendError>> {
         let (parts, content) = request.into_parts();
-        let sending = self.start(parts, content, Finish::Now);
-        let (receive, mut send) = sending.await?;
-        send.complete();
-        Ok(PendingResponse::new(receive))
+        Sending(self.start(parts, content, Finish::Now))
     }
 
     /// Sends the header section of a request, whose content follows.
@@ -68,10 +68,10 @@ impl ClientConnection {
     /// As [`ClientConnection::send`].
     pub async fn send_request(&self, request: Request<()>) -> Result<ClientStream, SendError> {
         let (parts, ()) = request.into_parts();
-        let (receive, send) = self.start(parts, Bytes::new(), Finish::Later).await?;
+        let stream = self.start(parts, Bytes::new(), Finish::Later).await?;
         Ok(ClientStream {
-            body: SendBody::new(send),
-            response: PendingResponse::new(receive),
+            body: SendBody::new(SendHalf::new(self.hosted.clone(), stream)),
+            response: PendingResponse::new(receive_half(&self.hosted, stream)),
         })
     }
 
@@ -430,12 +430,12 @@ impl Starting<'_> {
 }
 
 impl Future for Starting<'_> {
-    type Output = Result<(ReceiveHalf, SendHalf), SendError>;
+    type Output = Result<StreamId, SendError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let hosted = this.hosted;
-        let sent = hosted.with(|engine, host| {
+        hosted.with(|engine, host| {
             if let Err(error) = engine.http.check_request() {
                 return Poll::Ready(Err(error));
             }
@@ -447,13 +447,26 @@ impl Future for Starting<'_> {
                     Poll::Pending
                 }
             }
-        });
-        sent.map_ok(|stream| {
-            // RFC 9114 §4.1.1: how a client gives a request up.
-            let receive = ReceiveHalf::new(hosted.clone(), stream, Code::H3_REQUEST_CANCELLED);
-            (receive, SendHalf::new(hosted.clone(), stream))
         })
     }
+}
+
+/// Sends a whole request.
+struct Sending<'a>(Starting<'a>);
+
+impl Future for Sending<'_> {
+    type Output = Result<PendingResponse, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let sent = Pin::new(&mut self.0).poll(context);
+        sent.map_ok(|stream| PendingResponse::new(receive_half(self.0.hosted, stream)))
+    }
+}
+
+/// What comes in on the stream of a request.
+fn receive_half(hosted: &Hosted<Engine>, stream: StreamId) -> ReceiveHalf {
+    // RFC 9114 §4.1.1: how a client gives a request up.
+    ReceiveHalf::new(hosted.clone(), stream, Code::H3_REQUEST_CANCELLED)
 }
 
 impl Drop for Starting<'_> {

@@ -258,11 +258,6 @@ impl SendHalf {
             rejected
         })
     }
-
-    /// Marks it as complete, when it was begun so.
-    pub(super) fn complete(&mut self) {
-        self.is_over = true;
-    }
 }
 
 impl Drop for SendHalf {

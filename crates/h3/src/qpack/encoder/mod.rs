@@ -50,7 +50,9 @@ pub struct Encoder {
     /// How many streams could be blocked, while nothing has changed since it was counted.
     streams_at_risk: Option<u64>,
     stream: DecoderStream,
-    instructions: BytesMut,
+    instructions: Vec<u8>,
+    /// The lines of the section that is being encoded.
+    lines: Vec<u8>,
     /// How many bytes the encoder stream can take at once.
     credit: usize,
     /// How many sections that refer to the table were acknowledged.
@@ -69,7 +71,8 @@ impl Encoder {
             known_received: 0,
             streams_at_risk: Some(0),
             stream: DecoderStream::default(),
-            instructions: BytesMut::new(),
+            instructions: Vec::new(),
+            lines: Vec::new(),
             credit: usize::MAX,
             acknowledged: 0,
         }
@@ -164,7 +167,7 @@ impl Encoder {
         if self.credit != usize::MAX {
             self.credit = self.credit.saturating_sub(self.instructions.len());
         }
-        Some(self.instructions.split().freeze())
+        Some(std::mem::take(&mut self.instructions).into())
     }
 
     fn follow(&mut self, instruction: Instruction) -> Result<(), QpackError> {

@@ -18,7 +18,6 @@ use bytes::BytesMut;
 pub struct SectionEncoder<'a> {
     encoder: &'a mut Encoder,
     out: &'a mut BytesMut,
-    start: usize,
     stream: u64,
     base: u64,
     /// The Required Insert Count so far.
@@ -38,14 +37,12 @@ enum Risk {
 
 impl<'a> SectionEncoder<'a> {
     pub(super) fn new(encoder: &'a mut Encoder, stream: u64, out: &'a mut BytesMut) -> Self {
-        let start = out.len();
-        // Two bytes hold most prefixes, which are known at the end only.
-        out.extend_from_slice(&[0; PREFIX_USUAL]);
+        // The prefix comes before the lines and is known at the end only.
+        encoder.lines.clear();
         SectionEncoder {
             base: encoder.table.inserted(),
             encoder,
             out,
-            start,
             stream,
             required: 0,
             lowest: u64::MAX,
@@ -74,7 +71,7 @@ impl<'a> SectionEncoder<'a> {
             ..line
         };
         if let Some(index) = static_table::find_line(name, value, line.line_hash) {
-            return integer::encode(6, 0xc0, index, self.out);
+            return integer::encode(6, 0xc0, index, &mut self.encoder.lines);
         }
         if !self.encoder.uses_table() {
             return self.literal(&line, Indexing::Allowed);
@@ -88,7 +85,8 @@ impl<'a> SectionEncoder<'a> {
     /// Writes the section's prefix, and remembers what the section refers to.
     pub fn finish(self) {
         if self.required == 0 {
-            return;
+            self.out.extend_from_slice(&[0; 2]);
+            return self.put_lines();
         }
         // RFC 9204 §4.5.1.1: the count is sent modulo twice the entries that the largest table
         // can have.
@@ -101,20 +99,22 @@ impl<'a> SectionEncoder<'a> {
             None => integer::encode(7, 0x80, self.required - self.base - 1, &mut unused),
         }
         let unused = unused.len();
-        let prefix = &prefix[..prefix.len() - unused];
-        let lines = self.start + PREFIX_USUAL..self.out.len();
-        let first_line = self.start + prefix.len();
-        if lines.start != first_line {
-            self.out.resize(first_line + lines.len(), 0);
-            self.out.copy_within(lines, first_line);
-        }
-        self.out[self.start..first_line].copy_from_slice(prefix);
+        self.out.extend_from_slice(&prefix[..PREFIX_MAX - unused]);
         self.encoder.unacknowledged.push(Section {
             stream: self.stream,
             required: self.required,
             lowest: self.lowest,
         });
         self.encoder.streams_at_risk = None;
+        self.put_lines();
+    }
+
+    fn put_lines(self) {
+        let lines = &mut self.encoder.lines;
+        self.out.extend_from_slice(lines);
+        if lines.capacity() > LINES_KEPT {
+            *lines = Vec::new();
+        }
     }
 
     /// The entry to refer to for a line, which may be inserted for that.
@@ -201,8 +201,8 @@ impl<'a> SectionEncoder<'a> {
     fn indexed(&mut self, absolute: u64) {
         self.refer_to(absolute);
         match absolute.checked_sub(self.base) {
-            Some(index) => integer::encode(4, 0x10, index, self.out),
-            None => integer::encode(6, 0x80, self.base - 1 - absolute, self.out),
+            Some(index) => integer::encode(4, 0x10, index, &mut self.encoder.lines),
+            None => integer::encode(6, 0x80, self.base - 1 - absolute, &mut self.encoder.lines),
         }
     }
 
@@ -213,20 +213,20 @@ impl<'a> SectionEncoder<'a> {
             Indexing::Allowed => 0,
         };
         if let Some(index) = static_table::find_name(line.name, line.name_hash) {
-            integer::encode(4, 0x50 + never(0x20), index, self.out);
+            integer::encode(4, 0x50 + never(0x20), index, &mut self.encoder.lines);
         } else if let Some(absolute) = self.name_entry(line) {
             self.refer_to(absolute);
             match absolute.checked_sub(self.base) {
-                Some(index) => integer::encode(3, never(0x08), index, self.out),
+                Some(index) => integer::encode(3, never(0x08), index, &mut self.encoder.lines),
                 None => {
                     let index = self.base - 1 - absolute;
-                    integer::encode(4, 0x40 + never(0x20), index, self.out);
+                    integer::encode(4, 0x40 + never(0x20), index, &mut self.encoder.lines);
                 }
             }
         } else {
-            string::encode(3, 0x20 + never(0x10), line.name, self.out);
+            string::encode(3, 0x20 + never(0x10), line.name, &mut self.encoder.lines);
         }
-        string::encode(7, 0, line.value, self.out);
+        string::encode(7, 0, line.value, &mut self.encoder.lines);
     }
 
     /// An entry to take the name from.
@@ -249,8 +249,10 @@ enum Indexing {
     Never,
 }
 
-const PREFIX_USUAL: usize = 2;
 const PREFIX_MAX: usize = 2 * integer::ENCODED_LEN_MAX;
+
+/// Memory of so many bytes is kept for the lines of the next section.
+const LINES_KEPT: usize = 1024;
 
 /// Longer values are not looked up: they are in no table, and hashing them is not free.
 const LOOKED_UP_MAX: usize = 4096;

@@ -27,7 +27,7 @@ pub(super) fn encoded_len(bytes: &[u8]) -> usize {
 }
 
 /// Writes `bytes` encoded; `encoded_len` is what [`encoded_len`] said of them.
-pub(super) fn encode(bytes: &[u8], encoded_len: usize, out: &mut BytesMut) {
+pub(super) fn encode(bytes: &[u8], encoded_len: usize, out: &mut Vec<u8>) {
     let start = out.len();
     // Four bytes are stored at a time, of which the last may go beyond the string.
     out.resize(start + encoded_len + 4, 0);

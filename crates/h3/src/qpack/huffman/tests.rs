@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 fn encoded(bytes: &[u8]) -> Vec<u8> {
-    let mut out = BytesMut::from(&b"before"[..]);
+    let mut out = b"before".to_vec();
     encode(bytes, encoded_len(bytes), &mut out);
     assert_eq!(&out[..6], b"before");
     assert_eq!(out.len(), 6 + encoded_len(bytes));
