@@ -4,6 +4,7 @@
 //! of carrier, with the same cryptography and the same socket options. The binary `report`
 //! starts itself once for each of them and writes docs/performance.md.
 
+pub mod baseline;
 pub mod carrier;
 pub mod clock;
 pub mod command;

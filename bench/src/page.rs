@@ -54,6 +54,17 @@ pub struct Count {
 }
 
 impl Count {
+    /// The count, the recorded one, and what has changed, as cells of a table.
+    pub fn cells(&self) -> [String; 3] {
+        let recorded = self.recorded.map_or("–".to_owned(), |r| r.to_string());
+        let change = match (self.change(), self.recorded) {
+            (Some(change), _) => format!("**{:+.1} %**", change * 100.0),
+            (None, Some(_)) => "within 5 %".to_owned(),
+            (None, None) => "new".to_owned(),
+        };
+        [self.now.to_string(), recorded, change]
+    }
+
     /// The change against the record, where it is worth a word.
     pub fn change(&self) -> Option<f64> {
         let change = self.now as f64 / self.recorded? as f64 - 1.0;
@@ -112,13 +123,7 @@ impl Page {
     fn counts_table(&self, out: &mut String) {
         out.push_str("| work | instructions | recorded | change |\n|---|---:|---:|---|\n");
         for count in &self.counts {
-            let recorded = count.recorded.map_or("–".to_owned(), |r| r.to_string());
-            let change = match (count.change(), count.recorded) {
-                (Some(change), _) => format!("**{:+.1} %**", change * 100.0),
-                (None, Some(_)) => "within 5 %".to_owned(),
-                (None, None) => "new".to_owned(),
-            };
-            let now = count.now.to_string();
+            let [now, recorded, change] = count.cells();
             row(out, &[&count.name, &now, &recorded, &change]);
         }
     }

@@ -1,9 +1,11 @@
 //! Runs the benchmarks of HTTP/3 and writes their section of docs/performance.md.
 //!
-//! `h3 [--pairs N] [--only NAME] [--output FILE]` measures; `h3 count STACK NAME TIMES` does the
-//! work in one thread for a tool that counts, `h3 end END NAME TIMES` with a thread for each end,
-//! and `h3 idle STACK CONNECTIONS ROUNDS` looks at memory.
+//! `h3 [--pairs N] [--only NAME] [--output FILE] [--record]` measures, and records the counts of
+//! each end in baseline.toml if asked to; `h3 count STACK NAME TIMES` does the work in one thread
+//! for a tool that counts, `h3 end END NAME TIMES` with a thread for each end, and `h3 idle STACK
+//! CONNECTIONS ROUNDS` looks at memory.
 
+use portway_bench::baseline;
 use portway_bench::h3::{BULK, Http3, Load, STACKS, count, count_one_end, measure, section, write};
 use portway_bench::heap::Heap;
 use portway_bench::quic::{Portway, count as count_work, run_idle};
@@ -44,6 +46,9 @@ fn main() -> ExitCode {
     };
     let pairs = value("--pairs").map_or(21, number);
     let found = measure(pairs, value("--only"));
+    if words.contains(&"--record") {
+        baseline::record(&found.ends);
+    }
     print!("{}", section(&found));
     match value("--output") {
         None => ExitCode::SUCCESS,

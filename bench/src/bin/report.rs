@@ -4,6 +4,7 @@
 //! `--record` writes the instruction counts of this run to baseline.toml; `--pairs N` sets how
 //! many pairs are measured; `--only messages,connect,memory,batch,instructions` runs a part.
 
+use portway_bench::baseline;
 use portway_bench::command::batch::Calls;
 use portway_bench::command::{batch, connect, instructions, memory, messages};
 use portway_bench::heap::Heap;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     };
     print!("{}", page.text());
     if options.records {
-        record(&page.counts);
+        baseline::record(&page.counts);
     }
     if let Some(path) = &options.output {
         std::fs::write(path, page.text()).expect("a page that can be written");
@@ -257,7 +258,7 @@ fn counts(options: &Options, missing: &mut Vec<String>) -> Vec<Count> {
         missing.push("instructions: valgrind is not installed".to_owned());
         return Vec::new();
     }
-    let recorded = recorded();
+    let recorded = baseline::recorded();
     let Some(program) = keep(this_program(), missing) else {
         return Vec::new();
     };
@@ -330,19 +331,6 @@ fn repetitions(name: &str) -> u64 {
     }
 }
 
-fn recorded() -> BTreeMap<String, u64> {
-    let text = std::fs::read_to_string(BASELINE).unwrap_or_default();
-    toml::from_str(&text).expect("a table of counts")
-}
-
-fn record(counts: &[Count]) {
-    let mut table = recorded();
-    table.extend(counts.iter().map(|count| (count.name.clone(), count.now)));
-    let text = toml::to_string(&table).expect("a table of counts");
-    let head = "# User instructions of one unit of work, written by `report --record`.\n";
-    std::fs::write(BASELINE, format!("{head}{text}")).expect("a file that can be written");
-}
-
 fn setting() -> Setting {
     let lock = include_str!("../../Cargo.lock");
     let versions: Vec<String> = ["tokio", "tokio-util", "rustls", "tokio-rustls", "aws-lc-rs"]
@@ -385,5 +373,3 @@ fn version<'a>(lock: &'a str, name: &str) -> &'a str {
     let rest = lock.split_once(start.as_str()).map_or("", |(_, rest)| rest);
     rest.split('"').next().unwrap_or("unknown")
 }
-
-const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.toml");

@@ -9,7 +9,9 @@ use super::qpack::{Encoded, run_qpack};
 use super::rounds::{Place, Rounds, STACKS, run};
 use super::sharded::run_sharded;
 use super::web::Load;
+use crate::baseline;
 use crate::counted::Counted;
+use crate::page::Count;
 use crate::pairs::Comparison;
 use crate::quic::Idle;
 use crate::tools;
@@ -30,8 +32,8 @@ pub struct Found {
     pub sharded: Option<Comparison>,
     /// Idle connections: with HTTP/3, then of the raw driver.
     pub idle: Option<(Idle, Idle)>,
-    /// Instructions of one request at each end: load, client's, server's.
-    pub ends: Vec<(Load, u64, u64)>,
+    /// Instructions of one request at each end.
+    pub ends: Vec<Count>,
     /// Instructions and system calls of all stacks.
     pub counted: Counted,
     /// Sizes of QPACK.
@@ -146,11 +148,19 @@ fn counted(found: &mut Found, wants: impl Fn(&str) -> bool) {
             }
         }
     }
+    let recorded = baseline::recorded();
     for load in [Load::plain(1), Load::with_fields(1)] {
         if wants("ends") {
-            match (count_end("client", load), count_end("server", load)) {
-                (Ok(client), Ok(server)) => found.ends.push((load, client, server)),
-                (Err(why), _) | (_, Err(why)) => found.missing.push(why),
+            for end in ["client", "server"] {
+                let name = format!("h3-{}-{end}", load.name());
+                match count_end(end, load) {
+                    Ok(now) => found.ends.push(Count {
+                        recorded: recorded.get(&name).copied(),
+                        name,
+                        now,
+                    }),
+                    Err(why) => found.missing.push(why),
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 use super::found::Found;
 use super::rounds::{Rounds, STACKS};
 use super::web::Load;
+use crate::page::Count;
 use crate::quic::Idle;
 use crate::section::put;
 use crate::table::{heads, or_dash, ratio_cells, row};
@@ -133,13 +134,14 @@ fn bulk(out: &mut String, found: &Found) {
     }
 }
 
-fn ends(out: &mut String, ends: &[(Load, u64, u64)]) {
+fn ends(out: &mut String, ends: &[Count]) {
     if ends.is_empty() {
         return;
     }
     out.push_str(ENDS);
-    for (load, client, server) in ends {
-        let _ = writeln!(out, "| {} | {client} | {server} |", load.name());
+    for count in ends {
+        let [now, recorded, change] = count.cells();
+        let _ = writeln!(out, "| {} | {now} | {recorded} | {change} |", count.name);
     }
 }
 
@@ -216,10 +218,10 @@ that accepted it: `tests/api/h3_sharded.rs` looks.
 
 ";
 const ENDS: &str = "
-User instructions of one request, one at a time, at each end:
+User instructions of one request, one at a time, at each end; the record is `bench/baseline.toml`:
 
-| load | client | server |
-|---|---:|---:|
+| load and end | instructions | recorded | change |
+|---|---:|---:|---|
 ";
 const IDLE: &str = "
 Heap of a server's idle connections, each after one request: the larger of two rounds with HTTP/3,
