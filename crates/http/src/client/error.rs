@@ -70,6 +70,8 @@ pub enum Phase {
     Dial,
     /// From the request to the head of its response.
     ResponseHead,
+    /// For a 100 before the content of a request.
+    Expect,
     /// Between two parts of the response's body.
     BodyIdle,
     /// Everything, from the call to the last part of the body.
@@ -220,6 +222,7 @@ impl fmt::Display for Phase {
             Phase::Handshake => "the handshake",
             Phase::Dial => "establishing a connection",
             Phase::ResponseHead => "the head of the response",
+            Phase::Expect => "the server's word on the content",
             Phase::BodyIdle => "the next part of the body",
             Phase::Total => "the whole request",
             Phase::Drain => "the rest of the exchange",

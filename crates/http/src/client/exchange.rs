@@ -10,6 +10,7 @@ use super::classify::{Processing, is_idempotent};
 use super::content::Content;
 use super::error::{Error, ErrorClass, Phase};
 use super::event::ConnectionInfo;
+use super::expect::{Gate, expects_continue};
 use super::interim::Interim;
 use super::key::Key;
 use super::lease::{Lease, Unanswered};
@@ -49,15 +50,23 @@ impl Exchange {
         loop {
             let mut lease = waiting.verdict().await?;
             let replay = self.body.replay();
+            let gate = self.gate(shared, lease.info().version);
             let request = self.request(lease.info())?;
+            let interim = match &gate {
+                Some(gate) => self.interim.opening(gate.clone()),
+                None => self.interim.clone(),
+            };
             let mut limit = Deadline::after(
                 &**shared.environment(),
                 self.response_head,
                 Phase::ResponseHead,
             );
-            let sending = async { Ok(lease.send(request, &self.interim).await) };
+            let sending = async { Ok(lease.send(request, &interim).await) };
             let unanswered = match within(&mut limit, sending).await? {
                 Ok(response) => {
+                    if let Some(gate) = &gate {
+                        gate.shut();
+                    }
                     shared.on_response(&key, response.headers());
                     shared.upgrade(&key, wish);
                     let may_ask_elsewhere = replay.is_some() && shared.is_patient();
@@ -88,6 +97,18 @@ impl Exchange {
                 None => return Err(unanswered.error),
             }
         }
+    }
+
+    /// Holds the body back where the server is to say first whether it wants it.
+    fn gate(&mut self, shared: &Arc<Shared>, version: Version) -> Option<Gate> {
+        if version == Version::Http2 || !expects_continue(&self.headers, &self.body) {
+            return None;
+        }
+        let patience = shared.settings.timeouts.expect;
+        let patience = Deadline::after(&**shared.environment(), patience, Phase::Expect);
+        let gate = Gate::new(patience);
+        self.body = gate.hold(std::mem::take(&mut self.body));
+        Some(gate)
     }
 
     /// The name that the peer must prove instead of the one in the URL: the request's own, or the

@@ -3,7 +3,8 @@
 //! Invariant: they are told in their order, before the response; hyper tells of those of HTTP/1.1,
 //! and passes over those of HTTP/2.
 
-use http::{Request, Response};
+use super::expect::Gate;
+use http::{Request, Response, StatusCode};
 use std::sync::Arc;
 
 /// Hears interim responses.
@@ -14,6 +15,19 @@ pub(super) type InterimSink = Arc<dyn Fn(&Response<()>) + Send + Sync>;
 pub(super) struct Interim(pub(super) Option<InterimSink>);
 
 impl Interim {
+    /// The same, which opens `gate` when the server wants the content.
+    pub(super) fn opening(&self, gate: Gate) -> Self {
+        let sink = self.0.clone();
+        Interim(Some(Arc::new(move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                gate.open();
+            }
+            if let Some(sink) = &sink {
+                sink(response);
+            }
+        })))
+    }
+
     pub(super) fn tell(&self, response: &Response<()>) {
         if let Some(sink) = &self.0 {
             sink(response);

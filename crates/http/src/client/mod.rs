@@ -16,7 +16,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `request.rs`, `response.rs`, `body.rs` | what applications use |
-//! | `exchange.rs`, `redirect.rs` | one request to one URL, and the next URL |
+//! | `exchange.rs`, `expect.rs`, `redirect.rs` | one request to one URL, and the next URL |
 //! | `shared.rs`, `lease.rs` | the pool with what it decides about |
 //! | `policy.rs` | which versions a request takes |
 //! | `dial.rs`, `watch.rs` | a connection, from the race to hyper or to our HTTP/3 |
@@ -36,6 +36,7 @@ mod dial;
 mod error;
 mod event;
 mod exchange;
+mod expect;
 mod frames;
 mod http3;
 mod interim;

@@ -20,6 +20,9 @@ pub struct Timeouts {
     pub handshake: Option<Duration>,
     /// From the request to the head of its response.
     pub response_head: Option<Duration>,
+    /// For a 100 to a request with `expect: 100-continue`; then its content is sent without. Not
+    /// for HTTP/2, where hyper passes over what is to be waited for, and nothing is.
+    pub expect: Option<Duration>,
     /// Between two parts of the response's body.
     pub body_idle: Option<Duration>,
     /// Everything, from the call to the last part of the body.
@@ -31,8 +34,8 @@ pub struct Timeouts {
 }
 
 impl Default for Timeouts {
-    /// 10 s for each phase of a dial, 2 s for what is left after a response, and no other limit:
-    /// how long an answer takes is the application's to say.
+    /// 10 s for each phase of a dial, 1 s for a 100, 2 s for what is left after a response, and no
+    /// other limit: how long an answer takes is the application's to say.
     fn default() -> Self {
         let dial = Some(Duration::from_secs(10));
         Timeouts {
@@ -40,6 +43,7 @@ impl Default for Timeouts {
             connect: dial,
             handshake: dial,
             response_head: None,
+            expect: Some(Duration::from_secs(1)),
             body_idle: None,
             total: None,
             drain: Some(Duration::from_secs(2)),

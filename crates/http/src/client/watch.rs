@@ -62,8 +62,12 @@ impl Watch {
     /// The remote endpoints that QUIC got nothing from so far, though it was tried.
     pub(super) fn silent_over_quic(&self) -> Vec<usize> {
         let marks = self.marks();
-        let silent = marks.quic.iter().filter(|tried| !tried.is_answered);
-        silent.map(|tried| tried.remote).collect()
+        let is_silent = |remote: usize| {
+            let mut tried = marks.quic.iter().filter(|tried| tried.remote == remote);
+            tried.all(|tried| !tried.is_answered)
+        };
+        let remotes = marks.quic.iter().map(|tried| tried.remote);
+        remotes.filter(|remote| is_silent(*remote)).collect()
     }
 
     /// What became of HTTP/3 where another version won.
@@ -177,7 +181,10 @@ impl Observer for Watch {
                     }
                 }
                 EventKind::Won { attempt } => {
-                    marks.quic.retain(|tried| tried.attempt != *attempt);
+                    // Of its endpoint nothing more is to be said, whatever its other addresses did.
+                    if let Some(won) = marks.tried(*attempt).map(|tried| tried.remote) {
+                        marks.quic.retain(|tried| tried.remote != won);
+                    }
                 }
                 _ => {}
             }

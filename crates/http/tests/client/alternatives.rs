@@ -301,3 +301,18 @@ async fn an_alternative_that_is_taken_back_gets_no_further_request() {
     assert_eq!(text(&client, &origin.url("/")).await, "3");
     assert_eq!(text(&client, &origin.url("/")).await, "origin");
 }
+
+#[tokio::test]
+async fn an_address_that_is_dead_does_not_block_an_alternative_that_another_one_reaches() {
+    let made = Made::for_names(&["127.0.0.1", "localhost"]);
+    let quic = Http3Server::start(&made, loopback(), tell_way);
+    let port = quic.address.port();
+    // The name has an address of IPv6 too, where nobody listens.
+    let origin = saying(&made, format!("h3=\"localhost:{port}\"; ma=60")).await;
+    let (client, events) = client(&made);
+    assert_eq!(text(&client, &origin.url("/")).await, "origin");
+    until(|| quic.connections().len() == 1 && client.counts().dials == 0).await;
+    assert_eq!(text(&client, &origin.url("/")).await, "alternative");
+    let is_blocked = |event: &ClientEvent| matches!(event, ClientEvent::AlternativeBlocked { .. });
+    assert!(!events.lock().unwrap().iter().any(is_blocked));
+}

@@ -401,3 +401,28 @@ async fn an_idle_connection_is_closed_at_both_ends() {
     assert!(connection.error().unwrap().is_graceful());
     assert_eq!(client.counts(), Default::default());
 }
+
+#[tokio::test]
+async fn content_that_is_expected_waits_for_a_100_over_http3_too() {
+    let (server, client) = serve(|incoming| async move {
+        let Incoming {
+            mut responder,
+            request,
+        } = incoming;
+        if request.uri().path() == "/wanted" {
+            let wanted = Response::builder().status(100).body(()).unwrap();
+            responder.send_interim(wanted).unwrap();
+            let (content, _) = request.into_body().read_all(100).await.unwrap();
+            let _ = responder.send(Response::new(content));
+        } else {
+            let _ = responder.send(Response::new(Bytes::from_static(b"no need")));
+        }
+    });
+    for (path, expected) in [("/wanted", "content"), ("/unwanted", "no need")] {
+        let request = client.post(server.url(path)).body("content");
+        let request = request.header("expect", "100-continue");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.text().await.unwrap(), expected);
+    }
+    assert_eq!(server.connections().len(), 1);
+}

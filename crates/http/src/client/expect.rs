@@ -1,0 +1,128 @@
+//! A body that waits for the server's word (RFC 9110 §10.1.1).
+//!
+//! Invariant: nothing of it is sent before a 100, or before the client's patience ends; after a
+//! final response that came first, nothing at all.
+
+use super::body::{Body, BoxError};
+use super::timeouts::Deadline;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::EXPECT;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// What holds a body back.
+#[derive(Clone)]
+pub(super) struct Gate(Arc<Mutex<Waits>>);
+
+struct Waits {
+    state: State,
+    patience: Option<Deadline>,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Open,
+    /// The answer is there: the content is not wanted.
+    Shut,
+}
+
+impl Gate {
+    /// One that opens by itself when `patience` ends.
+    pub(super) fn new(patience: Option<Deadline>) -> Self {
+        Gate(Arc::new(Mutex::new(Waits {
+            state: State::Waiting,
+            patience,
+            waker: None,
+        })))
+    }
+
+    /// The same body behind this gate.
+    pub(super) fn hold(&self, body: Body) -> Body {
+        Body::stream(Held {
+            gate: self.clone(),
+            body,
+        })
+    }
+
+    /// The server wants the content.
+    pub(super) fn open(&self) {
+        self.turn(State::Open);
+    }
+
+    /// The server has answered without it.
+    pub(super) fn shut(&self) {
+        self.turn(State::Shut);
+    }
+
+    fn turn(&self, to: State) {
+        let mut waits = self.waits();
+        if waits.state == State::Waiting {
+            waits.state = to;
+        }
+        let waker = waits.waker.take();
+        drop(waits);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll_open(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut waits = self.waits();
+        let waits = &mut *waits;
+        if waits.state == State::Waiting
+            && let Some(patience) = &mut waits.patience
+            && patience.poll(context).is_ready()
+        {
+            waits.state = State::Open;
+        }
+        match waits.state {
+            State::Open => Poll::Ready(()),
+            _ => {
+                waits.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Whether a request expects a 100 before its content.
+pub(super) fn expects_continue(headers: &HeaderMap, body: &Body) -> bool {
+    let expects = headers.get(EXPECT);
+    let expects = expects.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    expects && !body.is_end_stream()
+}
+
+struct Held {
+    gate: Gate,
+    body: Body,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        std::task::ready!(self.gate.poll_open(context));
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
