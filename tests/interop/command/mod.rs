@@ -3,6 +3,7 @@
 //! Invariant: what is tested is the command as it stands in this tree; it is built first.
 
 mod connect;
+mod get;
 mod listen;
 
 use crate::peer::Peer;

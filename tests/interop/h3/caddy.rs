@@ -119,7 +119,7 @@ async fn behind() -> SocketAddr {
 }
 
 /// Starts Caddy on a port that was free a moment ago.
-async fn server(test: &str, authority: &Authority) -> Option<(Peer, SocketAddr)> {
+pub(crate) async fn server(test: &str, authority: &Authority) -> Option<(Peer, SocketAddr)> {
     let python = match python() {
         Ok(python) => Path::new(python),
         Err(_) => {

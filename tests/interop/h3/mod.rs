@@ -4,7 +4,7 @@
 //! not there is named with the test that it skips.
 
 mod aioquic;
-mod caddy;
+pub(crate) mod caddy;
 mod chromium;
 mod clients;
 mod envoy;
@@ -22,7 +22,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The Python that has the peers, or why there is none. Made once, outside of any time limit.
-fn python() -> &'static Result<String, String> {
+pub(crate) fn python() -> &'static Result<String, String> {
     static PYTHON: OnceLock<Result<String, String>> = OnceLock::new();
     PYTHON.get_or_init(|| environment("http3", "requirements.txt"))
 }
