@@ -131,7 +131,8 @@ fn comparisons<'c>(
         let cells = count_cells(counts).join(" | ");
         let _ = writeln!(
             out,
-            "| {} | {:.2} | {:.2} | {:.3} | {:.3} to {:.3}, {} pairs | {cells} | {gate} | {verdict} |",
+            "| {} | {:.2} | {:.2} | {:.3} | {:.3} to {:.3}, {} pairs | {cells} | {gate} \
+             | {verdict} |",
             it.name, it.portway, it.other, it.ratio, it.low, it.high, it.pairs
         );
     }
