@@ -126,6 +126,11 @@ impl Sections {
         self.decoder.poll_instructions()
     }
 
+    /// Whether that is to go even if nothing else does.
+    pub(crate) fn is_decoder_stream_pressing(&self) -> bool {
+        self.decoder.is_pressing()
+    }
+
     /// What goes onto our encoder stream.
     pub(crate) fn poll_encoder_stream(&mut self) -> Option<Bytes> {
         self.encoder.poll_instructions()

@@ -131,7 +131,17 @@ impl Connection {
     /// Moves what QPACK wants to say onto its streams.
     fn queue_instructions(&mut self) {
         let limit = self.config.limits.control_send_bytes;
-        if self.local.room(Purpose::QpackDecoder, limit) > limit / 2
+        if let Some(bytes) = self.sections.poll_encoder_stream() {
+            let queued = self.local.queue(Purpose::QpackEncoder, bytes, limit);
+            if let Err(error) = queued {
+                self.fail(error, true);
+            }
+        }
+        let goes_now = self.sections.is_decoder_stream_pressing()
+            || self.local.next_writable().is_some()
+            || !self.out.scheduler.is_empty();
+        if goes_now
+            && self.local.room(Purpose::QpackDecoder, limit) > limit / 2
             && let Some(bytes) = self.sections.poll_decoder_stream()
         {
             let queued = self.local.queue(Purpose::QpackDecoder, bytes, limit);
@@ -139,12 +149,6 @@ impl Connection {
                 queued.is_ok(),
                 "the decoder holds at most half of the limit"
             );
-        }
-        if let Some(bytes) = self.sections.poll_encoder_stream() {
-            let queued = self.local.queue(Purpose::QpackEncoder, bytes, limit);
-            if let Err(error) = queued {
-                self.fail(error, true);
-            }
         }
     }
 }

@@ -75,7 +75,6 @@ impl Scheduler {
     }
 
     /// Whether no stream is in.
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.occupied == 0
     }

@@ -52,6 +52,8 @@ pub struct Decoder {
     /// How many insertions the peer knows that we have: the Known Received Count.
     known_received: u64,
     instructions: BytesMut,
+    /// Whether the peer gains by them at once.
+    is_pressing: bool,
     scratch: BytesMut,
     /// How many sections that refer to the table were decoded.
     referring: u64,
@@ -68,6 +70,7 @@ impl Decoder {
             blocked: Blocked::default(),
             known_received: 0,
             instructions: BytesMut::new(),
+            is_pressing: false,
             scratch: BytesMut::new(),
             referring: 0,
         }
@@ -153,6 +156,7 @@ impl Decoder {
         if self.config.table_capacity_max == 0 {
             return Ok(());
         }
+        self.is_pressing = true;
         self.instruct(6, STREAM_CANCELLATION, stream)
     }
 
@@ -166,7 +170,17 @@ impl Decoder {
             integer::encode(6, INSERT_COUNT_INCREMENT, new, &mut self.instructions);
             self.known_received = self.table.inserted();
         }
+        self.is_pressing = false;
         (!self.instructions.is_empty()).then(|| self.instructions.split().freeze())
+    }
+
+    /// Whether what is to be sent should go even if nothing goes with it. An acknowledgment that
+    /// tells the peer of no insertion only lets entries go one day: a few of them may wait for
+    /// company, so that the answer to a small request costs no packet of its own.
+    pub fn is_pressing(&self) -> bool {
+        self.is_pressing
+            || self.table.inserted() > self.known_received
+            || self.instructions.len() >= PATIENT_BYTES
     }
 
     /// How our table was used: the peer's entries in it, and its sections that refer to them.
@@ -226,6 +240,7 @@ impl Decoder {
         // not want holds no entry either.
         if prefix.required > 0 && is_done_with {
             self.instruct(7, SECTION_ACKNOWLEDGMENT, stream)?;
+            self.is_pressing |= prefix.required > self.known_received;
             self.known_received = self.known_received.max(prefix.required);
             self.referring += 1;
         }
@@ -307,6 +322,9 @@ impl Default for DecoderConfig {
 }
 
 const SCRATCH_KEPT: usize = 512;
+
+/// How many bytes of acknowledgments wait for company: a few dozen of them.
+const PATIENT_BYTES: usize = 64;
 
 const SECTION_ACKNOWLEDGMENT: u8 = 0x80;
 const STREAM_CANCELLATION: u8 = 0x40;

@@ -499,6 +499,24 @@ fn an_acknowledged_section_is_not_counted_again_as_insertions() {
 }
 
 #[test]
+fn an_acknowledgment_waits_for_company_when_it_tells_of_no_insertion() {
+    let mut decoder = with_two_entries();
+    assert!(decoder.is_pressing(), "two insertions");
+    assert!(decode(&mut decoder, 0, &[0x03, 0x00, 0x80]).is_ok());
+    assert!(decoder.is_pressing(), "the acknowledgment of both");
+    instructions(&mut decoder);
+    assert!(!decoder.is_pressing());
+    for stream in 1..=64 {
+        assert!(!decoder.is_pressing(), "{stream} acknowledgments");
+        assert!(decode(&mut decoder, stream, &[0x03, 0x00, 0x80]).is_ok());
+    }
+    assert!(decoder.is_pressing(), "enough have waited");
+    assert_eq!(instructions(&mut decoder).len(), 64);
+    decoder.cancel_stream(4).unwrap();
+    assert!(decoder.is_pressing(), "the peer waits for a cancellation");
+}
+
+#[test]
 fn a_decoder_without_a_table_cancels_nothing() {
     let mut decoder = Decoder::new(DecoderConfig {
         table_capacity_max: 0,
