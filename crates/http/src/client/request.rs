@@ -166,7 +166,7 @@ impl RequestBuilder {
     /// for a while for others, and no other request notices.
     ///
     /// # Errors
-    /// See [`ErrorClass`]. A response of any status is not an error.
+    /// See [`ErrorClass`](super::ErrorClass). A response of any status is not an error.
     pub async fn send(self) -> Result<Response, Error> {
         let mut exchange = self.exchange?;
         let shared = self.client.shared;
