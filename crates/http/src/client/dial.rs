@@ -9,12 +9,13 @@ use super::error::Error;
 use super::event::{ConnectionInfo, Reason};
 use super::frames::Frames;
 use super::http3::Http3;
-use super::io::{CarrierIo, Listener};
 use super::key::Key;
 use super::link::Link;
+use super::listener::{Listener, Listening};
 use super::policy::Wish;
 use super::settings::Settings;
 use super::watch::Watch;
+use crate::carrier_io::CarrierIo;
 use crate::pool::{DialId, Version};
 use hyper::client::conn::{http1, http2};
 use portway_core::path::Path;
@@ -181,13 +182,13 @@ async fn handshake(
 ) -> Result<(Sender, Work), Error> {
     let failed = |error| super::classify::classify(error, version).0;
     if version == Version::Http1 {
-        let io = CarrierIo::new(carrier, None, listener);
+        let io = CarrierIo::new(carrier, Listening::new(None, listener));
         let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
         // How it ended is told to the request, or nobody was there to tell.
         let work = Box::pin(async move { drop(connection.await) });
         return Ok((Sender::Http1(sender), work));
     }
-    let io = CarrierIo::new(carrier, Some(Frames::default()), listener);
+    let io = CarrierIo::new(carrier, Listening::new(Some(Frames::default()), listener));
     let (sender, connection) = http2::Builder::new(Spawner(environment))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

@@ -5,8 +5,8 @@
 //! keys share tells all of them.
 
 use super::frames::Said;
-use super::io::Listener;
 use super::key::Key;
+use super::listener::Listener;
 use super::shared::Shared;
 use crate::pool::ConnectionId;
 use std::collections::BTreeSet;

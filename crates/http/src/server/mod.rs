@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod account;
 mod body;
 mod event;
 mod exchange;
@@ -23,7 +24,6 @@ mod frames;
 mod http3;
 mod identities;
 mod info;
-mod io;
 mod meter;
 mod options;
 mod proxy_protocol;

@@ -3,16 +3,17 @@
 //! Invariant: a connection takes up a place from its acceptance to the end of everything that was
 //! made of it.
 
+use super::account::Account;
 use super::body::{RequestBody, ResponseBody};
 use super::event::{End, Event, Flood};
 use super::exchange::{Answering, Connection};
 use super::frames::{Frames, PREFACE};
 use super::info::ConnectionInfo;
-use super::io::ServerIo;
 use super::meter::{Due, Meter};
 use super::proxy_protocol::{self, Header};
 use super::shard::Shard;
 use super::{Phase, ServerService};
+use crate::carrier_io::CarrierIo;
 use bytes::{Buf, BytesMut};
 use http::Request;
 use hyper::body::Incoming;
@@ -170,7 +171,11 @@ async fn drive<S: ServerService>(
     if !is_http2 && !options.versions.http1 || is_http2 && !options.versions.http2 {
         return End::Failed("a version of HTTP that is not served".to_owned());
     }
-    let io = ServerIo::new(carrier, Arc::clone(&meter), frames);
+    let account = Account {
+        meter: Arc::clone(&meter),
+        frames,
+    };
+    let io = CarrierIo::new(carrier, account);
     let service = HyperService(Connection {
         service,
         info: info.clone(),

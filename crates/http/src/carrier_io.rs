@@ -1,41 +1,44 @@
-//! An accepted byte carrier as hyper reads and writes it.
+//! An established byte carrier as hyper reads and writes it, at either end.
 //!
-//! Invariant: plaintext that was accepted is on its way before more is accepted; while nothing
-//! moves, no buffer is held.
+//! Invariant: plaintext that was accepted is on its way before more is accepted; a stream that TLS
+//! did not end in its own way is an error, never an end; while nothing moves, no buffer is held.
 
-use super::event::End;
-use super::frames::Frames;
-use super::meter::Meter;
 use bytes::{Buf, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use portway_core::{Failure, FailureKind};
 use portway_transport::established::ByteCarrier;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-pub(super) struct ServerIo {
+/// Sees what goes through a carrier; it goes before the socket does.
+pub(crate) trait WireWatch: Unpin {
+    /// These bytes go to hyper unless this fails, which ends the connection.
+    fn on_read(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// The wire takes nothing from now on, or it takes something again.
+    fn on_blocked(&mut self, _is_blocked: bool) {}
+}
+
+pub(crate) struct CarrierIo<W> {
+    // The first field: the end is told before the socket is closed.
+    watch: W,
     carrier: ByteCarrier,
     plaintext: BytesMut,
     out: BytesMut,
-    meter: Arc<Meter>,
-    /// What the frames of HTTP/2 are held against.
-    frames: Option<Frames>,
     /// Nothing was read yet, and the layer may hold something already.
     is_fresh: bool,
     has_ended: bool,
     is_blocked: bool,
 }
 
-impl ServerIo {
-    pub(super) fn new(carrier: ByteCarrier, meter: Arc<Meter>, frames: Option<Frames>) -> Self {
-        ServerIo {
+impl<W: WireWatch> CarrierIo<W> {
+    pub(crate) fn new(carrier: ByteCarrier, watch: W) -> Self {
+        CarrierIo {
+            watch,
             carrier,
             plaintext: BytesMut::new(),
             out: BytesMut::new(),
-            meter,
-            frames,
             is_fresh: true,
             has_ended: false,
             is_blocked: false,
@@ -84,7 +87,7 @@ impl ServerIo {
         }
     }
 
-    /// Gives the memory of empty buffers back: thousands of clients may stay silent.
+    /// Gives the memory of empty buffers back: thousands of connections may stay silent.
     fn release(&mut self) {
         for buffer in [&mut self.carrier.unread, &mut self.plaintext, &mut self.out] {
             if buffer.is_empty() && buffer.capacity() > 0 {
@@ -130,7 +133,7 @@ impl ServerIo {
     fn note_blocked(&mut self, is_blocked: bool) {
         if self.is_blocked != is_blocked {
             self.is_blocked = is_blocked;
-            self.meter.on_write(is_blocked);
+            self.watch.on_blocked(is_blocked);
         }
     }
 
@@ -156,26 +159,9 @@ impl ServerIo {
             _ => Poll::Ready(Ok(taken)),
         }
     }
-
-    /// Holds what was read against the limits.
-    fn account(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(frames) = &mut self.frames else {
-            self.meter.on_read();
-            return Ok(());
-        };
-        let was_open = frames.is_head_open();
-        let read = frames.read(bytes, self.meter.environment().now());
-        if frames.is_head_open() != was_open {
-            self.meter.on_head(!was_open);
-        }
-        read.map_err(|flood| {
-            self.meter.set_end(End::Flood(flood));
-            io::Error::new(ErrorKind::ConnectionAborted, flood)
-        })
-    }
 }
 
-impl Read for ServerIo {
+impl<W: WireWatch> Read for CarrierIo<W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -194,14 +180,14 @@ impl Read for ServerIo {
         let count = io.plaintext.len().min(out.remaining());
         if count > 0 {
             let bytes = io.plaintext.split_to(count);
-            io.account(&bytes)?;
+            io.watch.on_read(&bytes)?;
             out.put_slice(&bytes);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl Write for ServerIo {
+impl<W: WireWatch> Write for CarrierIo<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -242,7 +228,7 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-pub(super) fn io_error(failure: Failure) -> io::Error {
+fn io_error(failure: Failure) -> io::Error {
     let kind = match failure.kind {
         FailureKind::Reset | FailureKind::Closed => ErrorKind::UnexpectedEof,
         _ => ErrorKind::InvalidData,
