@@ -32,16 +32,7 @@ pub(super) fn classify_h3(
         None => (error.code, error.origin, error.to_string()),
     };
     let is_ours = origin == portway_h3::error::Origin::Local;
-    let (class, scope) = match (is_ours, closed.is_some()) {
-        (true, false) => (ErrorClass::Protocol, Scope::Request),
-        (true, true) => (ErrorClass::Protocol, Scope::Connection),
-        (false, false) => (ErrorClass::Reset, Scope::Request),
-        (false, true) => (ErrorClass::Closed, Scope::Connection),
-    };
-    let kind = match class {
-        ErrorClass::Protocol => FailureKind::ProtocolViolation,
-        _ => FailureKind::Reset,
-    };
+    let (class, scope, kind) = verdict(is_ours, closed.is_some());
     let processing = match error.retry {
         Retry::LowerVersion => Processing::WantedOverHttp1,
         Retry::Safe | Retry::SafeOnNewConnection => Processing::Excluded,
@@ -129,16 +120,7 @@ fn classify_h2(error: &h2::Error, version: Version) -> (Error, Processing) {
         true if reason == Reason::HTTP_1_1_REQUIRED => Processing::WantedOverHttp1,
         _ => Processing::Possible,
     };
-    let (class, scope) = match (error.is_remote(), error.is_reset()) {
-        (false, true) => (ErrorClass::Protocol, Scope::Request),
-        (false, false) => (ErrorClass::Protocol, Scope::Connection),
-        (true, true) => (ErrorClass::Reset, Scope::Request),
-        (true, false) => (ErrorClass::Closed, Scope::Connection),
-    };
-    let kind = match class {
-        ErrorClass::Protocol => FailureKind::ProtocolViolation,
-        _ => FailureKind::Reset,
-    };
+    let (class, scope, kind) = verdict(!error.is_remote(), !error.is_reset());
     let mut failure = Failure::new(Origin::Framing, kind, format!("{version}: {error}"));
     failure.advice = match (processing, reason) {
         (Processing::Excluded, _) => Advice::RetryElsewhere,
@@ -150,6 +132,24 @@ fn classify_h2(error: &h2::Error, version: Version) -> (Error, Processing) {
         .with_scope(scope)
         .with_code(u32::from(reason).into());
     (classified, processing)
+}
+
+/// What it means when we found the fault or the peer did, in a stream or in the whole connection.
+fn verdict(is_ours: bool, is_connections: bool) -> (ErrorClass, Scope, FailureKind) {
+    match (is_ours, is_connections) {
+        (true, false) => (
+            ErrorClass::Protocol,
+            Scope::Request,
+            FailureKind::ProtocolViolation,
+        ),
+        (true, true) => (
+            ErrorClass::Protocol,
+            Scope::Connection,
+            FailureKind::ProtocolViolation,
+        ),
+        (false, false) => (ErrorClass::Reset, Scope::Request, FailureKind::Reset),
+        (false, true) => (ErrorClass::Closed, Scope::Connection, FailureKind::Reset),
+    }
 }
 
 /// RFC 9110 §9.2.2: sending these twice has the effect of sending them once.
