@@ -8,10 +8,10 @@ use portway_core::{Failure, FailureKind, Origin};
 use portway_transport::RealEnvironment;
 use portway_transport::environment::Environment;
 use portway_transport::quic::{Endpoint, Shard};
-use portway_transport::real::{Config, pin_thread};
+use portway_transport::real::{Config, start_pinned, thread_count};
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
-use std::thread::{Builder, JoinHandle};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 /// Starts the threads one after the other.
 pub(super) fn start<S: ServerService>(
@@ -27,11 +27,7 @@ pub(super) fn start<S: ServerService>(
             words,
         ));
     }
-    let count = match shards {
-        0 => std::thread::available_parallelism()
-            .map_or(1, |count| u16::try_from(count.get()).unwrap_or(u16::MAX)),
-        count => count,
-    };
+    let count = thread_count(shards);
     let common = Common::new(&server)?;
     let control = Arc::new(Control::new(&common.options).for_shards(count.into()));
     // Each address has a group of endpoints, of which each thread has one.
@@ -87,67 +83,28 @@ struct Started {
 
 impl Part {
     fn start<S: ServerService>(self, service: S) -> Result<(JoinHandle<()>, Started), Failure> {
-        let (tell, told) = mpsc::channel();
-        let thread = Builder::new()
-            .name("portway-serve".to_owned())
-            .spawn(move || self.run(&service, &tell))
-            .map_err(|error| failed(&format!("no thread: {error}")))?;
-        match told.recv() {
-            Ok(started) => Ok((thread, started?)),
-            Err(_) => Err(failed("a thread of the server has panicked")),
-        }
-    }
-
-    fn run<S: ServerService>(self, service: &S, tell: &mpsc::Sender<Result<Started, Failure>>) {
-        // A thread that cannot be kept in its place works as well.
-        let _ = pin_thread(self.index.into(), self.count.into());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                let _ = tell.send(Err(failed(&format!("no runtime: {error}"))));
-                return;
-            }
-        };
-        runtime.block_on(async {
+        let (index, count) = (self.index, self.count);
+        start_pinned("portway-serve", index, count, async move || {
             let environment: Arc<dyn Environment> =
                 Arc::new(RealEnvironment::new(Config::default()));
-            let opened = self
+            let sockets = self
                 .common
-                .open(&environment, &self.addresses, Some(&self.shards));
-            let sockets = match opened {
-                Ok(sockets) => sockets,
-                Err(failure) => {
-                    let _ = tell.send(Err(failure));
-                    return;
-                }
-            };
+                .open(&environment, &self.addresses, Some(&self.shards))?;
             let endpoints = sockets.endpoints.clone();
             let started = Started {
                 addresses: sockets.addresses(),
                 endpoints: endpoints.clone(),
             };
-            let (index, stopped) = (usize::from(self.index), self.control.stopped());
-            let started_all =
-                self.common
-                    .start(&self.control, index, &environment, sockets, service);
-            if let Err(failure) = started_all {
-                let _ = tell.send(Err(failure));
-                return;
-            }
-            // Whoever starts the server keeps the other end until it has heard.
-            let _ = tell.send(Ok(started));
-            drop(self);
-            stopped.await;
-            for endpoint in endpoints {
-                endpoint.wait_closed().await;
-            }
-        });
+            let stopped = self.control.stopped();
+            self.common
+                .start(&self.control, index.into(), &environment, sockets, &service)?;
+            let rest = async move {
+                stopped.await;
+                for endpoint in endpoints {
+                    endpoint.wait_closed().await;
+                }
+            };
+            Ok((started, rest))
+        })
     }
-}
-
-fn failed(detail: &str) -> Failure {
-    Failure::new(Origin::System, FailureKind::Other, detail)
 }

@@ -9,12 +9,12 @@ use super::sharding::Shard;
 use super::{ConnectError, VarInt};
 use crate::RealEnvironment;
 use crate::environment::UdpBind;
-use crate::real::{Config, pin_thread};
+use crate::real::{Config, start_pinned, thread_count};
 use portway_core::{Failure, FailureKind, Origin};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
-use std::thread::{Builder, JoinHandle};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use tokio::task::LocalSet;
 
 /// A server whose endpoints share a port, each on a thread of its own.
@@ -68,17 +68,12 @@ impl ShardedServer {
         S: Fn(Endpoint) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + 'static,
     {
-        let shards = match options.shards {
-            0 => std::thread::available_parallelism()
-                .map_or(1, |count| u16::try_from(count.get()).unwrap_or(u16::MAX)),
-            shards => shards,
-        };
         let serve = Arc::new(serve);
         let mut started = ShardedServer {
             endpoints: Vec::new(),
             threads: Vec::new(),
         };
-        for shard in Shard::group(shards) {
+        for shard in Shard::group(thread_count(options.shards)) {
             let (thread, endpoint) = start_one(options.clone(), shard, Arc::clone(&serve))?;
             started.threads.push(thread);
             started.endpoints.push(endpoint);
@@ -147,44 +142,19 @@ where
     S: Fn(Endpoint) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + 'static,
 {
-    let (tell, told) = mpsc::channel();
-    let run = move || {
-        // A thread that cannot be kept in its place works as well.
-        let _ = pin_thread(shard.index().into(), shard.count().into());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                let _ = tell.send(Err(failed(&format!("no runtime: {error}"))));
-                return;
-            }
+    let (index, count) = (shard.index(), shard.count());
+    start_pinned("portway-quic", index, count, async move || {
+        let endpoint = bind(options, shard)?;
+        let handed = endpoint.clone();
+        let rest = async move {
+            let serving = async move {
+                serve(endpoint.clone()).await;
+                endpoint.wait_idle().await;
+            };
+            LocalSet::new().run_until(serving).await;
         };
-        let bound = runtime.block_on(async { bind(options, shard) });
-        let endpoint = match bound {
-            Ok(endpoint) => endpoint,
-            Err(failure) => {
-                let _ = tell.send(Err(failure));
-                return;
-            }
-        };
-        // Whoever starts the server keeps the other end until it has heard.
-        let _ = tell.send(Ok(endpoint.clone()));
-        let tasks = LocalSet::new();
-        runtime.block_on(tasks.run_until(async move {
-            serve(endpoint.clone()).await;
-            endpoint.wait_idle().await;
-        }));
-    };
-    let thread = Builder::new()
-        .name("portway-quic".to_owned())
-        .spawn(run)
-        .map_err(|error| failed(&format!("no thread: {error}")))?;
-    match told.recv() {
-        Ok(endpoint) => Ok((thread, endpoint?)),
-        Err(_) => Err(failed("a thread of the server has panicked")),
-    }
+        Ok((handed, rest))
+    })
 }
 
 fn bind(options: ShardedOptions, shard: Shard) -> Result<Endpoint, Failure> {

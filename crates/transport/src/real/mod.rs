@@ -10,9 +10,11 @@ mod paths;
 mod system;
 mod tasks;
 mod tcp;
+mod threads;
 mod udp;
 
 pub use dns::{DnsConfig, DnsSource};
+pub use threads::{start_pinned, thread_count};
 
 use crate::environment::{
     BoxFuture, Environment, ListenAddress, TcpConnect, TcpListener, TcpStream, Timer, UdpBind,
@@ -60,15 +62,6 @@ impl Config {
         self.dns = dns;
         self
     }
-}
-
-/// Keeps the calling thread on a processor of its own when it is one of as many threads as there
-/// are processors that it may use; whether it does.
-///
-/// # Errors
-/// The system's error, or that it does not offer this.
-pub fn pin_thread(index: usize, threads: usize) -> io::Result<bool> {
-    system::pin_thread(index, threads)
 }
 
 impl RealEnvironment {
