@@ -2,8 +2,13 @@
 
 use super::Client;
 use super::alternatives::{Store, StoredAlternative};
+use super::cookies::CookieJar;
+use super::decode::Decompression;
 use super::event::ClientEvent;
+use super::habits::{Chosen, Habits};
+use super::hsts::StrictHost;
 use super::policy::{VersionPolicy, Wish};
+use super::retry_budget::RetryBudget;
 use super::settings::{Settings, Sink};
 use super::shared::Shared;
 use super::timeouts::Timeouts;
@@ -29,6 +34,8 @@ pub struct ClientBuilder {
     wish: Wish,
     drain_max: u64,
     stored: Vec<StoredAlternative>,
+    habits: Chosen,
+    strict_hosts: Vec<StrictHost>,
 }
 
 impl ClientBuilder {
@@ -45,6 +52,8 @@ impl ClientBuilder {
             wish: Wish::of(Version::Http1, VersionPolicy::OrHigher),
             drain_max: DRAIN_BYTES_MAX,
             stored: Vec::new(),
+            habits: Chosen::default(),
+            strict_hosts: Vec::new(),
         }
     }
 
@@ -113,6 +122,39 @@ impl ClientBuilder {
         self
     }
 
+    /// Asks for compressed content and undoes that; content comes as it was sent unless said.
+    pub fn decompression(mut self, decompression: Decompression) -> Self {
+        self.habits.decompression = Some(decompression);
+        self
+    }
+
+    /// Keeps cookies in this jar, such as [`Cookies`](super::Cookies); they are not kept unless
+    /// said.
+    pub fn cookies(mut self, jar: Arc<dyn CookieJar>) -> Self {
+        self.habits.jar = Some(jar);
+        self
+    }
+
+    /// The hosts that an earlier client knew to want TLS, from [`Client::strict_hosts`], or those
+    /// of a preload list; there are none unless said.
+    pub fn strict_hosts(mut self, stored: impl IntoIterator<Item = StrictHost>) -> Self {
+        self.strict_hosts = stored.into_iter().collect();
+        self
+    }
+
+    /// Takes http as it is, even where a host has said that it wants https (RFC 6797), which is
+    /// believed otherwise.
+    pub fn ignore_hsts(mut self) -> Self {
+        self.habits.ignores_hsts = true;
+        self
+    }
+
+    /// Sends so many requests again at most, over all requests of the client.
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.habits.retries = budget;
+        self
+    }
+
     /// Hears everything that happens to connections, as it happens. `sink` must return at once.
     pub fn on_event(mut self, sink: impl Fn(&ClientEvent) + Send + Sync + 'static) -> Self {
         self.sink = Some(Arc::new(sink));
@@ -127,7 +169,12 @@ impl ClientBuilder {
         });
         let alternatives = Store::default();
         alternatives.import(context.environment().now(), self.stored);
+        let habits = Habits::new(self.habits);
+        if let Some(strict) = &habits.strict {
+            strict.import(context.environment().now(), self.strict_hosts);
+        }
         let shared = Shared::new(Settings {
+            habits,
             wish: self.wish,
             drain_max: self.drain_max,
             alternatives,

@@ -54,6 +54,8 @@ pub enum ErrorClass {
     Body,
     /// The response's content is not of the form that was asked for.
     Content,
+    /// The response's content coding cannot be undone.
+    Encoding,
 }
 
 /// A part of a request that has a time limit.

@@ -11,6 +11,7 @@ use super::content::Content;
 use super::error::{Error, ErrorClass, Phase};
 use super::event::ConnectionInfo;
 use super::expect::{Gate, expects_continue};
+use super::habits::Added;
 use super::interim::Interim;
 use super::key::Key;
 use super::lease::{Lease, Unanswered};
@@ -30,6 +31,7 @@ pub(super) struct Exchange {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
+    pub(super) added: Added,
     pub(super) body: Body,
     pub(super) wish: Wish,
     pub(super) interim: Interim,
@@ -89,10 +91,12 @@ impl Exchange {
             let Some(body) = self.to_repeat(&lease, &unanswered, replay) else {
                 return Err(unanswered.error);
             };
+            // What was not sent at all costs the peer nothing.
+            let is_free = unanswered.unsent.is_some();
             self.body = body
                 .or(unanswered.unsent.map(Request::into_body))
                 .unwrap_or_default();
-            match shared.retry(lease.into_request(), wish) {
+            match shared.retry(lease.into_request(), wish, is_free) {
                 Some(again) => waiting = again,
                 None => return Err(unanswered.error),
             }
@@ -150,6 +154,7 @@ impl Exchange {
         let mut request = Request::new(std::mem::take(&mut self.body));
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
+        self.added.put_into(request.headers_mut());
         if let Some(alternative) = &connection.alternative {
             // RFC 7838 §5: the server learns by which way the request came.
             let alternative = HeaderValue::from_str(alternative)

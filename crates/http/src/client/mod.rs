@@ -23,6 +23,8 @@
 //! | `io.rs`, `frames.rs`, `http3.rs`, `content.rs`, `link.rs` | a connection in use |
 //! | `alt_svc.rs`, `alternatives.rs` | alternative services |
 //! | `coalescing.rs` | one connection for several origins |
+//! | `habits.rs`, `cookies.rs`, `hsts.rs`, `decode.rs`, `raw_body.rs` | cookies, strict hosts, content codings |
+//! | `retry_budget.rs` | how much is sent again over all requests |
 //! | `error.rs`, `classify.rs`, `timeouts.rs` | failures and time |
 
 mod alt_svc;
@@ -32,12 +34,16 @@ mod builder;
 mod classify;
 mod coalescing;
 mod content;
+mod cookies;
+mod decode;
 mod dial;
 mod error;
 mod event;
 mod exchange;
 mod expect;
 mod frames;
+mod habits;
+mod hsts;
 mod http3;
 mod interim;
 mod key;
@@ -45,9 +51,11 @@ mod lease;
 mod link;
 mod listener;
 mod policy;
+mod raw_body;
 mod redirect;
 mod request;
 mod response;
+mod retry_budget;
 mod settings;
 mod shared;
 mod timeouts;
@@ -56,11 +64,15 @@ mod watch;
 pub use alternatives::StoredAlternative;
 pub use body::{Body, BoxError};
 pub use builder::ClientBuilder;
+pub use cookies::{CookieJar, Cookies};
+pub use decode::Decompression;
 pub use error::{Error, ErrorClass, Phase, Scope};
 pub use event::{ClientEvent, ConnectionInfo, Phases, Reason};
+pub use hsts::StrictHost;
 pub use policy::VersionPolicy;
 pub use request::RequestBuilder;
-pub use response::{Response, ResponseBody};
+pub use response::{ContentStream, Response, ResponseBody};
+pub use retry_budget::RetryBudget;
 pub use timeouts::Timeouts;
 
 use crate::pool::Counts;
@@ -123,6 +135,15 @@ impl Client {
         let settings = &self.shared.settings;
         let now = settings.context.environment().now();
         settings.alternatives.export(settings.network(), now)
+    }
+
+    /// The hosts that are spoken to over TLS only because they have said so (HSTS), to be given to a
+    /// later client by [`ClientBuilder::strict_hosts`].
+    pub fn strict_hosts(&self) -> Vec<StrictHost> {
+        let settings = &self.shared.settings;
+        let now = settings.context.environment().now();
+        let strict = settings.habits.strict.as_ref();
+        strict.map(|strict| strict.export(now)).unwrap_or_default()
     }
 
     /// How many requests, dials and connections there are.

@@ -6,8 +6,9 @@ use super::error::{Error, Phase};
 use super::exchange::Exchange;
 use super::interim::Interim;
 use super::policy::{VersionPolicy, Wish};
+use super::raw_body::RawBody;
 use super::redirect::{self, Replay};
-use super::response::{Response, ResponseBody};
+use super::response::Response;
 use super::timeouts::{Deadline, within};
 use crate::pool::{Version, Versions};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -39,6 +40,7 @@ impl RequestBuilder {
                     method,
                     url,
                     headers,
+                    added: Default::default(),
                     body: Body::empty(),
                     wish,
                     interim: Interim::default(),
@@ -173,16 +175,19 @@ impl RequestBuilder {
         let environment = shared.environment().clone();
         let mut total = Deadline::after(&*environment, self.total, Phase::Total);
         let mut redirects = 0;
+        let settings = shared.settings.clone();
+        let habits = &settings.habits;
         loop {
+            habits.prepare(&mut exchange, &settings);
             let replay = match exchange.body.replay() {
                 Some(_) => Replay::Possible,
                 None => Replay::Impossible,
             };
             let (response, lease) = within(&mut total, exchange.run(&shared)).await?;
-            let (head, content) = response.into_parts();
+            let (mut head, content) = response.into_parts();
             let (info, is_reused) = (lease.info().clone(), lease.is_reused());
-            let settings = shared.settings.clone();
-            let body = ResponseBody::new(content, lease, settings);
+            let body = RawBody::new(content, lease, settings.clone());
+            habits.learn(&exchange, &head.headers, &settings);
             let from = exchange.url.clone();
             if self.redirects_max > 0
                 && redirect::follow(&mut exchange, head.status, &head.headers, replay)?
@@ -193,13 +198,16 @@ impl RequestBuilder {
                 redirects += 1;
                 continue;
             }
+            let body = body.with_limit(total);
+            let max = settings.content_max;
+            let body = habits.content(&exchange, &mut head.headers, body, max);
             return Ok(Response {
                 head,
                 url: from,
                 info,
                 redirects,
                 is_reused,
-                body: body.with_limit(total),
+                body,
             });
         }
     }

@@ -1,13 +1,12 @@
 //! A response: its head, and its body as it comes.
 
-use super::content::Content;
-use super::error::{Error, ErrorClass, Phase};
+use super::decode::Decoder;
+use super::error::{Error, ErrorClass};
 use super::event::ConnectionInfo;
-use super::lease::Lease;
-use super::settings::Settings;
-use super::timeouts::{Deadline, within};
+use super::raw_body::RawBody;
 use crate::pool::Version;
 use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
 use http::{Extensions, HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use portway_core::FailureKind;
@@ -15,7 +14,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use url::Url;
 
 /// A response, whose body is still to be read.
@@ -117,22 +115,91 @@ fn content_error(error: &dyn std::error::Error) -> Error {
     Error::local(ErrorClass::Content, FailureKind::ProtocolViolation, detail)
 }
 
-/// The body of a response as it comes.
+/// The body of a response as it comes, its content coding undone where the client does that.
 ///
 /// One that is dropped before its end is cancelled; with HTTP/1.1, where that would cost the
 /// connection, a short rest is read and thrown away first, within the client's bounds.
+///
+/// It is an [`http_body::Body`]; [`ResponseBody::into_stream`] makes a stream of it.
 pub struct ResponseBody {
-    /// Until the end.
-    open: Option<Open>,
-    total: Option<Deadline>,
-    idle: Option<(Deadline, Duration)>,
-    settings: Arc<Settings>,
+    kind: Kind,
+    /// Bytes that are collected at most.
+    content_max: usize,
 }
 
-/// A body that has not ended.
-struct Open {
-    content: Content,
-    lease: Lease,
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the usual one costs no allocation"
+)]
+enum Kind {
+    Raw(RawBody),
+    Decoded(Box<Decoder>),
+}
+
+impl ResponseBody {
+    pub(super) fn new(body: RawBody, content_max: usize) -> Self {
+        ResponseBody {
+            kind: Kind::Raw(body),
+            content_max,
+        }
+    }
+
+    pub(super) fn decoded(decoder: Decoder, content_max: usize) -> Self {
+        ResponseBody {
+            kind: Kind::Decoded(Box::new(decoder)),
+            content_max,
+        }
+    }
+
+    /// The next part of the content; `None` at its end. Trailers are passed over.
+    ///
+    /// Cancel safety: dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// As [`Response::chunk`].
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        poll_fn(|context| self.poll_chunk(context))
+            .await
+            .transpose()
+    }
+
+    /// The content as a stream of its parts. Dropping it before its end gives up the rest.
+    pub fn into_stream(self) -> ContentStream {
+        ContentStream(self)
+    }
+
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        loop {
+            let frame = ready!(Pin::new(&mut *self).poll_frame(context));
+            return Poll::Ready(match frame {
+                None => None,
+                Some(Err(error)) => Some(Err(error)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => Some(Ok(data)),
+                    Err(_) => continue,
+                },
+            });
+        }
+    }
+
+    async fn collect(&mut self) -> Result<Bytes, Error> {
+        let max = self.content_max;
+        let Some(first) = self.chunk().await? else {
+            return Ok(Bytes::new());
+        };
+        let mut all = BytesMut::from(first);
+        loop {
+            if all.len() > max {
+                let detail = format!("the content is longer than {max} bytes");
+                let kind = FailureKind::LimitReached;
+                return Err(Error::local(ErrorClass::LimitReached, kind, detail));
+            }
+            match self.chunk().await? {
+                Some(chunk) => all.extend_from_slice(&chunk),
+                None => return Ok(all.freeze()),
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for ResponseBody {
@@ -140,98 +207,6 @@ impl std::fmt::Debug for ResponseBody {
         f.debug_struct("ResponseBody")
             .field("size_hint", &self.size_hint())
             .finish_non_exhaustive()
-    }
-}
-
-impl ResponseBody {
-    pub(super) fn new(content: Content, lease: Lease, settings: Arc<Settings>) -> Self {
-        let idle = settings.timeouts.body_idle.map(|limit| {
-            let environment = &**settings.context.environment();
-            let at = environment.now() + limit;
-            (Deadline::new(environment, at, Phase::BodyIdle), limit)
-        });
-        let mut body = ResponseBody {
-            open: Some(Open { content, lease }),
-            total: None,
-            idle,
-            settings,
-        };
-        body.note_end();
-        body
-    }
-
-    /// Ends it at this time.
-    pub(super) fn with_limit(mut self, total: Option<Deadline>) -> Self {
-        self.total = total;
-        self
-    }
-
-    /// The next part of the content; `None` at its end. Trailers are passed over.
-    ///
-    /// # Errors
-    /// As [`Response::chunk`].
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        loop {
-            let frame = poll_fn(|context| Pin::new(&mut *self).poll_frame(context)).await;
-            match frame.transpose()?.map(Frame::into_data) {
-                None => return Ok(None),
-                Some(Ok(data)) => return Ok(Some(data)),
-                Some(Err(_)) => {}
-            }
-        }
-    }
-
-    async fn collect(&mut self) -> Result<Bytes, Error> {
-        let max = self.settings.content_max;
-        let Some(first) = self.chunk().await? else {
-            return Ok(Bytes::new());
-        };
-        let mut all = BytesMut::from(first);
-        while let Some(chunk) = self.chunk().await? {
-            if all.len() + chunk.len() > max {
-                break;
-            }
-            all.extend_from_slice(&chunk);
-        }
-        if self.open.is_some() || all.len() > max {
-            let detail = format!("the content is longer than {max} bytes");
-            return Err(Error::local(
-                ErrorClass::LimitReached,
-                FailureKind::LimitReached,
-                detail,
-            ));
-        }
-        Ok(all.freeze())
-    }
-
-    /// Gives the connection back as soon as nothing more comes.
-    fn note_end(&mut self) {
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.content.is_end_stream())
-        {
-            self.end();
-        }
-    }
-
-    fn end(&mut self) {
-        if let Some(mut open) = self.open.take() {
-            open.content.let_go();
-            open.lease.complete();
-        }
-    }
-
-    fn poll_limits(&mut self, context: &mut Context<'_>) -> Poll<Error> {
-        if let Some(total) = &mut self.total
-            && let Poll::Ready(error) = total.poll(context)
-        {
-            return Poll::Ready(error);
-        }
-        match &mut self.idle {
-            Some((idle, _)) => idle.poll(context),
-            None => Poll::Pending,
-        }
     }
 }
 
@@ -243,79 +218,38 @@ impl HttpBody for ResponseBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let body = &mut *self;
-        let Some(open) = &mut body.open else {
-            return Poll::Ready(None);
-        };
-        let Poll::Ready(frame) = open.content.poll_frame(context) else {
-            let error = ready!(body.poll_limits(context));
-            body.open = None;
-            return Poll::Ready(Some(Err(error)));
-        };
-        match frame {
-            None => {
-                body.end();
-                Poll::Ready(None)
-            }
-            Some(Err(error)) => {
-                body.open = None;
-                Poll::Ready(Some(Err(error)))
-            }
-            Some(Ok(frame)) => {
-                if let Some((idle, limit)) = &mut body.idle {
-                    idle.reset(body.settings.context.environment().now() + *limit);
-                }
-                // The end may be known with the last part; then nobody need ask once more.
-                body.note_end();
-                Poll::Ready(Some(Ok(frame)))
-            }
+        match &mut self.kind {
+            Kind::Raw(body) => body.poll_frame(context),
+            Kind::Decoded(decoder) => decoder.poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.open
-            .as_ref()
-            .is_none_or(|open| open.content.is_end_stream())
+        match &self.kind {
+            Kind::Raw(body) => body.is_end_stream(),
+            Kind::Decoded(decoder) => decoder.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.open {
-            Some(open) => open.content.size_hint(),
-            None => SizeHint::with_exact(0),
+        match &self.kind {
+            Kind::Raw(body) => body.size_hint(),
+            Kind::Decoded(_) => SizeHint::default(),
         }
     }
 }
 
-impl Drop for ResponseBody {
-    fn drop(&mut self) {
-        let Some(open) = self.open.take() else {
-            return;
-        };
-        let max = self.settings.drain_max;
-        let is_short = max > 0 && open.content.size_hint().lower() <= max;
-        if open.lease.info().version == Version::Http1 && is_short {
-            let environment = self.settings.context.environment();
-            let limit = self.settings.timeouts.drain;
-            let limit = Deadline::after(&**environment, limit, Phase::Drain);
-            environment.spawn(Box::pin(drain(open, max, limit)));
-        }
-    }
-}
+/// The content of a response as a stream, without its trailers.
+#[derive(Debug)]
+pub struct ContentStream(ResponseBody);
 
-/// Reads what nobody wants, so that its connection can be used again.
-async fn drain(mut open: Open, bytes_max: u64, mut limit: Option<Deadline>) {
-    let mut left = bytes_max;
-    let reading = async {
-        while let Some(frame) = poll_fn(|context| open.content.poll_frame(context)).await {
-            if let Some(data) = frame?.data_ref() {
-                let read = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                let too_much = || Error::timed_out(Phase::Drain);
-                left = left.checked_sub(read).ok_or_else(too_much)?;
-            }
-        }
-        Ok(())
-    };
-    if within(&mut limit, reading).await.is_ok() {
-        open.lease.complete();
+impl Stream for ContentStream {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        self.0.poll_chunk(context)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::alternatives::{Alternative, Store};
 use super::event::ClientEvent;
+use super::habits::Habits;
 use super::key::Key;
 use super::policy::Wish;
 use super::timeouts::Timeouts;
@@ -29,6 +30,7 @@ pub(super) struct Settings {
     /// Bytes that are read of a response that nobody wants, to keep its HTTP/1.1 connection.
     pub(super) drain_max: u64,
     pub(super) alternatives: Store,
+    pub(super) habits: Habits,
 }
 
 impl Settings {

@@ -13,7 +13,7 @@ use super::lease::{Lease, Wire};
 use super::link::Link;
 use super::policy::Wish;
 use super::settings::Settings;
-use crate::pool::{Action, ConnectionId, DialId, FailReason, Pool, RequestId, Version};
+use crate::pool::{Action, After, ConnectionId, DialId, FailReason, Pool, RequestId, Version};
 use http::HeaderMap;
 use http::header::{AGE, ALT_SVC};
 use portway_core::{FailureKind, Time};
@@ -94,6 +94,7 @@ impl Shared {
 
     /// Puts a request into the pool.
     pub(super) fn enqueue(self: &Arc<Self>, key: Key, wish: Wish) -> Waiting {
+        self.settings.habits.retries.on_request();
         let (verdict, receiver) = oneshot::channel();
         let request = self.act(|state, now| {
             let request = state.pool.request(now, key, wish.versions);
@@ -107,11 +108,25 @@ impl Shared {
         }
     }
 
-    /// Puts a request into the pool again that was not answered; `None` when its retries are spent.
-    pub(super) fn retry(self: &Arc<Self>, request: RequestId, wish: Wish) -> Option<Waiting> {
+    /// Puts a request into the pool again that was not answered; `None` when its retries are spent,
+    /// or those of the client, which a free one does not touch.
+    pub(super) fn retry(
+        self: &Arc<Self>,
+        request: RequestId,
+        wish: Wish,
+        is_free: bool,
+    ) -> Option<Waiting> {
+        let retries = &self.settings.habits.retries;
         let (verdict, receiver) = oneshot::channel();
         let waits = self.act(|state, now| {
-            let waits = state.pool.retry(now, request, wish.versions);
+            // The pool forgets the request where it does not take it.
+            let waits = match is_free || retries.withdraw() {
+                true => state.pool.retry(now, request, wish.versions),
+                false => {
+                    state.pool.on_finished(now, request, After::Discard);
+                    false
+                }
+            };
             if waits {
                 state.waiting.insert(request, (wish, verdict));
             }

@@ -27,7 +27,7 @@ fn parts(parts: Vec<&'static str>) -> Body {
 }
 
 /// An iterator as a stream.
-struct Frames<I>(I);
+pub(crate) struct Frames<I>(pub(crate) I);
 
 impl<I: Iterator + Unpin> futures_core::Stream for Frames<I> {
     type Item = I::Item;
@@ -274,7 +274,11 @@ async fn smuggling_shapes_are_errors_of_the_protocol() {
 }
 
 /// An HTTP/2 server that resets the first `count` streams with `reason`, then answers.
-async fn resetting(count: usize, reason: h2::Reason, resets: Resets) -> std::net::SocketAddr {
+pub(crate) async fn resetting(
+    count: usize,
+    reason: h2::Reason,
+    resets: Resets,
+) -> std::net::SocketAddr {
     let left = Arc::new(AtomicUsize::new(count));
     raw(move |_, stream: TcpStream| {
         let left = left.clone();
@@ -306,7 +310,7 @@ async fn resetting(count: usize, reason: h2::Reason, resets: Resets) -> std::net
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Resets {
+pub(crate) enum Resets {
     Request,
     Body,
 }

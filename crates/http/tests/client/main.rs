@@ -4,6 +4,7 @@ mod alternatives;
 mod answers;
 mod coalescing;
 mod faults;
+mod habits;
 mod http3;
 mod http3_server;
 mod server;
