@@ -1,4 +1,5 @@
 //! QUIC endpoints on simulated hosts, and somebody between them who changes what passes.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
 use bytes::Bytes;

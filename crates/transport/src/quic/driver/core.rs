@@ -166,6 +166,7 @@ impl Core {
             is_touched: false,
             patience: Patience::default(),
             is_due: false,
+            has_moved: false,
             deadline: Deadline::default(),
             stage,
             is_over: false,
@@ -384,10 +385,7 @@ impl Core {
         let mut state = connection.lock();
         let has_acted = std::mem::replace(&mut state.dirty, Dirty::Clean) != Dirty::Clean;
         let packets = slot.deliver(&mut state, &mut self.spare_events);
-        if std::mem::take(&mut slot.is_due) {
-            state.proto.handle_timeout(round.now);
-            slot.give_up_handshake(&mut state, round);
-        }
+        slot.handle_timeout(&mut state, round);
         while let Some(event) = state.proto.poll_endpoint_events() {
             if let Some(event) = self.proto.handle_event(ConnectionHandle(index), event) {
                 state.proto.handle_event(event);
@@ -407,6 +405,7 @@ impl Core {
         };
         let has_workers = round.shared.has_workers;
         let wait = slot.waits(&mut state, &brought, has_workers);
+        let was_blocked = self.outgoing.is_blocked();
         let (has_more, held_until) = self.send(&mut state, round.now, wait);
         let is_drained = state.proto.is_drained();
         let others = [state.streams.linger.until, held_until];
@@ -420,12 +419,9 @@ impl Core {
         let Some(Some(slot)) = self.slots.get_mut(index) else {
             return;
         };
-        let deadline = match slot.stage {
-            Stage::Handshaking { until, .. } if phase == Phase::Handshaking => {
-                Some(proto_deadline.map_or(until, |at| at.min(until)))
-            }
-            _ => proto_deadline,
-        };
+        slot.has_moved &= was_blocked;
+        let has_more = has_more || slot.is_due;
+        let deadline = slot.next_deadline(&phase, proto_deadline);
         let deadline = deadline.into_iter().chain(resident_deadline).min();
         self.timers
             .set(&mut slot.deadline, deadline, index, slot.generation);
@@ -615,15 +611,50 @@ impl Slot {
     ) -> usize {
         let packets = self.events.len();
         if packets > 0 {
+            let remote = state.proto.remote_address();
             let mut events = std::mem::take(&mut self.events);
             for (event, local) in events.drain(..) {
                 state.receive(event, local);
             }
+            self.has_moved |= state.proto.remote_address() != remote;
             if events.capacity() <= SPARE_CAPACITY_MAX && spare.len() < SPARE_EVENTS_MAX {
                 spare.push(events);
             }
         }
         packets
+    }
+
+    /// Tells the protocol that a deadline has passed.
+    ///
+    /// quinn-proto asserts that something is under way on the path when a retransmission is due,
+    /// also when that was sent on another path: it counts by path, and keeps the timeout when the
+    /// path changes. So the first packet of a path goes before any timeout.
+    fn handle_timeout(&mut self, state: &mut ConnectionState, round: &mut Round<'_>) {
+        if !self.is_due || (self.has_moved && state.error().is_none()) {
+            return;
+        }
+        self.is_due = false;
+        let remote = state.proto.remote_address();
+        state.proto.handle_timeout(round.now);
+        if state.proto.remote_address() != remote {
+            // RFC 9000 §9.3.2: the peer is where it was before. What was sent to the other address
+            // is not there, which it tells when it acknowledges something later.
+            state.proto.ping();
+            self.has_moved = true;
+        }
+        self.give_up_handshake(state, round);
+    }
+
+    /// When the protocol, or its handshake's limit, wants to be looked at again. A timeout that had
+    /// to be left waits for the next round.
+    fn next_deadline(&self, phase: &Phase, proto: Option<Instant>) -> Option<Instant> {
+        let proto = proto.filter(|_| !self.is_due);
+        match self.stage {
+            Stage::Handshaking { until, .. } if *phase == Phase::Handshaking => {
+                Some(proto.map_or(until, |at| at.min(until)))
+            }
+            _ => proto,
+        }
     }
 
     /// Ends a handshake that takes too long.

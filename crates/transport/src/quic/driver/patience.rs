@@ -58,9 +58,32 @@ pub(super) enum Wait {
     },
 }
 
+impl Wait {
+    /// The same, but what there is goes now.
+    fn at_once(self) -> Wait {
+        match self {
+            Wait::No | Wait::Turn => Wait::No,
+            Wait::Until { time, .. } => Wait::Until { time, sends: true },
+        }
+    }
+}
+
 impl Slot {
-    /// Whether to leave others a turn before sending.
+    /// Whether to leave others a turn before sending. What goes on a new path first does not wait.
     pub(super) fn waits(
+        &mut self,
+        state: &mut ConnectionState,
+        brought: &Brought,
+        has_workers: bool,
+    ) -> Wait {
+        let wait = self.waits_for_others(state, brought, has_workers);
+        match self.has_moved {
+            true => wait.at_once(),
+            false => wait,
+        }
+    }
+
+    fn waits_for_others(
         &mut self,
         state: &mut ConnectionState,
         brought: &Brought,

@@ -20,6 +20,8 @@ pub(super) struct Slot {
     pub(super) patience: Patience,
     /// Whether a deadline has passed.
     pub(super) is_due: bool,
+    /// Whether the path has changed, and nothing was sent there yet.
+    pub(super) has_moved: bool,
     pub(super) deadline: Deadline,
     pub(super) stage: Stage,
     /// Whether the connection has ended and its peer was told, if it can be.

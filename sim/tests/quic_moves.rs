@@ -1,0 +1,236 @@
+//! Peers that move at bad moments: packets on the way to the old address, timeouts that are due,
+//! a new address that turns out to be nobody's.
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
+mod quic_support;
+
+use bytes::Bytes;
+use portway_core::dns::{Answer, Question};
+use portway_core::path::Path;
+use portway_core::{Failure, Time};
+use portway_sim::SimEnvironment;
+use portway_transport::environment::{
+    BoxFuture, Environment, ListenAddress, TcpConnect, TcpListener, TcpStream, Timer, UdpBind,
+    UdpSocket,
+};
+use portway_transport::quic::{Connection, Endpoint, EndpointOptions};
+use quic_support::{NAME, World, either_readable, exchange, join};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// Whether the threads of a host have time, and who waits until they have.
+#[derive(Clone, Default)]
+struct Busy(Arc<Mutex<(bool, Vec<Waker>)>>);
+
+impl Busy {
+    fn begin(&self) {
+        self.0.lock().unwrap().0 = true;
+    }
+
+    fn end(&self) {
+        let waiting = {
+            let mut state = self.0.lock().unwrap();
+            state.0 = false;
+            std::mem::take(&mut state.1)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    fn is_on(&self, context: &Context<'_>) -> bool {
+        let mut state = self.0.lock().unwrap();
+        if state.0 {
+            state.1.push(context.waker().clone());
+        }
+        state.0
+    }
+}
+
+/// A host whose tasks do not run while it is busy; packets come and time passes meanwhile.
+struct BusyHost {
+    host: Arc<SimEnvironment>,
+    busy: Busy,
+}
+
+impl Environment for BusyHost {
+    fn now(&self) -> Time {
+        self.host.now()
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        self.host.timer()
+    }
+
+    fn spawn(&self, mut task: BoxFuture<()>) {
+        let busy = self.busy.clone();
+        self.host.spawn(Box::pin(poll_fn(move |context| {
+            match busy.is_on(context) {
+                true => Poll::Pending,
+                false => task.as_mut().poll(context),
+            }
+        })));
+    }
+
+    fn fill_random(&self, out: &mut [u8]) {
+        self.host.fill_random(out);
+    }
+
+    fn tcp_connect(&self, request: TcpConnect) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
+        self.host.tcp_connect(request)
+    }
+
+    fn tcp_listen(&self, request: ListenAddress) -> io::Result<Box<dyn TcpListener>> {
+        self.host.tcp_listen(request)
+    }
+
+    fn udp_bind(&self, request: UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
+        self.host.udp_bind(request)
+    }
+
+    fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {
+        self.host.resolve(question)
+    }
+
+    fn paths(&self) -> Vec<Path> {
+        self.host.paths()
+    }
+
+    fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>> {
+        self.host.paths_changed(known)
+    }
+}
+
+/// A server that can be busy.
+fn busy_server(world: &World) -> (Endpoint, Busy) {
+    let busy = Busy::default();
+    let host = BusyHost {
+        host: Arc::clone(&world.server),
+        busy: busy.clone(),
+    };
+    let bind = UdpBind::on(SocketAddr::new(world.server.addresses()[0], 443));
+    let (options, config) = (EndpointOptions::default(), world.server_config());
+    let server = Endpoint::bind(Arc::new(host), bind, &options, Some(config));
+    (server.unwrap(), busy)
+}
+
+/// A connection that has come to rest.
+async fn settled(world: &World, server: &Endpoint, remote: SocketAddr) -> (Connection, Connection) {
+    let client = world.client();
+    let connecting = client.connect(&world.client_config(), remote, NAME);
+    let (ours, theirs) = join(connecting.unwrap(), server.accept()).await;
+    let (ours, theirs) = (ours.unwrap(), theirs.unwrap().unwrap());
+    exchange(&ours, &theirs, 1_000).await;
+    wait(world, Duration::from_secs(1)).await;
+    (ours, theirs)
+}
+
+async fn wait(world: &World, span: Duration) {
+    let mut timer = world.middle.timer();
+    timer.reset(Some(world.sim.now() + span));
+    poll_fn(|context| timer.poll_expired(context)).await;
+}
+
+/// Sends what the peer has to acknowledge, and does not wait for that.
+async fn say(connection: &Connection, bytes: Vec<u8>) {
+    let mut send = connection.open_uni().await.unwrap();
+    send.write_and_finish(Bytes::from(bytes)).await.unwrap();
+}
+
+async fn hear(connection: &Connection) -> Vec<u8> {
+    let mut receive = connection.accept_uni().await.unwrap();
+    receive.read_to_end(100_000).await.unwrap()
+}
+
+#[test]
+fn a_move_that_is_noticed_together_with_a_timeout_of_the_old_path_ends_nothing() {
+    let world = World::new(70);
+    let nat = world.sim.nat("203.0.113.1".parse().unwrap(), &["client"]);
+    let (server, busy) = busy_server(&world);
+    world.sim.block_on(async {
+        let (ours, theirs) = settled(&world, &server, server.local_address()).await;
+        let before = theirs.remote_address();
+        nat.rebind();
+        // Goes to the address that is nobody's any more, so that its timeout comes.
+        say(&theirs, vec![1; 100]).await;
+        wait(&world, Duration::from_millis(1)).await;
+        busy.begin();
+        say(&ours, vec![2; 100]).await;
+        wait(&world, Duration::from_secs(1)).await;
+        assert_eq!(theirs.remote_address(), before);
+        busy.end();
+        assert_eq!(hear(&theirs).await, [2; 100]);
+        assert_ne!(theirs.remote_address(), before);
+        assert_eq!(hear(&ours).await, [1; 100]);
+        exchange(&ours, &theirs, 100_000).await;
+        assert_eq!((ours.error(), theirs.error()), (None, None));
+    });
+}
+
+/// What somebody in the middle does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Middle {
+    Passes,
+    /// So many packets of the client come from another address, and nothing passes then.
+    Steals(usize),
+}
+
+#[test]
+fn a_move_to_an_address_that_never_answers_is_taken_back_and_ends_nothing() {
+    let world = World::new(71);
+    let server = world.server(world.server_config());
+    let middle = Arc::new(Mutex::new(Middle::Passes));
+    let front = SocketAddr::new(world.middle.addresses()[0], 443);
+    pass(&world, server.local_address(), front, Arc::clone(&middle));
+    world.sim.block_on(async {
+        let (ours, theirs) = settled(&world, &server, front).await;
+        let before = theirs.remote_address();
+        // So much that what may be sent to the address in return lasts until it is given up.
+        *middle.lock().unwrap() = Middle::Steals(6);
+        say(&ours, vec![2; 10_000]).await;
+        wait(&world, Duration::from_millis(100)).await;
+        assert_ne!(theirs.remote_address(), before, "it has moved");
+        // Its timeout comes when the address is given up already.
+        say(&theirs, vec![1; 100]).await;
+        wait(&world, Duration::from_secs(5)).await;
+        assert_eq!(theirs.remote_address(), before, "it was taken back");
+        *middle.lock().unwrap() = Middle::Passes;
+        assert_eq!(hear(&theirs).await, [2; 10_000]);
+        assert_eq!(hear(&ours).await, [1; 100]);
+        exchange(&ours, &theirs, 100_000).await;
+        assert_eq!((ours.error(), theirs.error()), (None, None));
+    });
+}
+
+/// Passes datagrams between the client, to which it is the server, and the server.
+fn pass(world: &World, server: SocketAddr, front: SocketAddr, what: Arc<Mutex<Middle>>) {
+    let front = world.middle.udp_bind(UdpBind::on(front)).unwrap();
+    let [back, thief] = [(); 2].map(|()| world.middle.udp_bind(UdpBind::to(server)).unwrap());
+    world.middle.spawn(Box::pin(async move {
+        let mut client = None;
+        let mut buffer = vec![0; 65_536];
+        loop {
+            either_readable(&*front, &*back).await;
+            while let Ok(received) = front.try_receive(&mut buffer) {
+                client = Some(received.remote);
+                let mut what = what.lock().unwrap();
+                let socket = match &mut *what {
+                    Middle::Passes => &back,
+                    Middle::Steals(0) => continue,
+                    Middle::Steals(more) => {
+                        *more -= 1;
+                        &thief
+                    }
+                };
+                socket.try_send(&buffer[..received.len], None).unwrap();
+            }
+            while let Ok(received) = back.try_receive(&mut buffer) {
+                if *what.lock().unwrap() == Middle::Passes {
+                    front.try_send(&buffer[..received.len], client).unwrap();
+                }
+            }
+        }
+    }));
+}
