@@ -151,6 +151,21 @@ impl Peer {
     }
 }
 
+/// A test that fails shows what its peers have said last: they may have panicked.
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        while let Ok(chunk) = self.chunks.try_recv() {
+            self.output.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        let lines: Vec<&str> = self.output.lines().collect();
+        let last = lines.len().saturating_sub(LINES_SHOWN);
+        eprintln!("{} has said last:\n{}", self.name, lines[last..].join("\n"));
+    }
+}
+
 /// Runs a test to its end, within the usual limit.
 pub(crate) fn run(test: impl Future<Output = ()>) {
     run_for(TEST_MAX, test);
@@ -162,8 +177,12 @@ pub(crate) fn run_for(limit: Duration, test: impl Future<Output = ()>) {
         .enable_all()
         .build()
         .expect("a runtime");
-    let ended = runtime.block_on(async { tokio::time::timeout(limit, test).await });
-    ended.expect("the test ends in time");
+    runtime.block_on(async {
+        // A test that takes too long is there while this panics, so that its peers tell.
+        let mut test = std::pin::pin!(test);
+        let ended = tokio::time::timeout(limit, test.as_mut()).await;
+        ended.expect("the test ends in time");
+    });
 }
 
 fn collect(
@@ -180,5 +199,7 @@ fn collect(
     });
 }
 
+/// What is shown of a peer's output when a test fails.
+const LINES_SHOWN: usize = 60;
 /// Peers start in a moment; only building the command takes longer, and is not within it.
 pub(crate) const TEST_MAX: Duration = Duration::from_secs(60);
