@@ -3,6 +3,8 @@
 //! Nothing here opens a socket: connections come from `portway-transport`. [`pool`] decides which
 //! request runs on which connection; [`Client`] asks it.
 
+#[cfg(feature = "client")]
+pub mod blocking;
 #[cfg(any(feature = "client", feature = "server"))]
 mod carrier_io;
 #[cfg(feature = "client")]

@@ -1,10 +1,14 @@
 //! The body of a request: bytes, which can be sent again, or a stream, which cannot.
 
+use super::stream_body::{Reader, Streamed};
 use bytes::Bytes;
+use futures_core::Stream as FuturesStream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::io::AsyncRead;
 
 /// An error of an application's own body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -20,6 +24,8 @@ enum Kind {
     #[default]
     Empty,
     Full(Bytes),
+    /// Several, one after the other.
+    Chunks(VecDeque<Bytes>),
     Stream(Stream),
 }
 
@@ -39,12 +45,41 @@ impl Body {
         Body(Kind::Stream(Box::pin(Converted(Box::pin(body)))))
     }
 
+    /// A stream of parts as a body, under the terms of [`Body::stream`].
+    pub fn from_stream<S, T, E>(stream: S) -> Self
+    where
+        S: FuturesStream<Item = Result<T, E>> + Send + 'static,
+        T: Into<Bytes>,
+        E: Into<BoxError>,
+    {
+        Body::stream(Streamed(Box::pin(stream)))
+    }
+
+    /// What a reader such as a file gives until its end, under the terms of [`Body::stream`].
+    pub fn from_reader(reader: impl AsyncRead + Send + 'static) -> Self {
+        Body::stream(Reader::new(reader))
+    }
+
+    /// These bytes one after the other.
+    pub(super) fn chunks(chunks: VecDeque<Bytes>) -> Self {
+        Body(Kind::Chunks(chunks))
+    }
+
+    /// The bytes, where it is one piece of them.
+    pub(super) fn as_whole(&self) -> Option<Bytes> {
+        match &self.0 {
+            Kind::Empty => Some(Bytes::new()),
+            Kind::Full(bytes) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+
     /// All of it, unless it is a stream.
     pub(super) fn into_whole(self) -> Result<Bytes, Body> {
         match self.0 {
             Kind::Empty => Ok(Bytes::new()),
             Kind::Full(bytes) => Ok(bytes),
-            Kind::Stream(_) => Err(self),
+            Kind::Chunks(_) | Kind::Stream(_) => Err(self),
         }
     }
 
@@ -53,6 +88,7 @@ impl Body {
         match &self.0 {
             Kind::Empty => Some(Body(Kind::Empty)),
             Kind::Full(bytes) => Some(Body(Kind::Full(bytes.clone()))),
+            Kind::Chunks(chunks) => Some(Body(Kind::Chunks(chunks.clone()))),
             Kind::Stream(_) => None,
         }
     }
@@ -83,6 +119,10 @@ impl HttpBody for Body {
                 self.0 = Kind::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
+            Kind::Chunks(chunks) => {
+                let next = chunks.pop_front();
+                Poll::Ready(next.map(|chunk| Ok(Frame::data(chunk))))
+            }
             Kind::Stream(stream) => stream.as_mut().poll_frame(context),
         }
     }
@@ -91,6 +131,7 @@ impl HttpBody for Body {
         match &self.0 {
             Kind::Empty => true,
             Kind::Full(_) => false,
+            Kind::Chunks(chunks) => chunks.is_empty(),
             Kind::Stream(stream) => stream.is_end_stream(),
         }
     }
@@ -99,6 +140,9 @@ impl HttpBody for Body {
         match &self.0 {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Chunks(chunks) => {
+                SizeHint::with_exact(chunks.iter().map(|chunk| chunk.len() as u64).sum())
+            }
             Kind::Stream(stream) => stream.size_hint(),
         }
     }
@@ -109,6 +153,7 @@ impl fmt::Debug for Body {
         f.write_str(match &self.0 {
             Kind::Empty => "Body::Empty",
             Kind::Full(_) => "Body::Full",
+            Kind::Chunks(_) => "Body::Chunks",
             Kind::Stream(_) => "Body::Stream",
         })
     }

@@ -21,8 +21,8 @@ use tokio::io::{AsyncBufRead, AsyncRead, BufReader, ReadBuf};
 
 /// How content that was compressed for its transfer is taken.
 ///
-/// A request that names no `accept-encoding` of its own, and no `range`, then asks for zstd, brotli,
-/// gzip or deflate. A response to it that is coded so has the coding undone, and neither
+/// A request that names no `accept-encoding` of its own, and no `range`, then asks for zstd,
+/// brotli, gzip or deflate. A response to it that is coded so has the coding undone, and neither
 /// `content-encoding` nor `content-length` among its fields, which describe what was sent. Content
 /// in another coding is left as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

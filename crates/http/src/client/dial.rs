@@ -185,7 +185,7 @@ async fn handshake(
         let io = CarrierIo::new(carrier, Listening::new(None, listener));
         let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
         // How it ended is told to the request, or nobody was there to tell.
-        let work = Box::pin(async move { drop(connection.await) });
+        let work = Box::pin(async move { drop(connection.with_upgrades().await) });
         return Ok((Sender::Http1(sender), work));
     }
     let io = CarrierIo::new(carrier, Listening::new(Some(Frames::default()), listener));

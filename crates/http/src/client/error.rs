@@ -105,7 +105,7 @@ impl Error {
         }))
     }
 
-    pub(super) fn local(class: ErrorClass, kind: FailureKind, detail: impl Into<String>) -> Self {
+    pub(crate) fn local(class: ErrorClass, kind: FailureKind, detail: impl Into<String>) -> Self {
         Error::new(class, Failure::new(Origin::Local, kind, detail))
     }
 

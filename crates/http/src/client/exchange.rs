@@ -20,6 +20,7 @@ use super::shared::Shared;
 use super::timeouts::{Deadline, within};
 use crate::pool::Version;
 use http::header::{HOST, HeaderValue};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(super) struct Exchange {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) added: Added,
+    /// Where a CONNECT leads.
+    pub(super) target: Option<Authority>,
     pub(super) body: Body,
     pub(super) wish: Wish,
     pub(super) interim: Interim,
@@ -122,7 +125,7 @@ impl Exchange {
             return self.server_name.clone();
         }
         let host = self.headers.get(HOST)?.to_str().ok()?;
-        let authority: http::uri::Authority = host.parse().ok()?;
+        let authority: Authority = host.parse().ok()?;
         let host = authority.host();
         let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
         let is_other = !host.is_empty() && self.url.host_str() != Some(host);
@@ -163,6 +166,17 @@ impl Exchange {
         }
         let invalid = |error: http::uri::InvalidUri| Error::invalid(error.to_string());
         let authority = self.authority();
+        if let Some(target) = &self.target {
+            // RFC 9110 §9.3.6: its target is host and port, and nothing else.
+            *request.uri_mut() = Uri::from(target.clone());
+            let host = HeaderValue::from_str(target.as_str())
+                .map_err(|error| Error::invalid(error.to_string()))?;
+            match version {
+                Version::Http1 => drop(request.headers_mut().insert(HOST, host)),
+                _ => *request.version_mut() = http::Version::HTTP_2,
+            }
+            return Ok(request);
+        }
         if version == Version::Http1 {
             let target = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
             *request.uri_mut() = target.parse::<Uri>().map_err(invalid)?;

@@ -15,7 +15,9 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `request.rs`, `response.rs`, `body.rs` | what applications use |
+//! | `request.rs`, `body.rs`, `stream_body.rs`, `multipart.rs` | what applications send |
+//! | `response.rs`, `response_head.rs`, `upgraded.rs` | what they get |
+//! | `service.rs` | the client as a tower service |
 //! | `exchange.rs`, `expect.rs`, `redirect.rs` | one request to one URL, and the next URL |
 //! | `shared.rs`, `lease.rs` | the pool with what it decides about |
 //! | `policy.rs` | which versions a request takes |
@@ -23,7 +25,8 @@
 //! | `io.rs`, `frames.rs`, `http3.rs`, `content.rs`, `link.rs` | a connection in use |
 //! | `alt_svc.rs`, `alternatives.rs` | alternative services |
 //! | `coalescing.rs` | one connection for several origins |
-//! | `habits.rs`, `cookies.rs`, `hsts.rs`, `decode.rs`, `raw_body.rs` | cookies, strict hosts, content codings |
+//! | `habits.rs`, `cookies.rs`, `hsts.rs` | what it does unasked; cookies, strict hosts |
+//! | `raw_body.rs`, `decode.rs` | content as it was sent, and with its codings undone |
 //! | `retry_budget.rs` | how much is sent again over all requests |
 //! | `error.rs`, `classify.rs`, `timeouts.rs` | failures and time |
 
@@ -50,15 +53,20 @@ mod key;
 mod lease;
 mod link;
 mod listener;
+mod multipart;
 mod policy;
 mod raw_body;
 mod redirect;
 mod request;
 mod response;
+mod response_head;
 mod retry_budget;
+mod service;
 mod settings;
 mod shared;
+mod stream_body;
 mod timeouts;
+mod upgraded;
 mod watch;
 
 pub use alternatives::StoredAlternative;
@@ -69,11 +77,15 @@ pub use decode::Decompression;
 pub use error::{Error, ErrorClass, Phase, Scope};
 pub use event::{ClientEvent, ConnectionInfo, Phases, Reason};
 pub use hsts::StrictHost;
+pub use multipart::{Form, Part};
 pub use policy::VersionPolicy;
 pub use request::RequestBuilder;
 pub use response::{ContentStream, Response, ResponseBody};
+pub(crate) use response::{as_json, as_text};
+pub use response_head::ResponseHead;
 pub use retry_budget::RetryBudget;
 pub use timeouts::Timeouts;
+pub use upgraded::Upgraded;
 
 use crate::pool::Counts;
 use http::Method;
@@ -124,9 +136,21 @@ impl Client {
         self.request(Method::PUT, url)
     }
 
+    /// A PATCH request.
+    pub fn patch(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::PATCH, url)
+    }
+
     /// A DELETE request.
     pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.request(Method::DELETE, url)
+    }
+
+    /// A CONNECT over HTTP/1.1 or 2 that asks the server at `url` for a tunnel to `authority`, a
+    /// host with its port. [`Response::upgrade`] then has the tunnel. For one over HTTP/3 see
+    /// [`h3::ClientConnection::connect`](crate::h3::ClientConnection::connect).
+    pub fn connect(&self, url: impl AsRef<str>, authority: &str) -> RequestBuilder {
+        self.request(Method::CONNECT, url).tunnel(authority)
     }
 
     /// The alternative services that are known, to be given to a later client by
@@ -137,8 +161,8 @@ impl Client {
         settings.alternatives.export(settings.network(), now)
     }
 
-    /// The hosts that are spoken to over TLS only because they have said so (HSTS), to be given to a
-    /// later client by [`ClientBuilder::strict_hosts`].
+    /// The hosts that are spoken to over TLS only because they have said so (HSTS), to be given to
+    /// a later client by [`ClientBuilder::strict_hosts`].
     pub fn strict_hosts(&self) -> Vec<StrictHost> {
         let settings = &self.shared.settings;
         let now = settings.context.environment().now();

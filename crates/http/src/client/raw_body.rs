@@ -32,7 +32,12 @@ struct Open {
 }
 
 impl RawBody {
-    pub(super) fn new(content: Content, lease: Lease, settings: Arc<Settings>) -> Self {
+    pub(super) fn new(
+        content: Content,
+        lease: Lease,
+        settings: Arc<Settings>,
+        is_left: bool,
+    ) -> Self {
         let idle = settings.timeouts.body_idle.map(|limit| {
             let environment = &**settings.context.environment();
             let at = environment.now() + limit;
@@ -44,7 +49,10 @@ impl RawBody {
             idle,
             settings,
         };
-        body.note_end();
+        // What is not HTTP any more stays in use until the application has done with it.
+        if !is_left {
+            body.note_end();
+        }
         body
     }
 
@@ -52,6 +60,11 @@ impl RawBody {
     pub(super) fn with_limit(mut self, total: Option<Deadline>) -> Self {
         self.total = total;
         self
+    }
+
+    /// The hold on a connection that is not HTTP any more.
+    pub(super) fn into_lease(mut self) -> Option<Lease> {
+        self.open.take().map(|open| open.lease)
     }
 
     /// Gives the connection back as soon as nothing more comes.

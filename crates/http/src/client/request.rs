@@ -5,13 +5,17 @@ use super::Client;
 use super::error::{Error, Phase};
 use super::exchange::Exchange;
 use super::interim::Interim;
+use super::multipart::Form;
 use super::policy::{VersionPolicy, Wish};
 use super::raw_body::RawBody;
 use super::redirect::{self, Replay};
 use super::response::Response;
+use super::response_head::ResponseHead;
 use super::timeouts::{Deadline, within};
+use super::upgraded;
 use crate::pool::{Version, Versions};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::uri::Authority;
 use http::{HeaderMap, Method};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +45,7 @@ impl RequestBuilder {
                     url,
                     headers,
                     added: Default::default(),
+                    target: None,
                     body: Body::empty(),
                     wish,
                     interim: Interim::default(),
@@ -89,6 +94,17 @@ impl RequestBuilder {
         })
     }
 
+    /// Sets header fields in place of those of the client that have the same names.
+    pub(super) fn replace_headers(self, headers: &HeaderMap) -> Self {
+        self.change(|exchange| {
+            for name in headers.keys() {
+                exchange.headers.remove(name);
+            }
+            exchange.headers.extend(headers.clone());
+            Ok(())
+        })
+    }
+
     /// Sets the body: bytes, text, or [`Body::stream`].
     pub fn body(self, body: impl Into<Body>) -> Self {
         self.change(|exchange| {
@@ -106,6 +122,64 @@ impl RequestBuilder {
             let kind = HeaderValue::from_static("application/json");
             exchange.headers.entry(CONTENT_TYPE).or_insert(kind.clone());
             exchange.headers.entry(ACCEPT).or_insert(kind);
+            Ok(())
+        })
+    }
+
+    /// Sets a body of names and values as an HTML form sends them, and its type.
+    pub fn form(self, pairs: &(impl serde::Serialize + ?Sized)) -> Self {
+        self.change(|exchange| {
+            let form = serde_urlencoded::to_string(pairs)
+                .map_err(|error| Error::invalid(format!("no form: {error}")))?;
+            exchange.body = form.into();
+            let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+            exchange.headers.entry(CONTENT_TYPE).or_insert(kind);
+            Ok(())
+        })
+    }
+
+    /// Sets a body of several parts, and its type. It can be sent again where no part is a stream.
+    pub fn multipart(self, form: Form) -> Self {
+        let mut random = [0; 16];
+        let shared = &self.client.shared;
+        shared.environment().fill_random(&mut random);
+        let boundary = format!("portway-{:032x}", u128::from_be_bytes(random));
+        self.change(|exchange| {
+            exchange.body = form.into_body(&boundary);
+            let kind = format!("multipart/form-data; boundary={boundary}");
+            let kind = HeaderValue::try_from(kind).map_err(|e| Error::invalid(e.to_string()))?;
+            // Without the boundary the content could not be read.
+            exchange.headers.insert(CONTENT_TYPE, kind);
+            Ok(())
+        })
+    }
+
+    /// Makes it a CONNECT to this authority.
+    pub(super) fn tunnel(self, authority: &str) -> Self {
+        self.change(|exchange| {
+            let authority = authority.parse::<Authority>();
+            let authority = authority.map_err(|error| Error::invalid(error.to_string()))?;
+            if authority.port_u16().is_none() {
+                return Err(Error::invalid(format!("{authority} names no port")));
+            }
+            exchange.target = Some(authority);
+            exchange.wish = Wish::exactly(Versions::of([Version::Http1, Version::Http2]));
+            Ok(())
+        })
+    }
+
+    /// Adds these names and values to the query of the URL.
+    pub fn query(self, pairs: &(impl serde::Serialize + ?Sized)) -> Self {
+        self.change(|exchange| {
+            let query = serde_urlencoded::to_string(pairs)
+                .map_err(|error| Error::invalid(format!("no query: {error}")))?;
+            let joined = match exchange.url.query().filter(|before| !before.is_empty()) {
+                Some(before) => format!("{before}&{query}"),
+                None => query,
+            };
+            exchange
+                .url
+                .set_query((!joined.is_empty()).then_some(&joined));
             Ok(())
         })
     }
@@ -186,7 +260,8 @@ impl RequestBuilder {
             let (response, lease) = within(&mut total, exchange.run(&shared)).await?;
             let (mut head, content) = response.into_parts();
             let (info, is_reused) = (lease.info().clone(), lease.is_reused());
-            let body = RawBody::new(content, lease, settings.clone());
+            let is_left = upgraded::is_left(&exchange.method, head.status);
+            let body = RawBody::new(content, lease, settings.clone(), is_left);
             habits.learn(&exchange, &head.headers, &settings);
             let from = exchange.url.clone();
             if self.redirects_max > 0
@@ -201,14 +276,8 @@ impl RequestBuilder {
             let body = body.with_limit(total);
             let max = settings.content_max;
             let body = habits.content(&exchange, &mut head.headers, body, max);
-            return Ok(Response {
-                head,
-                url: from,
-                info,
-                redirects,
-                is_reused,
-                body,
-            });
+            let head = ResponseHead::new(head, from, info, redirects, is_reused);
+            return Ok(Response { head, body });
         }
     }
 }

@@ -4,6 +4,8 @@ use super::decode::Decoder;
 use super::error::{Error, ErrorClass};
 use super::event::ConnectionInfo;
 use super::raw_body::RawBody;
+use super::response_head::ResponseHead;
+use super::upgraded::Upgraded;
 use crate::pool::Version;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
@@ -12,60 +14,85 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use portway_core::FailureKind;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use url::Url;
 
 /// A response, whose body is still to be read.
 #[derive(Debug)]
 pub struct Response {
-    pub(super) head: http::response::Parts,
-    pub(super) url: Url,
-    pub(super) info: Arc<ConnectionInfo>,
-    pub(super) redirects: usize,
-    pub(super) is_reused: bool,
+    pub(super) head: ResponseHead,
     pub(super) body: ResponseBody,
 }
 
 impl Response {
     /// The status.
     pub fn status(&self) -> StatusCode {
-        self.head.status
+        self.head.status()
     }
 
     /// The header fields.
     pub fn headers(&self) -> &HeaderMap {
-        &self.head.headers
+        self.head.headers()
     }
 
     /// What hyper has to say beyond the header, such as the reason phrase of HTTP/1.1.
     pub fn extensions(&self) -> &Extensions {
-        &self.head.extensions
+        self.head.extensions()
     }
 
     /// The version of HTTP.
     pub fn version(&self) -> Version {
-        self.info.version
+        self.head.version()
     }
 
     /// The address that it came from, after redirects.
     pub fn url(&self) -> &str {
-        self.url.as_str()
+        self.head.url()
     }
 
     /// How many redirects were followed.
     pub fn redirects(&self) -> usize {
-        self.redirects
+        self.head.redirects()
     }
 
     /// The connection that it came over.
     pub fn connection(&self) -> &ConnectionInfo {
-        &self.info
+        self.head.connection()
     }
 
     /// Whether that connection had carried a request before.
     pub fn is_connection_reused(&self) -> bool {
-        self.is_reused
+        self.head.is_connection_reused()
+    }
+
+    /// Everything that came before the content, which any number of threads can read.
+    pub fn head(&self) -> &ResponseHead {
+        &self.head
+    }
+
+    /// The head and the body, which go separate ways.
+    pub fn into_parts(self) -> (ResponseHead, ResponseBody) {
+        (self.head, self.body)
+    }
+
+    /// The bytes of the connection after a 101, or of the tunnel that a CONNECT has opened.
+    ///
+    /// Cancel safety: dropping the future ends the connection.
+    ///
+    /// # Errors
+    /// The response is another one, or the connection ended before.
+    pub async fn upgrade(mut self) -> Result<Upgraded, Error> {
+        let Some(upgrade) = self.head.take_upgrade() else {
+            return Err(Error::invalid("the response leads to nothing but HTTP"));
+        };
+        let Kind::Raw(body) = self.body.kind else {
+            return Err(Error::invalid("the response has content"));
+        };
+        let version = self.head.version();
+        let stream = upgrade.await;
+        let stream = stream.map_err(|error| super::classify::classify(error, version).0)?;
+        let lease = body.into_lease();
+        let lease = lease.ok_or_else(|| Error::invalid("the response is over"))?;
+        Ok(Upgraded::new(stream, lease))
     }
 
     /// The next part of the content; `None` at its end.
@@ -91,8 +118,7 @@ impl Response {
     /// # Errors
     /// As [`Response::bytes`], or it is no such text.
     pub async fn text(self) -> Result<String, Error> {
-        let bytes = self.bytes().await?;
-        String::from_utf8(bytes.into()).map_err(|error| content_error(&error))
+        as_text(self.bytes().await?)
     }
 
     /// The whole content as JSON.
@@ -100,14 +126,23 @@ impl Response {
     /// # Errors
     /// As [`Response::bytes`], or it is no JSON of that type.
     pub async fn json<T: serde::de::DeserializeOwned>(self) -> Result<T, Error> {
-        let bytes = self.bytes().await?;
-        serde_json::from_slice(&bytes).map_err(|error| content_error(&error))
+        as_json(&self.bytes().await?)
     }
 
     /// The body alone, as it comes. Dropping it before its end gives up the rest.
     pub fn into_body(self) -> ResponseBody {
         self.body
     }
+}
+
+/// Content as text in UTF-8.
+pub(crate) fn as_text(bytes: Bytes) -> Result<String, Error> {
+    String::from_utf8(bytes.into()).map_err(|error| content_error(&error))
+}
+
+/// Content as JSON.
+pub(crate) fn as_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| content_error(&error))
 }
 
 fn content_error(error: &dyn std::error::Error) -> Error {
@@ -182,7 +217,7 @@ impl ResponseBody {
         }
     }
 
-    async fn collect(&mut self) -> Result<Bytes, Error> {
+    pub(crate) async fn collect(&mut self) -> Result<Bytes, Error> {
         let max = self.content_max;
         let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());

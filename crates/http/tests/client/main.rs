@@ -7,8 +7,10 @@ mod faults;
 mod habits;
 mod http3;
 mod http3_server;
+mod requests;
 mod server;
 mod times;
+mod upgrades;
 mod versions;
 
 use portway_http::Client;

@@ -1,0 +1,108 @@
+//! The head of a response, with where it came from.
+//!
+//! Invariant: it never changes, so that any number of threads can read it; reading a value that is
+//! not valid leaves it where it is.
+
+use super::error::{Error, ErrorClass};
+use super::event::ConnectionInfo;
+use crate::pool::Version;
+use http::{Extensions, HeaderMap, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use portway_core::FailureKind;
+use std::sync::Arc;
+use url::Url;
+
+/// Everything that came of a response before its content. Clones share it.
+#[derive(Clone, Debug)]
+pub struct ResponseHead(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    parts: http::response::Parts,
+    url: Url,
+    info: Arc<ConnectionInfo>,
+    redirects: usize,
+    is_reused: bool,
+}
+
+impl ResponseHead {
+    pub(super) fn new(
+        parts: http::response::Parts,
+        url: Url,
+        info: Arc<ConnectionInfo>,
+        redirects: usize,
+        is_reused: bool,
+    ) -> Self {
+        ResponseHead(Arc::new(Inner {
+            parts,
+            url,
+            info,
+            redirects,
+            is_reused,
+        }))
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.0.parts.status
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.parts.headers
+    }
+
+    /// What a field says, if it is there: the first of that name.
+    ///
+    /// # Errors
+    /// Its value is not of visible ASCII ([`ErrorClass::Content`]); the bytes are still there among
+    /// [`ResponseHead::headers`].
+    pub fn header_text(&self, name: &str) -> Result<Option<&str>, Error> {
+        let value = self.headers().get(name);
+        let text = value.map(|value| value.to_str()).transpose();
+        text.map_err(|_| {
+            let detail = format!("the value of {name} is not of visible ASCII");
+            Error::local(ErrorClass::Content, FailureKind::ProtocolViolation, detail)
+        })
+    }
+
+    /// What hyper has to say beyond the header, such as the reason phrase of HTTP/1.1.
+    pub fn extensions(&self) -> &Extensions {
+        &self.0.parts.extensions
+    }
+
+    /// The version of HTTP.
+    pub fn version(&self) -> Version {
+        self.0.info.version
+    }
+
+    /// The address that it came from, after redirects.
+    pub fn url(&self) -> &str {
+        self.0.url.as_str()
+    }
+
+    /// How many redirects were followed.
+    pub fn redirects(&self) -> usize {
+        self.0.redirects
+    }
+
+    /// The connection that it came over.
+    pub fn connection(&self) -> &ConnectionInfo {
+        &self.0.info
+    }
+
+    /// Whether that connection had carried a request before.
+    pub fn is_connection_reused(&self) -> bool {
+        self.0.is_reused
+    }
+
+    pub(super) fn shared_connection(&self) -> Arc<ConnectionInfo> {
+        self.0.info.clone()
+    }
+
+    /// What a response that ends HTTP leads to.
+    pub(super) fn take_upgrade(&mut self) -> Option<OnUpgrade> {
+        // Clones of it lead to the same, of which the first to ask has it.
+        self.0.parts.extensions.get::<OnUpgrade>().cloned()
+    }
+}
