@@ -6,6 +6,7 @@
 
 mod clock;
 mod dns;
+mod inherited;
 mod paths;
 mod system;
 mod tasks;
@@ -14,6 +15,7 @@ mod threads;
 mod udp;
 
 pub use dns::{DnsConfig, DnsSource};
+pub use inherited::Inherited;
 pub use threads::{start_pinned, thread_count};
 
 use crate::environment::{
@@ -45,6 +47,7 @@ pub struct RealEnvironment {
     tasks: Tasks,
     resolver: Resolver,
     paths: Paths,
+    inherited: Option<Arc<Inherited>>,
 }
 
 /// How a [`RealEnvironment`] works.
@@ -53,6 +56,8 @@ pub struct RealEnvironment {
 pub struct Config {
     /// How names are resolved.
     pub dns: DnsConfig,
+    /// Sockets that were opened for this process.
+    pub inherited: Option<Arc<Inherited>>,
 }
 
 impl Config {
@@ -60,6 +65,13 @@ impl Config {
     #[must_use]
     pub fn with_dns(mut self, dns: DnsConfig) -> Self {
         self.dns = dns;
+        self
+    }
+
+    /// The same configuration with sockets that were opened for this process.
+    #[must_use]
+    pub fn with_inherited(mut self, inherited: Arc<Inherited>) -> Self {
+        self.inherited = Some(inherited);
         self
     }
 }
@@ -72,6 +84,7 @@ impl RealEnvironment {
             tasks: Tasks::new(),
             resolver: Resolver::new(config.dns),
             paths: Paths::new(),
+            inherited: config.inherited,
         }
     }
 
@@ -113,11 +126,17 @@ impl Environment for RealEnvironment {
     }
 
     fn tcp_listen(&self, request: ListenAddress) -> io::Result<Box<dyn TcpListener>> {
-        tcp::listen(&request)
+        let inherited = self.inherited.as_ref();
+        match inherited.and_then(|it| it.listener(request.local)) {
+            Some(socket) => tcp::adopt(socket?),
+            None => tcp::listen(&request),
+        }
     }
 
     fn udp_bind(&self, request: UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
-        udp::bind(&request)
+        let inherited = self.inherited.as_ref();
+        let inherited = inherited.and_then(|it| it.datagrams(request.local));
+        udp::bind(&request, inherited.transpose()?)
     }
 
     fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {

@@ -5,7 +5,7 @@ use socket2::{SockRef, Socket};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::time::Duration;
 
 /// Makes every packet leave and enter by the interface with this index.
@@ -63,6 +63,16 @@ pub(crate) fn pin_thread(index: usize, threads: usize) -> io::Result<bool> {
         check(libc::sched_setaffinity(0, len, &raw const own))?;
     }
     Ok(true)
+}
+
+/// Takes the descriptor with this number, which the caller says nobody else owns, and keeps it from
+/// programs that are started later.
+pub(crate) fn take_descriptor(number: RawFd) -> io::Result<Socket> {
+    // SAFETY: the call takes numbers only, and fails when there is no such descriptor.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: the descriptor is open, as the call above has shown. It is nobody else's: whoever
+    // has started this process has handed it over, and `Inherited::take` does so once.
+    Ok(unsafe { Socket::from_raw_fd(number) })
 }
 
 /// Bytes in the send queue, a FIN included, that the peer has not acknowledged.

@@ -36,6 +36,11 @@ pub(crate) fn path_mtu(_socket: &SockRef<'_>, _remote: SocketAddr) -> io::Result
     Err(unsupported("the path's packet size"))
 }
 
+/// Nobody is known to hand sockets over.
+pub(crate) fn take_descriptor(_number: i32) -> io::Result<Socket> {
+    Err(unsupported("taking sockets that were handed over"))
+}
+
 /// The system places threads.
 pub(crate) fn pin_thread(_index: usize, _threads: usize) -> io::Result<bool> {
     Ok(false)

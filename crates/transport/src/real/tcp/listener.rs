@@ -7,7 +7,7 @@ use super::stream::RealTcpStream;
 use crate::environment::{ListenAddress, TcpListener, TcpStream};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 /// Listens as `request` says.
@@ -17,7 +17,6 @@ pub(in crate::real) fn listen(request: &ListenAddress) -> io::Result<Box<dyn Tcp
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    socket.set_nonblocking(true)?;
     // A server that starts again must not wait for the TIME_WAIT of its predecessor's
     // connections. Two live listeners on one port still exclude each other.
     socket.set_reuse_address(true)?;
@@ -32,6 +31,12 @@ pub(in crate::real) fn listen(request: &ListenAddress) -> io::Result<Box<dyn Tcp
     }
     socket.bind(&request.local.into())?;
     socket.listen(i32::try_from(request.backlog).unwrap_or(i32::MAX))?;
+    adopt(socket)
+}
+
+/// Accepts on a socket that listens already.
+pub(in crate::real) fn adopt(socket: Socket) -> io::Result<Box<dyn TcpListener>> {
+    socket.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(socket.into())?;
     let local = listener.local_addr()?;
     Ok(Box::new(RealTcpListener { listener, local }))
@@ -56,11 +61,21 @@ struct RealTcpListener {
 impl TcpListener for RealTcpListener {
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Box<dyn TcpStream>>> {
         let (stream, peer) = ready!(self.listener.poll_accept(context))?;
+        let peer = unmapped(peer);
         let local = (!self.local.ip().is_unspecified()).then_some(self.local);
         Poll::Ready(Ok(Box::new(RealTcpStream::new(stream, peer, local))))
     }
 
     fn local_address(&self) -> SocketAddr {
         self.local
+    }
+}
+
+/// The address of IPv4 that one of IPv6 stands for, as a listener for both, which another program
+/// has opened, tells it.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) if address.is_ipv6() => SocketAddr::new(ip.into(), address.port()),
+        _ => address,
     }
 }

@@ -9,5 +9,5 @@ mod options;
 mod stream;
 
 pub(super) use connect::{bind_to_path, connect};
-pub(super) use listener::listen;
+pub(super) use listener::{adopt, listen};
 pub(super) use options::set_dscp;

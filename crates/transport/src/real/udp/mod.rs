@@ -29,17 +29,18 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use watched::Watched;
 
-/// Binds as `request` says.
-pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
-    let socket = Socket::new(
-        Domain::for_address(request.local),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
-    socket.set_nonblocking(true)?;
-    if request.local.is_ipv6() {
-        socket.set_only_v6(true)?;
+/// Binds as `request` says, unless there is a socket that is bound so already.
+pub(super) fn bind(request: &UdpBind, inherited: Option<Socket>) -> io::Result<Arc<dyn UdpSocket>> {
+    let is_bound = inherited.is_some();
+    if is_bound && request.shards.is_some() {
+        let words = "a UDP socket that was handed over serves one thread";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, words));
     }
+    let socket = match inherited {
+        Some(socket) => socket,
+        None => fresh(request)?,
+    };
+    socket.set_nonblocking(true)?;
     if let Some(code) = request.dscp {
         tcp::set_dscp(&SockRef::from(&socket), request.local.ip(), code)?;
     }
@@ -49,7 +50,9 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
         errors::request(&socket, request.local.ip());
     }
     tcp::bind_to_path(&socket, request.path)?;
-    bind_shared(&socket, request)?;
+    if !is_bound {
+        bind_shared(&socket, request)?;
+    }
     let packets = match request.profile {
         UdpProfile::Packets => Some(Packets::new(&socket)?),
         UdpProfile::Datagrams => None,
@@ -67,6 +70,15 @@ pub(super) fn bind(request: &UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
         dscp: request.dscp.unwrap_or(0),
         packets,
     }))
+}
+
+fn fresh(request: &UdpBind) -> io::Result<Socket> {
+    let domain = Domain::for_address(request.local);
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if request.local.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
 }
 
 #[cfg(target_os = "linux")]
