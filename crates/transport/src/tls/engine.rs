@@ -94,6 +94,19 @@ impl TlsEngine {
         TlsLayer::server(config, !alpn.is_empty(), self.limits.clone())
     }
 
+    /// As [`TlsEngine::server`], for clients that need not name an application protocol. One that
+    /// names none of these is refused all the same.
+    ///
+    /// # Errors
+    /// As [`TlsEngine::server`].
+    pub fn server_with_optional_alpn(
+        &self,
+        p: &TlsParameters,
+        alpn: &[Vec<u8>],
+    ) -> Result<TlsLayer, Failure> {
+        Ok(self.server(p, alpn)?.with_optional_alpn())
+    }
+
     /// TLS of one QUIC client. The name is as for [`TlsEngine::client`]; sessions are kept apart
     /// from those of TLS over TCP and from those with other application protocols, since they carry
     /// QUIC's parameters and early data is of one protocol. Each connection takes a ticket of its

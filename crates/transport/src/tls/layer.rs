@@ -84,6 +84,15 @@ impl TlsLayer {
         Ok(TlsLayer::new(connection, is_alpn_demanded, limits))
     }
 
+    /// The same for clients that need not name an application protocol.
+    pub(super) fn with_optional_alpn(mut self) -> Self {
+        self.is_alpn_demanded = false;
+        if let Some(handshake) = &mut self.handshake {
+            handshake.observed.may_lack_alpn = true;
+        }
+        self
+    }
+
     fn new(connection: Connection, is_alpn_demanded: bool, limits: TlsLimits) -> Self {
         TlsLayer {
             connection,

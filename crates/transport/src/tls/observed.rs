@@ -15,6 +15,8 @@ pub(super) struct Observed {
     pub(super) server_name: Option<String>,
     /// The server asked for a certificate (client only).
     pub(super) is_certificate_requested: bool,
+    /// A client that names no application protocol is taken (server only).
+    pub(super) may_lack_alpn: bool,
     /// Why the peer's chain was refused.
     pub(super) chain_error: Option<ChainError>,
     /// Why the application does not trust the peer.

@@ -85,8 +85,12 @@ impl ResolvesClientCert for Resolver {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let server_name = hello.server_name();
-        Observed::note(|observed| observed.server_name = server_name.map(str::to_owned));
-        if self.is_alpn_demanded && hello.alpn().is_none() {
+        let mut may_lack_alpn = false;
+        Observed::note(|observed| {
+            observed.server_name = server_name.map(str::to_owned);
+            may_lack_alpn = observed.may_lack_alpn;
+        });
+        if self.is_alpn_demanded && !may_lack_alpn && hello.alpn().is_none() {
             // RFC 7301 §3.2 has an alert that says what is wrong; rustls would deny access.
             refuse(
                 classify::alpn_missing(Role::Server),
