@@ -1,7 +1,7 @@
 //! The part of a server that runs on one thread: its sockets and how connections are accepted.
 //!
 //! Invariant: a connection that the system has accepted is served, or told in an event why not;
-//! while there is no place for it, it stays with the system.
+//! while there is no place, each who accepts has one connection at most that waits for its place.
 
 use super::event::{Event, Listener};
 use super::meter::Meter;
@@ -45,6 +45,23 @@ impl Shard {
         permit.expect("the semaphore is never closed")
     }
 
+    /// Waits until there is a place, without taking it: it may be long until somebody comes, and
+    /// others accept, too.
+    async fn room(&self) {
+        drop(self.place().await);
+    }
+
+    async fn place_unless_stopped(
+        &self,
+        phase: &mut watch::Receiver<Phase>,
+    ) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            biased;
+            permit = self.place() => Some(permit),
+            () = aborted(phase) => None,
+        }
+    }
+
     /// Serves what comes over TCP until the server drains.
     pub(super) async fn accept_tcp<S: ServerService>(
         self: Arc<Self>,
@@ -56,11 +73,10 @@ impl Shard {
         let mut wait = BACKOFF_MIN;
         loop {
             let accepting = async {
-                let permit = self.place().await;
-                let socket = poll_fn(|context| listener.poll_accept(context)).await;
-                (permit, socket)
+                self.room().await;
+                poll_fn(|context| listener.poll_accept(context)).await
             };
-            let (permit, socket) = tokio::select! {
+            let socket = tokio::select! {
                 biased;
                 accepted = accepting => accepted,
                 () = draining(&mut phase) => break,
@@ -68,10 +84,12 @@ impl Shard {
             match socket {
                 Ok(socket) => {
                     wait = BACKOFF_MIN;
+                    let Some(permit) = self.place_unless_stopped(&mut phase).await else {
+                        return;
+                    };
                     self.start_tcp(socket, &service, permit);
                 }
                 Err(error) => {
-                    drop(permit);
                     self.tell_accept_failed(failure_from_io(&error, "cannot accept a connection"));
                     // A lack of descriptors passes; meanwhile clients wait with the system.
                     tokio::select! {
@@ -94,10 +112,8 @@ impl Shard {
     ) {
         let mut phase = self.phase.clone();
         loop {
-            let permit = tokio::select! {
-                biased;
-                permit = self.place() => permit,
-                () = aborted(&mut phase) => return,
+            let Some(permit) = self.place_unless_stopped(&mut phase).await else {
+                return;
             };
             let accepted = poll_fn(|context| Poll::Ready(listener.poll_accept(context))).await;
             match accepted {
@@ -134,10 +150,10 @@ impl Shard {
         let mut is_draining = false;
         loop {
             let accepting = async {
-                let permit = self.place().await;
-                (permit, endpoint.accept().await)
+                self.room().await;
+                endpoint.accept().await
             };
-            let (permit, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 biased;
                 accepted = accepting => accepted,
                 () = draining(&mut phase), if !is_draining => {
@@ -151,6 +167,9 @@ impl Shard {
             match accepted {
                 None => return,
                 Some(Ok(connection)) => {
+                    let Some(permit) = self.place_unless_stopped(&mut phase).await else {
+                        return;
+                    };
                     let meter = self.meter(permit);
                     let serving =
                         http3::serve(Arc::clone(&self), service.clone(), connection, local, meter);
