@@ -92,6 +92,11 @@ impl World {
         self.shared.with(|state| state.log.clone())
     }
 
+    /// Forgets it, with its memory.
+    pub fn clear_wire_log(&self) {
+        self.shared.with(|state| state.log = Vec::new());
+    }
+
     /// The payload that every socket sent to every other, streams put together again.
     pub fn flows(&self) -> Vec<Flow> {
         self.shared.with(|state| flows(&state.log))

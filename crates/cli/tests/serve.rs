@@ -360,6 +360,55 @@ fn what_is_cut_off_is_told_and_fails() {
     assert!(said.contains("1 requests were cut off"), "{said}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn sockets_that_were_handed_over_are_served() {
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::fd::OwnedFd;
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (address, quic) = (tcp.local_addr().unwrap(), udp.local_addr().unwrap());
+    let site = site("serve-activated");
+    // A client that came before the server did.
+    let early = TcpStream::connect(address).unwrap();
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\" 3<&0 4>&1 </dev/null >&2",
+            "sh",
+        ])
+        .args([env!("CARGO_BIN_EXE_portway"), "serve", "--self-signed"])
+        .arg(&site)
+        .stdin(Stdio::from(OwnedFd::from(tcp)))
+        .stdout(Stdio::from(OwnedFd::from(udp)))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = [String::new(), String::new()];
+    for line in &mut said {
+        stderr.read_line(line).unwrap();
+    }
+    assert!(said[0].contains(&address.to_string()), "{said:?}");
+    assert!(said[1].contains(&quic.to_string()), "{said:?}");
+    drop(early);
+    for (version, address) in [("1.1", address), ("3", quic)] {
+        let url = format!("https://{address}/digits.txt");
+        let got = run(&["get", &url, "--insecure", "--http", version]).expect(0);
+        assert_eq!(got.text(), "0123456789", "{version}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn names_that_are_not_served_are_told_so() {
+    let serving = Serving::start(&site("serve-names"), &["--name", "a"]);
+    assert_eq!(serving.get("/digits.txt", "").status, 200);
+    let other = "GET / HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n";
+    assert_eq!(serving.ask(other).status, 421);
+}
+
 #[test]
 fn contradictions_are_told_before_anything_is_served() {
     let here = site("serve-wrong");

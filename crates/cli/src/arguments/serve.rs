@@ -14,6 +14,9 @@ the port that was chosen. SIGTERM and SIGINT end it in good order: requests that
 answered. Names that begin with a dot are not served, nor what lies outside of the directory,
 wherever a link leads.
 
+Sockets that a service manager hands over (LISTEN_FDS) are served, TCP and UDP; with TCP only,
+HTTP/3 opens its own at the same port.
+
 Exit codes: 0 it was ended by a signal and everything was answered, 1 it could not be started or
 requests were cut off, 2 the arguments are wrong.
 
@@ -26,13 +29,9 @@ pub(crate) struct ServeArguments {
     /// The directory to serve
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) directory: PathBuf,
-    /// Where to listen, repeated for several; port 0 is any free port
-    #[arg(
-        short,
-        long,
-        value_name = "ADDR:PORT",
-        default_value = "127.0.0.1:8080"
-    )]
+    /// Where to listen, repeated for several; port 0 is any free port. 127.0.0.1:8080, unless
+    /// sockets were handed over
+    #[arg(short, long, value_name = "ADDR:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
     /// The versions of HTTP to speak; 3 needs a certificate. All that can be, unless said otherwise
     #[arg(long, value_enum, value_name = "A,B", value_delimiter = ',')]
@@ -42,6 +41,9 @@ pub(crate) struct ServeArguments {
     /// Demand a client's certificate that one in this file vouches for
     #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,
+    /// Answer for this name only, repeated for several; '*.' stands for one label. Other names get 421
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Vec<String>,
     /// Answer at /echo: with a request's content, or with its head when it has none
     #[arg(long)]
     pub(crate) echo: bool,

@@ -16,9 +16,10 @@ use crate::error::CommandError;
 use crate::output;
 use portway::security::{ClientAuthentication, Trust};
 use portway_http::server::{End, Event, Server, Serving, Versions};
+use portway_transport::real::Inherited;
 use portway_transport::tls::load_certificates;
 use site::Site;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::signal::unix::{SignalKind, signal};
 use tree::Tree;
 
@@ -49,11 +50,14 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), CommandError> {
 }
 
 fn server(arguments: &ServeArguments) -> Result<Server, CommandError> {
-    let [first, more @ ..] = &arguments.listen[..] else {
-        return Err(CommandError::usage("there is no address to listen on"));
-    };
+    let inherited = Inherited::take()?;
+    let mut addresses = inherited.as_ref().map_or(Vec::new(), |it| it.addresses());
+    addresses.extend(&arguments.listen);
+    if addresses.is_empty() {
+        addresses.push(DEFAULT_ADDRESS);
+    }
     let names = || {
-        let addresses = arguments.listen.iter().map(|it| it.ip().to_string());
+        let addresses = addresses.iter().map(|it| it.ip().to_string());
         std::iter::once("localhost".to_owned())
             .chain(addresses)
             .collect()
@@ -69,9 +73,16 @@ fn server(arguments: &ServeArguments) -> Result<Server, CommandError> {
         spoken(ServedVersion::Two),
         spoken(ServedVersion::Three) && identity.is_some(),
     );
-    let mut server = Server::new(*first).versions(versions);
+    let (mut server, more) = match inherited {
+        Some(sockets) => (Server::inherited(sockets), &arguments.listen[..]),
+        None => (Server::new(addresses[0]), &addresses[1..]),
+    };
+    server = server.versions(versions);
     for address in more {
         server = server.and_at(*address);
+    }
+    if !arguments.name.is_empty() {
+        server = server.names(&arguments.name);
     }
     match (identity, &arguments.client_ca) {
         (Some(identity), ca) => {
@@ -162,3 +173,5 @@ impl Signals {
         }
     }
 }
+
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);

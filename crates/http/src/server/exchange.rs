@@ -2,6 +2,7 @@
 //!
 //! Invariant: what the limits refuse never reaches the service.
 
+use super::authority;
 use super::body::{RequestBody, ResponseBody};
 use super::info::ConnectionInfo;
 use super::meter::{InFlight, Meter};
@@ -66,6 +67,10 @@ where
     fn refusal(&self, request: &Request<RequestBody>, is_early: bool) -> Option<StatusCode> {
         if request.headers().len() > self.options.limits.fields_max {
             return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
+        let misnamed = authority::refusal(request, self.options.names.as_deref());
+        if misnamed.is_some() {
+            return misnamed;
         }
         let declared = request.body().size_hint().lower();
         if declared > self.options.limits.body_bytes_max {

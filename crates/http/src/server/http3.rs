@@ -6,7 +6,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::event::{End, Event};
 use super::exchange::{Answering, Connection, declare_length};
 use super::info::ConnectionInfo;
-use super::meter::{Due, Meter};
+use super::meter::{Due, Meter, shortest};
 use super::shard::Shard;
 use super::{BoxError, Phase, ServerService};
 use crate::h3::{Code, Incoming, Responder, SendBody, ServerConnection};
@@ -65,7 +65,7 @@ async fn accept_all<S: ServerService>(
     let environment = &shard.environment;
     let mut phase = shard.phase.clone();
     let mut timer = environment.timer();
-    timer.reset(Some(environment.now() + times.keep_alive));
+    timer.reset(Some(environment.now() + shortest(times)));
     let mut is_ending = false;
     let shut_down = || {
         let server = Arc::clone(&server);
@@ -110,7 +110,11 @@ async fn accept_all<S: ServerService>(
                     timer.reset(Some(environment.now() + times.keep_alive));
                 }
                 Due::End(end) => {
-                    server.close(Code::H3_NO_ERROR, "idle for too long");
+                    let (code, words) = match end {
+                        End::Unread => (Code::H3_EXCESSIVE_LOAD, "nothing is taken"),
+                        _ => (Code::H3_NO_ERROR, "idle for too long"),
+                    };
+                    server.close(code, words);
                     return meter.end().unwrap_or(end);
                 }
             },

@@ -46,14 +46,7 @@ impl IdentitySet {
     }
 
     fn choose(&self, name: Option<&str>) -> Option<Arc<Identity>> {
-        let named = name.and_then(|name| {
-            let name = normal(name);
-            let wildcard = || {
-                let (_, rest) = name.split_once('.')?;
-                self.by_name.get(&format!("*.{rest}"))
-            };
-            self.by_name.get(&name).or_else(wildcard)
-        });
+        let named = name.and_then(|name| lookup(name, |name| self.by_name.get(name)));
         named.or(self.default.as_ref()).cloned()
     }
 }
@@ -109,8 +102,18 @@ impl fmt::Debug for Identities {
     }
 }
 
+/// Finds a name, or the one with `*.` that stands for it.
+pub(super) fn lookup<T>(name: &str, find: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let name = normal(name);
+    let wildcard = || {
+        let (_, rest) = name.split_once('.')?;
+        find(&format!("*.{rest}"))
+    };
+    find(&name).or_else(wildcard)
+}
+
 /// RFC 6066 §3: a name without the dot at its end; case means nothing.
-fn normal(name: &str) -> String {
+pub(super) fn normal(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 

@@ -186,7 +186,8 @@ impl Meter {
     }
 }
 
-fn shortest(times: &Times) -> Duration {
+/// No clock runs for less than this.
+pub(super) fn shortest(times: &Times) -> Duration {
     times.head.min(times.unread).min(times.keep_alive)
 }
 

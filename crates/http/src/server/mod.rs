@@ -17,6 +17,7 @@
 //! ```
 
 mod account;
+mod authority;
 mod body;
 mod event;
 mod exchange;
@@ -39,6 +40,7 @@ pub use info::ConnectionInfo;
 pub use options::{Limits, Times, Versions};
 pub use serving::{Drained, Serving};
 
+use authority::Names;
 use event::Listener;
 use http::request::Parts;
 use http::{Request, Response};
@@ -48,7 +50,7 @@ use portway_core::Failure;
 use portway_core::security::{ClientAuthentication, TlsParameters};
 use portway_transport::RealEnvironment;
 use portway_transport::environment::Environment;
-use portway_transport::real::Config;
+use portway_transport::real::{Config, Inherited};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +67,7 @@ pub struct Server {
     options: Options,
     events: Listener,
     environment: Option<Arc<dyn Environment>>,
+    inherited: Option<Arc<Inherited>>,
 }
 
 impl Server {
@@ -75,6 +78,21 @@ impl Server {
             options: Options::default(),
             events: Listener::default(),
             environment: None,
+            inherited: None,
+        }
+    }
+
+    /// A server on sockets that a service manager has opened for this process, and on the same
+    /// ports for what is lacking there: HTTP/3 where only TCP was opened.
+    ///
+    /// On several threads TCP can be handed over, and UDP cannot.
+    pub fn inherited(sockets: Arc<Inherited>) -> Self {
+        Server {
+            addresses: sockets.addresses(),
+            options: Options::default(),
+            events: Listener::default(),
+            environment: None,
+            inherited: Some(sockets),
         }
     }
 
@@ -156,6 +174,13 @@ impl Server {
         self
     }
 
+    /// Answers for these names only, in which `*.` stands for one label; requests for others are
+    /// answered with 421 (RFC 9110 §15.5.20). For all names, unless said otherwise.
+    pub fn names(mut self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.options.names = Some(Arc::new(Names::new(names)));
+        self
+    }
+
     /// Tells clients of HTTP/1.1 and 2 for how long they may come back by HTTP/3. A day; zero says
     /// nothing.
     pub fn alt_svc_age(mut self, age: Duration) -> Self {
@@ -184,7 +209,7 @@ impl Server {
         let environment = self
             .environment
             .clone()
-            .unwrap_or_else(|| Arc::new(RealEnvironment::new(Config::default())));
+            .unwrap_or_else(|| Arc::new(RealEnvironment::new(self.config())));
         Serving::start(self, service, &environment)
     }
 
@@ -200,6 +225,15 @@ impl Server {
         service: S,
     ) -> Result<Serving, Failure> {
         sharded::start(self, shards, service)
+    }
+
+    /// What an environment of its own is made with.
+    fn config(&self) -> Config {
+        let config = Config::default();
+        match &self.inherited {
+            Some(inherited) => config.with_inherited(Arc::clone(inherited)),
+            None => config,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever a client can make a server hold, do or wait for has its bound here.
 
+use super::authority::Names;
 use http::request::Parts;
 use portway_core::security::TlsParameters;
 use std::fmt;
@@ -132,6 +133,8 @@ pub(super) struct Options {
     pub(super) takes_early_data: bool,
     pub(super) early: EarlyFilter,
     pub(super) proxies: Option<ProxyFilter>,
+    /// Whom it answers for; nothing stands for everybody.
+    pub(super) names: Option<Arc<Names>>,
     pub(super) http3: crate::h3::Options,
     pub(super) alt_svc_age: Duration,
 }
@@ -147,6 +150,7 @@ impl Default for Options {
             // RFC 8470 §3: what is done twice must not do more than what is done once.
             early: Arc::new(|request| request.method.is_safe()),
             proxies: None,
+            names: None,
             http3: crate::h3::Options::default(),
             alt_svc_age: Duration::from_secs(24 * 3600),
         }
@@ -165,7 +169,9 @@ impl Options {
         let mut options = self.http3.clone();
         let limits = &mut options.http.limits;
         limits.field_section_bytes = self.limits.head_bytes_max as usize;
-        limits.fields = self.limits.fields_max;
+        // HTTP/3 counts the request's line among them, and what is too many of the rest is told
+        // where requests of all versions are.
+        limits.fields = self.limits.fields_max.saturating_add(PSEUDO_FIELDS_MAX);
         limits.requests = self.limits.streams_max as usize;
         limits.glitch_burst = self.limits.glitch_burst;
         limits.glitches_per_second = self.limits.glitches_per_second;
@@ -191,3 +197,6 @@ impl fmt::Debug for Options {
             .finish_non_exhaustive()
     }
 }
+
+/// RFC 9114 §4.3.1 and RFC 9220 §3: method, scheme, authority, path, protocol.
+const PSEUDO_FIELDS_MAX: usize = 5;

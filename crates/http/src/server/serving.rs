@@ -5,6 +5,7 @@
 use super::event::Listener;
 use super::options::Options;
 use super::shard::Shard;
+use super::tcp::LAST_WORDS;
 use super::{Phase, Server, ServerService};
 use http::HeaderValue;
 use portway_core::{Failure, FailureKind, Origin};
@@ -260,6 +261,11 @@ impl Sockets {
 impl Common {
     /// Checks the options.
     pub(super) fn new(server: &Server) -> Result<Self, Failure> {
+        if server.inherited.is_some() && server.environment.is_some() {
+            let words =
+                "sockets that were handed over belong to an environment of the server's own";
+            return Err(invalid(words));
+        }
         let mut options = server.options.clone();
         let is_protected = options
             .tls
@@ -406,6 +412,10 @@ fn quic_config(
     let (limits, times) = (&options.limits, &options.times);
     config.transport.streams.bidirectional_max = limits.streams_max;
     config.transport.times.handshake = times.handshake;
+    // The server's own limit tells the client to go; QUIC's is for those who do not hear that.
+    let idle = config.transport.times.idle.unwrap_or_default();
+    let last_words = times.keep_alive.saturating_add(LAST_WORDS);
+    config.transport.times.idle = Some(last_words.clamp(idle, QUIC_IDLE_MAX));
     config.incoming.backlog = limits.backlog as usize;
     Ok(config)
 }
@@ -419,6 +429,9 @@ fn alt_svc(port: u16, age: Duration) -> Option<HeaderValue> {
 fn invalid(detail: &str) -> Failure {
     Failure::new(Origin::Local, FailureKind::InvalidRequest, detail)
 }
+
+/// For how long QUIC may keep what is lost.
+const QUIC_IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// RFC 9114 §8.1.
 const H3_NO_ERROR: u32 = 0x100;

@@ -41,6 +41,7 @@ pub(super) fn start<S: ServerService>(
     for index in 0..count {
         let part = Part {
             common: common.clone(),
+            config: server.config(),
             control: Arc::clone(&control),
             index,
             count,
@@ -68,6 +69,7 @@ pub(super) fn start<S: ServerService>(
 /// What one thread is made from.
 struct Part {
     common: Common,
+    config: Config,
     control: Arc<Control>,
     index: u16,
     count: u16,
@@ -85,8 +87,7 @@ impl Part {
     fn start<S: ServerService>(self, service: S) -> Result<(JoinHandle<()>, Started), Failure> {
         let (index, count) = (self.index, self.count);
         start_pinned("portway-serve", index, count, async move || {
-            let environment: Arc<dyn Environment> =
-                Arc::new(RealEnvironment::new(Config::default()));
+            let environment: Arc<dyn Environment> = Arc::new(RealEnvironment::new(self.config));
             let sockets = self
                 .common
                 .open(&environment, &self.addresses, Some(&self.shards))?;

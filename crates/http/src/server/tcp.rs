@@ -9,7 +9,7 @@ use super::event::{End, Event, Flood};
 use super::exchange::{Answering, Connection};
 use super::frames::{Frames, PREFACE};
 use super::info::ConnectionInfo;
-use super::meter::{Due, Meter};
+use super::meter::{Due, Meter, shortest};
 use super::proxy_protocol::{self, Header};
 use super::shard::Shard;
 use super::{Phase, ServerService};
@@ -93,7 +93,12 @@ async fn open(
     }
     let mut protection: Option<Protection> = None;
     if let Some(tls) = shard.options.tcp_tls() {
-        let mut layer = shard.tls.server(&tls, &tls.alpn)?;
+        let mut layer = match shard.options.versions.http1 {
+            // Old clients of HTTP/1.1 know nothing of application protocols.
+            true => shard.tls.server_with_optional_alpn(&tls, &tls.alpn)?,
+            // RFC 9113 §3.3: in TLS nothing else says that HTTP/2 is spoken.
+            false => shard.tls.server(&tls, &tls.alpn)?,
+        };
         handshake(&*carrier.socket, &mut layer, &mut carrier.unread).await?;
         protection = layer.protection();
         carrier.layer = Some(Box::new(layer));
@@ -229,7 +234,7 @@ async fn watch<C: Future<Output = hyper::Result<()>>>(
     let environment = &shard.environment;
     let mut phase = shard.phase.clone();
     let mut timer = environment.timer();
-    timer.reset(Some(environment.now() + times.keep_alive.min(times.head)));
+    timer.reset(Some(environment.now() + shortest(times)));
     let mut ending_times = times.clone();
     ending_times.keep_alive = times.keep_alive.min(LAST_WORDS);
     let (mut is_draining, mut is_ending) = (false, false);
@@ -361,4 +366,4 @@ const HTTP1_BUFFER_BYTES_MIN: usize = 8192;
 const FIRST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long an idle client may take to see that its connection ends.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -5,8 +5,12 @@
 
 mod drain;
 mod floods;
+mod heap;
+mod http3;
 mod identities;
 mod limits;
+mod memory;
+mod names;
 mod net;
 mod proxied;
 mod serving;

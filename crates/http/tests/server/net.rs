@@ -1,13 +1,18 @@
 //! Two simulated hosts: a server, and clients that say what no decent client says.
 
+use crate::support::pin;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, post};
 use bytes::{Bytes, BytesMut};
 use portway_core::Time;
+use portway_core::security::TlsParameters;
+use portway_http::h3::{ClientConnection, Options};
 use portway_http::server::{ConnectionInfo, End, Event, Server, Serving};
 use portway_sim::{SimEnvironment, Simulation};
-use portway_transport::environment::{Environment, TcpConnect, TcpStream};
+use portway_transport::environment::{Environment, TcpConnect, TcpStream, UdpBind};
+use portway_transport::quic::{ClientConfig, ClientCrypto, Endpoint, EndpointOptions};
+use portway_transport::tls::{EarlyData, TlsEngine};
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -50,6 +55,12 @@ impl App {
                         info.local(),
                         proxy.unwrap_or_default()
                     )
+                }),
+            )
+            .route(
+                "/early",
+                get(|info: axum::Extension<ConnectionInfo>| async move {
+                    info.is_early().to_string()
                 }),
             )
             .route(
@@ -124,9 +135,11 @@ impl Net {
             client,
             host,
             serving,
-            ..
+            app,
+            events,
         } = net;
-        drop((serving, client, host));
+        // Events know their connections.
+        drop((serving, client, host, app, events));
         sim.run_for(Duration::from_secs(60));
         assert_eq!(sim.tasks_alive(), 0, "tasks");
         assert_eq!(sim.sockets_open(), 0, "sockets");
@@ -181,6 +194,60 @@ impl Net {
             _ => None,
         });
         failures.collect()
+    }
+}
+
+/// Clients of HTTP/3, who keep their sessions.
+pub(crate) struct Quic {
+    endpoint: Endpoint,
+    config: ClientConfig,
+    remote: SocketAddr,
+}
+
+impl Quic {
+    pub(crate) fn new(net: &Net) -> Self {
+        let remote = net.serving.address();
+        let tls = TlsParameters::default().with_trust(pin());
+        let engine = TlsEngine::new();
+        let alpn = [b"h3".to_vec()];
+        let early = EarlyData::Allowed;
+        let crypto = engine.quic_client(&tls, Some("localhost"), remote.ip(), &alpn, early);
+        let local = SocketAddr::new(ip("10.0.0.1"), 0);
+        let options = EndpointOptions::default();
+        let endpoint = Endpoint::bind(net.client.clone(), UdpBind::on(local), &options, None);
+        Quic {
+            endpoint: endpoint.expect("a socket"),
+            config: ClientConfig::new(ClientCrypto::new(crypto.expect("a pin"))),
+            remote,
+        }
+    }
+
+    fn connecting(&self) -> portway_transport::quic::Connecting {
+        let connecting = self
+            .endpoint
+            .connect(&self.config, self.remote, "localhost");
+        connecting.expect("it can begin")
+    }
+
+    pub(crate) async fn connect(&self) -> ClientConnection {
+        let connection = self.connecting().await.expect("a server");
+        ClientConnection::new(&connection, &Options::default()).expect("a client")
+    }
+
+    /// Without HTTP/3.
+    pub(crate) async fn connect_raw(&self) -> portway_transport::quic::Connection {
+        self.connecting().await.expect("a server")
+    }
+
+    /// Before the server has answered.
+    pub(crate) fn connect_early(&self) -> ClientConnection {
+        let connection = self.connecting().into_early().expect("a ticket");
+        ClientConnection::new(&connection, &Options::default()).expect("a client")
+    }
+
+    pub(crate) async fn close(self) {
+        self.endpoint.close(0.into(), b"");
+        self.endpoint.wait_idle().await;
     }
 }
 
@@ -274,6 +341,12 @@ impl Wire {
         self.answer().await
     }
 
+    /// Gives the memory of what is read back.
+    pub(crate) fn release(&mut self) {
+        assert!(self.unread.is_empty(), "everything was looked at");
+        self.unread = BytesMut::new();
+    }
+
     /// Begins HTTP/2.
     pub(crate) async fn http2(mut self) -> Http2 {
         assert!(self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await);
@@ -363,6 +436,7 @@ pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;

@@ -1,7 +1,7 @@
 //! One call serves an axum router by every version.
 
 use crate::support::{
-    app, client, fetch, fetch3, get3, http3, http3_of_anyone, loopback, protected,
+    app, client, fetch, fetch3, get3, http3, http3_of_anyone, identity, loopback, protected,
 };
 use bytes::Bytes;
 use http::Request;
@@ -10,7 +10,8 @@ use portway_http::Client;
 use portway_http::pool::Version;
 use portway_http::server::{Server, Serving, Versions};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
 /// What a client of any version sees.
 async fn every_version_is_served(serving: &Serving) {
@@ -110,6 +111,47 @@ async fn versions_that_are_off_are_not_spoken() {
     assert!(!response.headers().contains_key("alt-svc"));
     let only3 = Server::new(loopback()).versions(Versions::new(false, false, true));
     assert!(only3.serve(app()).is_err(), "HTTP/3 needs an identity");
+}
+
+/// A client of TLS that offers these application protocols, or none.
+async fn tls(
+    serving: &Serving,
+    alpn: &[&[u8]],
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(identity().chain[0].clone())
+        .expect("a certificate");
+    let mut config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    let stream = TcpStream::connect(serving.address()).await?;
+    let name = "localhost".try_into().expect("a name");
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    connector.connect(name, stream).await
+}
+
+#[tokio::test]
+async fn a_client_that_names_no_protocol_is_served_http1() {
+    let serving = protected().serve(app()).unwrap();
+    let mut stream = tls(&serving, &[]).await.expect("a handshake");
+    let request = b"GET /info HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.expect("it is taken");
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.expect("an answer");
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    assert!(said.contains("HTTP/1.1  [localhost] TLS 1.3"), "{said}");
+    // RFC 7301 §3.2: to name others only is another matter.
+    assert!(tls(&serving, &[b"spdy/1"]).await.is_err());
+    let only2 = protected().versions(Versions::new(false, true, false));
+    let serving = only2.serve(app()).unwrap();
+    let mut lost = match tls(&serving, &[]).await {
+        Ok(stream) => stream,
+        Err(_) => return,
+    };
+    let end = lost.read_to_string(&mut said).await;
+    assert!(end.is_err(), "HTTP/2 is agreed upon or not spoken");
 }
 
 #[tokio::test]
