@@ -3,17 +3,17 @@
 //! Invariant: what a cell's evidence quotes, the peer said in this run.
 
 use super::ours::{self, attach, connect, connector, get, many, options, post};
-use super::server::Server;
+use super::server::{Server, early_listener};
 use super::{PAGE, example, requests, script};
 use crate::authority::Authority;
 use crate::page::Matrix;
 use crate::peer::{Peer, run_for};
-use crate::quic::{context, loopback, movable, move_on, pattern};
+use crate::quic::{context, movable, move_on, pattern};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
+use portway::Context;
 use portway::h3::{ClientConnection, Options, Protocol, ServerConnection};
-use portway::quic::{Connector, Listener, ListenerOptions};
-use portway::{Context, Security};
+use portway::quic::Connector;
 use std::net::SocketAddr;
 
 #[test]
@@ -305,12 +305,7 @@ async fn again(test: &str, authority: &Authority, matrix: &mut Matrix) -> Option
     peer.after(&format!("datagram {stream} hello")).await;
     let evidence = "it says that `hello` came back beside its extended CONNECT";
     matrix.pass("datagrams", "server", evidence);
-    let mut options = ListenerOptions::default();
-    options.context = Some(context());
-    options.early_data = true;
-    let security = Security::tls().with_identity(authority.server.identity());
-    let listener = Listener::bind_with(loopback(), security.with_alpn(["h3"]), options);
-    let listener = listener.expect("a port");
+    let listener = early_listener(authority);
     let mut peer = client(test, authority, listener.local_address())?;
     peer.say("connect\n").await;
     let connection = crate::quic::accepted(&listener).await;

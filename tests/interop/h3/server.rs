@@ -55,14 +55,19 @@ struct Desk {
     release: Arc<Notify>,
 }
 
+/// A listener for HTTP/3 that lets clients send early data.
+pub(super) fn early_listener(authority: &Authority) -> Listener {
+    let mut options = ListenerOptions::default();
+    options.context = Some(context());
+    options.early_data = true;
+    let security = Security::tls().with_identity(authority.server.identity());
+    let listener = Listener::bind_with(loopback(), security.with_alpn(["h3"]), options);
+    listener.expect("a port")
+}
+
 impl Server {
     pub(super) fn start(authority: &Authority, pages: Pages) -> Server {
-        let mut options = ListenerOptions::default();
-        options.context = Some(context());
-        options.early_data = true;
-        let security = Security::tls().with_identity(authority.server.identity());
-        let listener = Listener::bind_with(loopback(), security.with_alpn(["h3"]), options);
-        let listener = listener.expect("a port");
+        let listener = early_listener(authority);
         let address = listener.local_address();
         let (connections, accepted) = mpsc::unbounded_channel();
         let (holding, held) = mpsc::unbounded_channel();

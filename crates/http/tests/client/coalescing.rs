@@ -22,6 +22,12 @@ fn client(made: &Made) -> Client {
     Client::builder().security(made.security()).build()
 }
 
+/// A server over QUIC that agrees to everything.
+fn http3_server(made: &Made) -> Http3Server {
+    let address = "127.0.0.1:0".parse().expect("an address");
+    Http3Server::start(made, address, |i| async move { say(i, "yes") })
+}
+
 fn at(host: &str, server: SocketAddr) -> String {
     format!("https://{host}:{}/", server.port())
 }
@@ -105,12 +111,7 @@ async fn another_port_or_version_or_asked_name_is_another_connection() {
 #[tokio::test]
 async fn http3_shares_by_address_too() {
     let made = Made::for_names(BOTH);
-    let address = "127.0.0.1:0".parse().expect("an address");
-    let server = Http3Server::start(
-        &made,
-        address,
-        |incoming| async move { say(incoming, "yes") },
-    );
+    let server = http3_server(&made);
     let client = client(&made);
     get(&client, &server.url("/"), Version::Http3).await;
     let (reason, _) = get(&client, &at("localhost", server.address), Version::Http3).await;
@@ -125,12 +126,7 @@ async fn http3_shares_by_address_too() {
 #[tokio::test]
 async fn origins_that_http3_tells_need_no_name_resolution() {
     let made = Made::for_names(BOTH);
-    let address = "127.0.0.1:0".parse().expect("an address");
-    let server = Http3Server::start(
-        &made,
-        address,
-        |incoming| async move { say(incoming, "yes") },
-    );
+    let server = http3_server(&made);
     let client = client(&made);
     let mut response = client.get(server.url("/"));
     response = response.version(Version::Http3, VersionPolicy::Exact);

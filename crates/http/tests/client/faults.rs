@@ -7,6 +7,7 @@ use portway_core::SecurityParameters;
 use portway_http::Client;
 use portway_http::client::{Body, ErrorClass, Timeouts};
 use portway_http::pool::{Config, Counts, Version};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -255,17 +256,16 @@ async fn https_without_tls_cannot_be_asked_for() {
     assert_eq!(error.class(), ErrorClass::InvalidRequest);
 }
 
-#[tokio::test]
-async fn a_request_that_stalls_after_its_response_loses_its_connection() {
+/// A server that answers a request so and then waits for the client to go: its address, and what
+/// tells when it has answered and when the client is gone.
+async fn stalling(response: &'static [u8]) -> (SocketAddr, Arc<Notify>, Arc<Notify>) {
     let (answered, gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let told = (answered.clone(), gone.clone());
     let address = raw(move |_, mut stream| {
         let (answered, gone) = told.clone();
         async move {
             read_head(&mut stream).await;
-            let _ = stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-                .await;
+            let _ = stream.write_all(response).await;
             answered.notify_one();
             let mut rest = Vec::new();
             let _ = stream.read_to_end(&mut rest).await;
@@ -273,9 +273,20 @@ async fn a_request_that_stalls_after_its_response_loses_its_connection() {
         }
     })
     .await;
+    (address, answered, gone)
+}
+
+/// A client that does not wait long for a rest.
+fn impatient() -> Client {
     let mut timeouts = Timeouts::default();
     timeouts.drain = Some(Duration::from_millis(20));
-    let client = Client::builder().timeouts(timeouts).build();
+    Client::builder().timeouts(timeouts).build()
+}
+
+#[tokio::test]
+async fn a_request_that_stalls_after_its_response_loses_its_connection() {
+    let (address, answered, gone) = stalling(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let client = impatient();
     let body = Body::stream(StreamBody::new(Never));
     let request = client.post(format!("http://{address}/")).body(body).send();
     let response = request.await.unwrap();
@@ -320,24 +331,8 @@ async fn a_short_rest_that_nobody_wants_costs_no_connection_and_a_long_one_does(
 
 #[tokio::test]
 async fn a_rest_that_does_not_come_is_waited_for_in_bounds() {
-    let gone = Arc::new(Notify::new());
-    let told = gone.clone();
-    let address = raw(move |_, mut stream| {
-        let gone = told.clone();
-        async move {
-            read_head(&mut stream).await;
-            let _ = stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart")
-                .await;
-            let mut rest = Vec::new();
-            let _ = stream.read_to_end(&mut rest).await;
-            gone.notify_one();
-        }
-    })
-    .await;
-    let mut timeouts = Timeouts::default();
-    timeouts.drain = Some(Duration::from_millis(20));
-    let client = Client::builder().timeouts(timeouts).build();
+    let (address, _, gone) = stalling(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart").await;
+    let client = impatient();
     drop(
         client
             .get(format!("http://{address}/"))

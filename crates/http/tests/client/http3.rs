@@ -42,6 +42,15 @@ async fn echo(incoming: Incoming) {
     let _ = send.send_body(incoming.request.into_body()).await;
 }
 
+async fn post(
+    client: &Client,
+    server: &Http3Server,
+    body: impl Into<Body>,
+) -> portway_http::client::Response {
+    let request = client.post(server.url("/")).body(body);
+    request.send().await.expect("an answer")
+}
+
 /// A body whose parts come when they are sent; the other end closes it.
 fn piped() -> (
     tokio::sync::mpsc::UnboundedSender<Result<Bytes, BoxError>>,
@@ -77,12 +86,7 @@ async fn content_goes_both_ways_at_the_same_time() {
     let sent = client.post(server.url("/")).body(long.clone()).send().await;
     assert_eq!(sent.unwrap().text().await.unwrap(), long);
     let (parts, body) = piped();
-    let mut response = client
-        .post(server.url("/"))
-        .body(body)
-        .send()
-        .await
-        .unwrap();
+    let mut response = post(&client, &server, body).await;
     for part in ["one", "two"] {
         parts.send(Ok(part.into())).unwrap();
         assert_eq!(response.chunk().await.unwrap().unwrap(), part);
@@ -296,24 +300,14 @@ async fn a_reset_and_a_lost_connection_have_their_code_and_scope() {
 async fn a_body_that_fails_is_its_own_requests_failure() {
     let (server, client) = serve(echo);
     let (parts, body) = piped();
-    let mut response = client
-        .post(server.url("/"))
-        .body(body)
-        .send()
-        .await
-        .unwrap();
+    let mut response = post(&client, &server, body).await;
     parts.send(Ok("part".into())).unwrap();
     assert_eq!(response.chunk().await.unwrap().unwrap(), "part");
     parts.send(Err("out of ink".into())).unwrap();
     let error = response.chunk().await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Body, "{error}");
     assert!(error.to_string().contains("out of ink"));
-    let next = client
-        .post(server.url("/"))
-        .body("next")
-        .send()
-        .await
-        .unwrap();
+    let next = post(&client, &server, "next").await;
     assert_eq!(next.text().await.unwrap(), "next");
     assert_eq!(server.connections().len(), 1);
 }
@@ -344,12 +338,7 @@ async fn what_is_left_of_a_request_after_its_response_has_a_bounded_time() {
         .build();
     let (parts, body) = piped();
     parts.send(Ok("part".into())).unwrap();
-    let response = client
-        .post(server.url("/"))
-        .body(body)
-        .send()
-        .await
-        .unwrap();
+    let response = post(&client, &server, body).await;
     assert_eq!(response.text().await.unwrap(), "early");
     stopped.notified().await;
     drop(parts);
