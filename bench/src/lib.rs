@@ -19,6 +19,7 @@ pub mod portway_side;
 pub mod quic;
 pub mod race_work;
 pub mod section;
+pub mod sharded;
 pub mod table;
 pub mod tokio_side;
 pub mod tools;

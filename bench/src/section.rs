@@ -2,16 +2,42 @@
 //!
 //! Invariant: what other programs have written stays as it is.
 
-use std::path::Path;
+use crate::tools;
+use crate::verdict::RULE;
+use std::process::ExitCode;
 
-/// Replaces the section that begins with `title`, a line such as `## HTTP/3`, or adds it at the
-/// end.
-///
-/// # Errors
-/// The system's error.
-pub fn put(path: &Path, title: &str, section: &str) -> std::io::Result<()> {
-    let page = std::fs::read_to_string(path).unwrap_or_default();
-    std::fs::write(path, replaced(&page, title, section))
+/// One section.
+pub struct Section {
+    title: &'static str,
+    /// What it says, from its title on.
+    pub text: String,
+}
+
+impl Section {
+    /// The section below `title`, a line such as `## HTTP/3`: what it is about, the rule of its
+    /// verdicts, when it was measured and of which revision.
+    pub fn begin(title: &'static str, about: &str) -> Section {
+        let date = tools::first_line("date", &["-u", "+%F %H:%M UTC"]);
+        let revision = tools::first_line("git", &["describe", "--always", "--dirty"]);
+        let text = format!("{title}\n{about}\n{RULE}\nMeasured {date} at revision {revision}.\n\n");
+        Section { title, text }
+    }
+
+    /// Prints the section; with a path, also replaces it in the page there or adds it at the end.
+    pub fn give(&self, path: Option<&str>) -> ExitCode {
+        print!("{}", self.text);
+        let Some(path) = path else {
+            return ExitCode::SUCCESS;
+        };
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        match std::fs::write(path, replaced(&page, self.title, &self.text)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{path}: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
 }
 
 fn replaced(page: &str, title: &str, section: &str) -> String {

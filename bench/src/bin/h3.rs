@@ -6,10 +6,9 @@
 //! CONNECTIONS ROUNDS` looks at memory.
 
 use portway_bench::baseline;
-use portway_bench::h3::{BULK, Http3, Load, STACKS, count, count_one_end, measure, section, write};
+use portway_bench::h3::{BULK, Http3, Load, STACKS, count, count_one_end, measure, section};
 use portway_bench::heap::Heap;
 use portway_bench::quic::{Portway, count as count_work, run_idle};
-use std::path::Path;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -49,17 +48,7 @@ fn main() -> ExitCode {
     if words.contains(&"--record") {
         baseline::record(&found.ends);
     }
-    print!("{}", section(&found));
-    match value("--output") {
-        None => ExitCode::SUCCESS,
-        Some(path) => match write(Path::new(path), &found) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{path}: {error}");
-                ExitCode::FAILURE
-            }
-        },
-    }
+    section(&found).give(value("--output"))
 }
 
 fn work(stack: &str, name: &str, times: usize) {

@@ -3,8 +3,7 @@
 //! `http [--pairs N] [--only NAME] [--output FILE]` measures; `http count CLIENT NAME TIMES` does
 //! the work of one client for a tool that counts.
 
-use portway_bench::http::{count, measure, section, write};
-use std::path::Path;
+use portway_bench::http::{count, measure, section};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -20,15 +19,5 @@ fn main() -> ExitCode {
         words.get(at + 1).copied()
     };
     let found = measure(value("--pairs").map_or(31, number), value("--only"));
-    print!("{}", section(&found));
-    let Some(path) = value("--output") else {
-        return ExitCode::SUCCESS;
-    };
-    match write(Path::new(path), &found) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{path}: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    section(&found).give(value("--output"))
 }

@@ -9,11 +9,10 @@ use portway_bench::pairs::Comparison;
 use portway_bench::quic::{
     Counted, Found, Idle, Portway, Quinn, WORK, WORKERS, Work, count, count_connects,
     count_on_two_workers, is_done_beside, run, run_beside, run_engine, run_idle,
-    run_on_two_workers, run_sharded, section, write,
+    run_on_two_workers, run_sharded, section,
 };
 use portway_bench::tools;
 use portway_bench::verdict::Counts;
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 #[global_allocator]
@@ -65,17 +64,7 @@ fn main() -> ExitCode {
     };
     let pairs = value("--pairs").map_or(81, number);
     let found = measure(pairs, value("--only"));
-    print!("{}", section(&found));
-    match value("--output") {
-        None => ExitCode::SUCCESS,
-        Some(path) => match write(Path::new(path), &found) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{path}: {error}");
-                ExitCode::FAILURE
-            }
-        },
-    }
+    section(&found).give(value("--output"))
 }
 
 /// Measures everything, or what has the name `only`.

@@ -1,6 +1,6 @@
 //! The crate `h3` over quinn, as its examples use it.
 
-use super::web::{self, Asks, Web, content};
+use super::web::{self, Asks, Web, accept_all, content};
 use crate::quic::{Identity, Quinn, STREAMS_MAX, Stack};
 use bytes::{Buf, Bytes};
 use h3::client::SendRequest;
@@ -24,14 +24,7 @@ impl Web for H3 {
 
     fn start(identity: &Identity, at: IpAddr) -> SocketAddr {
         let endpoint = Quinn::bind_at(identity, STREAMS_MAX, at);
-        let address = endpoint.address();
-        tokio::spawn(async move {
-            loop {
-                let connection = endpoint.accept().await;
-                tokio::spawn(serve(connection));
-            }
-        });
-        address
+        accept_all(endpoint, serve)
     }
 
     async fn connect(identity: &Identity, from: IpAddr, to: SocketAddr) -> Client {

@@ -23,7 +23,7 @@ pub use found::{Found, measure};
 pub use h3_side::H3;
 pub use http2_side::Http2;
 pub use ours::Http3;
-pub use page::{section, write};
+pub use page::section;
 pub use raw::Raw;
 pub use rounds::{STACKS, count, count_one_end};
 pub use web::Load;

@@ -1,6 +1,6 @@
 //! portway's HTTP/3 as the benchmarks use it.
 
-use super::web::{self, Asks, Web, content};
+use super::web::{self, Asks, Web, accept_all, content};
 use crate::quic::{Identity, Peer, Portway, STREAMS_MAX, Stack};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
@@ -28,14 +28,7 @@ impl Web for Http3 {
 
     fn start(identity: &Identity, at: IpAddr) -> SocketAddr {
         let endpoint = Portway::bind_at(identity, STREAMS_MAX, at);
-        let address = endpoint.address();
-        tokio::spawn(async move {
-            loop {
-                let connection = endpoint.accept().await;
-                tokio::spawn(serve(connection));
-            }
-        });
-        address
+        accept_all(endpoint, serve)
     }
 
     async fn connect(identity: &Identity, from: IpAddr, to: SocketAddr) -> Client {

@@ -8,40 +8,28 @@ use super::rounds::{Rounds, STACKS};
 use super::web::Load;
 use crate::page::Count;
 use crate::quic::Idle;
-use crate::section::put;
+use crate::section::Section;
 use crate::table::{heads, or_dash, ratio_cells, row};
-use crate::tools;
-use crate::verdict::{Gate, RULE, Verdict, judge};
+use crate::verdict::{Gate, Verdict, judge};
 use std::fmt::Write;
-use std::path::Path;
-
-/// Replaces the section in the page at `path`, or adds it.
-///
-/// # Errors
-/// The system's error.
-pub fn write(path: &Path, found: &Found) -> std::io::Result<()> {
-    put(path, TITLE, &section(found))
-}
 
 /// The section as Markdown. Parts that were not measured are left out.
-pub fn section(found: &Found) -> String {
-    let mut out = format!("{TITLE}\n{HEAD}\n{RULE}\n");
-    let date = tools::first_line("date", &["-u", "+%F %H:%M UTC"]);
-    let revision = tools::first_line("git", &["describe", "--always", "--dirty"]);
-    let _ = writeln!(out, "Measured {date} at revision {revision}.");
-    loads(&mut out, PINNED, Where::Pinned, &found.pinned, found);
-    loads(&mut out, WORKERS, Where::Workers, &found.workers, found);
-    loads(&mut out, LINK, Where::Link, &found.link, found);
-    bulk(&mut out, found);
-    ends(&mut out, &found.ends);
+pub fn section(found: &Found) -> Section {
+    let mut section = Section::begin(TITLE, HEAD);
+    let out = &mut section.text;
+    loads(out, PINNED, Where::Pinned, &found.pinned, found);
+    loads(out, WORKERS, Where::Workers, &found.workers, found);
+    loads(out, LINK, Where::Link, &found.link, found);
+    bulk(out, found);
+    ends(out, &found.ends);
     if let Some((over_http, raw)) = &found.idle {
-        idle(&mut out, over_http, raw);
+        idle(out, over_http, raw);
     }
-    qpack(&mut out, found);
+    qpack(out, found);
     for line in &found.missing {
         let _ = writeln!(out, "\nNot measured: {line}.");
     }
-    out
+    section
 }
 
 /// Where loads were measured.

@@ -1,6 +1,6 @@
 //! The raw QUIC driver's requests: bytes on a fresh stream each, without HTTP.
 
-use super::web::{Asks, Web, content};
+use super::web::{Asks, Web, accept_all, content};
 use crate::quic::{Identity, Peer, Portway, STREAMS_MAX, Stack};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -23,14 +23,7 @@ impl Web for Raw {
 
     fn start(identity: &Identity, at: IpAddr) -> SocketAddr {
         let endpoint = Portway::bind_at(identity, STREAMS_MAX, at);
-        let address = endpoint.address();
-        tokio::spawn(async move {
-            loop {
-                let connection = endpoint.accept().await;
-                tokio::spawn(connection.serve(content()));
-            }
-        });
-        address
+        accept_all(endpoint, |connection| connection.serve(content()))
     }
 
     async fn connect(identity: &Identity, from: IpAddr, to: SocketAddr) -> Client {

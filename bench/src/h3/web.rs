@@ -3,7 +3,7 @@
 //! Invariant: every client sends the same fields, every server reads a request to its end and then
 //! answers the same content in one piece.
 
-use crate::quic::Identity;
+use crate::quic::{Identity, Stack};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
@@ -26,6 +26,24 @@ pub trait Web: 'static {
         from: IpAddr,
         to: SocketAddr,
     ) -> impl Future<Output = Self::Client> + Send;
+}
+
+/// Serves each connection that comes to an endpoint in a task of its own; gives its address.
+pub fn accept_all<S: Stack, F>(
+    endpoint: S,
+    serve: impl Fn(S::Connection) -> F + Send + Sync + 'static,
+) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let address = endpoint.address();
+    tokio::spawn(async move {
+        loop {
+            let connection = endpoint.accept().await;
+            tokio::spawn(serve(connection));
+        }
+    });
+    address
 }
 
 /// A client's connection.

@@ -9,4 +9,4 @@ mod page;
 mod server;
 
 pub use load::count;
-pub use page::{measure, section, write};
+pub use page::{measure, section};

@@ -6,12 +6,11 @@ use super::faults::{Case, run_faults};
 use super::load::{CLIENTS, LOADS, run};
 use crate::counted::Counted;
 use crate::pairs::Comparison;
-use crate::section::put;
+use crate::section::Section;
 use crate::table::{heads, row};
 use crate::tools;
-use crate::verdict::{Gate, RULE, Verdict};
+use crate::verdict::{Gate, Verdict};
 use std::fmt::Write;
-use std::path::Path;
 
 /// Everything that was found.
 #[derive(Default)]
@@ -53,32 +52,16 @@ pub fn measure(pairs: usize, only: Option<&str>) -> Found {
     found
 }
 
-/// Replaces the section in the page at `path`, or adds it.
-///
-/// # Errors
-/// The system's error.
-pub fn write(path: &Path, found: &Found) -> std::io::Result<()> {
-    put(path, TITLE, &section(found))
-}
-
 /// The section as Markdown.
-pub fn section(found: &Found) -> String {
-    let mut out = format!("{TITLE}\n{HEAD}\n{RULE}\n");
-    let date = tools::first_line("date", &["-u", "+%F %H:%M UTC"]);
-    let revision = tools::first_line("git", &["describe", "--always", "--dirty"]);
-    let _ = writeln!(out, "Measured {date} at revision {revision}.\n");
+pub fn section(found: &Found) -> Section {
+    let mut section = Section::begin(TITLE, HEAD);
+    let out = &mut section.text;
     if !found.loads.is_empty() {
-        heads(&mut out, "load | against", "µs");
+        heads(out, "load | against", "µs");
         for it in &found.loads {
             let counts = found.counted.pair(CLIENTS[0], CLIENTS[1], &it.name);
             let name = [it.name.clone(), CLIENTS[1].to_owned()];
-            row(
-                &mut out,
-                &name,
-                it,
-                Some(Gate::AtMost(1.0)),
-                counts.as_ref(),
-            );
+            row(out, &name, it, Some(Gate::AtMost(1.0)), counts.as_ref());
         }
     }
     if !found.faults.is_empty() {
@@ -101,7 +84,7 @@ pub fn section(found: &Found) -> String {
     for line in &found.missing {
         let _ = writeln!(out, "\nNot measured: {line}.");
     }
-    out
+    section
 }
 
 const TITLE: &str = "## HTTP client";

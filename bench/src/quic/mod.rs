@@ -15,7 +15,7 @@ mod work;
 
 pub use engine::{count as count_connects, run as run_engine};
 pub use idle::{Idle, run as run_idle};
-pub use page::{Counted, Found, section, write};
+pub use page::{Counted, Found, section};
 pub use portway_side::Portway;
 pub use quinn_side::Quinn;
 pub use s2n_side::{S2n, S2nConnection};

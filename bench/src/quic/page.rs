@@ -4,10 +4,9 @@
 
 use super::Idle;
 use crate::pairs::Comparison;
-use crate::tools;
-use crate::verdict::{COUNT_HEADS, Counts, Gate, RULE, Verdict, count_cells, judge};
+use crate::section::Section;
+use crate::verdict::{COUNT_HEADS, Counts, Gate, Verdict, count_cells, judge};
 use std::fmt::Write;
-use std::path::Path;
 
 /// Everything that was found.
 #[derive(Default)]
@@ -48,37 +47,15 @@ impl Found {
     }
 }
 
-/// Replaces the section in the page at `path`, or adds it.
-///
-/// # Errors
-/// The system's error.
-pub fn write(path: &Path, found: &Found) -> std::io::Result<()> {
-    let page = std::fs::read_to_string(path).unwrap_or_default();
-    let (before, rest) = page.split_once(TITLE).unwrap_or((&page, ""));
-    let after = rest.find("\n## ").map_or("", |at| &rest[at + 1..]);
-    let mut out = before.trim_end().to_owned();
-    out.push_str("\n\n");
-    out.push_str(&section(found));
-    if !after.is_empty() {
-        out.push('\n');
-        out.push_str(after);
-    }
-    std::fs::write(path, out)
-}
-
 /// The section as Markdown.
-pub fn section(found: &Found) -> String {
-    let mut out = format!("{TITLE}{HEAD}");
-    let date = tools::first_line("date", &["-u", "+%F %H:%M UTC"]);
-    let revision = tools::first_line("git", &["describe", "--always", "--dirty"]);
-    let _ = writeln!(out, "Measured {date} at revision {revision}.\n");
-    let _ = writeln!(out, "{RULE}\n{COUNTS}");
+pub fn section(found: &Found) -> Section {
+    let mut section = Section::begin(TITLE, HEAD);
+    let out = &mut section.text;
+    let _ = writeln!(out, "{COUNTS}");
     let counts = |name: &str| found.counts(name);
-    comparisons(&mut out, "portway µs | quinn µs", &found.timed, counts);
+    comparisons(out, "portway µs | quinn µs", &found.timed, counts);
     out.push_str(WORKERS);
-    comparisons(&mut out, "portway µs | quinn µs", &found.workers, |_| {
-        None
-    });
+    comparisons(out, "portway µs | quinn µs", &found.workers, |_| None);
     if !found.workers_counted.is_empty() {
         out.push_str(WORKERS_COUNTED);
     }
@@ -86,13 +63,8 @@ pub fn section(found: &Found) -> String {
         let _ = writeln!(out, "| {name} | {ours:.2} | {theirs:.2} |");
     }
     out.push_str(OWN);
-    comparisons(
-        &mut out,
-        "the first, µs | the second, µs",
-        &found.own,
-        counts,
-    );
-    beside(&mut out, &found.beside);
+    comparisons(out, "the first, µs | the second, µs", &found.own, counts);
+    beside(out, &found.beside);
     out.push_str(IDLE);
     for (name, idle) in &found.idle {
         let each = list(&idle.bytes_each);
@@ -110,7 +82,7 @@ pub fn section(found: &Found) -> String {
     for line in &found.missing {
         let _ = writeln!(out, "\nNot measured: {line}.");
     }
-    out
+    section
 }
 
 fn comparisons<'c>(
@@ -159,14 +131,13 @@ fn list(values: &[isize]) -> String {
 }
 
 const IDLE_BYTES_MAX: isize = 24 << 10;
-const TITLE: &str = "## QUIC\n";
+const TITLE: &str = "## QUIC";
 const HEAD: &str = "
 portway's driver against quinn, both over the same quinn-proto with the same options and the same
 TLS configuration. Processor time of both ends for one unit of work: a request of 100 bytes and its
 answer of 1000 on a fresh bidirectional stream with 1, 32 or 256 in flight, a mebibyte up or down, a
 whole handshake with its close, a resumed handshake with a request as early data and another one
 behind it, a datagram of 1000 bytes in bursts of 20.
-
 ";
 const COUNTS: &str = "\
 Instructions and system calls are of the same work with both ends in one thread, for one unit,

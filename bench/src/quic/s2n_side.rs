@@ -65,20 +65,20 @@ impl Stack for S2n {
 
     fn bind(identity: &Identity, streams_max: u32) -> Self {
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::builder()
-            .with_tls(rustls::Server::from(identity.rustls_server()))
-            .and_then(|it| Ok(it.with_io(local).expect("an address on loopback")))
-            .and_then(|it| it.with_limits(limits(streams_max)))
-            .expect("what is given is a provider")
-            .start()
-            .expect("a socket on loopback");
-        let client = Client::builder()
-            .with_tls(rustls::Client::from(identity.rustls_client()))
-            .and_then(|it| Ok(it.with_io(local).expect("an address on loopback")))
-            .and_then(|it| it.with_limits(limits(streams_max)))
-            .expect("what is given is a provider")
-            .start()
-            .expect("a socket on loopback");
+        // A macro, since the builders of both ends have no trait in common.
+        macro_rules! start {
+            ($end:ident, $tls:expr) => {
+                $end::builder()
+                    .with_tls($tls)
+                    .and_then(|it| Ok(it.with_io(local).expect("an address on loopback")))
+                    .and_then(|it| it.with_limits(limits(streams_max)))
+                    .expect("what is given is a provider")
+                    .start()
+                    .expect("a socket on loopback")
+            };
+        }
+        let server = start!(Server, rustls::Server::from(identity.rustls_server()));
+        let client = start!(Client, rustls::Client::from(identity.rustls_client()));
         S2n {
             address: server.local_addr().expect("it is bound"),
             server: Mutex::new(server),
