@@ -370,7 +370,7 @@ impl DatagramBatch {
     }
 
     /// Takes the messages out: what is known of each, without its contents, and the contents. Those
-    /// that fill most of their memory keep it, so that they are not copied.
+    /// that fill a good part of their memory keep it, so that they are not copied.
     pub fn drain(&mut self) -> impl Iterator<Item = (ReceivedMessage<'static>, BytesMut)> {
         std::iter::zip(&mut self.slots, self.received.drain(..)).map(|(contents, slot)| {
             let taken = match contents.len() < KEPT_BYTES_MIN {
@@ -441,8 +441,9 @@ impl Slot {
 
 /// The most that a system gives at a time: UDP's length field has sixteen bits.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 65_536;
-/// A message of so many bytes keeps its memory when it is taken out.
-const KEPT_BYTES_MIN: usize = MESSAGE_BYTES_MAX / 2;
+/// A message of so many bytes keeps its memory when it is taken out: whoever holds on to all of it
+/// holds four times as much at most.
+const KEPT_BYTES_MIN: usize = MESSAGE_BYTES_MAX / 4;
 
 #[cfg(test)]
 mod tests {
