@@ -7,7 +7,6 @@ use super::{StreamError, VarInt};
 use quinn_proto::StreamId;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::mem;
 use std::task::Waker;
 
 /// The place of a future in a list, given when it first waits.
@@ -250,9 +249,7 @@ pub fn keep_waker(kept: &mut Option<Waker>, waker: &Waker) {
     }
 }
 
-/// Wakes all, outside of any lock.
+/// Wakes all, outside of any lock, and keeps the list's memory.
 pub(super) fn wake_all(wakers: &mut Vec<Waker>) {
-    for waker in mem::take(wakers) {
-        waker.wake();
-    }
+    wakers.drain(..).for_each(Waker::wake);
 }

@@ -198,16 +198,15 @@ impl Core {
         for connection in listed.drain(..) {
             self.touch_listed(&connection);
         }
-        let mut touched = std::mem::take(&mut self.touched);
-        for index in touched.drain(..) {
-            self.drive(round, index);
+        // What is touched meanwhile comes behind those, for the next round.
+        let count = self.touched.len();
+        for at in 0..count {
+            self.drive(round, self.touched[at]);
             if self.outgoing.is_blocked() {
                 self.flush();
             }
         }
-        // Keeps the allocation; what was touched meanwhile comes behind it.
-        touched.append(&mut self.touched);
-        self.touched = touched;
+        self.touched.drain(..count);
         if self.timers.is_bloated(self.alive) {
             let slots = self.slots.iter_mut().enumerate();
             self.timers.rebuild(slots.filter_map(|(index, slot)| {

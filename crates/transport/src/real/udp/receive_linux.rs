@@ -18,12 +18,13 @@ pub(super) fn receive_many(socket: &Inner, batch: &mut DatagramBatch) -> io::Res
     let room = batch.messages_max().min(MESSAGES_MAX);
     // What there is no room for is not even initialised: most calls give one message.
     let mut entries = [const { MaybeUninit::<Entry>::uninit() }; MESSAGES_MAX];
-    // SAFETY: mmsghdr is plain data for which all zeroes is valid.
-    let mut messages: [libc::mmsghdr; MESSAGES_MAX] = unsafe { mem::zeroed() };
+    let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MESSAGES_MAX];
     for (index, entry) in entries[..room].iter_mut().enumerate() {
         let slot = batch.empty_slot(index).spare_capacity_mut();
         let entry = entry.write(Entry::new(slot));
-        let header = &mut messages[index].msg_hdr;
+        // SAFETY: mmsghdr is plain data for which all zeroes is valid.
+        let message = messages[index].write(unsafe { mem::zeroed() });
+        let header = &mut message.msg_hdr;
         header.msg_iov = &raw mut entry.slice;
         header.msg_iovlen = 1;
         header.msg_name = (&raw mut entry.name).cast();
@@ -38,7 +39,7 @@ pub(super) fn receive_many(socket: &Inner, batch: &mut DatagramBatch) -> io::Res
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                messages.as_mut_ptr(),
+                messages.as_mut_ptr().cast(),
                 room as libc::c_uint,
                 libc::MSG_DONTWAIT,
                 ptr::null_mut(),
@@ -55,8 +56,8 @@ pub(super) fn receive_many(socket: &Inner, batch: &mut DatagramBatch) -> io::Res
         }
     };
     for (index, (entry, message)) in std::iter::zip(&entries, &messages[..count]).enumerate() {
-        // SAFETY: the first `room` entries were initialised above, and `count` is no more.
-        let entry = unsafe { entry.assume_init_ref() };
+        // SAFETY: the first `room` of both were initialised above, and `count` is no more.
+        let (entry, message) = unsafe { (entry.assume_init_ref(), message.assume_init_ref()) };
         let len = (message.msg_len as usize).min(entry.slice.iov_len);
         // SAFETY: the system has written the first `len` bytes of the slot, which was empty.
         unsafe { batch.room(index).set_len(len) };
