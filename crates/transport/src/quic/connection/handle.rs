@@ -203,18 +203,29 @@ impl Connection {
     /// # Errors
     /// [`DatagramError::Blocked`] when there is none.
     pub fn try_send_datagram(&self, data: Bytes) -> Result<(), DatagramError> {
+        self.queue_datagram(data).map_err(|(error, _)| error)
+    }
+
+    /// Queues a datagram; what there is no room for comes back.
+    fn queue_datagram(&self, data: Bytes) -> Result<(), (DatagramError, Bytes)> {
         self.shared().act(|state| {
             if let Some(error) = state.error() {
-                return Err(error.clone().into());
+                return Err((error.clone().into(), data));
             }
-            let max = state.proto.datagrams().max_size().unwrap_or(0);
-            let result = state.proto.datagrams().send(data, false);
-            result.map_err(|error| match error {
-                SendDatagramError::UnsupportedByPeer => DatagramError::UnsupportedByPeer,
-                SendDatagramError::Disabled => DatagramError::Disabled,
-                SendDatagramError::TooLarge => DatagramError::TooLarge { max },
-                SendDatagramError::Blocked(_) => DatagramError::Blocked,
-            })?;
+            let mut datagrams = state.proto.datagrams();
+            if let Err(error) = datagrams.send(data, false) {
+                return Err(match error {
+                    SendDatagramError::UnsupportedByPeer => {
+                        (DatagramError::UnsupportedByPeer, Bytes::new())
+                    }
+                    SendDatagramError::Disabled => (DatagramError::Disabled, Bytes::new()),
+                    SendDatagramError::TooLarge => {
+                        let max = datagrams.max_size().unwrap_or(0);
+                        (DatagramError::TooLarge { max }, Bytes::new())
+                    }
+                    SendDatagramError::Blocked(data) => (DatagramError::Blocked, data),
+                });
+            }
             state.touch();
             Ok(())
         })
@@ -388,9 +399,13 @@ impl Future for SendDatagram<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match this.connection.try_send_datagram(this.data.clone()) {
-            Err(DatagramError::Blocked) => {}
-            result => return Poll::Ready(result),
+        match this
+            .connection
+            .queue_datagram(std::mem::take(&mut this.data))
+        {
+            Ok(()) => return Poll::Ready(Ok(())),
+            Err((DatagramError::Blocked, data)) => this.data = data,
+            Err((error, _)) => return Poll::Ready(Err(error)),
         }
         let place = &mut this.place;
         // Between the attempt and here room may have come: the driver works meanwhile.
