@@ -1,7 +1,8 @@
 //! What a connection's lock protects: the protocol's state and who waits for it.
 //!
 //! Invariant: wakers leave here in a list and are woken after the lock is released. An entry of
-//! `senders` or `receivers` exists exactly as long as its handle.
+//! `senders` exists exactly as long as its handle, one of `receivers` until its stream was read to
+//! the end at most.
 
 use super::awaited::Awaited;
 use super::early_window::Confirmed;

@@ -305,6 +305,9 @@ impl ReceiveStream {
                         return Poll::Ready(Ok(read.data));
                     }
                     *kept = State::Finished;
+                    // Nothing can happen on it any more, so that its drop has nothing to do.
+                    let receiver = state.streams.receivers.remove(&id);
+                    wakers.extend(receiver.and_then(|it| it.waker));
                     Ok(read.data)
                 }
                 Err(ReadError::Reset(code)) => {
@@ -447,6 +450,9 @@ impl ConnectionState {
 impl Drop for ReceiveStream {
     fn drop(&mut self) {
         let (id, is_early, kept) = (self.id, self.is_early, self.state);
+        if kept == State::Finished {
+            return;
+        }
         let mut waker: Option<Waker> = None;
         self.connection.act_and_wake(|state, wakers| {
             if is_early && state.early == EarlyData::Rejected {
