@@ -6,6 +6,8 @@
 use bytes::{Buf, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use portway_core::{Failure, FailureKind};
+#[cfg(feature = "client")]
+use portway_transport::environment::TcpStream;
 use portway_transport::established::ByteCarrier;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -43,6 +45,16 @@ impl<W: WireWatch> CarrierIo<W> {
             has_ended: false,
             is_blocked: false,
         }
+    }
+
+    /// The socket with what was read of it, where nothing is between the two.
+    #[cfg(feature = "client")]
+    pub(crate) fn into_socket(mut self) -> Result<(Box<dyn TcpStream>, BytesMut), Box<Self>> {
+        if self.carrier.layer.is_some() || !self.out.is_empty() || self.has_ended {
+            return Err(Box::new(self));
+        }
+        self.plaintext.unsplit(self.carrier.unread);
+        Ok((self.carrier.socket, self.plaintext))
     }
 
     /// Decrypts what has come, and queues what TLS answers.

@@ -3,11 +3,13 @@
 use super::Client;
 use super::alternatives::{Store, StoredAlternative};
 use super::cookies::CookieJar;
+use super::credentials::{CredentialScope, Credentials, Keyring};
 use super::decode::Decompression;
 use super::event::ClientEvent;
 use super::habits::{Chosen, Habits};
 use super::hsts::StrictHost;
 use super::policy::{VersionPolicy, Wish};
+use super::proxy::Proxies;
 use super::retry_budget::RetryBudget;
 use super::settings::{Settings, Sink};
 use super::shared::Shared;
@@ -36,6 +38,8 @@ pub struct ClientBuilder {
     stored: Vec<StoredAlternative>,
     habits: Chosen,
     strict_hosts: Vec<StrictHost>,
+    proxies: Proxies,
+    credentials: Vec<(CredentialScope, Credentials)>,
 }
 
 impl ClientBuilder {
@@ -54,6 +58,8 @@ impl ClientBuilder {
             stored: Vec::new(),
             habits: Chosen::default(),
             strict_hosts: Vec::new(),
+            proxies: Proxies::none(),
+            credentials: Vec::new(),
         }
     }
 
@@ -82,6 +88,20 @@ impl ClientBuilder {
     /// Uses the resolver, caches and environment of this context instead of its own.
     pub fn context(mut self, context: &Context) -> Self {
         self.context = Some(context.clone());
+        self
+    }
+
+    /// Sends requests through a proxy, or through whichever [`Proxies`] choose; directly unless
+    /// said. The environment counts with [`Proxies::from_environment`] only.
+    pub fn proxy(mut self, proxies: impl Into<Proxies>) -> Self {
+        self.proxies = proxies.into();
+        self
+    }
+
+    /// Shows these credentials in this scope, and nowhere else. A proxy has its own, by
+    /// [`Proxy::credentials`](super::Proxy::credentials).
+    pub fn credentials(mut self, scope: CredentialScope, credentials: Credentials) -> Self {
+        self.credentials.push((scope, credentials));
         self
     }
 
@@ -186,6 +206,8 @@ impl ClientBuilder {
             redirects_max: self.redirects_max,
             content_max: self.content_max,
             sink: self.sink,
+            proxies: self.proxies,
+            keyring: Keyring::new(self.credentials),
         });
         Client { shared }
     }

@@ -5,14 +5,15 @@
 use super::Body;
 use super::alternatives::Alternative;
 use super::coalescing::{Finder, Found};
-use super::error::Error;
-use super::event::{ConnectionInfo, Reason};
+use super::error::{Error, ErrorClass, Phase};
+use super::event::{ClientEvent, ConnectionInfo, Reason};
 use super::frames::Frames;
 use super::http3::Http3;
 use super::key::Key;
 use super::link::Link;
 use super::listener::{Listener, Listening};
 use super::policy::Wish;
+use super::proxy::{Proxy, Route};
 use super::settings::Settings;
 use super::watch::Watch;
 use crate::carrier_io::CarrierIo;
@@ -21,6 +22,7 @@ use hyper::client::conn::{http1, http2};
 use portway_core::path::Path;
 use portway_core::plan::{Action, Plan, PlanRequest};
 use portway_core::race::{Candidate, Leaf};
+use portway_core::security::Protection;
 use portway_core::stack::WireProtocol;
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters, StackId};
 use portway_transport::driver::{RacePaths, RaceRequest, Record, Terms, run_race};
@@ -28,8 +30,9 @@ use portway_transport::environment::{Environment, TcpOptions};
 use portway_transport::establish::establish;
 use portway_transport::established::{ByteCarrier, Carrier, Established};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What a dial yields.
 pub(super) struct Dialled {
@@ -74,48 +77,52 @@ pub(super) async fn dial(
     }
     let environment = settings.context.environment().clone();
     let watch = Watch::new(settings.clone(), id, environment.now());
-    let aims = Arc::new(Aims::new(&settings, key, wish)?);
+    let by_knowledge = !key.is_protected && !wish.versions.contains(Version::Http1);
+    let route = key.proxy().map(|proxy| route(&settings, proxy, &key, wish));
+    let route = route.transpose()?;
+    let (aims, finder) = match &route {
+        None => {
+            let aims = Aims::new(&settings, &settings.security, key.clone(), wish)?;
+            (aims, finder)
+        }
+        Some(route) => {
+            settings.tell(|| ClientEvent::ThroughProxy {
+                dial: id,
+                proxy: route.proxy.to_string(),
+            });
+            route.aims()?
+        }
+    };
+    let aims = Arc::new(aims);
     let _blocking = Blocking {
         settings: settings.clone(),
         watch: watch.clone(),
         aims: aims.clone(),
     };
-    let race = race(&settings, &aims, finder, watch.clone());
-    let established = match watch.bounded(race).await? {
-        Reached::Established(established) => *established,
+    let ground = match reach(&settings, route.as_ref(), &aims, finder, &watch).await? {
+        Reached::Established(ground) => *ground,
         Reached::Shared(found) => return Ok((*found).into()),
     };
-    let alpn = established
-        .protection
-        .as_ref()
-        .and_then(|p| p.alpn.as_deref());
-    let version = match (&established.carrier, alpn) {
-        (Carrier::Quic(_), _) => Version::Http3,
-        (_, Some(b"h2")) => Version::Http2,
-        (_, None) if aims.is_http2_by_knowledge() => Version::Http2,
-        _ => Version::Http1,
-    };
-    let alternative = aims.alternative(established.leaf.remote_index);
-    let (local, remote) = match &established.carrier {
-        Carrier::Quic(quic) => (quic.local_address(), quic.connection().remote_address()),
-        Carrier::Bytes(bytes) => (bytes.socket.local_address(), bytes.socket.peer_address()),
-        _ => (established.leaf.remote, established.leaf.remote),
-    };
+    let version = ground.version(by_knowledge);
+    let alternative = aims.alternative(ground.leaf.remote_index);
+    let alternative = alternative.filter(|_| route.is_none());
+    let (local, remote) = ground.addresses();
     let info = ConnectionInfo {
         version,
         local,
         remote,
         reason: match (version, &alternative) {
             (Version::Http3, Some(_)) => Reason::Alternative,
-            (Version::Http3, None) if established.leaf.svcb_priority.is_some() => Reason::Record,
+            (Version::Http3, None) if ground.leaf.svcb_priority.is_some() => Reason::Record,
             (Version::Http3, None) => Reason::AskedFor,
-            _ => Reason::Negotiated(watch.quic_outcome()),
+            _ => Reason::Negotiated(watch.quic_outcome().filter(|_| route.is_none())),
         },
         alternative: alternative.map(|alternative| alternative.to_string()),
-        protection: established.protection,
+        proxy: route.map(|route| route.proxy.to_string()),
+        protection: ground.protection,
         phases: watch.phases(environment.now()),
     };
-    let (sender, work) = match established.carrier {
+    let (sender, work) = match ground.carrier {
         Carrier::Quic(quic) => {
             let (sender, work) = Http3::new(&quic, &settings, listener)?;
             (Sender::Http3(sender), work)
@@ -130,9 +137,88 @@ pub(super) async fn dial(
     Ok(Dialled {
         sender,
         info,
-        work,
+        work: match ground.work {
+            None => work,
+            Some(below) => Box::pin(with_below(work, below)),
+        },
         root: None,
     })
+}
+
+impl Route<'_> {
+    /// What is dialled instead of the target.
+    fn aims(&self) -> Result<(Aims, Finder), Error> {
+        let (key, wish, base) = self.proxy.leg(self.settings, self.key);
+        // A connection to another origin leads to no proxy.
+        let finder = Finder::new(Weak::new(), key.clone());
+        Ok((Aims::new(self.settings, &base, key, wish)?, finder))
+    }
+}
+
+/// Reaches the target, or the one behind it where a proxy is between.
+async fn reach(
+    settings: &Arc<Settings>,
+    route: Option<&Route<'_>>,
+    aims: &Aims,
+    finder: Finder,
+    watch: &Watch,
+) -> Result<Reached, Error> {
+    let Some(route) = route else {
+        return watch
+            .bounded(race(settings, aims, finder, watch.clone()))
+            .await;
+    };
+    let to_proxy = || {
+        let race = race(settings, aims, finder.clone(), watch.clone());
+        Box::pin(async { reached_proxy(race.await, route.proxy) }) as _
+    };
+    let through = watch.bounded(route.open(&to_proxy)).await;
+    let ground = through.map_err(|error| match error.class() {
+        // Before anything was connected, it can only have been the proxy that was waited for.
+        ErrorClass::TimedOut(Phase::Resolve | Phase::Connect) if error.proxy().is_none() => {
+            error.at_proxy(route.proxy)
+        }
+        _ => error,
+    })?;
+    Ok(Reached::Established(Box::new(ground)))
+}
+
+/// The way through a proxy.
+fn route<'a>(
+    settings: &'a Arc<Settings>,
+    proxy: &'a Proxy,
+    key: &'a Key,
+    wish: Wish,
+) -> Result<Route<'a>, Error> {
+    Ok(Route {
+        settings,
+        proxy,
+        key,
+        security: security(&settings.security, key, wish)?,
+        wish,
+    })
+}
+
+/// What a race for the way to a proxy has come to.
+fn reached_proxy(reached: Result<Reached, Error>, proxy: &Proxy) -> Result<Ground, Error> {
+    match reached {
+        Ok(Reached::Established(ground)) => Ok(*ground),
+        Ok(Reached::Shared(_)) => unreachable!("nothing is found for a proxy"),
+        Err(error) => Err(error.at_proxy(proxy)),
+    }
+}
+
+/// Moves a connection and the one below it until the former ends.
+async fn with_below(work: Work, below: Work) {
+    let below = async {
+        below.await;
+        // The tunnel tells the connection above that it has ended.
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = work => {}
+        () = below => {}
+    }
 }
 
 impl From<Found> for Dialled {
@@ -147,9 +233,58 @@ impl From<Found> for Dialled {
     }
 }
 
+/// What HTTP is spoken upon.
+pub(super) struct Ground {
+    pub(super) carrier: Carrier,
+    pub(super) protection: Option<Protection>,
+    /// The leaf of the race, which with a proxy is the way to that.
+    pub(super) leaf: Leaf,
+    /// Moves what is below a tunnel.
+    pub(super) work: Option<Work>,
+}
+
+impl Ground {
+    /// What is spoken. `by_knowledge` says whether HTTP/2 is where nothing is agreed on.
+    fn version(&self, by_knowledge: bool) -> Version {
+        let protection = self.protection.as_ref();
+        match (&self.carrier, protection.and_then(|p| p.alpn.as_deref())) {
+            (Carrier::Quic(_), _) => Version::Http3,
+            (_, Some(b"h2")) => Version::Http2,
+            (_, None) if by_knowledge => Version::Http2,
+            _ => Version::Http1,
+        }
+    }
+
+    /// Ours and the peer's.
+    fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        match &self.carrier {
+            Carrier::Quic(quic) => (quic.local_address(), quic.connection().remote_address()),
+            Carrier::Bytes(bytes) => (bytes.socket.local_address(), bytes.socket.peer_address()),
+            _ => (self.leaf.remote, self.leaf.remote),
+        }
+    }
+}
+
+impl From<Established> for Ground {
+    fn from(established: Established) -> Self {
+        let Established {
+            carrier,
+            protection,
+            leaf,
+            ..
+        } = established;
+        Ground {
+            carrier,
+            protection,
+            leaf,
+            work: None,
+        }
+    }
+}
+
 /// What a leaf of the race leads to.
 enum Reached {
-    Established(Box<Established>),
+    Established(Box<Ground>),
     /// A connection that was there.
     Shared(Box<Found>),
 }
@@ -201,7 +336,7 @@ async fn handshake(
 
 /// Runs hyper's tasks in the environment.
 #[derive(Clone)]
-struct Spawner(Arc<dyn Environment>);
+pub(super) struct Spawner(pub(super) Arc<dyn Environment>);
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner {
     fn execute(&self, task: F) {
@@ -242,7 +377,7 @@ async fn race(
                 return Ok(Reached::Shared(Box::new(found)));
             }
             let establishing = establish(&context, leaf, &security, &options, Some(&progress));
-            Ok(Reached::Established(Box::new(establishing.await?)))
+            Ok(Reached::Established(Box::new(establishing.await?.into())))
         }) as _
     };
     match run_race(environment, request, attempt, watch).await {
@@ -270,10 +405,15 @@ struct Aims {
 }
 
 impl Aims {
-    fn new(settings: &Settings, key: Key, wish: Wish) -> Result<Self, Error> {
+    fn new(
+        settings: &Settings,
+        base: &SecurityParameters,
+        key: Key,
+        wish: Wish,
+    ) -> Result<Self, Error> {
         let versions = wish.versions;
         let mut remotes = vec![key.remote()];
-        let mut security = security(&settings.security, &key, wish)?;
+        let mut security = security(base, &key, wish)?;
         if versions.contains(Version::Http3) {
             let alternatives = settings.alternatives_of(&key);
             if !alternatives.is_empty() && key.server_name.is_none() {
@@ -320,11 +460,6 @@ impl Aims {
     /// The alternative service that a remote endpoint of the race is.
     fn alternative(&self, remote: usize) -> Option<Alternative> {
         Alternative::of(self.plan.remotes().get(remote)?)
-    }
-
-    /// Whether HTTP/2 is spoken without being agreed on.
-    fn is_http2_by_knowledge(&self) -> bool {
-        !self.key.is_protected && !self.wish.versions.contains(Version::Http1)
     }
 }
 

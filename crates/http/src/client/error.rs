@@ -2,6 +2,7 @@
 //!
 //! Invariant: class, version, protocol code, scope and advice are there without downcasting.
 
+use super::proxy::{Party, Proxy, ProxyFault};
 use crate::pool::Version;
 use portway_core::race::Report;
 use portway_core::{Advice, Failure, FailureKind, Origin};
@@ -19,6 +20,7 @@ struct Inner {
     code: Option<u64>,
     scope: Option<Scope>,
     report: Option<Box<Report>>,
+    proxy: Option<ProxyFault>,
     source: Option<super::BoxError>,
 }
 
@@ -56,6 +58,8 @@ pub enum ErrorClass {
     Content,
     /// The response's content coding cannot be undone.
     Encoding,
+    /// The proxy opened no tunnel, or what it said is no answer; [`Error::proxy`] says what it was.
+    Proxy,
 }
 
 /// A part of a request that has a time limit.
@@ -101,6 +105,7 @@ impl Error {
             code: None,
             scope: None,
             report: None,
+            proxy: None,
             source: None,
         }))
     }
@@ -155,6 +160,32 @@ impl Error {
         self
     }
 
+    pub(super) fn with_proxy(mut self, fault: ProxyFault) -> Self {
+        self.0.proxy = Some(fault);
+        self
+    }
+
+    /// The same of a dial that led to a proxy, whatever the target is.
+    pub(super) fn at_proxy(self, proxy: &Proxy) -> Self {
+        let fault = match self.0.class {
+            ErrorClass::Resolve | ErrorClass::TimedOut(Phase::Resolve) => ProxyFault::Unresolved,
+            ErrorClass::Tls | ErrorClass::Certificate | ErrorClass::Version => ProxyFault::Insecure,
+            ErrorClass::InvalidRequest => return self,
+            _ => ProxyFault::Unreachable,
+        };
+        let mut error = self.with_proxy(fault);
+        let detail = &mut error.0.failure.detail;
+        *detail = format!("the proxy {proxy} {fault}: {detail}");
+        error
+    }
+
+    /// Whether it says something of one address of a target, so that another one may do.
+    pub(super) fn is_by_target(&self) -> bool {
+        self.0
+            .proxy
+            .is_some_and(|fault| fault.party() == Party::Target)
+    }
+
     pub(super) fn with_source(mut self, source: impl Into<super::BoxError>) -> Self {
         self.0.source = Some(source.into());
         self
@@ -178,6 +209,12 @@ impl Error {
     /// What else fails with the request, if anything was sent.
     pub fn scope(&self) -> Option<Scope> {
         self.0.scope
+    }
+
+    /// What a proxy has to do with it; [`ProxyFault::party`] says whether the proxy or the target
+    /// failed. `None` where no proxy was in the way or the failure is beyond the tunnel.
+    pub fn proxy(&self) -> Option<ProxyFault> {
+        self.0.proxy
     }
 
     /// The failure in the classification that all layers share.

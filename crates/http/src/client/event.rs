@@ -20,10 +20,18 @@ pub enum ClientEvent {
         /// What may come of it.
         versions: Versions,
     },
+    /// A dial leads through a proxy, so that HTTP/3 with the target is not tried; the race is for
+    /// the way to the proxy.
+    ThroughProxy {
+        /// The dial.
+        dial: DialId,
+        /// The proxy's URL, without credentials.
+        proxy: String,
+    },
     /// The race of a dial decided something.
     Race(DialId, race::Event),
     /// A dial has led to a connection.
-    Connected(DialId, ConnectionInfo),
+    Connected(DialId, Box<ConnectionInfo>),
     /// A dial has failed.
     DialFailed(DialId, String),
     /// A dial was given up.
@@ -71,7 +79,10 @@ pub struct ConnectionInfo {
     pub reason: Reason,
     /// Host and port of the alternative service that it leads to, if it is one.
     pub alternative: Option<String>,
-    /// What was negotiated; `None` in cleartext.
+    /// The URL of the proxy that it leads through, without credentials; the addresses are those of
+    /// the connection to that.
+    pub proxy: Option<String>,
+    /// What was negotiated with the target; `None` in cleartext.
     pub protection: Option<Protection>,
     /// How long it took to establish.
     pub phases: Phases,
@@ -122,6 +133,9 @@ pub struct Phases {
 impl fmt::Display for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} to {} from {}", self.version, self.remote, self.local)?;
+        if let Some(proxy) = &self.proxy {
+            write!(f, " through {proxy}")?;
+        }
         if let Some(protection) = &self.protection {
             write!(f, ", {} {}", protection.version, protection.cipher_suite)?;
             if protection.is_resumed {
@@ -140,6 +154,12 @@ impl fmt::Display for ClientEvent {
             } => {
                 let names: Vec<_> = versions.newest_first().map(|v| v.to_string()).collect();
                 write!(f, "dialling {origin} for {}", names.join(" or "))
+            }
+            ClientEvent::ThroughProxy { proxy, .. } => {
+                write!(
+                    f,
+                    "going through {proxy}; HTTP/3 is not tried through a proxy"
+                )
             }
             ClientEvent::Race(_, event) => event.fmt(f),
             ClientEvent::Connected(_, info) => {

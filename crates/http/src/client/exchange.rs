@@ -6,6 +6,7 @@
 //! answer began; and only with a body that can be sent again.
 
 use super::Body;
+use super::access::Access;
 use super::classify::{Processing, is_idempotent};
 use super::content::Content;
 use super::error::{Error, ErrorClass, Phase};
@@ -40,6 +41,7 @@ pub(super) struct Exchange {
     pub(super) interim: Interim,
     pub(super) server_name: Option<Arc<str>>,
     pub(super) response_head: Option<Duration>,
+    pub(super) access: Access,
 }
 
 impl Exchange {
@@ -48,15 +50,15 @@ impl Exchange {
         &mut self,
         shared: &Arc<Shared>,
     ) -> Result<(Response<Content>, Lease), Error> {
-        let key = Key::of(&self.url, self.peer_name())?;
-        let mut wish = self.wish.in_scheme(key.is_protected)?;
+        let (key, mut wish) = self.aim(&shared.settings)?;
         let mut waiting = shared.enqueue(key.clone(), wish);
         shared.upgrade(&key, wish);
         loop {
             let mut lease = waiting.verdict().await?;
             let replay = self.body.replay();
             let gate = self.gate(shared, lease.info().version);
-            let request = self.request(lease.info())?;
+            let request = self.request(lease.info(), &key)?;
+            let request = self.authorized(&shared.settings, &key, request)?;
             let interim = match &gate {
                 Some(gate) => self.interim.opening(gate.clone()),
                 None => self.interim.clone(),
@@ -120,7 +122,7 @@ impl Exchange {
 
     /// The name that the peer must prove instead of the one in the URL: the request's own, or the
     /// one that it names as host.
-    fn peer_name(&self) -> Option<Arc<str>> {
+    pub(super) fn peer_name(&self) -> Option<Arc<str>> {
         if self.server_name.is_some() {
             return self.server_name.clone();
         }
@@ -152,7 +154,7 @@ impl Exchange {
     }
 
     /// The request as a version has it.
-    fn request(&mut self, connection: &ConnectionInfo) -> Result<Request<Body>, Error> {
+    fn request(&mut self, connection: &ConnectionInfo, key: &Key) -> Result<Request<Body>, Error> {
         let version = connection.version;
         let mut request = Request::new(std::mem::take(&mut self.body));
         *request.method_mut() = self.method.clone();
@@ -178,7 +180,7 @@ impl Exchange {
             return Ok(request);
         }
         if version == Version::Http1 {
-            let target = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
+            let target = self.target(key);
             *request.uri_mut() = target.parse::<Uri>().map_err(invalid)?;
             if !request.headers().contains_key(HOST) {
                 let host = HeaderValue::from_str(&authority)

@@ -2,6 +2,7 @@
 
 use super::alternatives::Origin;
 use super::error::Error;
+use super::proxy::Proxy;
 use portway_core::RemoteEndpoint;
 use std::fmt;
 use std::net::IpAddr;
@@ -18,6 +19,10 @@ pub(super) struct Key {
     port: u16,
     /// The name to ask for and to check instead of the host's.
     pub(super) server_name: Option<Arc<str>>,
+    /// What it is reached through.
+    proxy: Option<Proxy>,
+    /// Whether the proxy is asked for resources of whatever origin, instead of for a tunnel.
+    is_forwarded: bool,
 }
 
 impl Key {
@@ -43,7 +48,61 @@ impl Key {
             address,
             port: url.port_or_known_default().unwrap_or(443),
             server_name,
+            proxy: None,
+            is_forwarded: false,
         })
+    }
+
+    /// A proxy itself, with nothing beyond it.
+    pub(super) fn to_proxy(proxy: &Proxy) -> Key {
+        Key {
+            is_protected: proxy.is_protected(),
+            host: proxy.host().clone(),
+            address: proxy.address(),
+            port: proxy.port(),
+            server_name: None,
+            proxy: None,
+            is_forwarded: false,
+        }
+    }
+
+    /// The same through a tunnel of this proxy.
+    pub(super) fn tunnelled(self, proxy: &Proxy) -> Key {
+        Key {
+            proxy: Some(proxy.clone()),
+            ..self
+        }
+    }
+
+    /// Any origin in cleartext, by requests that this proxy forwards.
+    pub(super) fn forwarded(proxy: &Proxy) -> Key {
+        Key {
+            is_protected: false,
+            proxy: Some(proxy.clone()),
+            is_forwarded: true,
+            ..Key::to_proxy(proxy)
+        }
+    }
+
+    pub(super) fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
+    }
+
+    pub(super) fn is_forwarded(&self) -> bool {
+        self.is_forwarded
+    }
+
+    /// The host, where it is an address.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Host and port, as CONNECT names a target.
+    pub(super) fn authority(&self) -> String {
+        match self.address {
+            Some(IpAddr::V6(address)) => format!("[{address}]:{}", self.port),
+            _ => format!("{}:{}", self.host, self.port),
+        }
     }
 
     /// The endpoint of a race.
@@ -74,7 +133,9 @@ impl Key {
     /// What speaks of alternative services, where they are used at all: RFC 8164 lets them be used
     /// with http by consent only, which nobody gives.
     pub(super) fn origin(&self) -> Option<Origin> {
-        self.is_protected.then(|| Origin {
+        // What is beyond a tunnel is not reached by UDP.
+        let has_any = self.is_protected && self.proxy.is_none();
+        has_any.then(|| Origin {
             host: self.host.to_string(),
             port: self.port,
         })
@@ -84,9 +145,10 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_protected { "https" } else { "http" };
-        match self.address {
-            Some(IpAddr::V6(address)) => write!(f, "{scheme}://[{address}]:{}", self.port),
-            _ => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        match (&self.proxy, self.is_forwarded) {
+            (None, _) => write!(f, "{scheme}://{}", self.authority()),
+            (Some(proxy), true) => write!(f, "http through {proxy}"),
+            (Some(proxy), false) => write!(f, "{scheme}://{} through {proxy}", self.authority()),
         }
     }
 }

@@ -28,8 +28,10 @@
 //! | `habits.rs`, `cookies.rs`, `hsts.rs` | what it does unasked; cookies, strict hosts |
 //! | `raw_body.rs`, `decode.rs` | content as it was sent, and with its codings undone |
 //! | `retry_budget.rs` | how much is sent again over all requests |
+//! | `proxy/`, `credentials/`, `access.rs` | proxies, credentials, and a request's use of them |
 //! | `error.rs`, `classify.rs`, `timeouts.rs` | failures and time |
 
+mod access;
 mod alt_svc;
 mod alternatives;
 mod body;
@@ -38,6 +40,7 @@ mod classify;
 mod coalescing;
 mod content;
 mod cookies;
+mod credentials;
 mod decode;
 mod dial;
 mod error;
@@ -55,6 +58,7 @@ mod link;
 mod listener;
 mod multipart;
 mod policy;
+mod proxy;
 mod raw_body;
 mod redirect;
 mod request;
@@ -73,12 +77,14 @@ pub use alternatives::StoredAlternative;
 pub use body::{Body, BoxError};
 pub use builder::ClientBuilder;
 pub use cookies::{CookieJar, Cookies};
+pub use credentials::{CredentialScope, Credentials};
 pub use decode::Decompression;
 pub use error::{Error, ErrorClass, Phase, Scope};
 pub use event::{ClientEvent, ConnectionInfo, Phases, Reason};
 pub use hsts::StrictHost;
 pub use multipart::{Form, Part};
 pub use policy::VersionPolicy;
+pub use proxy::{Party, Proxies, Proxy, ProxyFault, ProxyLie, SocksFailure};
 pub use request::RequestBuilder;
 pub use response::{ContentStream, Response, ResponseBody};
 pub(crate) use response::{as_json, as_text};

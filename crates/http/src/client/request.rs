@@ -2,11 +2,14 @@
 
 use super::Body;
 use super::Client;
+use super::access::Access;
+use super::credentials::Credentials;
 use super::error::{Error, Phase};
 use super::exchange::Exchange;
 use super::interim::Interim;
 use super::multipart::Form;
 use super::policy::{VersionPolicy, Wish};
+use super::proxy::Proxies;
 use super::raw_body::RawBody;
 use super::redirect::{self, Replay};
 use super::response::Response;
@@ -40,6 +43,7 @@ impl RequestBuilder {
             .map_err(|error| Error::invalid(format!("{url}: {error}")))
             .map(|mut url| {
                 url.set_fragment(None);
+                let access = Access::new(&mut url);
                 Box::new(Exchange {
                     method,
                     url,
@@ -51,6 +55,7 @@ impl RequestBuilder {
                     interim: Interim::default(),
                     server_name: None,
                     response_head,
+                    access,
                 })
             });
         RequestBuilder {
@@ -224,6 +229,34 @@ impl RequestBuilder {
         })
     }
 
+    /// Sends it through a proxy, or through whichever [`Proxies`] choose, instead of the client's.
+    pub fn proxy(self, proxies: impl Into<Proxies>) -> Self {
+        self.change(|exchange| {
+            exchange.access.proxies = Some(proxies.into());
+            Ok(())
+        })
+    }
+
+    /// Shows these credentials to the origin of its URL instead of the client's; an
+    /// `authorization` field that is set goes before either. After a redirect to another origin
+    /// they are not shown.
+    pub fn credentials(self, credentials: Credentials) -> Self {
+        self.change(|exchange| {
+            exchange.access.own(&exchange.url, credentials);
+            Ok(())
+        })
+    }
+
+    /// Shows user and password by Basic, as [`RequestBuilder::credentials`].
+    pub fn basic_auth(self, user: &str, password: &str) -> Self {
+        self.credentials(Credentials::basic(user, password))
+    }
+
+    /// Shows a token, as [`RequestBuilder::credentials`].
+    pub fn bearer_auth(self, token: &str) -> Self {
+        self.credentials(Credentials::bearer(token))
+    }
+
     /// Follows so many redirects at most; with zero they are responses like others.
     pub fn redirects(mut self, max: usize) -> Self {
         self.redirects_max = max;
@@ -264,6 +297,9 @@ impl RequestBuilder {
             let body = RawBody::new(content, lease, settings.clone(), is_left);
             habits.learn(&exchange, &head.headers, &settings);
             let from = exchange.url.clone();
+            if exchange.is_challenged(&shared.settings, &head, replay) {
+                continue;
+            }
             if self.redirects_max > 0
                 && redirect::follow(&mut exchange, head.status, &head.headers, replay)?
             {

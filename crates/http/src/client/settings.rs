@@ -1,10 +1,12 @@
 //! What a client was built with.
 
 use super::alternatives::{Alternative, Store};
+use super::credentials::Keyring;
 use super::event::ClientEvent;
 use super::habits::Habits;
 use super::key::Key;
 use super::policy::Wish;
+use super::proxy::Proxies;
 use super::timeouts::Timeouts;
 use crate::pool;
 use http::HeaderMap;
@@ -31,6 +33,8 @@ pub(super) struct Settings {
     pub(super) drain_max: u64,
     pub(super) alternatives: Store,
     pub(super) habits: Habits,
+    pub(super) proxies: Proxies,
+    pub(super) keyring: Keyring,
 }
 
 impl Settings {

@@ -403,7 +403,7 @@ impl Shared {
     fn on_connected(self: &Arc<Self>, dial: DialId, handle: Handle, link: &Link) {
         let version = handle.info.version;
         self.settings
-            .tell(|| ClientEvent::Connected(dial, (*handle.info).clone()));
+            .tell(|| ClientEvent::Connected(dial, Box::new((*handle.info).clone())));
         let (connection, _unwanted) = self.act(|state, now| {
             state.dials.remove(&dial);
             match state.pool.on_connected(now, dial, version) {

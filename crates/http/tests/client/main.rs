@@ -3,10 +3,13 @@
 mod alternatives;
 mod answers;
 mod coalescing;
+mod credentials;
 mod faults;
 mod habits;
 mod http3;
 mod http3_server;
+mod proxies;
+mod relay;
 mod requests;
 mod server;
 mod times;

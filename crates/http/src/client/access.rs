@@ -1,0 +1,229 @@
+//! A request's use of proxies and credentials.
+//!
+//! Invariant: credentials of a request go to the origin that it was made for; a request is sent
+//! again for a challenge only while there is something better to show.
+
+use super::Body;
+use super::credentials::{Asked, Credentials, Place, Sent};
+use super::error::{Error, ErrorClass};
+use super::exchange::Exchange;
+use super::key::Key;
+use super::policy::Wish;
+use super::proxy::Proxies;
+use super::redirect::Replay;
+use super::settings::Settings;
+use crate::pool::Version;
+use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, Request, StatusCode};
+use portway_core::FailureKind;
+use url::{Origin, Position, Url};
+
+/// What a request says of proxies and credentials, and what it has shown.
+#[derive(Default)]
+pub(super) struct Access {
+    /// Instead of the client's.
+    pub(super) proxies: Option<Proxies>,
+    own: Option<(Origin, Credentials)>,
+    /// What the latest request showed to the server, and to the proxy.
+    shown: (Option<Sent>, Option<Sent>),
+    challenges: usize,
+    /// Where the challenges came from.
+    challenged: Option<Origin>,
+}
+
+impl Access {
+    /// With what stands before the host of the URL, which loses it.
+    pub(super) fn new(url: &mut Url) -> Self {
+        let credentials = Credentials::take_from(url);
+        Access {
+            own: credentials.map(|credentials| (url.origin(), credentials)),
+            ..Access::default()
+        }
+    }
+
+    pub(super) fn own(&mut self, url: &Url, credentials: Credentials) {
+        self.own = Some((url.origin(), credentials));
+    }
+}
+
+impl Exchange {
+    /// Where it goes, and by which versions.
+    pub(super) fn aim(&self, settings: &Settings) -> Result<(Key, Wish), Error> {
+        let key = Key::of(&self.url, self.peer_name())?;
+        let wish = self.wish.in_scheme(key.is_protected)?;
+        let proxies = self.access.proxies.as_ref().unwrap_or(&settings.proxies);
+        let Some(proxy) = proxies.choose(&self.url) else {
+            return Ok((key, wish));
+        };
+        let may_forward = !key.is_protected && self.target.is_none() && proxy.forwards();
+        if may_forward && wish.versions.contains(Version::Http1) {
+            return Ok((Key::forwarded(proxy), wish));
+        }
+        let versions = wish.versions.without(Version::Http3.into());
+        if versions.is_empty() {
+            let detail = format!("HTTP/3 is not spoken through {proxy}: it needs UDP");
+            let kind = FailureKind::Unsupported;
+            return Err(Error::local(ErrorClass::Version, kind, detail));
+        }
+        let wish = Wish {
+            versions,
+            tries_http3: false,
+        };
+        Ok((key.tunnelled(proxy), wish))
+    }
+
+    /// The target of its request line in HTTP/1.1 (RFC 9112 §3.2).
+    pub(super) fn target(&self, key: &Key) -> &str {
+        match key.is_forwarded() {
+            true => &self.url[..Position::AfterQuery],
+            false => &self.url[Position::BeforePath..Position::AfterQuery],
+        }
+    }
+
+    /// The same request with what its server and proxy are to be shown.
+    pub(super) fn authorized(
+        &mut self,
+        settings: &Settings,
+        key: &Key,
+        mut request: Request<Body>,
+    ) -> Result<Request<Body>, Error> {
+        let content = request.body().replay().and_then(whole);
+        let asked = Asked {
+            method: self.method.as_str(),
+            target: match &self.target {
+                Some(target) => target.as_str(),
+                None => &self.url[Position::BeforePath..Position::AfterQuery],
+            },
+            content: content.as_deref(),
+        };
+        let origin = self.url.origin();
+        let mut shown = (None, None);
+        if !request.headers().contains_key(AUTHORIZATION) {
+            let whom = origin.ascii_serialization();
+            let given = settings
+                .keyring
+                .authorize(self.at_server(&whom, &origin), &asked)?;
+            if let Some((value, sent)) = given {
+                request.headers_mut().insert(AUTHORIZATION, value);
+                shown.0 = Some(sent);
+            }
+        }
+        let forwarding = key.proxy().filter(|_| key.is_forwarded());
+        match forwarding {
+            // RFC 9110 §11.7.2: it is for the next proxy, which is whom CONNECT asks; a server is
+            // told nothing of it.
+            None if self.target.is_some() => {}
+            None => drop(request.headers_mut().remove(PROXY_AUTHORIZATION)),
+            Some(_) if request.headers().contains_key(PROXY_AUTHORIZATION) => {}
+            Some(proxy) => {
+                let whom = proxy.whom();
+                let target = self.target(key);
+                let asked = Asked { target, ..asked };
+                if let Some(own) = proxy.own_credentials()
+                    && let Some((value, sent)) =
+                        settings.keyring.authorize(at_proxy(&whom, own), &asked)?
+                {
+                    request.headers_mut().insert(PROXY_AUTHORIZATION, value);
+                    shown.1 = Some(sent);
+                }
+            }
+        }
+        self.access.shown = shown;
+        Ok(request)
+    }
+
+    /// Whether the response is a challenge that the same request may meet when it is sent again.
+    pub(super) fn is_challenged(
+        &mut self,
+        settings: &Settings,
+        head: &http::response::Parts,
+        replay: Replay,
+    ) -> bool {
+        let Ok((key, _)) = self.aim(settings) else {
+            return false;
+        };
+        let environment = &**settings.context.environment();
+        let origin = self.url.origin();
+        let server = origin.ascii_serialization();
+        let at_server = self.at_server(&server, &origin);
+        // A server beyond a tunnel is no proxy, whatever it says.
+        let proxy = key.proxy().filter(|_| key.is_forwarded());
+        let whom = proxy.map(|proxy| proxy.whom()).unwrap_or_default();
+        let at_proxy = proxy
+            .and_then(|proxy| proxy.own_credentials())
+            .map(|own| at_proxy(&whom, own));
+        let headers = &head.headers;
+        let (place, name, sent) = match (head.status, at_proxy) {
+            (StatusCode::UNAUTHORIZED, _) => {
+                (at_server, WWW_AUTHENTICATE, self.access.shown.0.as_ref())
+            }
+            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(at_proxy)) => {
+                (at_proxy, PROXY_AUTHENTICATE, self.access.shown.1.as_ref())
+            }
+            _ => {
+                let places = [(Some(at_server), SERVER_INFO), (at_proxy, PROXY_INFO)];
+                for (place, name) in places {
+                    if let (Some(place), Some(info)) = (place, headers.get(name)) {
+                        settings.keyring.on_info(place, info, environment);
+                    }
+                }
+                return false;
+            }
+        };
+        let met = match self.access.challenged.as_ref() == Some(&origin) {
+            true => self.access.challenges,
+            false => 0,
+        };
+        let is_possible = replay == Replay::Possible
+            && met < CHALLENGES_MAX
+            && !is_set_by_hand(&self.headers, &name);
+        let may_help = is_possible
+            && settings
+                .keyring
+                .on_challenge(place, headers.get_all(name), sent, environment);
+        if may_help {
+            self.access.challenges = met + 1;
+            self.access.challenged = Some(origin);
+        }
+        may_help
+    }
+
+    fn at_server<'a>(&'a self, whom: &'a str, origin: &Origin) -> Place<'a> {
+        let own = self.access.own.as_ref();
+        Place {
+            whom,
+            path: self.url.path(),
+            own: own.filter(|(of, _)| of == origin).map(|(_, own)| own),
+        }
+    }
+}
+
+fn at_proxy<'a>(whom: &'a str, own: &'a Credentials) -> Place<'a> {
+    Place {
+        whom,
+        path: "",
+        own: Some(own),
+    }
+}
+
+fn whole(body: Body) -> Option<Bytes> {
+    body.into_whole().ok()
+}
+
+/// Whether the application answers this challenge itself.
+fn is_set_by_hand(headers: &HeaderMap, challenge: &HeaderName) -> bool {
+    match *challenge == WWW_AUTHENTICATE {
+        true => headers.contains_key(AUTHORIZATION),
+        false => headers.contains_key(PROXY_AUTHORIZATION),
+    }
+}
+
+/// Challenges of one origin and of a proxy before it that are answered: each may come first without
+/// anything to show, then for a nonce that has become stale.
+const CHALLENGES_MAX: usize = 4;
+
+const SERVER_INFO: HeaderName = HeaderName::from_static("authentication-info");
+const PROXY_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");

@@ -1,0 +1,438 @@
+//! CONNECT (RFC 9110 §9.3.6) as a client asks for it, over HTTP/1.1, 2 and 3.
+//!
+//! Invariant: what came behind the answer is handed over with the tunnel; the content of a refusal
+//! is read as far as it is short, and thrown away.
+
+use super::Proxy;
+use super::fault::{ProxyFault, ProxyLie};
+use super::piped::Piped;
+use crate::carrier_io::{CarrierIo, WireWatch};
+use crate::client::Body;
+use crate::client::credentials::{Asked, Place, Sent};
+use crate::client::dial::{Spawner, Work};
+use crate::client::error::Error;
+use crate::client::settings::Settings;
+use crate::h3::{self, ClientConnection, ConnectError, Tunnel};
+use bytes::BytesMut;
+use http::header::{HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::upgrade::Upgraded;
+use portway_transport::environment::TcpStream;
+use portway_transport::established::ByteCarrier;
+use portway_transport::quic_stack::QuicCarrier;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A tunnel.
+pub(super) struct Opened {
+    pub(super) stream: Box<dyn TcpStream>,
+    /// What came behind the answer.
+    pub(super) unread: BytesMut,
+    /// Moves the connection to the proxy, where that is more than the tunnel.
+    pub(super) work: Option<Work>,
+}
+
+/// What is asked of a proxy, again with other credentials after a 407.
+pub(super) struct Ask<'a> {
+    pub(super) settings: &'a Arc<Settings>,
+    pub(super) proxy: &'a Proxy,
+    /// Host and port of the target.
+    pub(super) target: String,
+    sent: Option<Sent>,
+    rounds: usize,
+}
+
+/// How a connection to the proxy has ended up.
+pub(super) enum Asking {
+    Opened(Opened),
+    /// There is another answer for its challenge, but it takes no further request.
+    Again,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn new(settings: &'a Arc<Settings>, proxy: &'a Proxy, target: String) -> Self {
+        Ask {
+            settings,
+            proxy,
+            target,
+            sent: None,
+            rounds: 0,
+        }
+    }
+
+    fn request(&mut self) -> Result<Request<()>, Error> {
+        let invalid = |error: http::Error| Error::invalid(error.to_string());
+        let request = Request::builder()
+            .method(Method::CONNECT)
+            .uri(&*self.target);
+        let mut request = request.body(()).map_err(invalid)?;
+        if let Some(own) = self.proxy.own_credentials() {
+            let whom = self.proxy.whom();
+            let place = place(&whom, own);
+            let asked = Asked {
+                method: "CONNECT",
+                target: &self.target,
+                content: None,
+            };
+            self.sent = None;
+            if let Some((value, sent)) = self.settings.keyring.authorize(place, &asked)? {
+                request.headers_mut().insert(PROXY_AUTHORIZATION, value);
+                self.sent = Some(sent);
+            }
+        }
+        Ok(request)
+    }
+
+    /// Whether another try with other credentials may help; if not, why there is no tunnel.
+    fn refused(&mut self, status: StatusCode, headers: &HeaderMap) -> Result<(), Error> {
+        if status != StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(ProxyFault::Refused(status).error(self.proxy));
+        }
+        self.rounds += 1;
+        let may_help = self.rounds < ROUNDS_MAX
+            && self.proxy.own_credentials().is_some_and(|own| {
+                let whom = self.proxy.whom();
+                let environment = &**self.settings.context.environment();
+                let fields = headers.get_all(PROXY_AUTHENTICATE);
+                let (place, sent) = (place(&whom, own), self.sent.as_ref());
+                self.settings
+                    .keyring
+                    .on_challenge(place, fields, sent, environment)
+            });
+        match may_help {
+            true => Ok(()),
+            false => Err(ProxyFault::NeedsCredentials.error(self.proxy)),
+        }
+    }
+
+    fn accepted(&self, headers: &HeaderMap) {
+        if let (Some(own), Some(info)) = (
+            self.proxy.own_credentials(),
+            headers.get(AUTHENTICATION_INFO),
+        ) {
+            let whom = self.proxy.whom();
+            let environment = &**self.settings.context.environment();
+            self.settings
+                .keyring
+                .on_info(place(&whom, own), info, environment);
+        }
+    }
+
+    fn broken(&self, error: hyper::Error) -> Error {
+        let lie = if error.is_parse_too_large() {
+            ProxyLie::Oversized
+        } else if error.is_parse() {
+            ProxyLie::Garbled
+        } else {
+            ProxyLie::Truncated
+        };
+        ProxyFault::Lied(lie).error(self.proxy).with_source(error)
+    }
+
+    /// Asks over HTTP/1.1.
+    pub(super) async fn over_http1(&mut self, carrier: ByteCarrier) -> Result<Asking, Error> {
+        let addresses = addresses(&carrier);
+        let io = CarrierIo::new(carrier, Unwatched);
+        let handshake = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES_MAX)
+            .handshake::<_, Body>(io)
+            .await;
+        let (mut sender, connection) = handshake.map_err(|error| self.broken(error))?;
+        let mut connection = Driven::new(connection.with_upgrades());
+        loop {
+            let mut request = self.request()?.map(|()| Body::empty());
+            let host = HeaderValue::from_str(&self.target)
+                .map_err(|error| Error::invalid(error.to_string()))?;
+            request.headers_mut().insert(HOST, host);
+            let answering = sender.send_request(request);
+            let mut response = connection
+                .during(answering)
+                .await
+                .map_err(|error| self.broken(error))?;
+            if response.status().is_success() {
+                self.accepted(response.headers());
+                let upgrading = hyper::upgrade::on(&mut response);
+                let upgraded = connection.during(upgrading).await;
+                let upgraded = upgraded.map_err(|error| self.broken(error))?;
+                return Ok(Asking::Opened(tunnel(upgraded, addresses)));
+            }
+            self.refused(response.status(), response.headers())?;
+            let rest = connection.during(drained(response.body_mut()));
+            if !rest.await {
+                return Ok(Asking::Again);
+            }
+            if connection.during(sender.ready()).await.is_err() {
+                return Ok(Asking::Again);
+            }
+        }
+    }
+
+    /// Asks over HTTP/2.
+    pub(super) async fn over_http2(&mut self, carrier: ByteCarrier) -> Result<Asking, Error> {
+        let addresses = addresses(&carrier);
+        let io = CarrierIo::new(carrier, Unwatched);
+        let environment = self.settings.context.environment().clone();
+        let handshake = http2::Builder::new(Spawner(environment))
+            .max_header_list_size(HEAD_BYTES_MAX as u32)
+            .handshake::<_, Body>(io)
+            .await;
+        let (mut sender, connection) = handshake.map_err(|error| self.broken(error))?;
+        let mut connection = Driven::new(connection);
+        loop {
+            let request = self.request()?.map(|()| Body::empty());
+            let answering = sender.send_request(request);
+            let mut response = connection
+                .during(answering)
+                .await
+                .map_err(|error| self.broken(error))?;
+            if response.status().is_success() {
+                self.accepted(response.headers());
+                let upgrading = hyper::upgrade::on(&mut response);
+                let upgraded = connection.during(upgrading).await;
+                let upgraded = upgraded.map_err(|error| self.broken(error))?;
+                return Ok(Asking::Opened(Opened {
+                    stream: Box::new(Piped::new(upgraded, BytesMut::new(), addresses)),
+                    unread: BytesMut::new(),
+                    work: Some(Box::pin(connection)),
+                }));
+            }
+            self.refused(response.status(), response.headers())?;
+        }
+    }
+
+    /// Asks over HTTP/3.
+    pub(super) async fn over_http3(&mut self, carrier: &QuicCarrier) -> Result<Asking, Error> {
+        let quic = carrier.connection();
+        let addresses = (carrier.local_address(), quic.remote_address());
+        let garbled = |error: &dyn std::error::Error, lie| {
+            let error = error.to_string();
+            ProxyFault::Lied(lie).error(self.proxy).with_source(error)
+        };
+        let connection = ClientConnection::new(quic, &h3::Options::default());
+        let connection = connection.map_err(|error| garbled(&error, ProxyLie::Garbled))?;
+        loop {
+            let request = self.request()?;
+            match connection.connect(request).await {
+                Ok(response) => {
+                    self.accepted(response.headers());
+                    let tunnel = Tokio(response.into_body());
+                    return Ok(Asking::Opened(Opened {
+                        stream: Box::new(Piped::new(tunnel, BytesMut::new(), addresses)),
+                        unread: BytesMut::new(),
+                        work: None,
+                    }));
+                }
+                Err(ConnectError::Refused(response)) => {
+                    self.refused(response.status(), response.headers())?;
+                }
+                Err(error) => {
+                    let source = error.to_string();
+                    let error = ProxyFault::Lied(ProxyLie::Truncated).error(self.proxy);
+                    return Err(error.with_source(source));
+                }
+            }
+        }
+    }
+}
+
+fn place<'a>(whom: &'a str, own: &'a super::Credentials) -> Place<'a> {
+    Place {
+        whom,
+        path: "",
+        own: Some(own),
+    }
+}
+
+fn addresses(carrier: &ByteCarrier) -> (SocketAddr, SocketAddr) {
+    let socket = &carrier.socket;
+    (socket.local_address(), socket.peer_address())
+}
+
+/// The tunnel that HTTP/1.1 leaves: in cleartext it is the socket itself.
+fn tunnel(upgraded: Upgraded, addresses: (SocketAddr, SocketAddr)) -> Opened {
+    let piped = |io, input: BytesMut| Opened {
+        stream: Box::new(Piped::new(io, BytesMut::new(), addresses)),
+        unread: input,
+        work: None,
+    };
+    match upgraded.downcast::<CarrierIo<Unwatched>>() {
+        Err(upgraded) => piped(Io::Upgraded(upgraded), BytesMut::new()),
+        Ok(parts) => {
+            let mut unread = BytesMut::from(&parts.read_buf[..]);
+            match parts.io.into_socket() {
+                Ok((socket, more)) => {
+                    unread.extend_from_slice(&more);
+                    Opened {
+                        stream: socket,
+                        unread,
+                        work: None,
+                    }
+                }
+                Err(io) => piped(Io::Carrier(io), unread),
+            }
+        }
+    }
+}
+
+/// Reads a short rest; false where that was not to be.
+async fn drained(body: &mut Incoming) -> bool {
+    let mut left = REFUSAL_BYTES_MAX;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        let Ok(frame) = frame else {
+            return false;
+        };
+        let read = frame.data_ref().map_or(0, bytes::Bytes::len);
+        match left.checked_sub(read) {
+            Some(rest) => left = rest,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// A connection that is moved by whoever waits for something of it.
+struct Driven(Option<Work>);
+
+impl Driven {
+    fn new<E>(connection: impl Future<Output = Result<(), E>> + Send + 'static) -> Self {
+        // How it ends is told to the request.
+        Driven(Some(Box::pin(async move { drop(connection.await) })))
+    }
+
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(done);
+            }
+            let _ = Pin::new(&mut *self).poll(context);
+            work.as_mut().poll(context)
+        })
+        .await
+    }
+}
+
+impl Future for Driven {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(connection) = &mut self.0 {
+            ready!(connection.as_mut().poll(context));
+            self.0 = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Nobody looks at what goes to a proxy and comes from it.
+struct Unwatched;
+
+impl WireWatch for Unwatched {
+    fn on_read(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a tunnel of HTTP/1.1 in TLS is read and written through.
+enum Io {
+    Carrier(Box<CarrierIo<Unwatched>>),
+    Upgraded(Upgraded),
+}
+
+impl Read for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Io::Carrier(io) => Pin::new(io).poll_read(context, out),
+            Io::Upgraded(io) => Pin::new(io).poll_read(context, out),
+        }
+    }
+}
+
+impl Write for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Io::Carrier(io) => Pin::new(io).poll_write(context, bytes),
+            Io::Upgraded(io) => Pin::new(io).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Io::Carrier(io) => Pin::new(io).poll_flush(context),
+            Io::Upgraded(io) => Pin::new(io).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Io::Carrier(io) => Pin::new(io).poll_shutdown(context),
+            Io::Upgraded(io) => Pin::new(io).poll_shutdown(context),
+        }
+    }
+}
+
+/// A tunnel of HTTP/3 as hyper reads and writes.
+struct Tokio(Tunnel);
+
+impl Read for Tokio {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut out: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut room = [0; TUNNEL_READ_BYTES];
+        let fits = room.len().min(out.remaining());
+        let mut read = ReadBuf::new(&mut room[..fits]);
+        ready!(Pin::new(&mut self.0).poll_read(context, &mut read))?;
+        out.put_slice(read.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Tokio {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+
+/// Of an answer's head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Of a refusal's content, to keep its connection.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests that one tunnel takes: without credentials, with them, with a nonce that is not stale.
+const ROUNDS_MAX: usize = 3;
+
+const TUNNEL_READ_BYTES: usize = 16 * 1024;

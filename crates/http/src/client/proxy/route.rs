@@ -1,0 +1,245 @@
+//! The way to a target: a connection to its proxy, the tunnel through that, and TLS inside.
+//!
+//! Invariant: a way that is given up leaves nothing behind; what is protected is so from us to the
+//! target, whatever the proxy is.
+
+use super::connect::{Ask, Asking, Opened};
+use super::fault::{ProxyFault, ProxyLie};
+use super::socks::{self, Goal, NotOpened};
+use super::{Kind, Proxy};
+use crate::client::dial::Ground;
+use crate::client::error::Error;
+use crate::client::key::Key;
+use crate::client::policy::Wish;
+use crate::client::settings::Settings;
+use crate::pool::{Version, Versions};
+use portway_core::dns::{AnswerData, Question, RecordKind};
+use portway_core::race::Leaf;
+use portway_core::{Failure, FailureKind, Origin, SecurityParameters};
+use portway_transport::establish::handshake;
+use portway_transport::established::{ByteCarrier, Carrier};
+use portway_transport::layer::ByteLayer;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// Connects to the proxy once more.
+pub(in crate::client) type Reach<'a> =
+    &'a (dyn Fn() -> Pin<Box<dyn Future<Output = Result<Ground, Error>> + Send + 'a>> + Sync);
+
+/// The way to a target through a proxy.
+pub(in crate::client) struct Route<'a> {
+    pub(in crate::client) settings: &'a Arc<Settings>,
+    pub(in crate::client) proxy: &'a Proxy,
+    /// The target.
+    pub(in crate::client) key: &'a Key,
+    /// The protection of the target.
+    pub(in crate::client) security: SecurityParameters,
+    pub(in crate::client) wish: Wish,
+}
+
+impl Proxy {
+    /// What is dialled to get to it, and how.
+    pub(in crate::client) fn leg(
+        &self,
+        settings: &Settings,
+        target: &Key,
+    ) -> (Key, Wish, SecurityParameters) {
+        let key = Key::to_proxy(self);
+        let versions = match (self.0.kind, target.is_forwarded()) {
+            // Requests that are forwarded are HTTP/1.1's.
+            (Kind::Https, false) => self.0.versions,
+            _ => Version::Http1.into(),
+        };
+        // One that is to be found by UDP alone is not asked for by TCP.
+        let versions = match versions == Versions::from(Version::Http3) {
+            true => versions,
+            false => versions.without(Version::Http3.into()),
+        };
+        let own = self.own_security().unwrap_or(&settings.security);
+        (key, Wish::exactly(versions), own.clone())
+    }
+
+    /// The name of its protection space, which no origin has.
+    pub(in crate::client) fn whom(&self) -> String {
+        format!("proxy {self}")
+    }
+}
+
+impl Route<'_> {
+    /// What HTTP with the target is spoken upon.
+    pub(in crate::client) async fn open(&self, reach: Reach<'_>) -> Result<Ground, Error> {
+        if self.key.is_forwarded() {
+            let ground = reach().await?;
+            // What was agreed on with the proxy says nothing of the target.
+            return Ok(Ground {
+                protection: None,
+                ..ground
+            });
+        }
+        let (leaf, opened) = match self.proxy.0.kind {
+            Kind::Http | Kind::Https => self.by_connect(reach).await?,
+            Kind::Socks => self.by_address(reach).await?,
+            Kind::SocksNames => {
+                let name = Goal::Name(self.key.host(), self.key.port());
+                let goal = self.key.address().map(|ip| self.goal(ip));
+                self.by_socks(reach, goal.unwrap_or(name)).await?
+            }
+        };
+        self.protect(leaf, opened).await
+    }
+
+    async fn by_connect(&self, reach: Reach<'_>) -> Result<(Leaf, Opened), Error> {
+        let mut ask = Ask::new(self.settings, self.proxy, self.key.authority());
+        loop {
+            let ground = reach().await?;
+            let agreed = ground.protection.as_ref();
+            let is_http2 = agreed.and_then(|it| it.alpn.as_deref()) == Some(b"h2");
+            let asking = match ground.carrier {
+                Carrier::Bytes(carrier) if is_http2 => ask.over_http2(carrier).await?,
+                Carrier::Bytes(carrier) => ask.over_http1(carrier).await?,
+                Carrier::Quic(quic) => ask.over_http3(&quic).await?,
+                _ => return Err(no_stream()),
+            };
+            if let Asking::Opened(opened) = asking {
+                return Ok((ground.leaf, opened));
+            }
+        }
+    }
+
+    /// Resolves the target's name and tries its addresses in their order.
+    async fn by_address(&self, reach: Reach<'_>) -> Result<(Leaf, Opened), Error> {
+        let mut last = None;
+        for address in self.addresses().await?.into_iter().take(ADDRESSES_MAX) {
+            match self.by_socks(reach, self.goal(address)).await {
+                Err(error) if error.is_by_target() => last = Some(error),
+                done => return done,
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            let detail = format!("{} has no address", self.key.host());
+            Error::of_dial(
+                Failure::new(Origin::Dns, FailureKind::NameNotFound, detail),
+                None,
+            )
+        }))
+    }
+
+    fn goal(&self, address: IpAddr) -> Goal<'static> {
+        Goal::Address(SocketAddr::new(address, self.key.port()))
+    }
+
+    async fn addresses(&self) -> Result<Vec<IpAddr>, Error> {
+        if let Some(address) = self.key.address() {
+            return Ok(vec![address]);
+        }
+        let environment = self.settings.context.environment();
+        let ask = |kind| {
+            environment.resolve(Question {
+                name: self.key.host().to_owned(),
+                kind,
+            })
+        };
+        let (six, four) = tokio::join!(ask(RecordKind::Aaaa), ask(RecordKind::A));
+        let both = [six, four];
+        let failure = both
+            .iter()
+            .find_map(|answer| answer.as_ref().err().cloned());
+        let found = both.into_iter().flatten().map(|answer| answer.data);
+        let found: Vec<IpAddr> = found
+            .filter_map(|data| match data {
+                AnswerData::Addresses(addresses) => Some(addresses),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        match failure {
+            Some(failure) if found.is_empty() => Err(Error::of_dial(failure, None)),
+            _ => Ok(found),
+        }
+    }
+
+    async fn by_socks(&self, reach: Reach<'_>, goal: Goal<'_>) -> Result<(Leaf, Opened), Error> {
+        let ground = reach().await?;
+        let Carrier::Bytes(mut carrier) = ground.carrier else {
+            return Err(no_stream());
+        };
+        let own = self.proxy.own_credentials();
+        let login = own.and_then(|own| own.user_and_password());
+        let opening = socks::open(&*carrier.socket, &mut carrier.unread, goal, login);
+        opening.await.map_err(|not| match not {
+            NotOpened::Fault(failure) => ProxyFault::Socks(failure).error(self.proxy),
+            NotOpened::Unaskable(why) => Error::invalid(why),
+        })?;
+        let opened = Opened {
+            stream: carrier.socket,
+            unread: carrier.unread,
+            work: None,
+        };
+        Ok((ground.leaf, opened))
+    }
+
+    /// TLS with the target, as without a proxy.
+    async fn protect(&self, leaf: Leaf, opened: Opened) -> Result<Ground, Error> {
+        let Opened {
+            stream,
+            unread,
+            mut work,
+        } = opened;
+        let mut carrier = ByteCarrier::new(stream);
+        carrier.unread = unread;
+        let mut protection = None;
+        if self.key.is_protected {
+            // The client speaks first: whatever is there is not the target's.
+            if !carrier.unread.is_empty() {
+                return Err(ProxyFault::Lied(ProxyLie::EarlyBytes).error(self.proxy));
+            }
+            let tls = self.security.tls_parameters();
+            let tls = tls.ok_or_else(|| Error::invalid("https needs a client with TLS"))?;
+            let name = self.key.address().is_none().then(|| self.key.host());
+            let remote = self.key.address().unwrap_or(leaf.remote.ip());
+            let alpn: Vec<Vec<u8>> = self.wish.versions.newest_first().map(alpn).collect();
+            let engine = self.settings.context.tls();
+            let failed = |failure| Error::of_dial(failure, None);
+            let mut layer = engine.client(tls, name, remote, &alpn).map_err(failed)?;
+            let shaking = handshake(&*carrier.socket, &mut layer, &mut carrier.unread);
+            let below = async {
+                if let Some(work) = &mut work {
+                    work.await;
+                }
+                // The tunnel tells of its end by itself.
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                shaken = shaking => shaken.map_err(failed)?,
+                () = below => {}
+            }
+            protection = layer.protection();
+            carrier.layer = Some(Box::new(layer));
+        }
+        Ok(Ground {
+            carrier: Carrier::Bytes(carrier),
+            protection,
+            leaf,
+            work,
+        })
+    }
+}
+
+fn alpn(version: Version) -> Vec<u8> {
+    match version {
+        Version::Http3 => b"h3".to_vec(),
+        Version::Http2 => b"h2".to_vec(),
+        Version::Http1 => b"http/1.1".to_vec(),
+    }
+}
+
+fn no_stream() -> Error {
+    let detail = "datagrams without QUIC lead through no proxy";
+    let failure = Failure::new(Origin::Local, FailureKind::Unsupported, detail);
+    Error::of_dial(failure, None)
+}
+
+/// Addresses of a target that are tried.
+const ADDRESSES_MAX: usize = 4;
