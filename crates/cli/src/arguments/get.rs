@@ -1,5 +1,6 @@
 //! `portway get`: the options that users of curl type, with curl's meaning.
 
+use super::access::AccessArguments;
 use super::values::positive_duration;
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
@@ -10,10 +11,10 @@ use std::time::Duration;
 #[command(
     disable_help_flag = true,
     after_help = "\
-Exit codes, as curl has them: 0 it worked, 3 the URL is wrong, 6 the name was not resolved, 7 no
-connection, 22 --fail and the status is 400 or above, 23 the output cannot be written, 28 a time
-limit, 35 TLS failed, 47 too many redirects, 56 the answer broke off or breaks the protocol, 60 the
-certificate was not accepted; 1 anything else, 2 the arguments are wrong.
+Exit codes, as curl has them: 0 it worked, 3 the URL is wrong, 5 the proxy's name was not resolved, 6
+the name was not resolved, 7 no connection, 22 --fail and the status is 400 or above, 23 the output cannot be written, 28 a time
+limit, 35 TLS failed, 47 too many redirects, 56 the answer broke off or breaks the protocol, or the
+proxy opened no tunnel, 60 the certificate was not accepted, 97 the SOCKS proxy said no; 1 anything else, 2 the arguments are wrong.
 
 Examples:
   portway get https://example.com/ -v
@@ -33,6 +34,8 @@ pub(crate) struct GetArguments {
     pub(crate) transfer: GetTransfer,
     #[command(flatten)]
     pub(crate) trust: GetTrust,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
     /// Tell what happens: the race, the connection, both heads, and how long each phase took
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -60,9 +63,6 @@ pub(crate) struct GetRequest {
     /// Ask for the head alone
     #[arg(short = 'I', long, conflicts_with_all = ["data", "json"])]
     pub(crate) head: bool,
-    /// Show these credentials (Basic) to the server
-    #[arg(short, long, value_name = "USER:PASSWORD")]
-    pub(crate) user: Option<String>,
     /// Speak this version of HTTP; without, whatever is best of what the server offers
     #[arg(long, value_enum, value_name = "VERSION")]
     pub(crate) http: Option<HttpVersion>,

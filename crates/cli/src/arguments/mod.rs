@@ -3,6 +3,7 @@
 //! Invariant: everything that one argument alone can get wrong is refused here, with exit code 2;
 //! what several contradict in is refused where they are used, likewise.
 
+mod access;
 mod connect;
 mod demo;
 mod explain;
@@ -14,6 +15,7 @@ mod security;
 mod serve;
 mod values;
 
+pub(crate) use access::AccessArguments;
 pub(crate) use connect::{ConnectArguments, NetworkArguments};
 pub(crate) use demo::DemoArguments;
 pub(crate) use explain::ExplainArguments;

@@ -3,6 +3,7 @@
 //! Invariant: each URL is a transfer with a curl exit code of its own; the command ends with the
 //! code of the last one that failed.
 
+mod access;
 mod format;
 mod output;
 mod request;
@@ -16,7 +17,7 @@ use output::Destination;
 use portway::security::Trust;
 use portway::{Context, Security};
 use portway_http::Client;
-use portway_http::client::{ClientEvent, Error, ErrorClass, Response, Timeouts};
+use portway_http::client::{ClientEvent, Error, ErrorClass, ProxyFault, Response, Timeouts};
 use portway_http::pool;
 use portway_transport::tls::load_certificates;
 use request::Prepared;
@@ -89,6 +90,7 @@ fn http_client(context: &Context, arguments: &GetArguments) -> Result<Client, Co
         .security(security)
         .timeouts(timeouts)
         .pool(pool)
+        .proxy(access::proxies(&arguments.access)?)
         .redirects(match arguments.transfer.location {
             true => arguments.transfer.max_redirs,
             false => 0,
@@ -142,6 +144,9 @@ impl Job {
 
     async fn answer(&self, url: &str) -> Result<Response, Error> {
         let mut request = self.prepared.build(&self.client, url)?;
+        if let Some(credentials) = access::credentials(&self.arguments.access) {
+            request = request.credentials(credentials);
+        }
         if let Some(limit) = self.arguments.transfer.max_time {
             request = request.timeout(limit);
         }
@@ -227,7 +232,12 @@ fn worth_another_try(answered: &Result<Response, Error>) -> Option<Option<Durati
 fn failure(url: &str, error: &Error) -> CommandError {
     let code = match error.class() {
         ErrorClass::InvalidRequest => EXIT_URL,
+        ErrorClass::Resolve if error.proxy().is_some() => EXIT_RESOLVE_PROXY,
         ErrorClass::Resolve => EXIT_RESOLVE,
+        ErrorClass::Proxy => match error.proxy() {
+            Some(ProxyFault::Socks(_)) => EXIT_SOCKS,
+            _ => EXIT_RECEIVE,
+        },
         ErrorClass::Connect => EXIT_CONNECT,
         ErrorClass::TimedOut(_) => EXIT_TIME,
         ErrorClass::Tls | ErrorClass::Version => EXIT_TLS,
@@ -241,6 +251,7 @@ fn failure(url: &str, error: &Error) -> CommandError {
 }
 
 const EXIT_URL: u8 = 3;
+const EXIT_RESOLVE_PROXY: u8 = 5;
 const EXIT_RESOLVE: u8 = 6;
 const EXIT_CONNECT: u8 = 7;
 const EXIT_STATUS: u8 = 22;
@@ -249,3 +260,4 @@ const EXIT_TLS: u8 = 35;
 const EXIT_REDIRECTS: u8 = 47;
 const EXIT_RECEIVE: u8 = 56;
 const EXIT_CERTIFICATE: u8 = 60;
+const EXIT_SOCKS: u8 = 97;

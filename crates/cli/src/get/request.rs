@@ -2,10 +2,8 @@
 
 use crate::arguments::{GetRequest, HttpVersion, Policy};
 use crate::error::CommandError;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method};
 use portway_http::Client;
 use portway_http::client::{Error, RequestBuilder, VersionPolicy};
@@ -35,13 +33,6 @@ impl Prepared {
             body = parts.collect::<Result<Vec<_>, _>>()?.join(&b'&').into();
             let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
             headers.insert(CONTENT_TYPE, kind);
-        }
-        if let Some(user) = &arguments.user {
-            let credentials = format!("Basic {}", STANDARD.encode(user));
-            let mut value = HeaderValue::from_str(&credentials)
-                .map_err(|error| CommandError::usage(error.to_string()))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
         }
         set_headers(&mut headers, &arguments.headers)?;
         let has_content = arguments.json.is_some() || !arguments.data.is_empty();
