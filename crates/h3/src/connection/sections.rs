@@ -131,6 +131,11 @@ impl Sections {
         self.decoder.is_pressing()
     }
 
+    /// Whether that is to go if anything else does.
+    pub(crate) fn is_decoder_stream_worth_sending(&self) -> bool {
+        self.decoder.is_worth_sending()
+    }
+
     /// What goes onto our encoder stream.
     pub(crate) fn poll_encoder_stream(&mut self) -> Option<Bytes> {
         self.encoder.poll_instructions()

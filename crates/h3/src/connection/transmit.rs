@@ -137,6 +137,9 @@ impl Connection {
                 self.fail(error, true);
             }
         }
+        if !self.sections.is_decoder_stream_worth_sending() {
+            return;
+        }
         let goes_now = self.sections.is_decoder_stream_pressing()
             || self.local.next_writable().is_some()
             || !self.out.scheduler.is_empty();

@@ -174,9 +174,16 @@ impl Decoder {
         (!self.instructions.is_empty()).then(|| self.instructions.split().freeze())
     }
 
-    /// Whether what is to be sent should go even if nothing goes with it. An acknowledgment that
-    /// tells the peer of no insertion only lets entries go one day: a few of them may wait for
-    /// company, so that the answer to a small request costs no packet of its own.
+    /// Whether what is to be sent is worth a frame beside others. An acknowledgment that tells the
+    /// peer of no insertion only lets entries go one day: one after every section would cost both
+    /// ends more than the section did.
+    pub fn is_worth_sending(&self) -> bool {
+        self.is_pressing() || self.instructions.len() >= ACCOMPANYING_BYTES
+    }
+
+    /// Whether what is to be sent should go even if nothing goes with it: more acknowledgments wait
+    /// for company than for a frame, so that the answer to a small request costs no packet of its
+    /// own.
     pub fn is_pressing(&self) -> bool {
         self.is_pressing
             || self.table.inserted() > self.known_received
@@ -322,6 +329,9 @@ impl Default for DecoderConfig {
 }
 
 const SCRATCH_KEPT: usize = 512;
+
+/// How many bytes of acknowledgments wait although there is company: a handful of them.
+const ACCOMPANYING_BYTES: usize = 16;
 
 /// How many bytes of acknowledgments wait for company: a few dozen of them.
 const PATIENT_BYTES: usize = 64;

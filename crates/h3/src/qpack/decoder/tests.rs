@@ -505,9 +505,11 @@ fn an_acknowledgment_waits_for_company_when_it_tells_of_no_insertion() {
     assert!(decode(&mut decoder, 0, &[0x03, 0x00, 0x80]).is_ok());
     assert!(decoder.is_pressing(), "the acknowledgment of both");
     instructions(&mut decoder);
-    assert!(!decoder.is_pressing());
+    assert!(!decoder.is_pressing() && !decoder.is_worth_sending());
     for stream in 1..=64 {
         assert!(!decoder.is_pressing(), "{stream} acknowledgments");
+        // With company, a handful is enough.
+        assert_eq!(decoder.is_worth_sending(), stream > 16, "{stream}");
         assert!(decode(&mut decoder, stream, &[0x03, 0x00, 0x80]).is_ok());
     }
     assert!(decoder.is_pressing(), "enough have waited");
