@@ -49,9 +49,18 @@ impl Exchanges {
 
     #[inline]
     pub(super) fn get_mut(&mut self, stream: StreamId) -> Option<&mut Exchange> {
-        let place = self.place(stream)?;
-        self.last = Some((stream, place));
+        let place = match self.last {
+            Some((last, place)) if last == stream => place,
+            _ => self.look_up(stream)?,
+        };
         self.places[place.0 as usize][place.1 as usize].as_mut()
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, stream: StreamId) -> Option<Place> {
+        let place = *self.by_stream.get(&stream)?;
+        self.last = Some((stream, place));
+        Some(place)
     }
 
     #[inline]

@@ -152,7 +152,10 @@ impl Sections {
     ) {
         self.encoder.set_instruction_credit(room);
         let mut section = self.encoder.section(stream.value(), out);
-        fields.for_each(|name, value, is_never_indexed| {
+        for (name, value) in fields.pseudo() {
+            section.pseudo(name, value);
+        }
+        fields.for_each_header(|name, value, is_never_indexed| {
             section.line(name, value, is_never_indexed);
         });
         section.finish();

@@ -178,6 +178,11 @@ impl<'a> Outgoing<'a> {
         for (name, value) in self.pseudo.iter().flatten() {
             visit(pseudo_name(name), value, false);
         }
+        self.for_each_header(visit);
+    }
+
+    /// The same without pseudo-header fields.
+    pub(crate) fn for_each_header(&self, mut visit: impl FnMut(&'a [u8], &'a [u8], bool)) {
         for (name, value) in self.headers {
             let bytes = trim(value.as_bytes());
             if name == header::COOKIE {

@@ -24,6 +24,19 @@ pub(super) fn find_line(name: &[u8], value: &[u8], hash: u32) -> Option<u64> {
     })
 }
 
+/// The index of a pseudo-header field that most messages have, without looking for it.
+#[inline]
+pub(super) fn common(name: &FieldName, value: &[u8]) -> Option<u64> {
+    Some(match (name, value) {
+        (FieldName::Path, b"/") => 1,
+        (FieldName::Method, b"GET") => 17,
+        (FieldName::Method, b"POST") => 20,
+        (FieldName::Scheme, b"https") => 23,
+        (FieldName::Status, b"200") => 25,
+        _ => return None,
+    })
+}
+
 /// The lowest index of a name, whose hash is `hash`.
 #[inline]
 pub(super) fn find_name(name: &[u8], hash: u32) -> Option<u64> {
@@ -251,6 +264,18 @@ mod tests {
         let csp = &b"script-src 'none'; object-src 'none'; base-uri 'none'"[..];
         assert_eq!(entry(85), (&b"content-security-policy"[..], csp));
         assert_eq!(entry(98), (&b"x-frame-options"[..], &b"sameorigin"[..]));
+    }
+
+    #[test]
+    fn common_lines_are_where_they_are_found() {
+        let mut common = 0;
+        for (index, (name, value)) in (0..).zip(&super::ENTRIES) {
+            if let Some(found) = super::common(name, value.as_bytes()) {
+                assert_eq!(found, index, "{name:?}");
+                common += 1;
+            }
+        }
+        assert_eq!(common, 5);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::Encoder;
 use super::policy::{self, Advice};
 use super::table::Line;
 use super::unacknowledged::Section;
+use crate::field::FieldName;
 use crate::qpack::hash::{line_hash, name_hash};
 use crate::qpack::{integer, static_table, string};
 use bytes::BytesMut;
@@ -79,6 +80,15 @@ impl<'a> SectionEncoder<'a> {
         match self.entry(&line) {
             Some(absolute) => self.indexed(absolute),
             None => self.literal(&line, Indexing::Allowed),
+        }
+    }
+
+    /// Adds a pseudo-header field.
+    #[inline]
+    pub(crate) fn pseudo(&mut self, name: &FieldName, value: &[u8]) {
+        match static_table::common(name, value) {
+            Some(index) => integer::encode(6, 0xc0, index, &mut self.encoder.lines),
+            None => self.line(name.as_bytes(), value, false),
         }
     }
 
