@@ -99,8 +99,16 @@ struct Outbox {
     /// Streams that are to be read again, because the application made room.
     resumed: VecDeque<StreamId>,
     scheduler: Scheduler,
-    /// Frames are encoded here and split off, so that one allocation serves many of them.
-    buffer: BytesMut,
+    sections: SectionMemory,
+}
+
+/// Where header sections are encoded.
+#[derive(Debug, Default)]
+struct SectionMemory {
+    /// Many are split off from here while there are several exchanges.
+    shared: BytesMut,
+    /// How many bytes the last one took that had memory of its own.
+    last_bytes: usize,
 }
 
 /// Why the connection is over, and whether the transport has to be told.
@@ -349,6 +357,9 @@ impl Connection {
             self.out.scheduler.remove(stream, exchange.priority);
         }
         self.exchanges.remove(stream);
+        if self.exchanges.is_empty() {
+            self.out.sections.shared = BytesMut::new();
+        }
         self.datagrams.forget(stream);
         if is_extension {
             if stream.initiator() != self.role {

@@ -22,7 +22,7 @@ pub(super) struct Control {
     decoder: Decoder,
     /// The peer's settings: remembered ones until they arrive.
     settings: Option<Settings>,
-    remembered: Option<Settings>,
+    remembered: Option<Box<Settings>>,
     has_settings: bool,
     profile: Option<Profile>,
     /// The origins that a server told of.
@@ -41,7 +41,8 @@ impl Control {
             .remembered
             .as_deref()
             .filter(|_| role == Role::Client)
-            .and_then(|blob| Settings::from_remembered(blob, config.version, &known));
+            .and_then(|blob| Settings::from_remembered(blob, config.version, &known))
+            .map(Box::new);
         Self {
             decoder: Decoder::default(),
             settings: None,
@@ -63,7 +64,7 @@ impl Control {
 
     /// What may be expected of the peer now: its settings, remembered ones, or none.
     pub(super) fn effective_settings(&self) -> Option<&Settings> {
-        self.settings.as_ref().or(self.remembered.as_ref())
+        self.settings.as_ref().or(self.remembered.as_deref())
     }
 }
 

@@ -7,10 +7,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::Config;
 use crate::error::{Code, ConnectionError};
-use crate::exchange::{SendState, Sender};
 use crate::frame;
 use crate::grease::Grease;
-use crate::padding::Padding;
 use crate::stream::{Direction, Role, StreamId};
 use crate::varint;
 
@@ -23,28 +21,80 @@ pub(super) mod stream_type {
 }
 
 /// One of our unidirectional streams that carries bytes of the connection.
+///
+/// ```text
+/// Open ──everything is queued──▶ Ending ──FIN written──▶ Over
+///   └──────stopped by the peer─────┴───────────────────────▲
+/// ```
 #[derive(Debug)]
 pub(super) struct LocalStream {
     pub(super) id: Option<StreamId>,
-    pub(super) sender: Sender,
+    /// What waits to be written. It is seldom anything and never much, so that it is one piece.
+    waiting: Bytes,
+    state: LocalState,
     pub(super) is_blocked: bool,
 }
 
+/// How far one of our streams is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LocalState {
+    Open,
+    Ending,
+    Over,
+}
+
 impl LocalStream {
-    fn new(ty: u64) -> Self {
-        let mut first = BytesMut::with_capacity(64);
+    /// A stream of this type, with what `write` puts behind the type.
+    fn new(ty: u64, write: impl FnOnce(&mut BytesMut)) -> Self {
+        let mut first = BytesMut::new();
         varint::encode(ty, &mut first);
-        let mut sender = Sender::new(SendState::Body);
-        sender.queue_frame(first);
+        write(&mut first);
         Self {
             id: None,
-            sender,
+            waiting: first.freeze(),
+            state: LocalState::Open,
             is_blocked: false,
         }
     }
 
+    fn queue(&mut self, bytes: Bytes) {
+        self.waiting = match self.waiting.is_empty() {
+            true => bytes,
+            false => [&self.waiting[..], &bytes].concat().into(),
+        };
+    }
+
     fn can_write(&self) -> bool {
-        self.id.is_some() && !self.is_blocked && self.sender.has_work()
+        let has_work = !self.waiting.is_empty() || self.state == LocalState::Ending;
+        self.id.is_some() && !self.is_blocked && has_work
+    }
+
+    /// What to write now, and whether FIN follows it.
+    pub(super) fn pieces(&mut self) -> (&mut [Bytes], bool) {
+        let fin = self.state == LocalState::Ending;
+        (std::slice::from_mut(&mut self.waiting), fin)
+    }
+
+    /// Takes note of what the transport took: the piece was advanced in place.
+    pub(super) fn on_written(&mut self, fin: bool) {
+        if self.waiting.is_empty() {
+            // What is left of a written piece holds its memory.
+            self.waiting = Bytes::new();
+        }
+        if fin {
+            self.state = LocalState::Over;
+        }
+    }
+
+    /// Whether nothing more goes out.
+    pub(super) fn is_over(&self) -> bool {
+        self.state == LocalState::Over
+    }
+
+    /// Gives it up.
+    pub(super) fn abort(&mut self) {
+        self.waiting = Bytes::new();
+        self.state = LocalState::Over;
     }
 }
 
@@ -77,21 +127,22 @@ impl LocalStreams {
     /// The streams, with SETTINGS on the control stream.
     pub(super) fn new(config: &Config, role: Role, grease: &mut Grease) -> Self {
         let reserved = grease.next();
-        let mut streams = [
-            LocalStream::new(stream_type::CONTROL),
-            LocalStream::new(stream_type::QPACK_ENCODER),
-            LocalStream::new(stream_type::QPACK_DECODER),
-            LocalStream::new(varint::reserved(reserved.unwrap_or(0))),
-        ];
         // RFC 9114 §6.2.1, §7.2.4.2: SETTINGS come first, and nothing of the peer is awaited.
-        let mut settings = BytesMut::with_capacity(64);
-        config.settings(role).encode(grease.next(), &mut settings);
-        if let Some(n) = grease.next() {
-            frame::reserved::encode(n, (n % 8) as usize, &mut settings);
-        }
-        streams[0].sender.queue_frame(settings);
+        let control = LocalStream::new(stream_type::CONTROL, |out| {
+            config.settings(role).encode(grease.next(), out);
+            if let Some(n) = grease.next() {
+                frame::reserved::encode(n, (n % 8) as usize, out);
+            }
+        });
+        let mut reserved_stream = LocalStream::new(varint::reserved(reserved.unwrap_or(0)), |_| {});
         // RFC 9114 §6.2.3: a reserved stream may end at once.
-        streams[3].sender.end(Padding::None);
+        reserved_stream.state = LocalState::Ending;
+        let streams = [
+            control,
+            LocalStream::new(stream_type::QPACK_ENCODER, |_| {}),
+            LocalStream::new(stream_type::QPACK_DECODER, |_| {}),
+            reserved_stream,
+        ];
         Self {
             streams,
             has_grease: reserved.is_some(),
@@ -130,18 +181,18 @@ impl LocalStreams {
         limit: usize,
     ) -> Result<(), ConnectionError> {
         self.may_write = true;
-        let sender = &mut self.streams[purpose as usize].sender;
-        if sender.queued_bytes() + bytes.len() > limit {
+        let stream = &mut self.streams[purpose as usize];
+        if stream.waiting.len() + bytes.len() > limit {
             let reason = "the peer does not read a critical stream";
             return Err(ConnectionError::local(Code::H3_EXCESSIVE_LOAD, reason));
         }
-        sender.queue_bytes(bytes);
+        stream.queue(bytes);
         Ok(())
     }
 
     /// How much more a critical stream takes.
     pub(super) fn room(&self, purpose: Purpose, limit: usize) -> usize {
-        limit.saturating_sub(self.streams[purpose as usize].sender.queued_bytes())
+        limit.saturating_sub(self.streams[purpose as usize].waiting.len())
     }
 
     /// The first of our streams that has something to write.

@@ -1,7 +1,7 @@
 //! The exchanges of a connection, by stream.
 //!
 //! Invariant: an exchange stays at its place until it is removed, and a connection without
-//! exchanges holds the place of one at most.
+//! exchanges holds no place.
 
 use crate::exchange::Exchange;
 use crate::stream::{StreamId, StreamMap};
@@ -98,10 +98,9 @@ impl Exchanges {
         }
         self.places[place.0 as usize][place.1 as usize] = None;
         self.free.push(place);
-        if self.by_stream.is_empty() && self.places.len() > 1 {
-            self.places.truncate(1);
+        if self.by_stream.is_empty() {
+            self.places.clear();
             self.free.clear();
-            self.free.push((0, 0));
         }
     }
 
@@ -174,17 +173,17 @@ mod tests {
                 assert!(exchanges.get_mut(stream).is_none());
             }
             assert!(exchanges.is_empty());
-            assert_eq!((exchanges.places.len(), exchanges.free.len()), (1, 1));
+            assert_eq!((exchanges.places.len(), exchanges.free.len()), (0, 0));
         }
     }
 
     #[test]
-    fn a_single_exchange_at_a_time_always_has_the_same_place() {
+    fn a_connection_without_exchanges_holds_no_place() {
         let mut exchanges = Exchanges::default();
         for number in 0..4 {
             exchanges.insert(id(4 * number), known(true));
             exchanges.remove(id(4 * number));
-            assert_eq!((exchanges.len(), exchanges.places.len()), (0, 1));
+            assert_eq!((exchanges.len(), exchanges.places.len()), (0, 0));
         }
     }
 }

@@ -80,12 +80,10 @@ impl Connection {
         if let Some((local, is_critical)) = self.local.find(stream) {
             if is_critical {
                 self.fail(CLOSED_CRITICAL, true);
-            } else if !local.sender.is_over() {
+            } else if !local.is_over() {
                 // RFC 9114 §6.2.3: a reserved stream is reset by no error.
                 let code = Code::no_error(self.grease.next());
-                local
-                    .sender
-                    .abort(StreamError::local(code, "nobody reads it"));
+                local.abort();
                 self.out.actions.push_back(Action::Reset(stream, code));
             }
             return;

@@ -486,28 +486,42 @@ impl Connection {
     ) -> BytesMut {
         let limit = self.config.limits.control_send_bytes;
         let room = self.local.room(Purpose::QpackEncoder, limit);
-        let sections = &mut self.sections;
-        let buffer = &mut self.out.buffer;
-        if buffer.capacity() - buffer.len() < SECTION_ROOM {
-            buffer.reserve(BUFFER_BYTES);
-        }
+        // One allocation serves many sections, where there are many. A single exchange gets what
+        // the last section took: messages of a connection are alike.
+        let is_alone = self.exchanges.len() <= 1;
+        let (sections, memory) = (&mut self.sections, &mut self.out.sections);
+        let mut own = BytesMut::new();
+        let buffer = match is_alone {
+            true => {
+                own.reserve(memory.last_bytes);
+                &mut own
+            }
+            false => {
+                if memory.shared.capacity() - memory.shared.len() < SECTION_ROOM {
+                    memory.shared.reserve(SECTIONS_ROOM);
+                }
+                &mut memory.shared
+            }
+        };
         frame::headers::encode_with(FrameType::HEADERS, buffer, |out| {
             sections.encode(stream, fields, room, out);
         });
         match behind {
-            Behind::Nothing => buffer.split(),
-            Behind::Content(len) => {
-                data::encode(len, buffer);
-                buffer.split()
-            }
+            Behind::Nothing => {}
+            Behind::Content(len) => data::encode(len, buffer),
             Behind::Room => {
                 let len = buffer.len();
                 buffer.resize(len + data::HEADER_LEN_MAX, 0);
                 let mut encoded = buffer.split();
                 encoded.truncate(len);
-                encoded
+                return encoded;
             }
         }
+        if !is_alone {
+            return buffer.split();
+        }
+        memory.last_bytes = own.len().min(SECTION_ROOM);
+        own
     }
 }
 
@@ -543,5 +557,5 @@ fn check_content(mut expected: Expected, len: usize, finish: Finish) -> Result<(
 /// How much room most sections need.
 const SECTION_ROOM: usize = 256;
 
-/// How much is allocated at once, for a dozen sections.
-const BUFFER_BYTES: usize = 1024;
+/// How much is allocated for several sections at once.
+const SECTIONS_ROOM: usize = 1024;

@@ -40,7 +40,7 @@ impl Connection {
         if let Some(at) = self.local.next_writable() {
             let local = self.local.get_mut(at);
             let stream = local.id?;
-            let (chunks, fin) = local.sender.pieces();
+            let (chunks, fin) = local.pieces();
             return Some(Transmit {
                 stream,
                 chunks,
@@ -61,7 +61,7 @@ impl Connection {
     pub fn on_transmitted(&mut self, stream: StreamId, written: Written) {
         if let Some((local, _)) = self.local.find(stream) {
             local.is_blocked = written.is_blocked;
-            local.sender.on_written(written.bytes, written.fin);
+            local.on_written(written.fin);
             return;
         }
         let Some(exchange) = self.exchanges.get_mut(stream) else {

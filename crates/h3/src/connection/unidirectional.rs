@@ -12,13 +12,13 @@ use super::critical::stream_type;
 use crate::error::{Code, ConnectionError, Fault};
 use crate::event::Action;
 use crate::priority::Priority;
-use crate::stream::{Opened, Role, StreamId, StreamMap};
+use crate::stream::{Opened, Role, StreamId};
 use crate::varint::Reader;
 
 /// The unidirectional streams of the peer.
 #[derive(Debug, Default)]
 pub(super) struct PeerStreams {
-    streams: StreamMap<PeerStream>,
+    streams: Streams,
     opened: Opened,
     has_control: bool,
     has_encoder: bool,
@@ -29,6 +29,36 @@ pub(super) struct PeerStreams {
     pub(super) open_max: Option<u64>,
     /// Priorities of requests that have not arrived.
     early_priorities: BTreeMap<StreamId, Priority>,
+}
+
+/// The streams whose bytes are the connection's. They are a handful: the critical ones, and those
+/// whose header is still to come, which the transport's limit of streams bounds.
+#[derive(Debug, Default)]
+struct Streams(Vec<(StreamId, PeerStream)>);
+
+impl Streams {
+    fn get_mut(&mut self, stream: StreamId) -> Option<&mut PeerStream> {
+        let mut streams = self.0.iter_mut();
+        let found = streams.find(|(id, _)| *id == stream);
+        found.map(|(_, peer_stream)| peer_stream)
+    }
+
+    fn contains(&self, stream: StreamId) -> bool {
+        self.0.iter().any(|(id, _)| *id == stream)
+    }
+
+    /// Sets what a stream is, whether it was there or not.
+    fn insert(&mut self, stream: StreamId, peer_stream: PeerStream) {
+        match self.get_mut(stream) {
+            Some(place) => *place = peer_stream,
+            None => self.0.push((stream, peer_stream)),
+        }
+    }
+
+    fn remove(&mut self, stream: StreamId) -> Option<PeerStream> {
+        let at = self.0.iter().position(|(id, _)| *id == stream)?;
+        Some(self.0.swap_remove(at).1)
+    }
 }
 
 /// What a stream is.
@@ -110,7 +140,7 @@ impl Connection {
                 .streams
                 .insert(stream, PeerStream::Untyped(Reader::default()));
         }
-        let Some(peer_stream) = self.peer.streams.get_mut(&stream) else {
+        let Some(peer_stream) = self.peer.streams.get_mut(stream) else {
             return Ok(());
         };
         if let PeerStream::Untyped(reader) = peer_stream {
@@ -123,24 +153,24 @@ impl Connection {
                 None => {
                     // RFC 9114 §6.2: a stream may end before its type.
                     if fin {
-                        self.peer.streams.remove(&stream);
+                        self.peer.streams.remove(stream);
                         self.glitch("streams without a type")?;
                     }
                     return Ok(());
                 }
             }
         }
-        match self.peer.streams.get_mut(&stream) {
+        match self.peer.streams.get_mut(stream) {
             Some(PeerStream::Push(reader)) => {
                 let Some(push_id) = reader.read(&mut bytes) else {
                     // RFC 9114 §6.2: a stream may end before its header.
                     if fin {
-                        self.peer.streams.remove(&stream);
+                        self.peer.streams.remove(stream);
                         self.glitch("push streams without an identifier")?;
                     }
                     return Ok(());
                 };
-                self.peer.streams.remove(&stream);
+                self.peer.streams.remove(stream);
                 self.on_push_stream(stream, push_id, fin)?;
                 return self.on_exchange_data(stream, bytes, fin);
             }
@@ -162,7 +192,7 @@ impl Connection {
 
     /// Whether a stream of the peer is one that is read as it comes.
     pub(super) fn reads_unidirectional(&self, stream: StreamId) -> bool {
-        self.peer.streams.contains_key(&stream) || !self.peer.opened.was_opened(stream.index())
+        self.peer.streams.contains(stream) || !self.peer.opened.was_opened(stream.index())
     }
 
     /// Finds a reader for a stream; `false` when there is none.
@@ -187,7 +217,7 @@ impl Connection {
                 .insert(stream, PeerStream::Push(Reader::default()));
             return Ok(true);
         }
-        self.peer.streams.remove(&stream);
+        self.peer.streams.remove(stream);
         if self.config.extension_streams.contains(&ty) {
             self.on_extension_unidirectional(stream, ty)?;
             return Ok(true);
@@ -205,7 +235,7 @@ impl Connection {
     /// A unidirectional stream of the peer was reset.
     pub(super) fn on_unidirectional_reset(&mut self, stream: StreamId) -> Result<(), Fault> {
         self.peer.opened.open(stream.index())?;
-        match self.peer.streams.remove(&stream) {
+        match self.peer.streams.remove(stream) {
             // RFC 9114 §6.2: a stream may be reset before its type.
             None | Some(PeerStream::Untyped(_) | PeerStream::Push(_)) => {
                 Ok(self.glitch("reset streams")?)

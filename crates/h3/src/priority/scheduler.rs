@@ -14,7 +14,8 @@ use crate::stream::StreamId;
 /// A stream is in at most once; whoever adds it keeps that.
 #[derive(Debug, Default)]
 pub(crate) struct Scheduler {
-    levels: [Level; 8],
+    /// Most connections use one urgency: the others need no memory.
+    levels: [Option<Box<Level>>; 8],
     /// Bit n is set when level n has streams.
     occupied: u8,
 }
@@ -31,6 +32,7 @@ impl Scheduler {
     /// Adds a stream that is not in yet.
     pub(crate) fn add(&mut self, stream: StreamId, priority: Priority) {
         let level = &mut self.levels[usize::from(priority.urgency())];
+        let level = level.get_or_insert_default();
         if priority.is_incremental() {
             level.incremental.push_back(stream);
         } else {
@@ -41,7 +43,9 @@ impl Scheduler {
 
     /// Takes a stream out, wherever it is.
     pub(crate) fn remove(&mut self, stream: StreamId, priority: Priority) {
-        let level = &mut self.levels[usize::from(priority.urgency())];
+        let Some(level) = &mut self.levels[usize::from(priority.urgency())] else {
+            return;
+        };
         if priority.is_incremental() {
             level.incremental.retain(|other| *other != stream);
         } else {
@@ -58,7 +62,7 @@ impl Scheduler {
             return None;
         }
         let urgency = self.occupied.trailing_zeros() as u8;
-        let level = &mut self.levels[usize::from(urgency)];
+        let level = self.levels[usize::from(urgency)].as_mut()?;
         let is_sequential = match (level.sequential.is_empty(), level.incremental.is_empty()) {
             (false, false) => {
                 level.turn_incremental = !level.turn_incremental;
@@ -80,8 +84,8 @@ impl Scheduler {
     }
 
     fn mark(&mut self, urgency: u8) {
-        let level = &self.levels[usize::from(urgency)];
-        let is_empty = level.sequential.is_empty() && level.incremental.is_empty();
+        let level = self.levels[usize::from(urgency)].as_ref();
+        let is_empty = level.is_none_or(|it| it.sequential.is_empty() && it.incremental.is_empty());
         self.occupied = self.occupied & !(1 << urgency) | u8::from(!is_empty) << urgency;
     }
 }

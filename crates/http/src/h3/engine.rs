@@ -58,7 +58,7 @@ struct Slot {
     writer: Option<Waker>,
     datagrams: Option<Waker>,
     /// Why the peer wants no more of what is sent.
-    stopped: Option<StreamError>,
+    stopped: Option<Box<StreamError>>,
     has_receiver: bool,
     has_sender: bool,
 }
@@ -175,7 +175,7 @@ impl Engine {
                     self.wake(
                         stream,
                         |slot| {
-                            slot.stopped = Some(error);
+                            slot.stopped = Some(Box::new(error));
                             slot.writer.take()
                         },
                         host,
@@ -418,7 +418,7 @@ impl Engine {
 
     /// Why the peer stopped a stream, if it did.
     pub(super) fn stopped(&self, stream: StreamId) -> Option<StreamError> {
-        self.slots.get(&stream)?.stopped
+        self.slots.get(&stream)?.stopped.as_deref().copied()
     }
 
     /// What a failed call means: a stream that was stopped and is forgotten says why.
@@ -455,6 +455,10 @@ impl Engine {
     fn forget(&mut self, stream: StreamId, host: &mut Host<'_>) {
         if let Some(mut slot) = self.slots.remove(&stream) {
             slot.wake_all(host);
+        }
+        // A connection may be idle from now on.
+        if self.slots.is_empty() {
+            self.slots.shrink_to(0);
         }
     }
 

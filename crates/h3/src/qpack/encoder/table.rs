@@ -160,7 +160,15 @@ impl DynamicTable {
         self.capacity = capacity;
         self.evict_to(capacity);
         self.advance_draining();
-        let entries_max = capacity / LINE_OVERHEAD;
+        if !self.entries.is_empty() {
+            self.make_slots();
+        }
+    }
+
+    /// Sees to it that there are as many slots as the table may have entries; a connection whose
+    /// lines are all in the static table needs none.
+    fn make_slots(&mut self) {
+        let entries_max = self.capacity / LINE_OVERHEAD;
         let slots = 2 * entries_max.next_power_of_two().min(SLOTS_MAX);
         if entries_max > 0 && slots > self.slots.len() {
             self.slots = vec![0; slots].into();
@@ -198,6 +206,9 @@ impl DynamicTable {
     fn push(&mut self, entry: Entry) -> u64 {
         debug_assert!(entry.size() <= self.capacity);
         self.evict_to(self.capacity - entry.size());
+        if self.entries.is_empty() {
+            self.make_slots();
+        }
         let absolute = self.inserted;
         self.size += entry.size();
         self.entries.push_back(entry);
