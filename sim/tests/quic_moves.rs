@@ -13,7 +13,7 @@ use portway_transport::environment::{
     BoxFuture, Environment, ListenAddress, TcpConnect, TcpListener, TcpStream, Timer, UdpBind,
     UdpSocket,
 };
-use portway_transport::quic::{Connection, Endpoint, EndpointOptions};
+use portway_transport::quic::{Connection, Endpoint, EndpointOptions, PathEvent, PathEvents};
 use quic_support::{NAME, World, either_readable, exchange, join};
 use std::future::poll_fn;
 use std::io;
@@ -133,6 +133,18 @@ async fn wait(world: &World, span: Duration) {
     poll_fn(|context| timer.poll_expired(context)).await;
 }
 
+/// What was told of addresses so far.
+async fn addresses(events: &mut PathEvents, count: usize) -> Vec<PathEvent> {
+    let mut told = Vec::new();
+    while told.len() < count {
+        match events.next().await.unwrap() {
+            PathEvent::MtuChanged { .. } => {}
+            event => told.push(event),
+        }
+    }
+    told
+}
+
 /// Sends what the peer has to acknowledge, and does not wait for that.
 async fn say(connection: &Connection, bytes: Vec<u8>) {
     let mut send = connection.open_uni().await.unwrap();
@@ -152,6 +164,7 @@ fn a_move_that_is_noticed_together_with_a_timeout_of_the_old_path_ends_nothing()
     world.sim.block_on(async {
         let (ours, theirs) = settled(&world, &server, server.local_address()).await;
         let before = theirs.remote_address();
+        let mut events = theirs.path_events();
         nat.rebind();
         // Goes to the address that is nobody's any more, so that its timeout comes.
         say(&theirs, vec![1; 100]).await;
@@ -162,7 +175,14 @@ fn a_move_that_is_noticed_together_with_a_timeout_of_the_old_path_ends_nothing()
         assert_eq!(theirs.remote_address(), before);
         busy.end();
         assert_eq!(hear(&theirs).await, [2; 100]);
-        assert_ne!(theirs.remote_address(), before);
+        let after = theirs.remote_address();
+        let moved = PathEvent::PeerMoved {
+            from: before,
+            to: after,
+        };
+        let validated = PathEvent::AddressValidated { remote: after };
+        assert_eq!(addresses(&mut events, 2).await, [moved, validated]);
+        assert!(theirs.path().is_validated);
         assert_eq!(hear(&ours).await, [1; 100]);
         exchange(&ours, &theirs, 100_000).await;
         assert_eq!((ours.error(), theirs.error()), (None, None));
@@ -187,15 +207,29 @@ fn a_move_to_an_address_that_never_answers_is_taken_back_and_ends_nothing() {
     world.sim.block_on(async {
         let (ours, theirs) = settled(&world, &server, front).await;
         let before = theirs.remote_address();
+        let mut events = theirs.path_events();
         // So much that what may be sent to the address in return lasts until it is given up.
         *middle.lock().unwrap() = Middle::Steals(6);
         say(&ours, vec![2; 10_000]).await;
         wait(&world, Duration::from_millis(100)).await;
-        assert_ne!(theirs.remote_address(), before, "it has moved");
+        let stolen = theirs.remote_address();
+        assert!(!theirs.path().is_validated);
+        let moved = PathEvent::PeerMoved {
+            from: before,
+            to: stolen,
+        };
+        assert_eq!(addresses(&mut events, 1).await, [moved]);
         // Its timeout comes when the address is given up already.
         say(&theirs, vec![1; 100]).await;
         wait(&world, Duration::from_secs(5)).await;
-        assert_eq!(theirs.remote_address(), before, "it was taken back");
+        let taken_back = PathEvent::MoveTakenBack {
+            from: stolen,
+            to: before,
+        };
+        assert_eq!(addresses(&mut events, 1).await, [taken_back]);
+        let path = theirs.path();
+        assert_eq!((path.remote, path.moves_taken_back), (before, 1));
+        assert!(path.is_validated);
         *middle.lock().unwrap() = Middle::Passes;
         assert_eq!(hear(&theirs).await, [2; 10_000]);
         assert_eq!(hear(&ours).await, [1; 100]);

@@ -3,7 +3,7 @@
 //! Invariant: nothing is queued: whoever watches compares with what it saw last, so that a slow one
 //! misses steps in between and never the last one.
 
-use super::{Connection, ConnectionState};
+use super::{Connection, ConnectionState, Phase};
 use crate::quic::ConnectionError;
 use crate::quic::waiting::{Place, WaitList};
 use quinn_proto::{ConnectionEvent, Transmit};
@@ -24,19 +24,36 @@ pub struct PathState {
     pub mtu: u16,
     /// How often the path has stopped to carry large packets.
     pub black_holes: u64,
+    /// Whether the peer has shown that it receives at its address. A client's server has.
+    pub is_validated: bool,
+    /// How often an address that the peer seemed to have moved to was given up for the one before.
+    pub moves_taken_back: u64,
 }
 
 /// A change of a connection's path.
 ///
-/// The protocol library tells neither when a new address of the peer was validated nor which
-/// addresses were tried in vain, so that there are no events for that: a move is told when packets
-/// come from the new address, which may turn out not to be the peer's and be taken back.
+/// A move is told when packets come from the new address. It may turn out not to be the peer's, so
+/// that either [`PathEvent::AddressValidated`] or [`PathEvent::MoveTakenBack`] follows, unless the
+/// peer moves again before. Addresses that the peer only tries are not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathEvent {
     /// The peer has moved, or a NAT on the way has.
     PeerMoved {
         /// Its address before.
+        from: SocketAddr,
+        /// Its address now.
+        to: SocketAddr,
+    },
+    /// The peer has shown that it receives at its address.
+    AddressValidated {
+        /// The address.
+        remote: SocketAddr,
+    },
+    /// The peer did not show that it receives at its address, and is believed to be where it was
+    /// before.
+    MoveTakenBack {
+        /// The address that was given up.
         from: SocketAddr,
         /// Its address now.
         to: SocketAddr,
@@ -70,9 +87,53 @@ pub(in crate::quic) struct PathWaiters {
     seen: Option<PathState>,
     /// Where the peer's packets come to since it has changed to another local address.
     local: Option<IpAddr>,
+    /// Whether the peer has yet to show that it receives where it has moved to.
+    is_in_question: bool,
+    moves_taken_back: u64,
+}
+
+/// What was sent before a packet to an address that is in question.
+pub(in crate::quic) struct Question {
+    challenges: u64,
+    probes: u64,
 }
 
 impl ConnectionState {
+    /// Notes that the peer's packets come from another address.
+    pub(in crate::quic) fn on_moved(&mut self) {
+        self.paths.is_in_question = true;
+    }
+
+    /// Notes that the protocol has given the peer's last address up.
+    pub(in crate::quic) fn on_moved_back(&mut self) {
+        self.paths.is_in_question = false;
+        self.paths.moves_taken_back += 1;
+    }
+
+    /// What was sent so far, while the peer's address is in question.
+    pub(in crate::quic) fn question(&self) -> Option<Question> {
+        if !self.paths.is_in_question || self.error().is_some() {
+            return None;
+        }
+        let statistics = self.proto.stats();
+        Some(Question {
+            challenges: statistics.frame_tx.path_challenge,
+            probes: statistics.path.sent_plpmtud_probes,
+        })
+    }
+
+    /// Looks at what was sent then. quinn-proto puts a challenge into each packet that goes to the
+    /// peer's address as long as none was answered, but for probes of the size that the path
+    /// carries, and tells nobody when one is.
+    pub(in crate::quic) fn answer(&mut self, question: &Question, transmit: &Transmit) {
+        let statistics = self.proto.stats();
+        if transmit.destination == self.proto.remote_address()
+            && statistics.path.sent_plpmtud_probes == question.probes
+        {
+            self.paths.is_in_question = statistics.frame_tx.path_challenge != question.challenges;
+        }
+    }
+
     /// Takes a packet that came to this local address.
     ///
     /// quinn-proto keeps the address of the first packet for good, but a client that goes to the
@@ -114,11 +175,14 @@ impl ConnectionState {
             local: self.local_ip(),
             mtu: self.proto.current_mtu(),
             black_holes: self.proto.stats().path.black_holes_detected,
+            is_validated: !self.paths.is_in_question
+                && (self.is_address_shown || self.phase != Phase::Handshaking),
+            moves_taken_back: self.paths.moves_taken_back,
         }
     }
 
     /// Wakes those who watch when something has changed. It costs nothing when nobody does.
-    pub(super) fn look_at_path(&mut self, wakers: &mut Vec<Waker>) {
+    pub(in crate::quic) fn look_at_path(&mut self, wakers: &mut Vec<Waker>) {
         if let Some(seen) = self.paths.seen
             && seen != self.path()
         {
@@ -172,10 +236,22 @@ impl PathEvents {
     /// The difference that comes first.
     fn step(&mut self, now: PathState) -> Option<PathEvent> {
         let seen = &mut self.seen;
+        let before = std::mem::replace(&mut seen.moves_taken_back, now.moves_taken_back);
         if seen.remote != now.remote {
             let from = std::mem::replace(&mut seen.remote, now.remote);
             let to = now.remote;
+            if before != now.moves_taken_back && now.is_validated {
+                seen.is_validated = true;
+                return Some(PathEvent::MoveTakenBack { from, to });
+            }
+            seen.is_validated = false;
             return Some(PathEvent::PeerMoved { from, to });
+        }
+        if std::mem::replace(&mut seen.is_validated, now.is_validated) != now.is_validated
+            && now.is_validated
+        {
+            let remote = now.remote;
+            return Some(PathEvent::AddressValidated { remote });
         }
         if seen.local != now.local {
             let from = std::mem::replace(&mut seen.local, now.local);

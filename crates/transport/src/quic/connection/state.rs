@@ -185,7 +185,6 @@ impl ConnectionState {
             confirmed.set();
             self.held_back.unconfirmed = None;
         }
-        self.look_at_path(wakers);
         while let Some(event) = self.proto.poll() {
             match event {
                 Event::Stream(event) => self.on_stream_event(event, wakers),

@@ -406,6 +406,7 @@ impl Core {
         let wait = slot.waits(&mut state, &brought, has_workers);
         let was_blocked = self.outgoing.is_blocked();
         let (has_more, held_until) = self.send(&mut state, round.now, wait);
+        state.look_at_path(round.wakers);
         let is_drained = state.proto.is_drained();
         let others = [state.streams.linger.until, held_until];
         let others = others.into_iter().flatten();
@@ -477,15 +478,21 @@ impl Core {
         let mtu = usize::from(state.proto.current_mtu()).max(1);
         let segments = self.socket.gso_segments_max().min(BATCH_BYTES_MAX / mtu);
         for _ in 0..TRANSMITS_MAX {
+            let question = state.question();
             let mut buffer = self.outgoing.buffer();
             match state.proto.poll_transmit(now, segments, &mut buffer) {
-                Some(mut transmit) => match state.may_send(&mut transmit) {
-                    true => {
-                        state.direct(&mut transmit);
-                        self.outgoing.push(transmit, buffer);
+                Some(mut transmit) => {
+                    if let Some(question) = question {
+                        state.answer(&question, &transmit);
                     }
-                    false => self.outgoing.give_back(buffer),
-                },
+                    match state.may_send(&mut transmit) {
+                        true => {
+                            state.direct(&mut transmit);
+                            self.outgoing.push(transmit, buffer);
+                        }
+                        false => self.outgoing.give_back(buffer),
+                    }
+                }
                 None => {
                     self.outgoing.give_back(buffer);
                     return false;
@@ -615,7 +622,10 @@ impl Slot {
             for (event, local) in events.drain(..) {
                 state.receive(event, local);
             }
-            self.has_moved |= state.proto.remote_address() != remote;
+            if state.proto.remote_address() != remote {
+                self.has_moved = true;
+                state.on_moved();
+            }
             if events.capacity() <= SPARE_CAPACITY_MAX && spare.len() < SPARE_EVENTS_MAX {
                 spare.push(events);
             }
@@ -639,6 +649,7 @@ impl Slot {
             // RFC 9000 §9.3.2: the peer is where it was before. What was sent to the other address
             // is not there, which it tells when it acknowledges something later.
             state.proto.ping();
+            state.on_moved_back();
             self.has_moved = true;
         }
         self.give_up_handshake(state, round);
