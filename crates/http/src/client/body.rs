@@ -60,6 +60,12 @@ impl Body {
         Body::stream(Reader::new(reader))
     }
 
+    /// What a reader gives, `length` bytes of it, which are declared; one that ends before is an
+    /// error of the body.
+    pub fn from_sized_reader(reader: impl AsyncRead + Send + 'static, length: u64) -> Self {
+        Body::stream(Reader::sized(reader, length))
+    }
+
     /// These bytes one after the other.
     pub(super) fn chunks(chunks: VecDeque<Bytes>) -> Self {
         Body(Kind::Chunks(chunks))

@@ -13,6 +13,7 @@ use super::proxy::Proxies;
 use super::retry_budget::RetryBudget;
 use super::settings::{Settings, Sink};
 use super::shared::Shared;
+use super::telemetry::{Recorder, Telemetry};
 use super::timeouts::Timeouts;
 use crate::pool::{self, Version};
 use http::HeaderMap;
@@ -37,9 +38,9 @@ pub struct ClientBuilder {
     drain_max: u64,
     stored: Vec<StoredAlternative>,
     habits: Chosen,
-    strict_hosts: Vec<StrictHost>,
     proxies: Proxies,
     credentials: Vec<(CredentialScope, Credentials)>,
+    telemetry: Telemetry,
 }
 
 impl ClientBuilder {
@@ -57,9 +58,9 @@ impl ClientBuilder {
             drain_max: DRAIN_BYTES_MAX,
             stored: Vec::new(),
             habits: Chosen::default(),
-            strict_hosts: Vec::new(),
             proxies: Proxies::none(),
             credentials: Vec::new(),
+            telemetry: Telemetry::default(),
         }
     }
 
@@ -158,7 +159,7 @@ impl ClientBuilder {
     /// The hosts that an earlier client knew to want TLS, from [`Client::strict_hosts`], or those
     /// of a preload list; there are none unless said.
     pub fn strict_hosts(mut self, stored: impl IntoIterator<Item = StrictHost>) -> Self {
-        self.strict_hosts = stored.into_iter().collect();
+        self.habits.strict_hosts = stored.into_iter().collect();
         self
     }
 
@@ -172,6 +173,12 @@ impl ClientBuilder {
     /// Sends so many requests again at most, over all requests of the client.
     pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
         self.habits.retries = budget;
+        self
+    }
+
+    /// Gives this recorder the client's measurements.
+    pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.telemetry = Telemetry(Some(recorder));
         self
     }
 
@@ -189,12 +196,10 @@ impl ClientBuilder {
         });
         let alternatives = Store::default();
         alternatives.import(context.environment().now(), self.stored);
-        let habits = Habits::new(self.habits);
-        if let Some(strict) = &habits.strict {
-            strict.import(context.environment().now(), self.strict_hosts);
-        }
+        let habits = Habits::new(self.habits, context.environment().now());
         let shared = Shared::new(Settings {
             habits,
+            telemetry: self.telemetry,
             wish: self.wish,
             drain_max: self.drain_max,
             alternatives,

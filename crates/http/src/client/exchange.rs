@@ -54,7 +54,11 @@ impl Exchange {
         let mut waiting = shared.enqueue(key.clone(), wish);
         shared.upgrade(&key, wish);
         loop {
+            let since = shared.environment().now();
             let mut lease = waiting.verdict().await?;
+            let waited = shared.environment().now().saturating_since(since);
+            let telemetry = &shared.settings.telemetry;
+            telemetry.on_assigned(&key, lease.info().version, waited);
             let replay = self.body.replay();
             let gate = self.gate(shared, lease.info().version);
             let request = self.request(lease.info(), &key)?;

@@ -6,15 +6,15 @@
 use super::cookies::CookieJar;
 use super::decode::{self, Decoder, Decompression};
 use super::exchange::Exchange;
-use super::hsts::Strict;
+use super::hsts::{Strict, StrictHost};
 use super::raw_body::RawBody;
 use super::response::ResponseBody;
 use super::retry_budget::{Balance, RetryBudget};
 use super::settings::Settings;
 use http::header::{ACCEPT_ENCODING, CONTENT_RANGE, COOKIE, RANGE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method};
-use portway_core::SecurityParameters;
 use portway_core::security::Trust;
+use portway_core::{SecurityParameters, Time};
 use std::sync::Arc;
 
 /// What is chosen about it.
@@ -23,6 +23,7 @@ pub(super) struct Chosen {
     pub(super) decompression: Option<Decompression>,
     pub(super) jar: Option<Arc<dyn CookieJar>>,
     pub(super) ignores_hsts: bool,
+    pub(super) strict_hosts: Vec<StrictHost>,
     pub(super) retries: RetryBudget,
 }
 
@@ -54,11 +55,13 @@ impl Added {
 }
 
 impl Habits {
-    pub(super) fn new(chosen: Chosen) -> Self {
+    pub(super) fn new(chosen: Chosen, now: Time) -> Self {
+        let strict = Strict::default();
+        strict.import(now, chosen.strict_hosts);
         Habits {
             decompression: chosen.decompression,
             jar: chosen.jar,
-            strict: (!chosen.ignores_hsts).then(Strict::default),
+            strict: (!chosen.ignores_hsts).then_some(strict),
             retries: Balance::new(chosen.retries),
         }
     }

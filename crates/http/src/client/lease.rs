@@ -12,6 +12,7 @@ use super::event::ConnectionInfo;
 use super::http3::Http3;
 use super::interim::Interim;
 use super::shared::Shared;
+use super::telemetry::{Gauge, InUse};
 use super::timeouts::Deadline;
 use crate::pool::{After, ConnectionId, RequestId, Version};
 use http::{Request, Response};
@@ -36,6 +37,9 @@ pub(super) struct Lease {
     info: Arc<ConnectionInfo>,
     is_reused: bool,
     is_over: bool,
+    gauge: Option<Arc<Gauge>>,
+    /// Counts the connection as in use, from the sending on.
+    in_use: Option<InUse>,
 }
 
 /// A request that was not answered.
@@ -76,7 +80,15 @@ impl Lease {
             info,
             is_reused,
             is_over: false,
+            gauge: None,
+            in_use: None,
         }
+    }
+
+    /// The same, which counts its connection there.
+    pub(super) fn counted(mut self, gauge: Option<Arc<Gauge>>) -> Self {
+        self.gauge = gauge;
+        self
     }
 
     pub(super) fn info(&self) -> &Arc<ConnectionInfo> {
@@ -98,6 +110,7 @@ impl Lease {
         interim: &Interim,
     ) -> Result<Response<Content>, Unanswered> {
         let version = self.info.version;
+        self.in_use = self.gauge.as_ref().map(Gauge::enter);
         let sent = match &mut self.wire {
             Some(Wire::Http1(sender)) => {
                 interim.attach(&mut request);

@@ -29,6 +29,7 @@
 //! | `raw_body.rs`, `decode.rs` | content as it was sent, and with its codings undone |
 //! | `retry_budget.rs` | how much is sent again over all requests |
 //! | `proxy/`, `credentials/`, `access.rs` | proxies, credentials, and a request's use of them |
+//! | `telemetry.rs`, `event.rs` | measurements, traces, events |
 //! | `error.rs`, `classify.rs`, `timeouts.rs` | failures and time |
 
 mod access;
@@ -69,6 +70,7 @@ mod service;
 mod settings;
 mod shared;
 mod stream_body;
+mod telemetry;
 mod timeouts;
 mod upgraded;
 mod watch;
@@ -90,6 +92,7 @@ pub use response::{ContentStream, Response, ResponseBody};
 pub(crate) use response::{as_json, as_text};
 pub use response_head::ResponseHead;
 pub use retry_budget::RetryBudget;
+pub use telemetry::{Attribute, Metric, Recorder, Value};
 pub use timeouts::Timeouts;
 pub use upgraded::Upgraded;
 

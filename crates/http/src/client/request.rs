@@ -14,6 +14,7 @@ use super::raw_body::RawBody;
 use super::redirect::{self, Replay};
 use super::response::Response;
 use super::response_head::ResponseHead;
+use super::telemetry::{self, Underway};
 use super::timeouts::{Deadline, within};
 use super::upgraded;
 use crate::pool::{Version, Versions};
@@ -22,6 +23,7 @@ use http::uri::Authority;
 use http::{HeaderMap, Method};
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument;
 use url::Url;
 
 /// A request that is being put together. Nothing happens before [`RequestBuilder::send`].
@@ -277,43 +279,70 @@ impl RequestBuilder {
     /// # Errors
     /// See [`ErrorClass`](super::ErrorClass). A response of any status is not an error.
     pub async fn send(self) -> Result<Response, Error> {
-        let mut exchange = self.exchange?;
-        let shared = self.client.shared;
-        let environment = shared.environment().clone();
-        let mut total = Deadline::after(&*environment, self.total, Phase::Total);
-        let mut redirects = 0;
-        let settings = shared.settings.clone();
-        let habits = &settings.habits;
-        loop {
-            habits.prepare(&mut exchange, &settings);
-            let replay = match exchange.body.replay() {
-                Some(_) => Replay::Possible,
-                None => Replay::Impossible,
-            };
-            let (response, lease) = within(&mut total, exchange.run(&shared)).await?;
-            let (mut head, content) = response.into_parts();
-            let (info, is_reused) = (lease.info().clone(), lease.is_reused());
-            let is_left = upgraded::is_left(&exchange.method, head.status);
-            let body = RawBody::new(content, lease, settings.clone(), is_left);
-            habits.learn(&exchange, &head.headers, &settings);
-            let from = exchange.url.clone();
-            if exchange.is_challenged(&shared.settings, &head, replay) {
-                continue;
-            }
-            if self.redirects_max > 0
-                && redirect::follow(&mut exchange, head.status, &head.headers, replay)?
-            {
-                if redirects == self.redirects_max {
-                    return Err(redirect::too_many(self.redirects_max));
-                }
-                redirects += 1;
-                continue;
-            }
-            let body = body.with_limit(total);
-            let max = settings.content_max;
-            let body = habits.content(&exchange, &mut head.headers, body, max);
-            let head = ResponseHead::new(head, from, info, redirects, is_reused);
-            return Ok(Response { head, body });
+        let RequestBuilder {
+            client,
+            exchange,
+            redirects_max,
+            total,
+        } = self;
+        let exchange = exchange?;
+        let underway = Underway::begin(&client.shared.settings, &exchange);
+        let span = telemetry::span(&exchange);
+        let sending = send(client, exchange, redirects_max, total);
+        let mut answered = sending.instrument(span.clone()).await;
+        let told = answered.as_ref().map(|response| &response.head);
+        telemetry::conclude(&span, told);
+        if let Some(underway) = &underway {
+            underway.on_head(told);
         }
+        if let Ok(response) = &mut answered {
+            response.body.count(underway);
+        }
+        answered
+    }
+}
+
+/// One call: the exchange, and those that redirects make of it.
+async fn send(
+    client: Client,
+    mut exchange: Box<Exchange>,
+    redirects_max: usize,
+    total: Option<Duration>,
+) -> Result<Response, Error> {
+    let shared = client.shared;
+    let environment = shared.environment().clone();
+    let mut total = Deadline::after(&*environment, total, Phase::Total);
+    let mut redirects = 0;
+    let settings = shared.settings.clone();
+    let habits = &settings.habits;
+    loop {
+        habits.prepare(&mut exchange, &settings);
+        let replay = match exchange.body.replay() {
+            Some(_) => Replay::Possible,
+            None => Replay::Impossible,
+        };
+        let (response, lease) = within(&mut total, exchange.run(&shared)).await?;
+        let (mut head, content) = response.into_parts();
+        let (info, is_reused) = (lease.info().clone(), lease.is_reused());
+        let is_left = upgraded::is_left(&exchange.method, head.status);
+        let body = RawBody::new(content, lease, settings.clone(), is_left);
+        habits.learn(&exchange, &head.headers, &settings);
+        let from = exchange.url.clone();
+        if exchange.is_challenged(&shared.settings, &head, replay) {
+            continue;
+        }
+        if redirects_max > 0 && redirect::follow(&mut exchange, head.status, &head.headers, replay)?
+        {
+            if redirects == redirects_max {
+                return Err(redirect::too_many(redirects_max));
+            }
+            redirects += 1;
+            continue;
+        }
+        let body = body.with_limit(total);
+        let max = settings.content_max;
+        let body = habits.content(&exchange, &mut head.headers, body, max);
+        let head = ResponseHead::new(head, from, info, redirects, is_reused);
+        return Ok(Response { head, body });
     }
 }

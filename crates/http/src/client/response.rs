@@ -5,6 +5,7 @@ use super::error::{Error, ErrorClass};
 use super::event::ConnectionInfo;
 use super::raw_body::RawBody;
 use super::response_head::ResponseHead;
+use super::telemetry::Underway;
 use super::upgraded::Upgraded;
 use crate::pool::Version;
 use bytes::{Bytes, BytesMut};
@@ -129,6 +130,11 @@ impl Response {
         as_json(&self.bytes().await?)
     }
 
+    /// The body as it comes.
+    pub fn body(&self) -> &ResponseBody {
+        &self.body
+    }
+
     /// The body alone, as it comes. Dropping it before its end gives up the rest.
     pub fn into_body(self) -> ResponseBody {
         self.body
@@ -160,6 +166,8 @@ pub struct ResponseBody {
     kind: Kind,
     /// Bytes that are collected at most.
     content_max: usize,
+    /// Counts the request as active.
+    underway: Option<Underway>,
 }
 
 #[allow(
@@ -176,6 +184,7 @@ impl ResponseBody {
         ResponseBody {
             kind: Kind::Raw(body),
             content_max,
+            underway: None,
         }
     }
 
@@ -183,7 +192,13 @@ impl ResponseBody {
         ResponseBody {
             kind: Kind::Decoded(Box::new(decoder)),
             content_max,
+            underway: None,
         }
+    }
+
+    /// Counts the request as active until its end.
+    pub(super) fn count(&mut self, underway: Option<Underway>) {
+        self.underway = underway;
     }
 
     /// The next part of the content; `None` at its end. Trailers are passed over.
@@ -253,10 +268,14 @@ impl HttpBody for ResponseBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match &mut self.kind {
+        let frame = ready!(match &mut self.kind {
             Kind::Raw(body) => body.poll_frame(context),
             Kind::Decoded(decoder) => decoder.poll_frame(context),
+        });
+        if !matches!(frame, Some(Ok(_))) {
+            self.underway = None;
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

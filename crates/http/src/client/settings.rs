@@ -7,6 +7,7 @@ use super::habits::Habits;
 use super::key::Key;
 use super::policy::Wish;
 use super::proxy::Proxies;
+use super::telemetry::{TARGET, Telemetry};
 use super::timeouts::Timeouts;
 use crate::pool;
 use http::HeaderMap;
@@ -35,6 +36,7 @@ pub(super) struct Settings {
     pub(super) habits: Habits,
     pub(super) proxies: Proxies,
     pub(super) keyring: Keyring,
+    pub(super) telemetry: Telemetry,
 }
 
 impl Settings {
@@ -67,8 +69,14 @@ impl Settings {
 
     /// Tells an event to whoever listens; it is not made for nobody.
     pub(super) fn tell(&self, event: impl FnOnce() -> ClientEvent) {
+        let is_traced = tracing::enabled!(target: TARGET, tracing::Level::DEBUG);
+        if self.sink.is_none() && !is_traced {
+            return;
+        }
+        let event = event();
+        tracing::debug!(target: TARGET, "{event}");
         if let Some(sink) = &self.sink {
-            sink(&event());
+            sink(&event);
         }
     }
 }

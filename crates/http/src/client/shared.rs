@@ -13,6 +13,7 @@ use super::lease::{Lease, Wire};
 use super::link::Link;
 use super::policy::Wish;
 use super::settings::Settings;
+use super::telemetry::Gauge;
 use crate::pool::{Action, After, ConnectionId, DialId, FailReason, Pool, RequestId, Version};
 use http::HeaderMap;
 use http::header::{AGE, ALT_SVC};
@@ -52,6 +53,8 @@ pub(super) struct Handle {
     pub(super) sender: Option<Sender>,
     pub(super) info: Arc<ConnectionInfo>,
     pub(super) key: Key,
+    /// Counts it, where anybody counts.
+    gauge: Option<Arc<Gauge>>,
     /// What hears of the connection itself, whichever key it was dialled for.
     pub(super) root: Arc<Link>,
     /// What tells the pool of it as this key's.
@@ -340,6 +343,7 @@ impl Shared {
             handle.info.clone(),
             is_reused,
         )
+        .counted(handle.gauge.clone())
     }
 
     fn start_dial(self: &Arc<Self>, state: &mut State, id: DialId, key: Key, wish: Wish) {
@@ -370,7 +374,15 @@ impl Shared {
                     if let Some(root) = &dialled.root {
                         root.lead(&link);
                     }
+                    let telemetry = &shared.settings.telemetry;
+                    let version = dialled.info.version;
+                    // One that was there already is counted already.
+                    let gauge = match dialled.root {
+                        Some(_) => None,
+                        None => telemetry.on_connected(&key, version, shared.environment()),
+                    };
                     let handle = Handle {
+                        gauge,
                         sender: Some(dialled.sender),
                         info: Arc::new(dialled.info),
                         key,

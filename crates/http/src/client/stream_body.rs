@@ -3,7 +3,7 @@
 use super::body::BoxError;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use http_body::{Body as HttpBody, Frame};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -33,6 +33,8 @@ where
 /// What a reader gives until its end.
 pub(super) struct Reader<R> {
     reader: Pin<Box<R>>,
+    /// What is still to come, where that is known.
+    left: Option<u64>,
     has_ended: bool,
 }
 
@@ -40,7 +42,16 @@ impl<R> Reader<R> {
     pub(super) fn new(reader: R) -> Self {
         Reader {
             reader: Box::pin(reader),
+            left: None,
             has_ended: false,
+        }
+    }
+
+    pub(super) fn sized(reader: R, length: u64) -> Self {
+        Reader {
+            reader: Box::pin(reader),
+            left: Some(length),
+            has_ended: length == 0,
         }
     }
 }
@@ -56,7 +67,8 @@ impl<R: AsyncRead> HttpBody for Reader<R> {
         if self.has_ended {
             return Poll::Ready(None);
         }
-        let mut chunk = BytesMut::zeroed(CHUNK_BYTES);
+        let left = self.left.and_then(|left| usize::try_from(left).ok());
+        let mut chunk = BytesMut::zeroed(left.unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES));
         let mut out = ReadBuf::new(&mut chunk);
         let read = ready!(self.reader.as_mut().poll_read(context, &mut out));
         let count = out.filled().len();
@@ -66,10 +78,27 @@ impl<R: AsyncRead> HttpBody for Reader<R> {
         }
         if count == 0 {
             self.has_ended = true;
-            return Poll::Ready(None);
+            let is_short = self.left.is_some();
+            let short = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+            return Poll::Ready(is_short.then(|| Err(short())));
+        }
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(count as u64);
+            self.has_ended = *left == 0;
         }
         chunk.truncate(count);
         Poll::Ready(Some(Ok(Frame::data(chunk.freeze()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.has_ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.left {
+            Some(left) => SizeHint::with_exact(left),
+            None => SizeHint::default(),
+        }
     }
 }
 

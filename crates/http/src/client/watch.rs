@@ -7,7 +7,7 @@ use super::event::{ClientEvent, Phases};
 use super::settings::Settings;
 use super::timeouts::{Deadline, Timeouts};
 use crate::pool::DialId;
-use portway_core::race::{AttemptId, Event, EventKind, Progress};
+use portway_core::race::{AttemptId, Event, EventKind, Progress, QueryId};
 use portway_core::{Failure, StackId, Time};
 use portway_transport::driver::Observer;
 use portway_transport::environment::Environment;
@@ -28,6 +28,8 @@ struct Marks {
     started: Time,
     attempted: Option<Time>,
     connected: Option<Time>,
+    /// Questions to the resolver that are not answered yet.
+    asked: Vec<(QueryId, Time, String)>,
     /// Attempts over QUIC.
     quic: Vec<Tried>,
 }
@@ -46,6 +48,7 @@ impl Watch {
             started,
             attempted: None,
             connected: None,
+            asked: Vec::new(),
             quic: Vec::new(),
         };
         Watch {
@@ -135,6 +138,13 @@ impl Marks {
         self.quic.iter_mut().find(|tried| tried.attempt == attempt)
     }
 
+    /// When a question was asked that now has its answer, and for which name.
+    fn answered(&mut self, query: QueryId) -> Option<(Time, String)> {
+        let at = self.asked.iter().position(|(asked, ..)| *asked == query)?;
+        let (_, since, name) = self.asked.swap_remove(at);
+        Some((since, name))
+    }
+
     /// When the present phase must have ended.
     fn due(&self, limits: &Timeouts) -> Option<(Time, Phase)> {
         let (since, limit, phase) = match (self.attempted, self.connected) {
@@ -152,9 +162,20 @@ impl Observer for Watch {
     }
 
     fn on_event(&mut self, event: &Event) {
+        let mut answered = None;
         {
             let mut marks = self.marks();
             match &event.kind {
+                EventKind::Asked { query, question } => {
+                    let name = question.name.clone();
+                    marks.asked.push((*query, event.at, name));
+                }
+                EventKind::Answered { query, .. } => {
+                    answered = marks.answered(*query).map(|asked| (asked, false));
+                }
+                EventKind::QueryFailed { query, .. } => {
+                    answered = marks.answered(*query).map(|asked| (asked, true));
+                }
                 EventKind::AttemptStarted { attempt, leaf, .. } => {
                     marks.attempted.get_or_insert(event.at);
                     if leaf.stack == StackId::QUIC {
@@ -188,6 +209,10 @@ impl Observer for Watch {
                 }
                 _ => {}
             }
+        }
+        if let Some(((since, name), is_failed)) = answered {
+            let took = event.at.saturating_since(since);
+            self.settings.telemetry.on_lookup(&name, took, is_failed);
         }
         self.settings
             .tell(|| ClientEvent::Race(self.id, event.clone()));

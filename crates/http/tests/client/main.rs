@@ -12,6 +12,7 @@ mod proxies;
 mod relay;
 mod requests;
 mod server;
+mod telemetry;
 mod times;
 mod upgrades;
 mod versions;
