@@ -1,5 +1,6 @@
 //! From arguments to the Preconnection of a client.
 
+use crate::arguments::ResolveArgument;
 use crate::arguments::{NetworkArguments, PropertyArgument, SecurityArguments, SecurityLevel};
 use crate::error::CommandError;
 use portway::security::Trust;
@@ -17,10 +18,19 @@ pub(crate) fn context(network: &NetworkArguments) -> Context {
 
 /// The same with this resolver, if there is one.
 pub(crate) fn context_with(resolver: Option<SocketAddr>) -> Context {
-    let config = match resolver {
-        Some(server) => RealConfig::default().with_dns(DnsConfig::servers([server])),
-        None => RealConfig::default(),
+    context_knowing(resolver, &[])
+}
+
+/// The same, which knows these hosts without asking.
+pub(crate) fn context_knowing(resolver: Option<SocketAddr>, known: &[ResolveArgument]) -> Context {
+    let mut dns = match resolver {
+        Some(server) => DnsConfig::servers([server]),
+        None => DnsConfig::default(),
     };
+    for host in known {
+        dns = dns.with_host(&*host.host, host.addresses.iter().copied());
+    }
+    let config = RealConfig::default().with_dns(dns);
     Context::new(Arc::new(RealEnvironment::new(config)))
 }
 

@@ -1,7 +1,7 @@
 //! `portway get`: the options that users of curl type, with curl's meaning.
 
 use super::access::AccessArguments;
-use super::values::positive_duration;
+use super::values::{ResolveArgument, positive_duration};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,10 +11,12 @@ use std::time::Duration;
 #[command(
     disable_help_flag = true,
     after_help = "\
-Exit codes, as curl has them: 0 it worked, 3 the URL is wrong, 5 the proxy's name was not resolved, 6
-the name was not resolved, 7 no connection, 22 --fail and the status is 400 or above, 23 the output cannot be written, 28 a time
-limit, 35 TLS failed, 47 too many redirects, 56 the answer broke off or breaks the protocol, or the
-proxy opened no tunnel, 60 the certificate was not accepted, 97 the SOCKS proxy said no; 1 anything else, 2 the arguments are wrong.
+Exit codes, as curl has them: 0 it worked, 3 the URL is wrong, 5 the proxy's name was not resolved,
+6 the name was not resolved, 7 no connection, 22 --fail and the status is 400 or above, 23 the
+output cannot be written, 26 a file to send cannot be read, 28 a time limit, 33 the rest that was
+asked for did not come, 35 TLS failed, 47 too many redirects, 56 the answer broke off or breaks the
+protocol, or the proxy opened no tunnel, 60 the certificate was not accepted, 61 the content cannot
+be decompressed, 97 the SOCKS proxy said no; 1 anything else, 2 the arguments are wrong.
 
 Examples:
   portway get https://example.com/ -v
@@ -57,11 +59,29 @@ pub(crate) struct GetRequest {
     /// Send this JSON with POST; @FILE reads it from there
     #[arg(long, value_name = "JSON")]
     pub(crate) json: Option<String>,
+    /// Send a form of several parts with POST: name=text, name=@FILE, name=<FILE, each with
+    /// ;type=TYPE and ;filename=NAME if need be
+    #[arg(short = 'F', long, value_name = "NAME=CONTENT", conflicts_with_all = ["data", "json"])]
+    pub(crate) form: Vec<String>,
+    /// Send this file with PUT, or standard input for -; a URL that ends in / takes its name
+    #[arg(
+        short = 'T',
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["data", "json", "form", "head"]
+    )]
+    pub(crate) upload_file: Option<PathBuf>,
+    /// Send these cookies, or those of a file that curl or a browser has written
+    #[arg(short = 'b', long, value_name = "DATA|FILE")]
+    pub(crate) cookie: Vec<String>,
+    /// Ask for compressed content, and decompress it
+    #[arg(long)]
+    pub(crate) compressed: bool,
     /// Send this header field; without a value behind the colon, none of that name
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,
     /// Ask for the head alone
-    #[arg(short = 'I', long, conflicts_with_all = ["data", "json"])]
+    #[arg(short = 'I', long, conflicts_with_all = ["data", "json", "form"])]
     pub(crate) head: bool,
     /// Speak this version of HTTP; without, whatever is best of what the server offers
     #[arg(long, value_enum, value_name = "VERSION")]
@@ -87,6 +107,21 @@ pub(crate) struct GetOutput {
     /// Write to a file named as the last part of the URL
     #[arg(short = 'O', long)]
     pub(crate) remote_name: bool,
+    /// Go on where the output file ends
+    #[arg(long = "continue", conflicts_with = "continue_at")]
+    pub(crate) continues: bool,
+    /// Go on behind so many bytes, or where the output file ends for -
+    #[arg(short = 'C', long, value_name = "OFFSET")]
+    pub(crate) continue_at: Option<String>,
+    /// Keep the cookies in this file afterwards; - is standard output
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub(crate) cookie_jar: Option<PathBuf>,
+    /// Write all that happens to this file, with the time of each line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Draw no progress bars
+    #[arg(short, long)]
+    pub(crate) silent: bool,
     /// Write the head of the response too
     #[arg(short, long)]
     pub(crate) include: bool,
@@ -120,6 +155,9 @@ pub(crate) struct GetTransfer {
     /// Get all URLs at the same time
     #[arg(short = 'Z', long)]
     pub(crate) parallel: bool,
+    /// Take these addresses for a host, whatever its port, instead of asking for them
+    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]...")]
+    pub(crate) resolve: Vec<ResolveArgument>,
     /// Ask this DNS server and nobody else
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) resolver: Option<SocketAddr>,
@@ -135,6 +173,12 @@ pub(crate) struct GetTrust {
     /// Believe any server: encrypted, but to whom nobody knows
     #[arg(short = 'k', long)]
     pub(crate) insecure: bool,
+    /// Show this certificate chain if the server asks for one (PEM or DER)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// A version of HTTP by its number.

@@ -24,7 +24,7 @@ pub(crate) use listen::{ListenArguments, ListenLevel, ListenSecurity, Protocol};
 pub(crate) use quic_perf::{PerfClient, PerfRole, PerfServer, QuicPerfArguments};
 pub(crate) use security::{SecurityArguments, SecurityLevel};
 pub(crate) use serve::{ServeArguments, ServedVersion};
-pub(crate) use values::{Framing, PropertyArgument};
+pub(crate) use values::{Framing, PropertyArgument, ResolveArgument};
 
 use clap::{Parser, Subcommand};
 

@@ -1,6 +1,7 @@
 //! Values of arguments that are more than text or a number.
 
 use clap::ValueEnum;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -42,6 +43,36 @@ impl FromStr for PropertyArgument {
     }
 }
 
+/// `host:port:address,address`: the addresses of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ResolveArgument {
+    pub(crate) host: String,
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+impl FromStr for ResolveArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "it is of the form host:port:address, such as a.test:443:127.0.0.1";
+        let (host, rest) = text.split_once(':').ok_or_else(wrong)?;
+        let (port, addresses) = rest.split_once(':').ok_or_else(wrong)?;
+        if host.is_empty() || (port != "*" && port.parse::<u16>().is_err()) {
+            return Err(wrong().to_owned());
+        }
+        let addresses = addresses.split(',').map(|address| {
+            let address = address.trim_start_matches('[').trim_end_matches(']');
+            address
+                .parse()
+                .map_err(|_| format!("{address} is no address"))
+        });
+        Ok(ResolveArgument {
+            host: host.to_ascii_lowercase(),
+            addresses: addresses.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 /// Reads a length of time: `2.5`, `2.5s`, `300ms`, `1m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, seconds) = match text {
@@ -66,7 +97,24 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PropertyArgument, duration, positive_duration};
+    #[test]
+    fn addresses_of_a_host_are_given_by_name_and_port() {
+        let read: ResolveArgument = "A.test:443:127.0.0.1,[::1]".parse().unwrap();
+        assert_eq!(read.host, "a.test");
+        assert_eq!(read.addresses.len(), 2);
+        assert!("a.test:*:::1".parse::<ResolveArgument>().is_ok());
+        for wrong in [
+            "a.test",
+            "a.test:443",
+            ":443:::1",
+            "a.test:x:::1",
+            "a.test:443:x",
+        ] {
+            assert!(wrong.parse::<ResolveArgument>().is_err(), "{wrong}");
+        }
+    }
+
+    use super::{PropertyArgument, ResolveArgument, duration, positive_duration};
     use std::time::Duration;
 
     #[test]

@@ -4,42 +4,65 @@
 //! code of the last one that failed.
 
 mod access;
+mod content;
 mod format;
 mod output;
+mod progress;
 mod request;
+mod resume;
+mod trace;
 
 use crate::arguments::GetArguments;
 use crate::client;
 use crate::error::CommandError;
-use crate::output::tell;
 use format::Transfer;
+use http::header::RANGE;
+use indicatif::ProgressBar;
 use output::Destination;
 use portway::security::Trust;
 use portway::{Context, Security};
 use portway_http::Client;
-use portway_http::client::{ClientEvent, Error, ErrorClass, ProxyFault, Response, Timeouts};
+use portway_http::client::{
+    Cookies, Decompression, Error, ErrorClass, ProxyFault, Response, Timeouts,
+};
 use portway_http::pool;
-use portway_transport::tls::load_certificates;
+use portway_transport::tls::{load_certificates, load_identity};
+use progress::Progress;
 use request::Prepared;
+use resume::Resumed;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use trace::Trace;
 
 pub(crate) async fn run(arguments: GetArguments) -> Result<(), CommandError> {
-    let context = client::context_with(arguments.transfer.resolver);
+    let transfer = &arguments.transfer;
+    let context = client::context_knowing(transfer.resolver, &transfer.resolve);
     let done = get_all(&context, arguments).await;
     client::say_goodbye(&context).await;
     done
 }
 
 async fn get_all(context: &Context, arguments: GetArguments) -> Result<(), CommandError> {
-    let client = http_client(context, &arguments)?;
+    let trace = Trace::new(arguments.verbose, arguments.output.trace.as_deref())?;
+    let jar = request::jar(&arguments.request, arguments.output.cookie_jar.is_some())?;
+    let client = http_client(context, &arguments, &trace, jar.clone())?;
     let prepared = Prepared::new(&arguments.request)?;
     let job = Arc::new(Job {
         client,
         prepared,
+        trace,
+        progress: Progress::new(!arguments.verbose && !arguments.output.silent),
         arguments,
     });
+    let mut done = transfer_all(&job).await;
+    if let (Some(file), Some(jar)) = (&job.arguments.output.cookie_jar, jar) {
+        note(&mut done, output::write_cookies(file, &jar.to_netscape()));
+    }
+    done
+}
+
+async fn transfer_all(job: &Arc<Job>) -> Result<(), CommandError> {
     let mut failed = Ok(());
     if job.arguments.transfer.parallel {
         let mut transfers = JoinSet::new();
@@ -70,13 +93,21 @@ fn note(failed: &mut Result<(), CommandError>, done: Result<(), CommandError>) {
     }
 }
 
-fn http_client(context: &Context, arguments: &GetArguments) -> Result<Client, CommandError> {
+fn http_client(
+    context: &Context,
+    arguments: &GetArguments,
+    trace: &Trace,
+    jar: Option<Arc<Cookies>>,
+) -> Result<Client, CommandError> {
     let mut security = Security::tls();
     if let Some(file) = &arguments.trust.cacert {
         security = security.with_roots(load_certificates(file)?);
     }
     if arguments.trust.insecure {
         security = security.with_trust(Trust::DangerousAnyone);
+    }
+    if let (Some(cert), Some(key)) = (&arguments.trust.cert, &arguments.trust.key) {
+        security = security.with_identity(load_identity(cert, key)?);
     }
     let mut timeouts = Timeouts::default();
     let mut pool = pool::Config::default();
@@ -85,7 +116,7 @@ fn http_client(context: &Context, arguments: &GetArguments) -> Result<Client, Co
         (timeouts.resolve, timeouts.connect, timeouts.handshake) = (None, None, None);
         pool.dial_max = limit;
     }
-    let builder = Client::builder()
+    let mut builder = Client::builder()
         .context(context)
         .security(security)
         .timeouts(timeouts)
@@ -95,17 +126,24 @@ fn http_client(context: &Context, arguments: &GetArguments) -> Result<Client, Co
             true => arguments.transfer.max_redirs,
             false => 0,
         });
-    Ok(match arguments.verbose {
-        true => builder
-            .on_event(|event: &ClientEvent| tell(&format!("* {event}")))
-            .build(),
-        false => builder.build(),
-    })
+    if arguments.request.compressed {
+        builder = builder.decompression(Decompression::default());
+    }
+    if let Some(jar) = jar {
+        builder = builder.cookies(jar);
+    }
+    if trace.is_read() {
+        let trace = trace.clone();
+        builder = builder.on_event(move |event| trace.tell(&format!("* {event}")));
+    }
+    Ok(builder.build())
 }
 
 struct Job {
     client: Client,
     prepared: Prepared,
+    trace: Trace,
+    progress: Progress,
     arguments: GetArguments,
 }
 
@@ -114,52 +152,68 @@ impl Job {
     async fn transfer(&self, index: usize) -> Result<(), CommandError> {
         let url = &self.arguments.urls[index];
         let destination = Destination::of(&self.arguments.output, url, index)?;
+        let begin = self.begin(&destination).await?;
         let mut left = self.arguments.transfer.retry;
         let mut pause = Duration::from_secs(1);
         let started = Instant::now();
         loop {
-            let answered = self.answer(url).await;
+            let answered = self.answer(url, begin).await?;
             if left > 0
                 && let Some(asked) = worth_another_try(&answered)
             {
                 left -= 1;
                 let wait = asked.unwrap_or(pause);
                 pause *= 2;
-                if self.arguments.verbose {
-                    tell(&format!(
-                        "* another try after {wait:?}, then {left} are left"
-                    ));
-                }
+                let line = format!("* another try after {wait:?}, then {left} are left");
+                self.trace.tell(&line);
                 tokio::time::sleep(wait).await;
                 continue;
             }
             let mut transfer = Transfer::new(url, started);
             let outcome = match answered {
-                Ok(response) => self.take(response, &destination, &mut transfer).await,
+                Ok(response) => {
+                    let taking = self.take(response, &destination, begin, &mut transfer);
+                    taking.await
+                }
                 Err(error) => Err(failure(url, &error)),
             };
             return self.conclude(transfer, outcome);
         }
     }
 
-    async fn answer(&self, url: &str) -> Result<Response, Error> {
-        let mut request = self.prepared.build(&self.client, url)?;
+    /// Behind how many bytes the transfer begins.
+    async fn begin(&self, destination: &Destination) -> Result<u64, CommandError> {
+        let output = &self.arguments.output;
+        match output.continue_at.as_deref() {
+            None if !output.continues => Ok(0),
+            None | Some("-") => destination.length().await,
+            Some(offset) => offset.parse().map_err(|_| {
+                CommandError::usage(format!("{offset:?} is no number of bytes, nor -"))
+            }),
+        }
+    }
+
+    async fn answer(&self, url: &str, begin: u64) -> Result<Result<Response, Error>, CommandError> {
+        let mut request = self.prepared.build(&self.client, url).await?;
         if let Some(credentials) = access::credentials(&self.arguments.access) {
             request = request.credentials(credentials);
+        }
+        if begin > 0 {
+            request = request.header(RANGE, format!("bytes={begin}-"));
         }
         if let Some(limit) = self.arguments.transfer.max_time {
             request = request.timeout(limit);
         }
-        if self.arguments.verbose {
-            tell(&format!("> {} {url}", self.prepared.method()));
+        if self.trace.is_read() {
+            let target = self.prepared.target(url);
+            self.trace
+                .tell(&format!("> {} {target}", self.prepared.method()));
             for (name, value) in self.prepared.headers() {
-                tell(&format!(
-                    "> {name}: {}",
-                    String::from_utf8_lossy(value.as_bytes())
-                ));
+                let value = String::from_utf8_lossy(value.as_bytes());
+                self.trace.tell(&format!("> {name}: {value}"));
             }
         }
-        request.send().await
+        Ok(request.send().await)
     }
 
     /// Writes a response where it belongs.
@@ -167,12 +221,14 @@ impl Job {
         &self,
         mut response: Response,
         destination: &Destination,
+        begin: u64,
         transfer: &mut Transfer,
     ) -> Result<(), CommandError> {
         transfer.on_head(&response);
         let head = format::head(&response);
-        if self.arguments.verbose {
-            head.lines().for_each(|line| tell(&format!("< {line}")));
+        if self.trace.is_read() {
+            let tell = |line| self.trace.tell(&format!("< {line}"));
+            head.lines().for_each(tell);
         }
         let status = response.status();
         let is_failure = status.is_client_error() || status.is_server_error();
@@ -180,7 +236,22 @@ impl Job {
             let message = format!("{}: the status is {status}", transfer.url());
             return Err(CommandError::with_code(EXIT_STATUS, message));
         }
-        let mut file = destination.open().await?;
+        let begin = match begin {
+            0 => 0,
+            _ => match resume::judge(&response, begin)? {
+                Resumed::Rest => begin,
+                Resumed::Complete => return Ok(()),
+                Resumed::Other => 0,
+            },
+        };
+        let bar = match destination.is_file() {
+            true => {
+                let length = http_body::Body::size_hint(response.body()).exact();
+                self.progress.bar(transfer.url(), begin, length)
+            }
+            false => ProgressBar::hidden(),
+        };
+        let mut file = destination.open(begin).await?;
         if self.arguments.output.include || self.arguments.request.head {
             file.write(head.as_bytes()).await?;
         }
@@ -188,10 +259,16 @@ impl Job {
             match response.chunk().await {
                 Ok(Some(chunk)) => {
                     transfer.downloaded += chunk.len() as u64;
+                    bar.set_position(begin + transfer.downloaded);
+                    self.trace.note(&format!("< {} bytes", chunk.len()));
                     file.write(&chunk).await?;
                 }
-                Ok(None) => return file.finish().await,
+                Ok(None) => {
+                    bar.finish();
+                    return file.finish().await;
+                }
                 Err(error) => {
+                    bar.abandon();
                     file.finish().await?;
                     return Err(failure(transfer.url(), &error));
                 }
@@ -206,9 +283,7 @@ impl Job {
         outcome: Result<(), CommandError>,
     ) -> Result<(), CommandError> {
         transfer.on_end(outcome.as_ref().err());
-        if self.arguments.verbose {
-            tell(&format!("* {}", transfer.phases()));
-        }
+        self.trace.tell(&format!("* {}", transfer.phases()));
         if let Some(format) = &self.arguments.output.write_out {
             crate::output::print_raw(&transfer.written_out(format))?;
         }
@@ -243,6 +318,7 @@ fn failure(url: &str, error: &Error) -> CommandError {
         ErrorClass::Tls | ErrorClass::Version => EXIT_TLS,
         ErrorClass::Certificate => EXIT_CERTIFICATE,
         ErrorClass::Redirect => EXIT_REDIRECTS,
+        ErrorClass::Encoding => EXIT_ENCODING,
         ErrorClass::Protocol | ErrorClass::Closed | ErrorClass::Reset => EXIT_RECEIVE,
         _ => 1,
     };
@@ -260,4 +336,5 @@ const EXIT_TLS: u8 = 35;
 const EXIT_REDIRECTS: u8 = 47;
 const EXIT_RECEIVE: u8 = 56;
 const EXIT_CERTIFICATE: u8 = 60;
+const EXIT_ENCODING: u8 = 61;
 const EXIT_SOCKS: u8 = 97;

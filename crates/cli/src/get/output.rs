@@ -2,9 +2,10 @@
 
 use crate::arguments::GetOutput;
 use crate::error::CommandError;
+use std::io::SeekFrom;
 use std::path::PathBuf;
-use tokio::fs::File;
-use tokio::io::{AsyncWriteExt, BufWriter, Stdout};
+use tokio::fs::{File, OpenOptions};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter, Stdout};
 
 pub(super) enum Destination {
     Standard,
@@ -30,11 +31,33 @@ impl Destination {
         })
     }
 
-    pub(super) async fn open(&self) -> Result<Sink, CommandError> {
+    /// Whether a person could not see the content come by itself.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self, Destination::File(_))
+    }
+
+    /// How much of it is there already.
+    pub(super) async fn length(&self) -> Result<u64, CommandError> {
+        let Destination::File(path) = self else {
+            let message = "standard output has no end to go on from: use --output";
+            return Err(CommandError::usage(message));
+        };
+        match tokio::fs::metadata(path).await {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(cannot_write(path, &error)),
+        }
+    }
+
+    /// Opens it; with `begin`, behind so much of what is there.
+    pub(super) async fn open(&self, begin: u64) -> Result<Sink, CommandError> {
         Ok(match self {
             Destination::Standard => Sink::Standard(tokio::io::stdout()),
             Destination::File(path) => {
-                let file = File::create(path).await;
+                let file = match begin {
+                    0 => File::create(path).await,
+                    _ => open_behind(path, begin).await,
+                };
                 let file = file.map_err(|error| cannot_write(path, &error))?;
                 Sink::File(path.clone(), BufWriter::new(file))
             }
@@ -70,6 +93,15 @@ impl Sink {
     }
 }
 
+async fn open_behind(path: &std::path::Path, begin: u64) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    let mut file = options.open(path).await?;
+    file.set_len(begin).await?;
+    file.seek(SeekFrom::Start(begin)).await?;
+    Ok(file)
+}
+
 fn cannot_write(path: &std::path::Path, error: &std::io::Error) -> CommandError {
     let message = format!("cannot write {}: {error}", path.display());
     CommandError::with_code(EXIT_WRITE, message)
@@ -83,7 +115,15 @@ fn remote_name(url: &str) -> Option<&str> {
     (!matches!(name, "" | "." | "..") && !name.contains('\\')).then_some(name)
 }
 
-const EXIT_WRITE: u8 = 23;
+/// Writes the cookies that are kept.
+pub(super) fn write_cookies(file: &std::path::Path, text: &str) -> Result<(), CommandError> {
+    if file.as_os_str() == "-" {
+        return crate::output::print_raw(text);
+    }
+    std::fs::write(file, text).map_err(|error| cannot_write(file, &error))
+}
+
+pub(super) const EXIT_WRITE: u8 = 23;
 
 #[cfg(test)]
 mod tests {

@@ -1,18 +1,20 @@
 //! The request that the arguments describe, the same for every URL.
 
+use super::content::Content;
 use crate::arguments::{GetRequest, HttpVersion, Policy};
 use crate::error::CommandError;
-use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use portway_http::Client;
-use portway_http::client::{Error, RequestBuilder, VersionPolicy};
+use portway_http::client::{Cookies, RequestBuilder, VersionPolicy};
 use portway_http::pool::Version;
+use std::sync::Arc;
 
 pub(super) struct Prepared {
     method: Method,
     headers: HeaderMap,
-    body: Bytes,
+    content: Content,
     version: Option<(Version, VersionPolicy)>,
 }
 
@@ -22,31 +24,33 @@ impl Prepared {
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         let agent = HeaderValue::from_static(concat!("portway/", env!("CARGO_PKG_VERSION")));
         headers.insert(USER_AGENT, agent);
-        let mut body = Bytes::new();
-        if let Some(json) = &arguments.json {
-            body = content(json)?.into();
-            let kind = HeaderValue::from_static("application/json");
+        let content = Content::new(arguments)?;
+        if let Content::Bytes(_, kind) = &content {
             headers.insert(CONTENT_TYPE, kind.clone());
-            headers.insert(ACCEPT, kind);
-        } else if !arguments.data.is_empty() {
-            let parts = arguments.data.iter().map(|data| content(data));
-            body = parts.collect::<Result<Vec<_>, _>>()?.join(&b'&').into();
-            let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-            headers.insert(CONTENT_TYPE, kind);
+            if arguments.json.is_some() {
+                headers.insert(ACCEPT, kind.clone());
+            }
+        }
+        let cookies: Vec<_> = given_cookies(arguments).collect();
+        if !cookies.is_empty() {
+            let value = HeaderValue::from_str(&cookies.join("; "));
+            let mut value = value.map_err(|error| CommandError::usage(error.to_string()))?;
+            value.set_sensitive(true);
+            headers.insert(COOKIE, value);
         }
         set_headers(&mut headers, &arguments.headers)?;
-        let has_content = arguments.json.is_some() || !arguments.data.is_empty();
         let method = match &arguments.method {
             Some(method) => Method::from_bytes(method.as_bytes())
                 .map_err(|error| CommandError::usage(format!("{method}: {error}")))?,
             None if arguments.head => Method::HEAD,
-            None if has_content => Method::POST,
-            None => Method::GET,
+            None if content.is_upload() => Method::PUT,
+            None if content.is_none() => Method::GET,
+            None => Method::POST,
         };
         Ok(Prepared {
             method,
             headers,
-            body,
+            content,
             version: arguments.http.map(|version| {
                 let version = match version {
                     HttpVersion::One => Version::Http1,
@@ -74,27 +78,59 @@ impl Prepared {
             .filter(|(_, value)| !value.is_sensitive())
     }
 
-    pub(super) fn build(&self, client: &Client, url: &str) -> Result<RequestBuilder, Error> {
+    /// Where a URL leads: one that ends in a slash takes the name of the file that is sent.
+    pub(super) fn target(&self, url: &str) -> String {
+        match self.content.file_name().filter(|_| url.ends_with('/')) {
+            Some(name) => format!("{url}{}", utf8_percent_encode(name, NON_ALPHANUMERIC)),
+            None => url.to_owned(),
+        }
+    }
+
+    pub(super) async fn build(
+        &self,
+        client: &Client,
+        url: &str,
+    ) -> Result<RequestBuilder, CommandError> {
         let mut request = client
-            .request(self.method.clone(), url)
-            .headers(&self.headers)
-            .body(self.body.clone());
+            .request(self.method.clone(), self.target(url))
+            .headers(&self.headers);
         if let Some((version, policy)) = self.version {
             request = request.version(version, policy);
         }
-        Ok(request)
+        self.content.put_into(request).await
     }
 }
 
-/// Text as it is, or what is in the file behind an `@`, its line ends left out.
-fn content(text: &str) -> Result<Vec<u8>, CommandError> {
-    let Some(file) = text.strip_prefix('@') else {
-        return Ok(text.into());
-    };
-    let read = std::fs::read(file);
-    let mut read = read.map_err(|error| CommandError::failed(format!("{file}: {error}")))?;
-    read.retain(|byte| !b"\r\n".contains(byte));
-    Ok(read)
+/// The cookies that were given as such; what has no `=` is a file.
+fn given_cookies(arguments: &GetRequest) -> impl Iterator<Item = &str> {
+    let cookies = arguments.cookie.iter().map(String::as_str);
+    cookies.filter(|cookie| cookie.contains('='))
+}
+
+/// A jar with the cookies of the files that were given, where any is to be kept.
+pub(super) fn jar(
+    arguments: &GetRequest,
+    is_written: bool,
+) -> Result<Option<Arc<Cookies>>, CommandError> {
+    let files: Vec<_> = arguments
+        .cookie
+        .iter()
+        .filter(|it| !it.contains('='))
+        .collect();
+    if files.is_empty() && !is_written {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    for file in files {
+        // A file that is not there yet is one without cookies, as for curl.
+        match std::fs::read(file) {
+            Ok(read) => text.push_str(&String::from_utf8_lossy(&read)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(CommandError::failed(format!("{file}: {error}"))),
+        }
+        text.push('\n');
+    }
+    Ok(Some(Arc::new(Cookies::from_netscape(&text))))
 }
 
 /// Sets `name: value`; `name:` takes the field away.
