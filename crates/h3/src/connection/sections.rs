@@ -80,9 +80,12 @@ impl Sections {
         encoded: &[u8],
         section: &mut Section,
     ) -> Result<bool, Fault> {
-        let decoded = self.decoder.decode(stream.value(), encoded, |name, value| {
-            section.push(name, value)
-        });
+        let decoded = self
+            .decoder
+            .decode_by(stream.value(), encoded, |line| match line {
+                qpack::Line::Kept(name, value) => section.push_kept(name, value),
+                qpack::Line::Fresh(name, value) => section.push(name, value),
+            });
         match decoded {
             Ok(qpack::Decoded::Complete) => {
                 self.learn(section);

@@ -113,6 +113,27 @@ impl Section {
         pushed
     }
 
+    /// The same for a field that a table keeps.
+    #[inline]
+    pub(crate) fn push_kept(
+        &mut self,
+        name: &FieldName,
+        value: &FieldValue,
+    ) -> Result<(), SectionFault> {
+        let FieldValue::Pseudo(bytes) = value else {
+            return self.push(name.clone(), value.clone());
+        };
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let pushed = self
+            .count(name.as_bytes().len() + bytes.len())
+            .and_then(|()| check_blanks(bytes))
+            .and_then(|()| self.keep_pseudo(name, bytes.clone()));
+        self.fault = pushed.err();
+        pushed
+    }
+
     /// The first fault, so that a section that was read to its end is not mistaken for a good one.
     pub fn fault(&self) -> Option<SectionFault> {
         self.fault
@@ -154,11 +175,7 @@ impl Section {
         if let FieldValue::Malformed(_) = value {
             return Err(malformed("a character that no field value may have"));
         }
-        // RFC 9110 §5.5: white space around a value is not part of it, so that it cannot be here.
-        let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-        if blank(value.as_bytes().first()) || blank(value.as_bytes().last()) {
-            return Err(malformed("white space around a field value"));
-        }
+        check_blanks(value.as_bytes())?;
         match (name, value) {
             (FieldName::Header(name), FieldValue::Valid(value)) => self.keep_regular(name, value),
             // RFC 9114 §4.2, §4.3: upper-case letters, unknown pseudo-header fields.
@@ -221,6 +238,16 @@ impl Section {
             .try_append(name, value)
             .map(|_| ())
             .map_err(|_| SectionFault::TooLarge("too many fields in a section"))
+    }
+}
+
+// RFC 9110 §5.5: white space around a value is not part of it, so that it cannot be here.
+#[inline]
+fn check_blanks(value: &[u8]) -> Result<(), SectionFault> {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    match is_blank(value.first()) || is_blank(value.last()) {
+        true => Err(malformed("white space around a field value")),
+        false => Ok(()),
     }
 }
 

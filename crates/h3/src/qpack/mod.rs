@@ -15,6 +15,7 @@ mod static_table;
 mod string;
 mod table_use;
 
+pub(crate) use decoder::Line;
 pub use decoder::{Decoded, Decoder, DecoderConfig, UnblockedSection};
 pub use encoder::{Encoder, EncoderConfig, SectionEncoder};
 pub use error::{DecodeError, QpackError, QpackErrorKind, SectionLimit};

@@ -17,6 +17,7 @@ use crate::field::{FieldName, FieldValue};
 use blocked::Blocked;
 use bytes::{Bytes, BytesMut};
 use encoder_stream::EncoderStream;
+pub(crate) use section::Line;
 use section::{Lines, Prefix};
 use table::DynamicTable;
 
@@ -108,7 +109,20 @@ impl Decoder {
         &mut self,
         stream: u64,
         section: &[u8],
-        visitor: impl FnMut(FieldName, FieldValue) -> Result<(), E>,
+        mut visitor: impl FnMut(FieldName, FieldValue) -> Result<(), E>,
+    ) -> Result<Decoded, DecodeError<E>> {
+        self.decode_by(stream, section, |line| {
+            let (name, value) = line.into_owned();
+            visitor(name, value)
+        })
+    }
+
+    /// The same for who may not need a copy of every line.
+    pub(crate) fn decode_by<E>(
+        &mut self,
+        stream: u64,
+        section: &[u8],
+        visitor: impl FnMut(Line<'_>) -> Result<(), E>,
     ) -> Result<Decoded, DecodeError<E>> {
         let prefix = Prefix::parse(section, &self.table).map_err(|error| error.widen())?;
         let is_blocked = prefix.required > self.table.inserted();
@@ -134,14 +148,17 @@ impl Decoder {
     pub fn decode_unblocked<E>(
         &mut self,
         section: UnblockedSection,
-        visitor: impl FnMut(FieldName, FieldValue) -> Result<(), E>,
+        mut visitor: impl FnMut(FieldName, FieldValue) -> Result<(), E>,
     ) -> Result<(), DecodeError<E>> {
         let UnblockedSection {
             stream,
             prefix,
             section,
         } = section;
-        self.decode_lines(stream, prefix, &section, visitor)
+        self.decode_lines(stream, prefix, &section, |line| {
+            let (name, value) = line.into_owned();
+            visitor(name, value)
+        })
     }
 
     /// Says that `stream` was reset by the peer, or that nothing more is read from it, before its
@@ -228,16 +245,16 @@ impl Decoder {
         stream: u64,
         prefix: Prefix,
         section: &[u8],
-        visitor: impl FnMut(FieldName, FieldValue) -> Result<(), E>,
+        visitor: impl FnMut(Line<'_>) -> Result<(), E>,
     ) -> Result<(), DecodeError<E>> {
-        let lines = Lines::new(
+        let mut lines = Lines::new(
             section,
             prefix,
             &self.table,
             &mut self.scratch,
             &self.config,
         );
-        let result = visit(lines, visitor);
+        let result = lines.visit(visitor);
         self.release_scratch();
         let is_done_with = matches!(
             result,
@@ -271,19 +288,6 @@ impl Decoder {
         }
         integer::encode(prefix_bits, pattern, value, &mut self.instructions);
         Ok(())
-    }
-}
-
-fn visit<E>(
-    mut lines: Lines<'_>,
-    mut visitor: impl FnMut(FieldName, FieldValue) -> Result<(), E>,
-) -> Result<(), DecodeError<E>> {
-    loop {
-        match lines.next() {
-            Ok(Some((name, value))) => visitor(name, value).map_err(DecodeError::Refused)?,
-            Ok(None) => return Ok(()),
-            Err(error) => return Err(error.widen()),
-        }
     }
 }
 

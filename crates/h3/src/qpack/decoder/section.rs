@@ -103,6 +103,26 @@ fn failed(reason: &'static str) -> SectionError {
     DecodeError::Connection(QpackError::decompression_failed(reason))
 }
 
+/// A line of a section.
+#[derive(Debug)]
+pub(crate) enum Line<'a> {
+    /// One that a table has, so that whoever needs it takes a copy.
+    Kept(&'a FieldName, &'a FieldValue),
+    /// One that was written out.
+    Fresh(FieldName, FieldValue),
+}
+
+impl Line<'_> {
+    /// The name and the value.
+    #[inline]
+    pub(crate) fn into_owned(self) -> (FieldName, FieldValue) {
+        match self {
+            Line::Kept(name, value) => (name.clone(), value.clone()),
+            Line::Fresh(name, value) => (name, value),
+        }
+    }
+}
+
 /// A section of which every referenced entry has arrived.
 pub(super) struct Lines<'a> {
     rest: &'a [u8],
@@ -135,17 +155,27 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The next line, or None at the end.
+    /// Gives each line to `visitor`, in order.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<(FieldName, FieldValue)>, SectionError> {
-        let Some(&first) = self.rest.first() else {
-            return Ok(None);
-        };
+    pub(super) fn visit<E>(
+        &mut self,
+        mut visitor: impl FnMut(Line<'_>) -> Result<(), E>,
+    ) -> Result<(), DecodeError<E>> {
+        while let Some(&first) = self.rest.first() {
+            let line = self.next(first).map_err(SectionError::widen)?;
+            visitor(line).map_err(DecodeError::Refused)?;
+        }
+        Ok(())
+    }
+
+    /// The next line, whose first byte is `first`.
+    #[inline]
+    fn next(&mut self, first: u8) -> Result<Line<'a>, SectionError> {
         self.fields_left = self
             .fields_left
             .checked_sub(1)
             .ok_or(DecodeError::TooLarge(SectionLimit::Fields))?;
-        let line = match first {
+        Ok(match first {
             0xc0.. => {
                 let index = self.integer(6)?;
                 let (name, value) = static_entry(index)?;
@@ -178,8 +208,7 @@ impl<'a> Lines<'a> {
                 let name = self.post_base(index)?.name.clone();
                 self.with_value(name, first & 0x08 != 0)?
             }
-        };
-        Ok(Some(line))
+        })
     }
 
     #[inline]
@@ -211,12 +240,12 @@ impl<'a> Lines<'a> {
     #[inline]
     fn whole(
         &mut self,
-        name: &FieldName,
-        value: &FieldValue,
-    ) -> Result<(FieldName, FieldValue), SectionError> {
+        name: &'a FieldName,
+        value: &'a FieldValue,
+    ) -> Result<Line<'a>, SectionError> {
         self.charge(name.as_bytes().len() + LINE_OVERHEAD)?;
         self.charge(value.as_bytes().len())?;
-        Ok((name.clone(), value.clone()))
+        Ok(Line::Kept(name, value))
     }
 
     fn literal_name(&mut self) -> Result<FieldName, SectionError> {
@@ -233,21 +262,21 @@ impl<'a> Lines<'a> {
         &mut self,
         name: FieldName,
         is_never_indexed: bool,
-    ) -> Result<(FieldName, FieldValue), SectionError> {
+    ) -> Result<Line<'a>, SectionError> {
         self.charge(name.as_bytes().len() + LINE_OVERHEAD)?;
         let literal = self.literal(7)?;
         let value = self.value_bytes(literal)?;
         self.charge(value.len())?;
         if !is_never_indexed {
             let value = FieldValue::parse_for(&name, value);
-            return Ok((name, value));
+            return Ok(Line::Fresh(name, value));
         }
         let mut value = FieldValue::parse(value);
         // RFC 9204 §4.5.4: the bit goes with the value, so that who forwards it sends a literal.
         if let FieldValue::Valid(value) = &mut value {
             value.set_sensitive(true);
         }
-        Ok((name, value))
+        Ok(Line::Fresh(name, value))
     }
 
     fn value_bytes(&mut self, literal: Literal<'_>) -> Result<Bytes, SectionError> {
