@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Whether `tool` can be run.
 pub fn is_present(tool: &str) -> bool {
@@ -56,7 +57,9 @@ pub fn instructions(program: &Path, arguments: &[&str]) -> Result<u64, String> {
 /// # Errors
 /// What strace said when it did not count.
 pub fn system_calls(program: &Path, arguments: &[&str]) -> Result<u64, String> {
-    let summary = std::env::temp_dir().join(format!("portway-bench-{}", std::process::id()));
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let (process, run) = (std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+    let summary = std::env::temp_dir().join(format!("portway-bench-{process}-{run}"));
     let status = Command::new("strace")
         .args(["-f", "-c", "-U", "calls,name", "-o"])
         .arg(&summary)

@@ -10,12 +10,14 @@ use super::rounds::{Place, Rounds, STACKS, run};
 use super::sharded::run_sharded;
 use super::web::Load;
 use crate::baseline;
-use crate::counted::Counted;
+use crate::clock::unpin;
+use crate::counted::{Counted, Job};
 use crate::page::Count;
 use crate::pairs::Comparison;
 use crate::quic::Idle;
 use crate::tools;
 use std::process::{Command, Stdio};
+use std::thread;
 
 /// Everything that was found.
 #[derive(Default)]
@@ -45,16 +47,16 @@ pub struct Found {
 /// The loads with the requests of one go: pinned or on workers, and over the link.
 const LOADS: [(Load, usize, usize); 6] = [
     (Load::plain(1), 400, 0),
-    (Load::plain(32), 3_200, 160),
-    (Load::plain(256), 6_400, 1_280),
+    (Load::plain(32), 3_200, 96),
+    (Load::plain(256), 6_400, 768),
     (Load::with_fields(1), 400, 0),
-    (Load::with_fields(32), 3_200, 160),
-    (Load::with_fields(256), 6_400, 1_280),
+    (Load::with_fields(32), 3_200, 0),
+    (Load::with_fields(256), 6_400, 0),
 ];
 
 /// Measures so many pairs of everything, or of what has the name `only`: that of a load as in
-/// `get-32`, `fields-1`, with `-workers` or `-link` behind it for those, of bulk, or `sharded`,
-/// `idle`, `ends`, `qpack`.
+/// `get-32`, `fields-1`, `get-32-workers`, `get-32-link`, of bulk, or `sharded`, `idle`, `ends`,
+/// `qpack`.
 pub fn measure(pairs: usize, only: Option<&str>) -> Found {
     let mut found = Found::default();
     let wants = |name: &str| only.is_none_or(|only| only == name);
@@ -84,14 +86,15 @@ fn timed(found: &mut Found, pairs: usize, wants: impl Fn(&str) -> bool) {
             found.pinned.push(run(&Place::Pinned, load, times, pairs));
         }
     }
-    for (load, times, _) in LOADS {
+    // Fields are encoded and decoded alike wherever the tasks run.
+    for (load, times, _) in LOADS.into_iter().filter(|(load, ..)| load.fields == 0) {
         if wants(&format!("{}-workers", load.name())) {
             found.workers.push(run(&Place::Workers, load, times, pairs));
         }
     }
     let loads = LOADS.iter().filter(|(load, _, times)| {
         // One request at a time waits for the link and for nothing else.
-        *times > 0 && load.fields == 0 && wants(&format!("{}-link", load.name()))
+        *times > 0 && wants(&format!("{}-link", load.name()))
     });
     let loads: Vec<_> = loads.map(|(load, _, times)| (*load, *times)).collect();
     if !loads.is_empty() {
@@ -128,42 +131,51 @@ fn counted(found: &mut Found, wants: impl Fn(&str) -> bool) {
             return;
         }
     }
-    for (load, ..) in LOADS {
-        if wants(&load.name()) {
-            for stack in STACKS {
-                let times = load.in_flight.max(64) * 4;
-                if let Err(why) = found.counted.count(stack, &load.name(), times) {
-                    found.missing.push(why);
-                }
-            }
-        }
+    let mut jobs = Vec::new();
+    for (load, ..) in LOADS.iter().filter(|(load, ..)| wants(&load.name())) {
+        jobs.extend(STACKS.map(|stack| Job {
+            stack,
+            work: load.name(),
+            times: load.in_flight.max(64) * 4,
+        }));
     }
     for bulk in BULK.iter().filter(|bulk| wants(bulk.name)) {
-        for stack in &STACKS[..2] {
-            if let Err(why) = found
-                .counted
-                .count(stack, bulk.name, (bulk.times / 16).min(400))
-            {
-                found.missing.push(why);
-            }
-        }
+        jobs.extend([STACKS[0], STACKS[1]].map(|stack| Job {
+            stack,
+            work: bulk.name.to_owned(),
+            times: (bulk.times / 16).min(400),
+        }));
     }
+    unpin();
+    found.missing.extend(found.counted.count_all(&jobs));
+    if wants("ends") {
+        count_ends(found);
+    }
+}
+
+/// Each end of one request by itself, all at a time.
+fn count_ends(found: &mut Found) {
     let recorded = baseline::recorded();
-    for load in [Load::plain(1), Load::with_fields(1)] {
-        if wants("ends") {
-            for end in ["client", "server"] {
-                let name = format!("h3-{}-{end}", load.name());
-                match count_end(end, load) {
-                    Ok(now) => found.ends.push(Count {
-                        recorded: recorded.get(&name).copied(),
-                        name,
-                        now,
-                    }),
-                    Err(why) => found.missing.push(why),
-                }
+    let loads = [Load::plain(1), Load::with_fields(1)];
+    let ends = loads.map(|load| ["client", "server"].map(|end| (load, end)));
+    thread::scope(|scope| {
+        let counting = ends
+            .as_flattened()
+            .iter()
+            .map(|&(load, end)| (load, end, scope.spawn(move || count_end(end, load))));
+        let counting: Vec<_> = counting.collect();
+        for (load, end, counted) in counting {
+            let name = format!("h3-{}-{end}", load.name());
+            match counted.join().expect("counting does not panic") {
+                Ok(now) => found.ends.push(Count {
+                    recorded: recorded.get(&name).copied(),
+                    name,
+                    now,
+                }),
+                Err(why) => found.missing.push(why),
             }
         }
-    }
+    });
 }
 
 /// Over the link a round takes seconds.
