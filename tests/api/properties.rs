@@ -2,7 +2,7 @@
 
 use crate::support::{datagrams, framed, pair, tls_pair};
 use portway::property::{Effect, Property, PropertyValue};
-use portway::{ConnectionState, Security, SelectionProperty};
+use portway::{ConnectionState, Message, MessageContext, Security, SelectionProperty};
 use std::time::Duration;
 
 #[tokio::test]
@@ -118,6 +118,44 @@ async fn a_live_connection_refuses_to_change_what_selected_it() {
         &server.receive().await.expect("a message")[..],
         b"as before"
     );
+}
+
+#[tokio::test]
+async fn all_properties_of_a_live_connection_are_read_at_once() {
+    let preconnection = framed(Security::disabled());
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    let all = client.properties();
+    for (property, value) in &all {
+        assert_eq!(client.get(*property), Ok(Some(value.clone())), "{property}");
+    }
+    let value = |name: &str| {
+        let mut all = all.iter();
+        all.find(|(it, _)| it.name() == name).map(|it| &it.1)
+    };
+    let established = PropertyValue::ConnectionState(ConnectionState::Established);
+    assert_eq!(value("connState"), Some(&established));
+    assert_eq!(value("canSend"), Some(&true.into()));
+    assert_eq!(value("reliability"), Some(&true.into()));
+    assert_eq!(value("sendMsgMaxLen"), None, "a stream has no bound");
+    assert_eq!(value("msgPriority"), None, "it is one of messages");
+    assert!(client.get("msgPriority").is_err());
+    let last = Message::new("the last").with_context(MessageContext::new().with_final());
+    client.send(last).await.expect("accepted");
+    assert_eq!(client.get("canSend"), Ok(Some(false.into())));
+    server.receive().await.expect("a message");
+    server.receive().await.expect_err("nothing behind the last");
+    assert_eq!(server.get("canReceive"), Ok(Some(false.into())));
+}
+
+#[tokio::test]
+async fn the_path_in_use_is_the_interface_of_the_local_address() {
+    let preconnection = framed(Security::disabled());
+    let (client, _server) = pair(&preconnection, &preconnection).await;
+    let local = client.info().local.expect("it has a carrier").ip();
+    let path = client.path().expect("loopback is up");
+    assert!(path.addresses.iter().any(|own| own.address == local));
+    client.abort();
+    assert_eq!(client.path(), None);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use super::Connection;
 use super::group::{Group, Sending};
 use super::link::Link;
 use portway_core::StackId;
-use portway_core::property::ConnectionState;
+use portway_core::property::{ConnectionState, Property, PropertyValue, SpecialValue};
 use portway_core::race::{Recording, Report};
 use portway_core::security::Protection;
 use std::net::SocketAddr;
@@ -71,7 +71,7 @@ impl Connection {
 }
 
 impl ConnectionInfo {
-    fn of(group: &Group) -> Self {
+    pub(super) fn of(group: &Group) -> Self {
         let details = &group.details;
         let link = group.link.as_ref();
         let direction = details.direction;
@@ -113,6 +113,23 @@ impl ConnectionInfo {
                 .siblings
                 .as_ref()
                 .and_then(|siblings| siblings.is_early_data_accepted()),
+        }
+    }
+
+    /// A read-only property; `None` where it has no bound, and for every other property.
+    pub(super) fn value_of(&self, property: Property) -> Option<PropertyValue> {
+        let bytes = |bytes: usize| PropertyValue::Integer(bytes as u64);
+        match property {
+            Property::ConnState => Some(PropertyValue::ConnectionState(self.state)),
+            Property::CanSend => Some(PropertyValue::Boolean(self.can_send)),
+            Property::CanReceive => Some(PropertyValue::Boolean(self.can_receive)),
+            Property::SingularTransmissionMsgMaxLen => {
+                let none = PropertyValue::Special(SpecialValue::NotApplicable);
+                Some(self.singular_transmission_message_bytes.map_or(none, bytes))
+            }
+            Property::SendMsgMaxLen => self.send_message_bytes.map(bytes),
+            Property::RecvMsgMaxLen => Some(bytes(self.receive_message_bytes)),
+            _ => None,
         }
     }
 }

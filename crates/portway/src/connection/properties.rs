@@ -4,6 +4,7 @@
 
 use super::Connection;
 use super::group::{Details, Group};
+use super::info::ConnectionInfo;
 use super::link::Link;
 use crate::error::SendError;
 use crate::event::ConnectionEvent;
@@ -17,51 +18,82 @@ use portway_core::property::{
 use portway_core::stack::{InUse, Moment};
 use portway_core::{Failure, FailureKind, Origin};
 use portway_transport::environment::TcpOptions;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 impl Connection {
     /// The value of a property, by its key or by its name. A connection property gives what was
-    /// set or its default; a selection property gives what was asked for before there is a stack,
-    /// and then, as a boolean, whether the stack and path in use really provide it (RFC 9622 §8).
+    /// set or its default; a read-only one what is so at this moment (RFC 9622 §8.1.11), `None`
+    /// where there is no limit; a selection property gives what was asked for before there is a
+    /// stack, and then, as a boolean, whether the stack and path in use really provide it
+    /// (RFC 9622 §8).
     ///
     /// # Errors
-    /// There is no such property.
+    /// There is no such property, or it is one of messages.
     pub fn get<K>(&self, key: K) -> Result<Option<PropertyValue>, PropertyError>
     where
         K: TryInto<Property>,
         PropertyError: From<K::Error>,
     {
-        self.value_of(key.try_into()?)
+        let property: Property = key.try_into()?;
+        let paths = match property.class() {
+            PropertyClass::Selection => self.shared().context.environment().paths(),
+            _ => Vec::new(),
+        };
+        self.value_of(property, &self.shared().lock(), &paths)
     }
 
-    fn value_of(&self, property: Property) -> Result<Option<PropertyValue>, PropertyError> {
-        let shared = self.shared();
-        let group = shared.lock();
-        if property.class() != PropertyClass::Selection {
-            return match group.details.properties.get(property) {
-                Ok(value) => Ok(Some(value)),
-                Err(_) => group.details.selection.get(property),
-            };
+    /// Every property that has a value now, as [`Connection::get`] gives it, all of one moment.
+    pub fn properties(&self) -> Vec<(Property, PropertyValue)> {
+        let paths = self.shared().context.environment().paths();
+        let group = self.shared().lock();
+        let all = Property::ALL.iter();
+        let all = all.filter(|property| property.class() != PropertyClass::Message);
+        all.filter_map(|&property| {
+            let value = self.value_of(property, &group, &paths).ok()?;
+            Some((property, value?))
+        })
+        .collect()
+    }
+
+    /// The path in use: the interface that the local address belongs to, with what the system
+    /// tells of it. `None` while there is no carrier, or when the address is on no interface any
+    /// more.
+    ///
+    /// It is the provisioning domain in use as well: portway knows the implicit domains only, one
+    /// for each interface (RFC 7556 §2).
+    pub fn path(&self) -> Option<Path> {
+        let local = self.shared().lock().link.as_ref()?.local_address().ip();
+        let paths = self.shared().context.environment().paths();
+        paths.into_iter().find(|path| has_address(path, local))
+    }
+
+    fn value_of(
+        &self,
+        property: Property,
+        group: &Group,
+        paths: &[Path],
+    ) -> Result<Option<PropertyValue>, PropertyError> {
+        let details = &group.details;
+        match property.class() {
+            PropertyClass::Selection => {}
+            PropertyClass::ReadOnly => return Ok(ConnectionInfo::of(group).value_of(property)),
+            _ => return details.properties.get(property).map(Some),
         }
-        let stack = group
-            .details
-            .stack
-            .as_ref()
-            .and_then(|stack| shared.context.stack(stack));
+        let stack = details.stack.as_ref();
+        let stack = stack.and_then(|stack| self.shared().context.stack(stack));
         let Some(stack) = stack else {
-            return group.details.selection.get(property);
+            return details.selection.get(property);
         };
         let local = group.link.as_ref().map(|link| link.local_address().ip());
-        let paths = shared.context.environment().paths();
-        let has_local = |path: &&Path| path.addresses.iter().any(|a| Some(a.address) == local);
         let in_use = InUse {
             stack,
-            path: paths.iter().find(has_local),
+            path: local.and_then(|local| paths.iter().find(|path| has_address(path, local))),
             local,
             has_framer: !group.pipeline.is_empty(),
         };
-        Ok(in_use.selected(property, &group.details.selection, group.details.action))
+        Ok(in_use.selected(property, &details.selection, details.action))
     }
 
     /// Changes a connection property, by its key or by its name, and says what that did. A
@@ -143,6 +175,10 @@ impl Connection {
             false => Ok(effect),
         }
     }
+}
+
+fn has_address(path: &Path, local: IpAddr) -> bool {
+    path.addresses.iter().any(|own| own.address == local)
 }
 
 /// Does on a fresh socket what was changed since its race began.
