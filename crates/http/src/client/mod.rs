@@ -17,7 +17,7 @@
 //! |---|---|
 //! | `request.rs`, `body.rs`, `stream_body.rs`, `multipart.rs` | what applications send |
 //! | `response.rs`, `response_head.rs`, `upgraded.rs` | what they get |
-//! | `service.rs` | the client as a tower service |
+//! | `service.rs`, `connector.rs` | the client as a tower service; the engine under others |
 //! | `exchange.rs`, `expect.rs`, `redirect.rs` | one request to one URL, and the next URL |
 //! | `shared.rs`, `lease.rs` | the pool with what it decides about |
 //! | `policy.rs` | which versions a request takes |
@@ -39,6 +39,7 @@ mod body;
 mod builder;
 mod classify;
 mod coalescing;
+mod connector;
 mod content;
 mod cookies;
 mod credentials;
@@ -78,6 +79,7 @@ mod watch;
 pub use alternatives::StoredAlternative;
 pub use body::{Body, BoxError};
 pub use builder::ClientBuilder;
+pub use connector::{Connector, ConnectorStream};
 pub use cookies::{CookieJar, Cookies};
 pub use credentials::{CredentialScope, Credentials};
 pub use decode::Decompression;

@@ -3,6 +3,7 @@
 mod alternatives;
 mod answers;
 mod coalescing;
+mod connectors;
 mod credentials;
 mod faults;
 mod habits;

@@ -1,0 +1,87 @@
+//! Other clients upon our connector: hyper-util's, and tonic's way with it.
+
+use super::server::{Made, Server, Speaks, answer};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::rt::TokioExecutor;
+use portway_http::client::{Connector, ErrorClass};
+use portway_http::pool::Version;
+use std::error::Error as _;
+use tower_service::Service;
+
+const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
+const ONE: &[&[u8]] = &[b"http/1.1"];
+
+fn hyper_client(connector: Connector) -> HyperClient<Connector, Full<Bytes>> {
+    HyperClient::builder(TokioExecutor::new()).build(connector)
+}
+
+#[tokio::test]
+async fn the_client_of_hyper_uses_our_connector_for_both_versions() {
+    for (protocols, version) in [(BOTH, http::Version::HTTP_2), (ONE, http::Version::HTTP_11)] {
+        let made = Made::for_names(&["localhost"]);
+        let echo = |request: http::Request<hyper::body::Incoming>| async move {
+            let content = request.into_body().collect().await.expect("it comes whole");
+            answer(200, content.to_bytes())
+        };
+        let server = Server::start_with(&made, Speaks::Tls(protocols), 10, echo).await;
+        let client = hyper_client(Connector::new().security(made.security()));
+        let url = format!("https://localhost:{}/", server.address.port());
+        let long = Bytes::from("x".repeat(300_000));
+        let request = http::Request::post(url)
+            .body(Full::new(long.clone()))
+            .unwrap();
+        let response = client.request(request).await.unwrap();
+        assert_eq!(response.version(), version);
+        assert_eq!(
+            response.into_body().collect().await.unwrap().to_bytes(),
+            long
+        );
+    }
+}
+
+#[tokio::test]
+async fn cleartext_is_connected_and_what_cannot_be_says_why() {
+    let server = Server::start(Speaks::Http1, 1, |_| async { answer(200, "plain") }).await;
+    let client = hyper_client(Connector::new());
+    let response = client.get(server.url("/").parse().unwrap()).await.unwrap();
+    let content = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(content, "plain");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let url = format!("http://{address}/").parse().unwrap();
+    let error = client.get(url).await.unwrap_err();
+    let ours = error.source().and_then(|error| error.downcast_ref());
+    let ours: &portway_http::client::Error = ours.expect("it is ours");
+    assert_eq!(ours.class(), ErrorClass::Connect);
+    assert!(ours.report().is_some(), "each attempt is told");
+    let made = Made::for_names(&["localhost"]);
+    let strange = Server::start_with(&made, Speaks::Tls(&[b"h2"]), 1, |_| async {
+        answer(200, "nobody asks")
+    });
+    let url = format!("https://localhost:{}/", strange.await.address.port());
+    let error = client.get(url.parse().unwrap()).await.unwrap_err();
+    let ours: Option<&portway_http::client::Error> =
+        error.source().and_then(|error| error.downcast_ref());
+    assert_eq!(ours.map(|it| it.class()), Some(ErrorClass::Certificate));
+}
+
+#[tokio::test]
+async fn a_connector_offers_the_versions_that_it_is_told_to() {
+    let made = Made::for_names(&["localhost"]);
+    let protocols: &[&[u8]] = &[b"http/1.1", b"h2"];
+    let server = Server::start_with(&made, Speaks::Tls(protocols), 1, |_| async {
+        answer(200, "nobody asks")
+    })
+    .await;
+    let mut connector = Connector::new()
+        .security(made.security())
+        .versions(Version::Http2);
+    let uri = format!("https://localhost:{}/", server.address.port());
+    let stream = connector.call(uri.parse().unwrap()).await.unwrap();
+    assert_eq!(stream.remote().port(), server.address.port());
+    let alpn = stream.protection().and_then(|it| it.alpn.clone());
+    assert_eq!(alpn.as_deref(), Some(&b"h2"[..]));
+}
