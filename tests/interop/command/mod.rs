@@ -5,6 +5,7 @@
 mod connect;
 mod get;
 mod listen;
+mod proxies;
 
 use crate::peer::Peer;
 

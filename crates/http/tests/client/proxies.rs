@@ -1,5 +1,6 @@
 //! Requests through proxies, good and bad.
 
+use super::http3_server::Http3Server;
 use super::relay::{protected, proxy, socks};
 use super::server::{Made, Server, Speaks, answer, raw};
 use http::StatusCode;
@@ -9,11 +10,13 @@ use portway_http::client::{
     ClientBuilder, Credentials, Error, ErrorClass, Party, Phase, Proxies, Proxy, ProxyFault,
     ProxyLie, SocksFailure, Timeouts, VersionPolicy,
 };
+use portway_http::h3::Tunnel;
 use portway_http::pool::Version;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::TcpStream;
 
 const H2: &[&[u8]] = &[b"h2", b"http/1.1"];
 
@@ -153,6 +156,34 @@ async fn proxies_in_tls_are_asked_over_both_versions() {
         assert_eq!(error.proxy(), Some(ProxyFault::Insecure), "{error}");
         assert_eq!(error.class(), ErrorClass::Certificate);
     }
+}
+
+#[tokio::test]
+async fn a_proxy_of_http3_is_asked_for_tunnels() {
+    let (made, server) = (Made::new(), server(Speaks::Tls(H2)).await);
+    let any = "127.0.0.1:0".parse().unwrap();
+    let proxy = Http3Server::start(&made, any, |incoming| async move {
+        assert_eq!(incoming.request.method(), http::Method::CONNECT);
+        let target = incoming.request.uri().to_string();
+        let response = http::Response::new(());
+        let send = incoming.responder.send_response(response).expect("sent");
+        let mut near = Tunnel::new(incoming.request.into_body(), send);
+        let mut far = TcpStream::connect(target).await.expect("the target");
+        let _ = copy_bidirectional(&mut near, &mut far).await;
+    });
+    let proxy = Proxy::parse(&proxy.url("")).unwrap();
+    let proxy = proxy.security(made.security()).versions(Version::Http3);
+    let client = Client::builder()
+        .security(server.security())
+        .proxy(proxy)
+        .build();
+    for _ in 0..2 {
+        let request = client.post(server.url("/")).body(vec![7; 300_000]);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.version(), Version::Http2);
+        assert_eq!(response.text().await.unwrap(), "None None");
+    }
+    assert_eq!(server.accepted(), 1);
 }
 
 async fn refusal(say: &'static str) -> Error {
