@@ -1,0 +1,216 @@
+//! `portway get` through squid and microsocks, and with Apache's Digest.
+//!
+//! Invariant: the target is Apache, and its page is what comes through.
+
+use super::portway;
+use crate::authority::Authority;
+use crate::peer::{Peer, run};
+use std::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+/// What the command writes for these arguments, and its exit code.
+async fn got(test: &str, arguments: &[&str]) -> Option<(Option<i32>, String)> {
+    let mut command = portway(test, &[&["get"], arguments].concat())?;
+    let code = command.end().await.code();
+    Some((code, command.output().to_owned()))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// Waits until somebody listens there.
+async fn listening(port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The hash of a user's file: `openssl` knows MD5, the test does not.
+async fn hash_of(test: &str, text: &str) -> Option<String> {
+    let mut openssl = Peer::start(test, "openssl", &["md5", "-r"])?;
+    openssl.say(text).await;
+    assert!(openssl.end().await.success(), "{}", openssl.output());
+    openssl.output().split(' ').next().map(str::to_owned)
+}
+
+/// Apache with a page for everybody and one behind Digest; in cleartext and in TLS.
+struct Apache {
+    _peer: Peer,
+    http: String,
+    https: String,
+}
+
+impl Apache {
+    async fn start(test: &str, authority: &Authority) -> Option<Apache> {
+        let (http, https) = (free_port(), free_port());
+        let root = authority.path("");
+        let root = root.trim_end_matches('/');
+        std::fs::create_dir_all(authority.path("www/digest")).expect("a directory");
+        std::fs::write(authority.path("www/page"), "for all").expect("a file");
+        std::fs::write(authority.path("www/digest/page"), "for me").expect("a file");
+        let hash = hash_of(test, "me:the place:secret").await?;
+        let users = format!("me:the place:{hash}\n");
+        std::fs::write(authority.path("users"), users).expect("a file");
+        let modules = [
+            "mpm_event",
+            "authn_core",
+            "authn_file",
+            "authz_core",
+            "authz_user",
+            "auth_digest",
+            "ssl",
+        ]
+        .map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"));
+        let (cert, key) = (&authority.server.cert, &authority.server.key);
+        // The workers of a process that root has started are somebody else, who must read all.
+        let text = format!(
+            "{}ServerName localhost\nServerRoot {root}\nPidFile {root}/pid\nErrorLog {root}/log\n\
+             User www-data\nGroup www-data\nListen 127.0.0.1:{http}\nListen 127.0.0.1:{https}\n\
+             DocumentRoot {root}/www\n<Directory {root}/www>\nRequire all granted\n</Directory>\n\
+             <VirtualHost 127.0.0.1:{https}>\nSSLEngine on\nSSLCertificateFile {cert}\n\
+             SSLCertificateKeyFile {key}\n</VirtualHost>\n<Location /digest>\nAuthType Digest\n\
+             AuthName \"the place\"\nAuthDigestProvider file\nAuthUserFile {root}/users\n\
+             Require valid-user\n</Location>\n",
+            modules.concat()
+        );
+        let file = authority.path("apache.conf");
+        std::fs::write(&file, text).expect("a file");
+        let arguments = ["-f", &file, "-D", "FOREGROUND"];
+        let peer = Peer::start(test, "/usr/sbin/apache2", &arguments)?;
+        listening(http).await;
+        Some(Apache {
+            _peer: peer,
+            http: format!("http://localhost:{http}"),
+            https: format!("https://localhost:{https}"),
+        })
+    }
+}
+
+#[test]
+fn get_proves_a_password_to_apache_by_digest() {
+    let test = "get_proves_a_password_to_apache_by_digest";
+    let authority = Authority::new();
+    let _ = portway_tests::command();
+    run(async {
+        let Some(apache) = Apache::start(test, &authority).await else {
+            return;
+        };
+        let (page, login) = (format!("{}/digest/page", apache.http), "me:secret");
+        let rows: [(&[&str], i32, &str); 5] = [
+            (&["--digest", "-u", login], 0, "for me"),
+            (&["--anyauth", "-u", login, "-d", "content"], 0, "for me"),
+            (&["-u", login], 22, ""),
+            (&["--digest", "-u", "me:wrong"], 22, ""),
+            (&[], 22, ""),
+        ];
+        for (options, code, content) in rows {
+            let arguments = [&[&*page, "-f", "--noproxy", "*"], options].concat();
+            let Some((ended, said)) = got(test, &arguments).await else {
+                return;
+            };
+            assert_eq!(ended, Some(code), "{options:?}: {said}");
+            assert!(said.contains(content), "{options:?}: {said}");
+        }
+    });
+}
+
+#[test]
+fn get_goes_through_squid_with_credentials() {
+    let test = "get_goes_through_squid_with_credentials";
+    let authority = Authority::new();
+    let _ = portway_tests::command();
+    run(async {
+        let Some(apache) = Apache::start(test, &authority).await else {
+            return;
+        };
+        let port = free_port();
+        let Some(hash) = hash_of(test, "me:squid:secret").await else {
+            return;
+        };
+        std::fs::write(authority.path("known"), format!("me:squid:{hash}\n")).expect("a file");
+        let text = format!(
+            "http_port 127.0.0.1:{port}\npid_filename none\ncache deny all\naccess_log none\n\
+             cache_log stdio:/dev/null\nshutdown_lifetime 0 seconds\n\
+             auth_param digest program {HELPERS}/digest_file_auth -c {}\n\
+             auth_param digest realm squid\nauth_param digest children 1\n\
+             acl known proxy_auth REQUIRED\nacl far dstdomain forbidden.test\n\
+             http_access deny far\nhttp_access allow known\nhttp_access deny all\n",
+            authority.path("known")
+        );
+        let file = authority.path("squid.conf");
+        std::fs::write(&file, text).expect("a file");
+        let mut command = Command::new("/usr/sbin/squid");
+        command.args(["-N", "-f", &file]);
+        let Some(_squid) = Peer::spawn(test, command) else {
+            return;
+        };
+        listening(port).await;
+        let proxy = format!("http://127.0.0.1:{port}");
+        let trust = ["--cacert", &authority.root, "-x", &proxy, "--proxy-digest"];
+        let known = [&trust[..], &["-U", "me:secret"]].concat();
+        for page in [
+            format!("{}/page", apache.http),
+            format!("{}/page", apache.https),
+        ] {
+            let urls = [&*page, &*page];
+            let Some((code, said)) = got(test, &[&urls[..], &known].concat()).await else {
+                return;
+            };
+            assert_eq!((code, &*said), (Some(0), "for allfor all"));
+        }
+        let page = format!("{}/page", apache.https);
+        for (login, target) in [
+            ("me:wrong", &*page),
+            ("me:secret", "https://forbidden.test/"),
+            ("me:secret", "https://127.0.0.1:1/"),
+        ] {
+            let options = [&[target], &trust[..], &["-U", login]].concat();
+            let (code, said) = got(test, &options).await.expect("as before");
+            assert_eq!(code, Some(56), "{login} {target}: {said}");
+        }
+    });
+}
+
+#[test]
+fn get_goes_through_microsocks() {
+    let test = "get_goes_through_microsocks";
+    let authority = Authority::new();
+    let _ = portway_tests::command();
+    run(async {
+        let Some(apache) = Apache::start(test, &authority).await else {
+            return;
+        };
+        let port = free_port();
+        let number = port.to_string();
+        let arguments = ["-i", "127.0.0.1", "-p", &number, "-u", "me", "-P", "secret"];
+        let Some(_socks) = Peer::start(test, "microsocks", &arguments) else {
+            return;
+        };
+        listening(port).await;
+        let page = format!("{}/page", apache.https);
+        let rows = [
+            ("socks5h", "me:secret", &*page, 0),
+            ("socks5", "me:secret", &*page, 0),
+            ("socks5h", "me:wrong", &*page, 97),
+            ("socks5h", "me:secret", "https://127.0.0.1:1/", 97),
+        ];
+        for (scheme, login, target, code) in rows {
+            let proxy = format!("{scheme}://{login}@127.0.0.1:{port}");
+            let options = [target, "--cacert", &authority.root, "-x", &proxy];
+            let Some((ended, said)) = got(test, &options).await else {
+                return;
+            };
+            assert_eq!(ended, Some(code), "{scheme} {login} {target}: {said}");
+            assert!(code != 0 || said == "for all", "{said}");
+        }
+    });
+}
+
+/// Where Debian has Apache's modules.
+const MODULES: &str = "/usr/lib/apache2/modules";
+
+/// Where Debian has squid's helpers.
+const HELPERS: &str = "/usr/lib/squid";
