@@ -7,6 +7,7 @@
 mod authority;
 mod command;
 mod h3;
+mod http;
 mod library;
 mod page;
 mod peer;

@@ -151,7 +151,7 @@ async fn browse(
 }
 
 /// Tells the hash of a certificate's key.
-const KEY: &str = "\
+pub(crate) const KEY: &str = "\
 import base64, hashlib, sys
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat

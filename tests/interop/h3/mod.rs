@@ -5,7 +5,7 @@
 
 mod aioquic;
 pub(crate) mod caddy;
-mod chromium;
+pub(crate) mod chromium;
 mod clients;
 mod envoy;
 mod ngtcp2;
@@ -28,7 +28,7 @@ pub(crate) fn python() -> &'static Result<String, String> {
 }
 
 /// The Python of an environment with what a file of this directory names.
-fn environment(name: &str, requirements: &str) -> Result<String, String> {
+pub(crate) fn environment(name: &str, requirements: &str) -> Result<String, String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop");
     let peers = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers");
     let made = Command::new(here.join("quic/environment"))
@@ -48,7 +48,7 @@ fn python_of(test: &str) -> Option<&'static str> {
 }
 
 /// Whether large peers are tried, or says that this test is skipped.
-fn is_full(test: &str, peer: &str) -> bool {
+pub(crate) fn is_full(test: &str, peer: &str) -> bool {
     let is_full = ["PORTWAY_FULL", "PORTWAY_LONG"]
         .iter()
         .any(|name| std::env::var_os(name).is_some());
