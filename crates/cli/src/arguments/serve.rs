@@ -41,7 +41,7 @@ pub(crate) struct ServeArguments {
     /// Demand a client's certificate that one in this file vouches for
     #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,
-    /// Answer for this name only, repeated for several; '*.' stands for one label. Other names get 421
+    /// Answer for this name only, repeated for several; '*.' stands for one label. Others get 421
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Vec<String>,
     /// Answer at /echo: with a request's content, or with its head when it has none

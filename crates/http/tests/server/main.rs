@@ -3,6 +3,7 @@
 //!
 //! Invariant: time is virtual wherever a limit of time is tested.
 
+mod conformance;
 mod drain;
 mod floods;
 mod heap;
