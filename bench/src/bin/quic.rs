@@ -13,6 +13,7 @@ use portway_bench::quic::{
 };
 use portway_bench::tools;
 use portway_bench::verdict::Counts;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 #[global_allocator]
