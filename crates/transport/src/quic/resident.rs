@@ -425,6 +425,7 @@ impl Host<'_> {
     pub fn send_datagram(&mut self, data: Bytes) -> bool {
         let is_queued = self.state.proto.datagrams().send(data, false).is_ok();
         if is_queued {
+            self.state.datagrams.queued += 1;
             self.state.touch();
         }
         is_queued

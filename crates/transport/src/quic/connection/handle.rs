@@ -226,6 +226,7 @@ impl Connection {
                     SendDatagramError::Blocked(data) => (DatagramError::Blocked, data),
                 });
             }
+            state.datagrams.queued += 1;
             state.touch();
             Ok(())
         })

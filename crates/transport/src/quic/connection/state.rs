@@ -97,11 +97,24 @@ pub(in crate::quic) struct StreamWaiters {
     pub(in crate::quic) awaited: Awaited,
 }
 
-/// Who waits on datagrams.
+/// Who waits on datagrams, and how they are sent.
 #[derive(Default)]
 pub(in crate::quic) struct DatagramWaiters {
     pub(in crate::quic) receiving: WaitList,
     pub(in crate::quic) sending: WaitList,
+    /// How many were queued since everything was sent.
+    pub(in crate::quic) queued: usize,
+    /// Whether packets have come since something was sent.
+    pub(in crate::quic) follows_packets: bool,
+}
+
+impl DatagramWaiters {
+    /// Whether the next packet shall be a batch of its own. An acknowledgement makes it longer than
+    /// those behind it, where datagrams fill no packet, and in a batch all are padded to the length
+    /// of the first one: the peer takes every byte of that as a frame.
+    pub(in crate::quic) fn splits_batch(&self) -> bool {
+        self.follows_packets && self.queued > 1
+    }
 }
 
 impl ConnectionState {
@@ -482,3 +495,23 @@ impl ConnectionState {
 const EARLY_DATA_BYTES_MAX: u64 = 6 * 1024;
 /// RFC 9000 §14.1: a first datagram that is shorter is not taken.
 const FIRST_DATAGRAM_BYTES: u64 = 1200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_several_datagrams_behind_packets_of_the_peer_split_a_batch() {
+        let splits = |queued, follows_packets| {
+            let datagrams = DatagramWaiters {
+                queued,
+                follows_packets,
+                ..DatagramWaiters::default()
+            };
+            datagrams.splits_batch()
+        };
+        assert!(splits(2, true));
+        assert!(!splits(1, true));
+        assert!(!splits(2, false));
+    }
+}

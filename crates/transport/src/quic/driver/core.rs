@@ -477,14 +477,20 @@ impl Core {
     fn transmit(&mut self, state: &mut ConnectionState, now: Instant) -> bool {
         let mtu = usize::from(state.proto.current_mtu()).max(1);
         let segments = self.socket.gso_segments_max().min(BATCH_BYTES_MAX / mtu);
-        for _ in 0..TRANSMITS_MAX {
+        let mut is_alone = state.datagrams.splits_batch();
+        for _ in 0..TRANSMITS_MAX + usize::from(is_alone) {
             let question = state.question();
             let mut buffer = self.outgoing.buffer();
+            let segments = match std::mem::take(&mut is_alone) {
+                true => 1,
+                false => segments,
+            };
             match state.proto.poll_transmit(now, segments, &mut buffer) {
                 Some(mut transmit) => {
                     if let Some(question) = question {
                         state.answer(&question, &transmit);
                     }
+                    state.datagrams.follows_packets = false;
                     match state.may_send(&mut transmit) {
                         true => {
                             state.direct(&mut transmit);
@@ -495,6 +501,7 @@ impl Core {
                 }
                 None => {
                     self.outgoing.give_back(buffer);
+                    state.datagrams.queued = 0;
                     return false;
                 }
             }
@@ -626,6 +633,7 @@ impl Slot {
                 self.has_moved = true;
                 state.on_moved();
             }
+            state.datagrams.follows_packets = true;
             if events.capacity() <= SPARE_CAPACITY_MAX && spare.len() < SPARE_EVENTS_MAX {
                 spare.push(events);
             }
