@@ -78,7 +78,7 @@ impl Apache {
         );
         let file = authority.path("apache.conf");
         std::fs::write(&file, text).expect("a file");
-        let arguments = ["-f", &file, "-D", "FOREGROUND"];
+        let arguments = ["-f", &file, "-X"];
         let peer = Peer::start(test, "/usr/sbin/apache2", &arguments)?;
         listening(http).await;
         Some(Apache {
