@@ -254,7 +254,7 @@ fn nginx(test: &str, place: &Place, ours: &Ours, port: u16) -> Option<Peer> {
         place.authority.path(""),
     );
     let text = format!(
-        "daemon off; user root; pid {root}nginx.pid; error_log stderr;
+        "daemon off; master_process off; user root; pid {root}nginx.pid; error_log stderr;
         events {{ }}
         http {{
             access_log off; client_max_body_size 0;
@@ -321,7 +321,7 @@ fn apache(test: &str, place: &Place, ours: &Ours, port: u16) -> Option<Peer> {
     );
     let file = place.authority.path("apache.conf");
     std::fs::write(&file, text).expect("a file");
-    Peer::start(test, "apache2", &["-D", "FOREGROUND", "-f", &file])
+    Peer::start(test, "apache2", &["-X", "-f", &file])
 }
 
 fn haproxy(test: &str, place: &Place, ours: &Ours, port: u16) -> Option<Peer> {
