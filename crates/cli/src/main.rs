@@ -50,7 +50,7 @@ fn run(command: Command) -> Result<(), CommandError> {
         match command {
             Command::Explain(arguments) => explain::run(arguments).await,
             Command::Connect(arguments) => connect::run(arguments).await,
-            Command::Get(arguments) => get::run(arguments).await,
+            Command::Get(arguments) => get::run(*arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,

@@ -50,7 +50,7 @@ pub(crate) enum Command {
     /// Connect, and join the connection to standard input and output
     Connect(ConnectArguments),
     /// Get URLs over HTTP, with the options of curl
-    Get(GetArguments),
+    Get(Box<GetArguments>),
     /// Accept connections: one for standard input and output, or any number to echo
     Listen(ListenArguments),
     /// Serve a directory over HTTP/1.1, 2 and 3

@@ -661,8 +661,8 @@ pub(super) const ONLY: ConnectionId = ConnectionId(0);
 const DEFAULT_PRIORITY: u32 = 100;
 /// Framed bytes beyond which messages stay in the queue, where they can still expire.
 const WIRE_BYTES: usize = 64 * 1024;
-/// What is sealed and written at once. Two full records were the cheapest of all sizes from there to
-/// 256 KiB: with 128 KiB the peer reads faster than the next write comes and sleeps twice as often.
+/// What is sealed and written at once. Two full records were the cheapest of all sizes from there
+/// to 256 KiB: with 128 KiB the peer reads faster than the next write comes and sleeps more often.
 /// A connection whose peer reads slowly holds as much.
 const SEALED_BYTES: usize = 32 * 1024;
 /// What is sealed beyond that rather than on its own.

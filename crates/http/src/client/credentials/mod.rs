@@ -24,7 +24,8 @@ use url::Url;
 ///
 /// # fn main() -> Result<(), portway_http::client::Error> {
 /// let scope = CredentialScope::origin("https://api.example")?.realm("reports");
-/// let client = Client::builder().credentials(scope, Credentials::password("me", "secret")).build();
+/// let password = Credentials::password("me", "secret");
+/// let client = Client::builder().credentials(scope, password).build();
 /// let request = client.get("https://other.example/").credentials(Credentials::bearer("token"));
 /// # drop(request);
 /// # Ok(()) }

@@ -1,3 +1,5 @@
+//! The examples of the RFCs, and what a careless or hostile server may ask for.
+
 use super::super::challenge::challenges;
 use super::*;
 use http::HeaderMap;
