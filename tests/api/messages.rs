@@ -112,6 +112,26 @@ async fn a_final_message_ends_the_direction_and_the_other_one_goes_on() {
 }
 
 #[tokio::test]
+async fn the_defaults_of_messages_can_be_changed_on_a_live_connection() {
+    let preconnection = framed(Security::disabled());
+    let (client, server) = pair(&preconnection, &preconnection).await;
+    client.send("as at first").await.expect("accepted");
+    client.set_message_defaults(&MessageProperties::new().with_final(true));
+    client.set_message_defaults(&MessageProperties::new());
+    client.send("as at first again").await.expect("accepted");
+    assert!(client.info().can_send);
+    client.set_message_defaults(&MessageProperties::new().with_final(true));
+    client.send("the last").await.expect("accepted");
+    assert!(!client.info().can_send);
+    for expected in ["as at first", "as at first again", "the last"] {
+        let received = server.receive().await.expect("a message");
+        assert_eq!(&received[..], expected.as_bytes());
+    }
+    let ended = server.receive().await;
+    assert!(matches!(ended, Err(ReceiveError::Finished)), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_final_message_that_is_refused_leaves_the_direction_open() {
     let short = LengthPrefixed::u32().max_length(4);
     let preconnection = Preconnection::new(Security::disabled()).framer(short);

@@ -301,21 +301,50 @@ impl Needs {
 
 impl Defaults {
     fn of(needs: &Needs, action: Action) -> Self {
+        let message = message_context(&needs.message_defaults, &needs.properties, action);
         let properties = needs.properties.connection_properties();
-        let mut message = MessageContext::new();
-        let stated = needs
-            .message_defaults
-            .or(&needs.properties.message_properties(action));
-        if stated != MessageProperties::new() {
-            *message.properties_mut() = stated;
-        }
         Defaults {
             options: tcp_options(&properties),
             properties,
-            is_message_ordinary: !message.is_final() && message.lifetime().is_none(),
+            is_message_ordinary: is_ordinary(&message),
             message,
         }
     }
+
+    /// The same with other properties of messages.
+    pub(crate) fn with_message(
+        &self,
+        stated: &MessageProperties,
+        properties: &TransportProperties,
+        action: Action,
+    ) -> Self {
+        let message = message_context(stated, properties, action);
+        Defaults {
+            is_message_ordinary: is_ordinary(&message),
+            message,
+            properties: self.properties.clone(),
+            options: self.options.clone(),
+        }
+    }
+}
+
+/// What messages have that state nothing: what is stated for all of them, else what follows from
+/// the connection.
+fn message_context(
+    stated: &MessageProperties,
+    properties: &TransportProperties,
+    action: Action,
+) -> MessageContext {
+    let mut message = MessageContext::new();
+    let stated = stated.or(&properties.message_properties(action));
+    if stated != MessageProperties::new() {
+        *message.properties_mut() = stated;
+    }
+    message
+}
+
+fn is_ordinary(message: &MessageContext) -> bool {
+    !message.is_final() && message.lifetime().is_none()
 }
 
 impl std::fmt::Debug for Preconnection {

@@ -12,8 +12,8 @@ use crate::options::tcp_options;
 use portway_core::message::Message;
 use portway_core::path::Path;
 use portway_core::property::{
-    ConnectionProperties, Effect, Property, PropertyClass, PropertyError, PropertyValue,
-    SpecialValue,
+    ConnectionProperties, Effect, MessageProperties, Property, PropertyClass, PropertyError,
+    PropertyValue, SpecialValue,
 };
 use portway_core::stack::{InUse, Moment};
 use portway_core::{Failure, FailureKind, Origin};
@@ -122,6 +122,17 @@ impl Connection {
             }
         }
         Ok(effect)
+    }
+
+    /// Replaces the properties that messages of this connection have unless they state their own
+    /// (RFC 9622 §9.1.3), for what is sent from now on. Others of the group keep theirs.
+    pub fn set_message_defaults(&self, defaults: &MessageProperties) {
+        let mut group = self.shared().lock();
+        let details = &mut group.details;
+        let changed = details
+            .defaults
+            .with_message(defaults, &details.selection, details.action);
+        details.defaults = Arc::new(changed);
     }
 
     /// Changes a property as another member of the group did, or leaves the group.
