@@ -50,6 +50,7 @@ mod event;
 mod exchange;
 mod expect;
 mod frames;
+mod gauge;
 mod habits;
 mod hsts;
 mod http3;

@@ -224,7 +224,30 @@ async fn a_bomb_is_an_error_before_it_goes_off() {
 }
 
 #[tokio::test]
+async fn what_makes_no_content_is_an_error_however_it_is_coded() {
+    let nothing = coded("gzip", b"").await.repeat(200_000);
+    let nested = coded("zstd", &nothing).await;
+    assert!(nested.len() < nothing.len() / 100);
+    for (coding, bytes) in [("gzip", nothing), ("gzip, zstd", nested)] {
+        let error = failing(decompressing(), coding, bytes).await;
+        assert_eq!(error.class(), ErrorClass::LimitReached, "{coding}");
+    }
+    // A coding within another one that shrinks again is bounded as what comes out is.
+    let mut tight = Decompression::default();
+    tight.ratio_from = 100_000;
+    let members = coded("gzip", b"x").await.repeat(30_000);
+    let nested = coded("zstd", &members).await;
+    assert!(members.len() / nested.len() > 200);
+    let tight = Client::builder().decompression(tight);
+    let error = failing(tight, "gzip, zstd", nested).await;
+    assert_eq!(error.class(), ErrorClass::LimitReached);
+}
+
+#[tokio::test]
 async fn a_window_beyond_what_is_allowed_is_refused() {
+    // An empty stream in the extension of brotli for large windows that declares 2^30.
+    let error = failing(decompressing(), "br", vec![0x11, 0xde]).await;
+    assert_eq!(error.class(), ErrorClass::Encoding);
     // A frame of zstd that declares a window of 128 MiB (RFC 8878 §3.1.1.1.2), and nothing in it.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 17 << 3, 0x01, 0x00, 0x00];
     let error = failing(decompressing(), "zstd", frame.to_vec()).await;
