@@ -3,7 +3,7 @@
 //! Invariant: a cookie goes to no host, path or scheme but those that its origin could set it for;
 //! the number and size of those that are kept have limits.
 
-use cookie_store::{CookieDomain, CookieExpiration, CookieStore, RawCookie};
+use cookie_store::{Cookie, CookieDomain, CookieExpiration, CookieStore, RawCookie};
 use http::header::HeaderValue;
 use std::fmt::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -95,8 +95,7 @@ impl Cookies {
         let expires: i64 = expires.parse().ok()?;
         let host = domain.trim_start_matches('.');
         let is_secure = is_secure == "TRUE";
-        let scheme = if is_secure { "https" } else { "http" };
-        let url = Url::parse(&format!("{scheme}://{host}/")).ok()?;
+        let url = Url::parse(&format!("https://{host}/")).ok()?;
         let mut cookie = RawCookie::new(name, value);
         cookie.set_path(path);
         if is_deep == "TRUE" {
@@ -121,32 +120,68 @@ impl Cookies {
         if set_cookie.len() > COOKIE_BYTES_MAX {
             return;
         }
-        let Ok(cookie) = RawCookie::parse(set_cookie) else {
+        let Ok(mut cookie) = RawCookie::parse(set_cookie) else {
             return;
         };
         if !is_acceptable(&cookie, url) {
             return;
         }
-        let mut store = self.lock();
-        let mut is_new = true;
-        let mut of_host = 0;
-        let mut all = 0;
-        for kept in store.iter_any() {
-            all += 1;
-            if kept.domain.matches(url) {
-                of_host += 1;
-                is_new &= kept.name() != cookie.name();
-            }
+        if cookie.domain().is_some_and(is_public) {
+            // RFC 6265 §5.3: it is the suffix's own host, and the cookie is for that alone.
+            cookie.unset_domain();
         }
-        if is_new && (all >= COOKIES_MAX || of_host >= COOKIES_OF_HOST_MAX) {
+        // What it refuses is no cookie for this host.
+        let Ok(cookie) = Cookie::try_from_raw_cookie(&cookie, url) else {
+            return;
+        };
+        let Some(domain) = cookie.domain.as_cow() else {
+            return;
+        };
+        let mut store = self.lock();
+        if url.scheme() != "https" && shadows_protected(&store, &cookie) {
+            return;
+        }
+        if !store.contains_any(&domain, &cookie.path, cookie.name()) && is_full(&store, url) {
             forget_stale(&mut store);
-            if store.iter_any().count() >= COOKIES_MAX || of_host >= COOKIES_OF_HOST_MAX {
+            if is_full(&store, url) {
                 return;
             }
         }
-        // What it refuses is no cookie for this host.
-        let _ = store.insert_raw(&cookie, url);
+        let _ = store.insert(cookie.into_owned(), url);
     }
+}
+
+/// Whether there is no room for one more from this host.
+fn is_full(store: &CookieStore, url: &Url) -> bool {
+    let (mut all, mut of_host) = (0, 0);
+    for kept in store.iter_any() {
+        all += 1;
+        of_host += usize::from(kept.domain.matches(url));
+    }
+    all >= COOKIES_MAX || of_host >= COOKIES_OF_HOST_MAX
+}
+
+/// RFC 6265bis, its storage model: what came in cleartext takes the place of no cookie that goes
+/// over TLS alone, nor stands before it.
+fn shadows_protected(store: &CookieStore, cookie: &Cookie<'_>) -> bool {
+    let Some(domain) = cookie.domain.as_cow() else {
+        return false;
+    };
+    let is_below = |one: &str, other: &str| {
+        let rest = one.strip_suffix(other);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    store.iter_unexpired().any(|kept| {
+        let kept_domain = kept.domain.as_cow().unwrap_or_default();
+        let (path, kept_path) = (&*cookie.path, &*kept.path);
+        let rest = path.strip_prefix(kept_path);
+        kept.secure() == Some(true)
+            && kept.name() == cookie.name()
+            && (is_below(&domain, &kept_domain) || is_below(&kept_domain, &domain))
+            && rest.is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with('/') || kept_path.ends_with('/')
+            })
+    })
 }
 
 /// What is refused beyond the rules of the store.
@@ -177,8 +212,13 @@ fn is_acceptable(cookie: &RawCookie<'_>, url: &Url) -> bool {
     };
     // RFC 6265 §5.3: nobody may set a cookie for all who registered below a public suffix.
     let domain = domain.to_ascii_lowercase();
-    let is_public = psl::suffix_str(&domain).is_some_and(|suffix| suffix == domain);
-    !is_public || host == domain
+    !is_public(&domain) || host == domain
+}
+
+/// Whether others register names below this one.
+fn is_public(domain: &str) -> bool {
+    let domain = domain.trim_start_matches('.').to_ascii_lowercase();
+    psl::suffix_str(&domain).is_some_and(|suffix| suffix == domain)
 }
 
 /// Takes out what is stale, which the store itself keeps.
@@ -391,8 +431,59 @@ mod tests {
         assert_eq!(cookies.lock().iter_any().count(), COOKIES_OF_HOST_MAX);
         set(&cookies, "https://a.test/", "n1=other");
         assert!(sent(&cookies, "https://a.test/").contains("n1=other"));
+        // The same name under another path is another cookie.
+        for number in 0..COOKIES_OF_HOST_MAX + 20 {
+            let value = format!("n=v; Path=/{number}");
+            set(&cookies, "https://paths.test/", &value);
+        }
+        let count = cookies.lock().iter_any().count();
+        assert_eq!(count, 2 * COOKIES_OF_HOST_MAX);
+        for host in 0..COOKIES_MAX / COOKIES_OF_HOST_MAX {
+            for number in 0..COOKIES_OF_HOST_MAX {
+                let value = format!("n=v; Path=/{number}");
+                set(&cookies, &format!("https://h{host}.test/"), &value);
+            }
+        }
+        assert_eq!(cookies.lock().iter_any().count(), COOKIES_MAX);
+        set(&cookies, "https://paths.test/", "n=other; Path=/7");
+        assert_eq!(sent(&cookies, "https://paths.test/7"), "n=other");
         let long = format!("long={}", "x".repeat(COOKIE_BYTES_MAX));
         set(&cookies, "https://b.test/", &long);
         assert_eq!(sent(&cookies, "https://b.test/"), "");
+    }
+
+    #[test]
+    fn a_public_suffix_sets_cookies_for_its_own_host_only() {
+        let cookies = Cookies::new();
+        set(&cookies, "https://github.io/", "n=v; Domain=github.io");
+        set(&cookies, "https://github.io/", "m=v; Domain=.GitHub.io");
+        let own = sent(&cookies, "https://github.io/");
+        assert!(own.contains("n=v") && own.contains("m=v"), "{own}");
+        assert_eq!(sent(&cookies, "https://victim.github.io/"), "");
+    }
+
+    #[test]
+    fn cleartext_does_not_replace_what_was_set_under_tls() {
+        let rows = [
+            ("http://a.test/", "n=evil", "n=v"),
+            ("http://a.test/", "n=; Max-Age=0", "n=v"),
+            ("http://a.test/", "n=evil; Path=/deep", "n=v"),
+            ("http://b.a.test/", "n=evil; Domain=a.test", "n=v"),
+            ("http://a.test/", "other=fine", "n=v; other=fine"),
+            ("https://a.test/", "n=new", "n=new"),
+        ];
+        for (from, value, expected) in rows {
+            let cookies = Cookies::new();
+            set(&cookies, "https://a.test/", "n=v; Secure; Path=/");
+            set(&cookies, from, value);
+            let sent = sent(&cookies, "https://a.test/deep/x");
+            let mut sent: Vec<_> = sent.split("; ").collect();
+            sent.sort_unstable();
+            assert_eq!(sent.join("; "), expected, "{from} {value}");
+        }
+        let cookies = Cookies::new();
+        set(&cookies, "http://a.test/", "n=1");
+        set(&cookies, "http://a.test/", "n=2");
+        assert_eq!(sent(&cookies, "http://a.test/"), "n=2");
     }
 }
