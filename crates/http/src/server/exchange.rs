@@ -43,6 +43,9 @@ where
         let in_flight = self.meter.begin();
         let is_early = is_early || is_forwarded_early(request.headers());
         let refusal = self.refusal(&request, is_early);
+        if refusal.is_none() {
+            authority::settle(&mut request);
+        }
         let is_http1 = matches!(request.version(), Version::HTTP_11 | Version::HTTP_10);
         let is_head = request.method() == Method::HEAD;
         let info = self.info.clone().early(is_early);

@@ -175,7 +175,8 @@ impl Server {
     }
 
     /// Answers for these names only, in which `*.` stands for one label; requests for others are
-    /// answered with 421 (RFC 9110 §15.5.20). For all names, unless said otherwise.
+    /// answered with 421 (RFC 9110 §15.5.20). Ports do not count. For all names, unless said
+    /// otherwise.
     pub fn names(mut self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         self.options.names = Some(Arc::new(Names::new(names)));
         self

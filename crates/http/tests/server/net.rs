@@ -46,6 +46,13 @@ impl App {
             .route("/", get(|| async { "hello" }))
             .route("/", post(|| async { "posted" }))
             .route(
+                "/host",
+                get(|fields: http::HeaderMap| async move {
+                    let host = fields.get(http::header::HOST).cloned();
+                    host.map_or(Bytes::new(), |host| Bytes::copy_from_slice(host.as_bytes()))
+                }),
+            )
+            .route(
                 "/peer",
                 get(|info: axum::Extension<ConnectionInfo>| async move {
                     let proxy = info.proxy().map(|proxy| format!(" by {}", proxy.ip()));
