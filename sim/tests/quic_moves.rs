@@ -195,6 +195,9 @@ enum Middle {
     Passes,
     /// So many packets of the client come from another address, and nothing passes then.
     Steals(usize),
+    /// So many packets of the client come from another address, and then they come from the first
+    /// one again; the client gets nothing.
+    Strays(usize),
 }
 
 #[test]
@@ -238,6 +241,81 @@ fn a_move_to_an_address_that_never_answers_is_taken_back_and_ends_nothing() {
     });
 }
 
+#[test]
+fn a_peer_that_comes_back_and_then_never_answers_gets_again_what_was_sent_meanwhile() {
+    let world = World::new(72);
+    let server = world.server(world.server_config());
+    let middle = Arc::new(Mutex::new(Middle::Passes));
+    let front = SocketAddr::new(world.middle.addresses()[0], 443);
+    pass(&world, server.local_address(), front, Arc::clone(&middle));
+    world.sim.block_on(async {
+        let (ours, theirs) = settled(&world, &server, front).await;
+        let before = theirs.remote_address();
+        let mut events = theirs.path_events();
+        *middle.lock().unwrap() = Middle::Steals(6);
+        say(&ours, vec![2; 1_000]).await;
+        wait(&world, Duration::from_millis(30)).await;
+        let stolen = theirs.remote_address();
+        let moved = |from, to| PathEvent::PeerMoved { from, to };
+        assert_eq!(addresses(&mut events, 1).await, [moved(before, stolen)]);
+        // So much that what may be sent there in return lasts until the path is given up.
+        *middle.lock().unwrap() = Middle::Strays(0);
+        say(&ours, vec![3; 9_000]).await;
+        assert_eq!(addresses(&mut events, 1).await, [moved(stolen, before)]);
+        let path = theirs.path();
+        assert_eq!((path.remote, path.moves_taken_back), (before, 0));
+        assert!(!path.is_validated);
+        // Its second timeout comes when the path is given up already.
+        wait(&world, Duration::from_millis(10)).await;
+        say(&theirs, vec![1; 100]).await;
+        // The protocol gives the path up, but not the address.
+        wait(&world, Duration::from_secs(5)).await;
+        let path = theirs.path();
+        assert_eq!((path.remote, path.moves_taken_back), (before, 0));
+        assert!(path.is_validated);
+        *middle.lock().unwrap() = Middle::Passes;
+        // Before anything else is sent that the client would have to acknowledge.
+        assert_eq!(hear(&ours).await, [1; 100]);
+        let mut heard = [hear(&theirs).await, hear(&theirs).await];
+        heard.sort();
+        assert_eq!(heard, [vec![2; 1_000], vec![3; 9_000]]);
+        exchange(&ours, &theirs, 100_000).await;
+        assert_eq!((ours.error(), theirs.error()), (None, None));
+    });
+}
+
+#[test]
+fn a_move_there_and_back_that_is_noticed_together_with_a_timeout_ends_nothing() {
+    let world = World::new(73);
+    let (server, busy) = busy_server(&world);
+    let middle = Arc::new(Mutex::new(Middle::Passes));
+    let front = SocketAddr::new(world.middle.addresses()[0], 443);
+    pass(&world, server.local_address(), front, Arc::clone(&middle));
+    world.sim.block_on(async {
+        let (ours, theirs) = settled(&world, &server, front).await;
+        let before = theirs.remote_address();
+        *middle.lock().unwrap() = Middle::Strays(2);
+        // Does not arrive, so that its timeout comes.
+        say(&theirs, vec![1; 100]).await;
+        wait(&world, Duration::from_millis(1)).await;
+        busy.begin();
+        say(&ours, vec![2; 10_000]).await;
+        wait(&world, Duration::from_secs(1)).await;
+        assert!(theirs.path().is_validated);
+        busy.end();
+        wait(&world, Duration::from_millis(1)).await;
+        // It is another path to the same address, which was not shown yet.
+        assert_eq!(theirs.remote_address(), before);
+        assert!(!theirs.path().is_validated);
+        *middle.lock().unwrap() = Middle::Passes;
+        assert_eq!(hear(&ours).await, [1; 100]);
+        assert_eq!(hear(&theirs).await, [2; 10_000]);
+        exchange(&ours, &theirs, 100_000).await;
+        assert!(theirs.path().is_validated);
+        assert_eq!((ours.error(), theirs.error()), (None, None));
+    });
+}
+
 /// Passes datagrams between the client, to which it is the server, and the server.
 fn pass(world: &World, server: SocketAddr, front: SocketAddr, what: Arc<Mutex<Middle>>) {
     let front = world.middle.udp_bind(UdpBind::on(front)).unwrap();
@@ -251,9 +329,9 @@ fn pass(world: &World, server: SocketAddr, front: SocketAddr, what: Arc<Mutex<Mi
                 client = Some(received.remote);
                 let mut what = what.lock().unwrap();
                 let socket = match &mut *what {
-                    Middle::Passes => &back,
+                    Middle::Passes | Middle::Strays(0) => &back,
                     Middle::Steals(0) => continue,
-                    Middle::Steals(more) => {
+                    Middle::Steals(more) | Middle::Strays(more) => {
                         *more -= 1;
                         &thief
                     }

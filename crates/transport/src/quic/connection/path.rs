@@ -110,6 +110,12 @@ impl ConnectionState {
         self.paths.moves_taken_back += 1;
     }
 
+    /// Whether the protocol may give the peer's path up. It may know better already: see
+    /// [`answer`](Self::answer).
+    pub(in crate::quic) fn is_in_question(&self) -> bool {
+        self.paths.is_in_question
+    }
+
     /// What was sent so far, while the peer's address is in question.
     pub(in crate::quic) fn question(&self) -> Option<Question> {
         if !self.paths.is_in_question || self.error().is_some() {

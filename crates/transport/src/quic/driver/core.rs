@@ -624,14 +624,16 @@ impl Slot {
     ) -> usize {
         let packets = self.events.len();
         if packets > 0 {
-            let remote = state.proto.remote_address();
+            let mut remote = state.proto.remote_address();
             let mut events = std::mem::take(&mut self.events);
             for (event, local) in events.drain(..) {
                 state.receive(event, local);
-            }
-            if state.proto.remote_address() != remote {
-                self.has_moved = true;
-                state.on_moved();
+                // One that moves and comes back is on a new path, too.
+                let now = state.proto.remote_address();
+                if std::mem::replace(&mut remote, now) != now {
+                    self.has_moved = true;
+                    state.on_moved();
+                }
             }
             state.datagrams.follows_packets = true;
             if events.capacity() <= SPARE_CAPACITY_MAX && spare.len() < SPARE_EVENTS_MAX {
@@ -652,13 +654,20 @@ impl Slot {
         }
         self.is_due = false;
         let remote = state.proto.remote_address();
+        let was_in_question = state.is_in_question();
         state.proto.handle_timeout(round.now);
-        if state.proto.remote_address() != remote {
-            // RFC 9000 §9.3.2: the peer is where it was before. What was sent to the other address
+        let is_back = state.proto.remote_address() != remote;
+        // The peer may have come back by itself before, which was another path to the same address:
+        // quinn-proto does not tell when it gives that up. A ping that was not needed goes with
+        // the challenge, which has to be acknowledged anyway.
+        if is_back || (was_in_question && state.error().is_none()) {
+            // RFC 9000 §9.3.2: the peer is where it was before. What was sent on the other path
             // is not there, which it tells when it acknowledges something later.
             state.proto.ping();
-            state.on_moved_back();
             self.has_moved = true;
+        }
+        if is_back {
+            state.on_moved_back();
         }
         self.give_up_handshake(state, round);
     }
