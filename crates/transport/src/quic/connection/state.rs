@@ -102,10 +102,12 @@ pub(in crate::quic) struct StreamWaiters {
 pub(in crate::quic) struct DatagramWaiters {
     pub(in crate::quic) receiving: WaitList,
     pub(in crate::quic) sending: WaitList,
-    /// How many were queued since everything was sent.
+    /// How many were queued since none waited.
     pub(in crate::quic) queued: usize,
     /// Whether packets have come since something was sent.
     pub(in crate::quic) follows_packets: bool,
+    /// The room for datagrams when none waits.
+    room_max: usize,
 }
 
 impl DatagramWaiters {
@@ -114,6 +116,14 @@ impl DatagramWaiters {
     /// of the first one: the peer takes every byte of that as a frame.
     pub(in crate::quic) fn splits_batch(&self) -> bool {
         self.follows_packets && self.queued > 1
+    }
+
+    /// Notes that nothing can be sent any more, with so much room for datagrams. Those that the
+    /// window or the pace holds back still wait.
+    fn on_sent(&mut self, room: usize) {
+        if room >= self.room_max {
+            self.queued = 0;
+        }
     }
 }
 
@@ -130,6 +140,7 @@ impl ConnectionState {
             // handshake: its acknowledgements cannot be read before that, and come once.
             proto.set_send_window(send_window_bytes.min(EARLY_DATA_BYTES_MAX));
         }
+        let room_max = proto.datagrams().send_buffer_space();
         ConnectionState {
             proto,
             handle,
@@ -147,7 +158,10 @@ impl ConnectionState {
                 ..StreamWaiters::default()
             },
             lifecycle: WaitList::default(),
-            datagrams: DatagramWaiters::default(),
+            datagrams: DatagramWaiters {
+                room_max,
+                ..DatagramWaiters::default()
+            },
             window: Window::new(&options.streams),
             defaults: options.defaults,
             held_back: HeldBack {
@@ -182,6 +196,14 @@ impl ConnectionState {
             false => is_touched,
             true if self.dirty == Dirty::Listed => false,
             true => self.streams.awaited.count() == 0 || (is_touched && self.error().is_some()),
+        }
+    }
+
+    /// Notes that nothing can be sent any more.
+    pub(in crate::quic) fn on_sent(&mut self) {
+        if self.datagrams.queued > 0 {
+            let room = self.proto.datagrams().send_buffer_space();
+            self.datagrams.on_sent(room);
         }
     }
 
@@ -513,5 +535,19 @@ mod tests {
         assert!(splits(2, true));
         assert!(!splits(1, true));
         assert!(!splits(2, false));
+    }
+
+    #[test]
+    fn datagrams_that_are_held_back_still_count_as_queued() {
+        let mut datagrams = DatagramWaiters {
+            queued: 3,
+            follows_packets: true,
+            room_max: 1000,
+            ..DatagramWaiters::default()
+        };
+        datagrams.on_sent(600);
+        assert!(datagrams.splits_batch());
+        datagrams.on_sent(1000);
+        assert!(!datagrams.splits_batch());
     }
 }

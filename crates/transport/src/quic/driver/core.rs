@@ -501,7 +501,7 @@ impl Core {
                 }
                 None => {
                     self.outgoing.give_back(buffer);
-                    state.datagrams.queued = 0;
+                    state.on_sent();
                     return false;
                 }
             }
