@@ -193,6 +193,9 @@ fn a_transfer_goes_on_where_it_was_broken_off() {
             .find_map(|line| line.strip_prefix("range: bytes="));
         let begin = range.and_then(|range| range.strip_suffix('-')?.parse::<usize>().ok());
         match begin {
+            Some(_) if request.starts_with("GET /moved") => said("302 Found", "", b"moved"),
+            Some(_) if request.starts_with("GET /gone") => said("404 Not Found", "", b"gone"),
+            Some(_) if request.starts_with("GET /busy") => said("503 Busy", "", b"busy"),
             None => said("200 OK", "", b"0123456789"),
             Some(_) if request.starts_with("GET /whole") => said("200 OK", "", b"0123456789"),
             Some(_) if request.starts_with("GET /lies") => said(
@@ -227,9 +230,17 @@ fn a_transfer_goes_on_where_it_was_broken_off() {
         "there is nothing left"
     );
     std::fs::write(&file, "0123").unwrap();
-    for (wrong, code) in [("whole", 33), ("lies", 33)] {
-        assert_eq!(get(&format!("{url}{wrong}"), &["-C", "-"], code), "0123");
+    for wrong in ["whole", "lies", "moved", "gone", "busy"] {
+        assert_eq!(get(&format!("{url}{wrong}"), &["-C", "-"], 33), "0123");
     }
+    assert_eq!(get(&format!("{url}gone"), &["-f", "-C", "-"], 22), "0123");
+    assert_eq!(get(&url, &["-f", "-C", "-"], 0), "0123456789");
+    assert_eq!(
+        get(&url, &["-f", "-C", "-"], 0),
+        "0123456789",
+        "that nothing is left is no failure"
+    );
+    std::fs::write(&file, "0123").unwrap();
     assert_eq!(get(&url, &["-C", "-"], 0), "0123456789");
     assert_eq!(run(&["get", &url, "-C", "7"]).expect(0).text(), "789");
     run(&["get", &url, "--continue"])

@@ -16,6 +16,7 @@ use crate::arguments::GetArguments;
 use crate::client;
 use crate::error::CommandError;
 use format::Transfer;
+use http::StatusCode;
 use http::header::RANGE;
 use indicatif::ProgressBar;
 use output::Destination;
@@ -232,18 +233,15 @@ impl Job {
         }
         let status = response.status();
         let is_failure = status.is_client_error() || status.is_server_error();
-        if self.arguments.output.fail && is_failure {
+        // That nothing is left to get is no failure.
+        let is_beyond = begin > 0 && status == StatusCode::RANGE_NOT_SATISFIABLE;
+        if self.arguments.output.fail && is_failure && !is_beyond {
             let message = format!("{}: the status is {status}", transfer.url());
             return Err(CommandError::with_code(EXIT_STATUS, message));
         }
-        let begin = match begin {
-            0 => 0,
-            _ => match resume::judge(&response, begin)? {
-                Resumed::Rest => begin,
-                Resumed::Complete => return Ok(()),
-                Resumed::Other => 0,
-            },
-        };
+        if begin > 0 && resume::judge(&response, begin)? == Resumed::Complete {
+            return Ok(());
+        }
         let bar = match destination.is_file() {
             true => {
                 let length = http_body::Body::size_hint(response.body()).exact();

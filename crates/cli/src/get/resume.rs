@@ -13,8 +13,6 @@ pub(super) enum Resumed {
     Rest,
     /// There was nothing left to get.
     Complete,
-    /// It is no such response, and is taken for what it is.
-    Other,
 }
 
 /// Looks whether a response has what comes after the first `begin` bytes.
@@ -39,7 +37,8 @@ fn judge_range(
         }
         StatusCode::RANGE_NOT_SATISFIABLE => Err(wrong("the server has no such part")),
         status if status.is_success() => Err(wrong("the server does not send parts")),
-        _ => Ok(Resumed::Other),
+        // What a redirect or a failure says is nothing that belongs into the file.
+        status => Err(wrong(&format!("the status is {status}: no part came"))),
     }
 }
 
@@ -72,7 +71,9 @@ mod tests {
             (200, None, None),
             (416, Some("bytes */5"), Some(Resumed::Complete)),
             (416, Some("bytes */4"), None),
-            (404, None, Some(Resumed::Other)),
+            (302, None, None),
+            (404, Some("bytes 5-9/10"), None),
+            (503, None, None),
         ];
         for (status, range, expected) in rows {
             let status = StatusCode::from_u16(status).unwrap();
