@@ -261,6 +261,26 @@ fn a_passing_failure_is_tried_again() {
 }
 
 #[test]
+fn a_server_that_is_never_well_ends_the_tries_by_their_number_or_time() {
+    let seen = Arc::new(Mutex::new(0));
+    let count = seen.clone();
+    let address = serve(move |request| {
+        *count.lock().unwrap() += 1;
+        match request.starts_with("GET /later") {
+            true => status("503 Busy", "retry-after: 18446744073709551615\r\n"),
+            false => status("503 Busy", "retry-after: 0\r\n"),
+        }
+    });
+    let url = format!("http://{address}/");
+    let got = run(&["get", "--retry", "80", &url]).expect(0);
+    assert_eq!(got.text(), "body");
+    assert_eq!(std::mem::take(&mut *seen.lock().unwrap()), 81);
+    let later = format!("{url}later");
+    run(&["get", "--retry", "80", "--retry-max-time", "9m", &later]).expect(0);
+    assert_eq!(*seen.lock().unwrap(), 1);
+}
+
+#[test]
 fn several_urls_are_got_one_by_one_or_together() {
     let url = echo();
     let folder = directory("get-several");

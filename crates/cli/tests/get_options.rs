@@ -9,7 +9,7 @@ mod support;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use support::{Authority, directory, run, run_with};
 
 /// A server that gives each request, head and content, to `answer` and writes what it says; the
@@ -288,4 +288,35 @@ fn a_trace_tells_all_with_the_time() {
     });
     assert!(times.is_sorted());
     run(&["get", "--trace", "/nowhere/at/all", &url]).expect(23);
+}
+
+#[test]
+fn what_can_be_read_once_is_sent_once() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (tell, folder) = (seen.clone(), directory("get-once"));
+    let address = serve(move |request| {
+        tell.lock().unwrap().push(request.to_owned());
+        said("503 Busy", "retry-after: 0\r\n", b"busy")
+    });
+    let url = format!("http://{address}/");
+    let file = path(&folder, "file");
+    std::fs::write(&file, "content").unwrap();
+    run(&["get", "--retry", "2", "-T", &file, &url]).expect(0);
+    let requests = std::mem::take(&mut *seen.lock().unwrap());
+    assert_eq!(requests.len(), 3);
+    assert!(requests.iter().all(|request| request.ends_with("content")));
+    let part = "file=@/dev/stdin";
+    for option in [["-T", "-"], ["-T", "/dev/stdin"], ["-F", part]] {
+        let once = run_with(
+            &[&["get", "--retry", "2", &url], &option[..]].concat(),
+            b"content",
+        );
+        once.expect(0);
+        let requests = std::mem::take(&mut *seen.lock().unwrap());
+        assert_eq!(requests.len(), 1, "{option:?}");
+        assert!(requests[0].contains("content\r\n"), "{requests:?}");
+        let several = [&["get", &url, &url], &option[..]].concat();
+        run_with(&several, b"content").expect(2).says(&["once"]);
+        assert!(seen.lock().unwrap().is_empty(), "{option:?}");
+    }
 }

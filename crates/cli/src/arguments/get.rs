@@ -146,12 +146,15 @@ pub(crate) struct GetTransfer {
     /// Give up a connection that is not there after this time: seconds, or a number with ms, s, m
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub(crate) connect_timeout: Option<Duration>,
-    /// Give up a URL after this time
+    /// Give up a URL after this time, or each try of it with --retry
     #[arg(short, long, value_name = "TIME", value_parser = positive_duration)]
     pub(crate) max_time: Option<Duration>,
     /// Try so many times more after a time limit or a status of 408, 429, 500, 502, 503, 504
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) retry: u32,
+    /// Begin no further try of a URL later than so long after the first one
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub(crate) retry_max_time: Option<Duration>,
     /// Get all URLs at the same time
     #[arg(short = 'Z', long)]
     pub(crate) parallel: bool,

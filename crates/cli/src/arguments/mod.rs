@@ -19,7 +19,7 @@ pub(crate) use access::AccessArguments;
 pub(crate) use connect::{ConnectArguments, NetworkArguments};
 pub(crate) use demo::DemoArguments;
 pub(crate) use explain::ExplainArguments;
-pub(crate) use get::{GetArguments, GetOutput, GetRequest, HttpVersion, Policy};
+pub(crate) use get::{GetArguments, GetOutput, GetRequest, GetTransfer, HttpVersion, Policy};
 pub(crate) use listen::{ListenArguments, ListenLevel, ListenSecurity, Protocol};
 pub(crate) use quic_perf::{PerfClient, PerfRole, PerfServer, QuicPerfArguments};
 pub(crate) use security::{SecurityArguments, SecurityLevel};

@@ -73,6 +73,21 @@ impl Content {
         matches!(self, Content::Upload(_))
     }
 
+    /// Whether it is the same when it is read once more.
+    pub(super) fn is_repeatable(&self) -> bool {
+        // One that is not there is told when it is opened.
+        let is_file =
+            |path: &Path| std::fs::metadata(path).map_or(true, |metadata| metadata.is_file());
+        match self {
+            Content::None | Content::Bytes(..) => true,
+            Content::Form(fields) => fields.iter().all(|field| match &field.value {
+                Value::Text(_) => true,
+                Value::Read(file) | Value::File(file) => is_file(file),
+            }),
+            Content::Upload(file) => file.as_deref().is_some_and(is_file),
+        }
+    }
+
     /// The file that a URL which ends in a slash is named after.
     pub(super) fn file_name(&self) -> Option<&str> {
         match self {

@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod request;
 mod resume;
+mod retry;
 mod trace;
 
 use crate::arguments::GetArguments;
@@ -31,8 +32,9 @@ use portway_transport::tls::{load_certificates, load_identity};
 use progress::Progress;
 use request::Prepared;
 use resume::Resumed;
+use retry::Tries;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::task::JoinSet;
 use trace::Trace;
 
@@ -49,6 +51,10 @@ async fn get_all(context: &Context, arguments: GetArguments) -> Result<(), Comma
     let jar = request::jar(&arguments.request, arguments.output.cookie_jar.is_some())?;
     let client = http_client(context, &arguments, &trace, jar.clone())?;
     let prepared = Prepared::new(&arguments.request)?;
+    if arguments.urls.len() > 1 && !prepared.is_repeatable() {
+        let message = "what can be read once is not sent to several URLs";
+        return Err(CommandError::usage(message));
+    }
     let job = Arc::new(Job {
         client,
         prepared,
@@ -154,17 +160,17 @@ impl Job {
         let url = &self.arguments.urls[index];
         let destination = Destination::of(&self.arguments.output, url, index)?;
         let begin = self.begin(&destination).await?;
-        let mut left = self.arguments.transfer.retry;
-        let mut pause = Duration::from_secs(1);
+        let mut tries = Tries::new(&self.arguments.transfer);
+        if !self.prepared.is_repeatable() {
+            tries.left = 0;
+        }
         let started = Instant::now();
         loop {
             let answered = self.answer(url, begin).await?;
-            if left > 0
-                && let Some(asked) = worth_another_try(&answered)
+            if let Some(asked) = retry::is_passing(&answered)
+                && let Some(wait) = tries.next(started.elapsed(), asked)
             {
-                left -= 1;
-                let wait = asked.unwrap_or(pause);
-                pause *= 2;
+                let left = tries.left;
                 let line = format!("* another try after {wait:?}, then {left} are left");
                 self.trace.tell(&line);
                 tokio::time::sleep(wait).await;
@@ -286,19 +292,6 @@ impl Job {
             crate::output::print_raw(&transfer.written_out(format))?;
         }
         outcome
-    }
-}
-
-/// Whether curl would try again, and for how long the server asks to wait.
-fn worth_another_try(answered: &Result<Response, Error>) -> Option<Option<Duration>> {
-    match answered {
-        Ok(response) => {
-            let is_passing = [408, 429, 500, 502, 503, 504].contains(&response.status().as_u16());
-            let asked = response.headers().get("retry-after");
-            let asked = asked.and_then(|value| value.to_str().ok()?.parse().ok());
-            is_passing.then_some(asked.map(Duration::from_secs))
-        }
-        Err(error) => matches!(error.class(), ErrorClass::TimedOut(_)).then_some(None),
     }
 }
 

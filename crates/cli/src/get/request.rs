@@ -15,6 +15,7 @@ pub(super) struct Prepared {
     method: Method,
     headers: HeaderMap,
     content: Content,
+    is_repeatable: bool,
     version: Option<(Version, VersionPolicy)>,
 }
 
@@ -50,6 +51,7 @@ impl Prepared {
         Ok(Prepared {
             method,
             headers,
+            is_repeatable: content.is_repeatable(),
             content,
             version: arguments.http.map(|version| {
                 let version = match version {
@@ -69,6 +71,11 @@ impl Prepared {
 
     pub(super) fn method(&self) -> &Method {
         &self.method
+    }
+
+    /// Whether it can be made anew with the same content.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.is_repeatable
     }
 
     /// The header fields, credentials left out.
