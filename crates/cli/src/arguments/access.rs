@@ -13,13 +13,13 @@ pub(crate) struct AccessArguments {
     /// Reach these directly, whatever no_proxy says: names, addresses, networks, * for all
     #[arg(long, value_name = "LIST")]
     pub(crate) noproxy: Option<String>,
-    /// Show these credentials to the proxy
+    /// Show these credentials to the proxy, instead of what stands in its URL
     #[arg(short = 'U', long, value_name = "USER:PASSWORD")]
     pub(crate) proxy_user: Option<String>,
     /// Prove them to the proxy by Digest
     #[arg(long)]
     pub(crate) proxy_digest: bool,
-    /// Show these credentials to the server
+    /// Show these credentials to the server, instead of what stands in the URL
     #[arg(short, long, value_name = "USER:PASSWORD")]
     pub(crate) user: Option<String>,
     /// Show them by Basic, at once, which is usual

@@ -1,6 +1,7 @@
 //! The content of a request, made anew for each URL and each try.
 //!
-//! Invariant: a file is read as it is sent, so that its size costs no memory.
+//! Invariant: a file is read as it is sent, so that its size costs no memory; where the request may
+//! have to be sent twice for a challenge, it is held instead, up to a limit.
 
 use crate::arguments::GetRequest;
 use crate::error::CommandError;
@@ -9,6 +10,7 @@ use http::HeaderValue;
 use portway_http::client::{Body, Form, Part, RequestBuilder};
 use std::path::{Path, PathBuf};
 use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// What is sent.
 pub(super) enum Content {
@@ -19,6 +21,15 @@ pub(super) enum Content {
     Form(Vec<Field>),
     /// A file; `None` is standard input.
     Upload(Option<PathBuf>),
+}
+
+/// When files are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As they are sent, which can be done once.
+    Meanwhile,
+    /// Before, so that the same can be sent again.
+    Before,
 }
 
 /// One `--form`.
@@ -99,16 +110,20 @@ impl Content {
     pub(super) async fn put_into(
         &self,
         request: RequestBuilder,
+        reading: Reading,
     ) -> Result<RequestBuilder, CommandError> {
         Ok(match self {
             Content::None => request,
             Content::Bytes(bytes, _) => request.body(bytes.clone()),
-            Content::Upload(None) => request.body(Body::from_reader(tokio::io::stdin())),
-            Content::Upload(Some(file)) => request.body(file_body(file).await?),
+            Content::Upload(None) => request.body(match reading {
+                Reading::Meanwhile => Body::from_reader(tokio::io::stdin()),
+                Reading::Before => held(tokio::io::stdin(), "standard input").await?,
+            }),
+            Content::Upload(Some(file)) => request.body(file_body(file, reading).await?),
             Content::Form(fields) => {
                 let mut form = Form::new();
                 for field in fields {
-                    form = form.part(&*field.name, field.part().await?);
+                    form = form.part(&*field.name, field.part(reading).await?);
                 }
                 request.multipart(form)
             }
@@ -145,13 +160,13 @@ impl Field {
         })
     }
 
-    async fn part(&self) -> Result<Part, CommandError> {
+    async fn part(&self, reading: Reading) -> Result<Part, CommandError> {
         let mut part = match &self.value {
             Value::Text(text) => Part::new(text.clone()),
-            Value::Read(file) => Part::new(file_body(file).await?),
+            Value::Read(file) => Part::new(file_body(file, reading).await?),
             Value::File(file) => {
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
-                let part = Part::new(file_body(file).await?);
+                let part = Part::new(file_body(file, reading).await?);
                 part.file_name(name)
                     .content_type("application/octet-stream")
             }
@@ -166,17 +181,36 @@ impl Field {
     }
 }
 
-async fn file_body(path: &Path) -> Result<Body, CommandError> {
-    let cannot = |error: std::io::Error| {
-        let message = format!("cannot read {}: {error}", path.display());
-        CommandError::with_code(EXIT_READ, message)
-    };
+async fn file_body(path: &Path, reading: Reading) -> Result<Body, CommandError> {
+    let cannot = |error| cannot_read(&path.display().to_string(), &error);
     let file = File::open(path).await.map_err(cannot)?;
+    if reading == Reading::Before {
+        return held(file, &path.display().to_string()).await;
+    }
     let metadata = file.metadata().await.map_err(cannot)?;
     Ok(match metadata.is_file() {
         true => Body::from_sized_reader(file, metadata.len()),
         false => Body::from_reader(file),
     })
+}
+
+/// All that there is, which must not be more than is held.
+async fn held(reader: impl AsyncRead + Unpin, name: &str) -> Result<Body, CommandError> {
+    let mut all = Vec::new();
+    let read = reader.take(HELD_MAX + 1).read_to_end(&mut all).await;
+    read.map_err(|error| cannot_read(name, &error))?;
+    if all.len() as u64 > HELD_MAX {
+        let message = format!(
+            "{name} has more than {HELD_MAX} bytes: more is not kept to be sent again to a server \
+             that asks who it is from; use --basic"
+        );
+        return Err(CommandError::usage(message));
+    }
+    Ok(all.into())
+}
+
+fn cannot_read(name: &str, error: &std::io::Error) -> CommandError {
+    CommandError::with_code(EXIT_READ, format!("cannot read {name}: {error}"))
 }
 
 /// Text as it is, or what is in the file behind an `@`, its line ends left out.
@@ -185,13 +219,13 @@ fn bytes(text: &str) -> Result<Vec<u8>, CommandError> {
         return Ok(text.into());
     };
     let read = std::fs::read(file);
-    let mut read = read.map_err(|error| {
-        CommandError::with_code(EXIT_READ, format!("cannot read {file}: {error}"))
-    })?;
+    let mut read = read.map_err(|error| cannot_read(file, &error))?;
     read.retain(|byte| !b"\r\n".contains(byte));
     Ok(read)
 }
 
+/// Of one file.
+const HELD_MAX: u64 = 64 << 20;
 const EXIT_READ: u8 = 26;
 
 #[cfg(test)]

@@ -11,11 +11,13 @@ mod progress;
 mod request;
 mod resume;
 mod retry;
+mod target;
 mod trace;
 
 use crate::arguments::GetArguments;
 use crate::client;
 use crate::error::CommandError;
+use content::Reading;
 use format::Transfer;
 use http::StatusCode;
 use http::header::RANGE;
@@ -35,6 +37,7 @@ use resume::Resumed;
 use retry::Tries;
 use std::sync::Arc;
 use std::time::Instant;
+use target::Target;
 use tokio::task::JoinSet;
 use trace::Trace;
 
@@ -157,7 +160,8 @@ struct Job {
 impl Job {
     /// Gets one URL, again where that was asked for.
     async fn transfer(&self, index: usize) -> Result<(), CommandError> {
-        let url = &self.arguments.urls[index];
+        let target = Target::new(&self.arguments.urls[index]);
+        let url = &target.shown;
         let destination = Destination::of(&self.arguments.output, url, index)?;
         let begin = self.begin(&destination).await?;
         let mut tries = Tries::new(&self.arguments.transfer);
@@ -166,7 +170,7 @@ impl Job {
         }
         let started = Instant::now();
         loop {
-            let answered = self.answer(url, begin).await?;
+            let answered = self.answer(&target, begin).await?;
             if let Some(asked) = retry::is_passing(&answered)
                 && let Some(wait) = tries.next(started.elapsed(), asked)
             {
@@ -200,9 +204,19 @@ impl Job {
         }
     }
 
-    async fn answer(&self, url: &str, begin: u64) -> Result<Result<Response, Error>, CommandError> {
-        let mut request = self.prepared.build(&self.client, url).await?;
-        if let Some(credentials) = access::credentials(&self.arguments.access) {
+    async fn answer(
+        &self,
+        target: &Target,
+        begin: u64,
+    ) -> Result<Result<Response, Error>, CommandError> {
+        let access = &self.arguments.access;
+        let reading = match access::may_be_asked(access, target.is_cleartext) {
+            true => Reading::Before,
+            false => Reading::Meanwhile,
+        };
+        let url = &target.url;
+        let mut request = self.prepared.build(&self.client, url, reading).await?;
+        if let Some(credentials) = access::credentials(access, target.login.as_ref()) {
             request = request.credentials(credentials);
         }
         if begin > 0 {
@@ -212,7 +226,7 @@ impl Job {
             request = request.timeout(limit);
         }
         if self.trace.is_read() {
-            let target = self.prepared.target(url);
+            let target = self.prepared.target(&target.shown);
             self.trace
                 .tell(&format!("> {} {target}", self.prepared.method()));
             for (name, value) in self.prepared.headers() {

@@ -2,7 +2,7 @@
 
 use crate::arguments::GetOutput;
 use crate::error::CommandError;
-use std::io::SeekFrom;
+use std::io::{SeekFrom, Write};
 use std::path::PathBuf;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter, Stdout};
@@ -120,7 +120,17 @@ pub(super) fn write_cookies(file: &std::path::Path, text: &str) -> Result<(), Co
     if file.as_os_str() == "-" {
         return crate::output::print_raw(text);
     }
-    std::fs::write(file, text).map_err(|error| cannot_write(file, &error))
+    let written = create_private(file).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| cannot_write(file, &error))
+}
+
+/// Creates a file that nobody else may read, or empties the one that is there.
+pub(super) fn create_private(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 pub(super) const EXIT_WRITE: u8 = 23;

@@ -1,9 +1,12 @@
 //! The request that the arguments describe, the same for every URL.
 
-use super::content::Content;
+use super::content::{Content, Reading};
 use crate::arguments::{GetRequest, HttpVersion, Policy};
 use crate::error::CommandError;
-use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    USER_AGENT,
+};
 use http::{HeaderMap, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use portway_http::Client;
@@ -97,6 +100,7 @@ impl Prepared {
         &self,
         client: &Client,
         url: &str,
+        reading: Reading,
     ) -> Result<RequestBuilder, CommandError> {
         let mut request = client
             .request(self.method.clone(), self.target(url))
@@ -104,7 +108,7 @@ impl Prepared {
         if let Some((version, policy)) = self.version {
             request = request.version(version, policy);
         }
-        self.content.put_into(request).await
+        self.content.put_into(request, reading).await
     }
 }
 
@@ -150,7 +154,8 @@ fn set_headers(headers: &mut HeaderMap, fields: &[String]) -> Result<(), Command
         let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong(field))?;
         headers.remove(&name);
         if !value.trim().is_empty() {
-            let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong(field))?;
+            let mut value = HeaderValue::from_str(value.trim()).map_err(|_| wrong(field))?;
+            value.set_sensitive([AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(&name));
             own.append(name, value);
         }
     }

@@ -19,7 +19,7 @@ pub(super) struct Trace {
 impl Trace {
     pub(super) fn new(is_verbose: bool, file: Option<&Path>) -> Result<Self, CommandError> {
         let create = |path: &Path| -> Result<_, CommandError> {
-            let file = File::create(path).map_err(|error| {
+            let file = super::output::create_private(path).map_err(|error| {
                 let message = format!("cannot write {}: {error}", path.display());
                 CommandError::with_code(super::output::EXIT_WRITE, message)
             })?;

@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::interim::Interim;
 use super::multipart::Form;
 use super::policy::{VersionPolicy, Wish};
-use super::proxy::Proxies;
+use super::proxy::{Proxies, without_user};
 use super::raw_body::RawBody;
 use super::redirect::{self, Replay};
 use super::response::Response;
@@ -42,7 +42,7 @@ impl RequestBuilder {
         let response_head = settings.timeouts.response_head;
         let wish = settings.wish;
         let exchange = Url::parse(url)
-            .map_err(|error| Error::invalid(format!("{url}: {error}")))
+            .map_err(|error| Error::invalid(format!("{}: {error}", without_user(url))))
             .map(|mut url| {
                 url.set_fragment(None);
                 let access = Access::new(&mut url);

@@ -224,7 +224,7 @@ impl Ord for Trust {
 }
 
 /// A URL in a message, which others may read.
-fn without_user(url: &str) -> &str {
+pub(super) fn without_user(url: &str) -> &str {
     url.rsplit_once('@').map_or(url, |(_, rest)| rest)
 }
 
