@@ -284,3 +284,39 @@ fn both_ends_agree_whatever_the_network_does() {
     println!("{decoded} sections, {was_blocked} of them blocked");
     assert!(was_blocked > 0 && decoded > was_blocked);
 }
+
+#[test]
+fn an_encoder_whose_table_is_full_of_what_one_section_refers_to_gets_room_again() {
+    let mut config = DecoderConfig::default();
+    config.table_capacity_max = 80;
+    let mut decoder = Decoder::new(config);
+    let mut encoder = Encoder::new(EncoderConfig::default());
+    // No section may wait for an entry, so that none is duplicated for one either.
+    encoder.on_peer_settings(80, 0).unwrap();
+    let mut stream = 0;
+    // What the decoder says goes when it is worth a frame: there always is company.
+    let mut send = |names: &[&str]| {
+        let lines = names.iter().map(|name| (name.as_bytes(), &b"1"[..]));
+        let mut section = BytesMut::new();
+        encoder.encode(stream, lines, &mut section);
+        let instructions = encoder.poll_instructions().unwrap_or_default();
+        decoder.on_encoder_stream(&instructions).unwrap();
+        let decoded = decoder.decode(stream, &section, collect(&mut Lines::new()));
+        assert_eq!(decoded, Ok(Decoded::Complete));
+        let acknowledges = decoder.is_worth_sending();
+        if acknowledges && let Some(answer) = decoder.poll_instructions() {
+            encoder.on_decoder_stream(&answer).unwrap();
+        }
+        stream += 4;
+        (acknowledges, encoder.table_use().entries)
+    };
+    assert_eq!(send(&["x-a", "x-b"]), (true, 2), "both are inserted");
+    assert_eq!(send(&["x-a", "x-b"]), (false, 2), "both are referred to");
+    // Each comes twice, so that it would have been inserted, and refers to nothing.
+    for number in 0..14 {
+        let name = format!("x-{}", number / 2);
+        assert_eq!(send(&[&name]), (false, 2), "{name}");
+    }
+    assert_eq!(send(&["x-z"]), (true, 2), "it has waited enough");
+    assert_eq!(send(&["x-z"]), (true, 3), "there is room again");
+}

@@ -512,6 +512,9 @@ impl Connection {
             Behind::Room => {
                 let len = buffer.len();
                 buffer.resize(len + data::HEADER_LEN_MAX, 0);
+                if is_alone {
+                    memory.last_bytes = buffer.len().min(SECTION_ROOM);
+                }
                 let mut encoded = buffer.split();
                 encoded.truncate(len);
                 return encoded;

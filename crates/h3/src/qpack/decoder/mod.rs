@@ -55,6 +55,8 @@ pub struct Decoder {
     instructions: BytesMut,
     /// Whether the peer gains by them at once.
     is_pressing: bool,
+    /// How many sections were decoded since the first of them was written, its own included.
+    waited: usize,
     scratch: BytesMut,
     /// How many sections that refer to the table were decoded.
     referring: u64,
@@ -72,6 +74,7 @@ impl Decoder {
             known_received: 0,
             instructions: BytesMut::new(),
             is_pressing: false,
+            waited: 0,
             scratch: BytesMut::new(),
             referring: 0,
         }
@@ -188,14 +191,18 @@ impl Decoder {
             self.known_received = self.table.inserted();
         }
         self.is_pressing = false;
+        self.waited = 0;
         (!self.instructions.is_empty()).then(|| self.instructions.split().freeze())
     }
 
     /// Whether what is to be sent is worth a frame beside others. An acknowledgment that tells the
     /// peer of no insertion only lets entries go one day: one after every section would cost both
-    /// ends more than the section did.
+    /// ends more than the section did. None waits for ever, though: as long as it does, an encoder
+    /// whose table is full of what the section refers to can insert nothing.
     pub fn is_worth_sending(&self) -> bool {
-        self.is_pressing() || self.instructions.len() >= ACCOMPANYING_BYTES
+        self.is_pressing()
+            || self.instructions.len() >= ACCOMPANYING_BYTES
+            || self.waited >= SECTIONS_WAITED
     }
 
     /// Whether what is to be sent should go even if nothing goes with it: more acknowledgments wait
@@ -268,6 +275,9 @@ impl Decoder {
             self.known_received = self.known_received.max(prefix.required);
             self.referring += 1;
         }
+        if !self.instructions.is_empty() {
+            self.waited += 1;
+        }
         result
     }
 
@@ -336,6 +346,9 @@ const SCRATCH_KEPT: usize = 512;
 
 /// How many bytes of acknowledgments wait although there is company: a handful of them.
 const ACCOMPANYING_BYTES: usize = 16;
+
+/// For how many sections an acknowledgment waits although there is company.
+const SECTIONS_WAITED: usize = 16;
 
 /// How many bytes of acknowledgments wait for company: a few dozen of them.
 const PATIENT_BYTES: usize = 64;

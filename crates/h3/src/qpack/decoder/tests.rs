@@ -519,6 +519,25 @@ fn an_acknowledgment_waits_for_company_when_it_tells_of_no_insertion() {
 }
 
 #[test]
+fn an_acknowledgment_waits_for_a_bounded_number_of_sections() {
+    let mut decoder = with_two_entries();
+    instructions(&mut decoder);
+    for round in 0..2 {
+        assert!(decode(&mut decoder, 4, &[0x03, 0x00, 0x80]).is_ok());
+        for others in 0..15 {
+            assert!(!decoder.is_worth_sending(), "{round}, {others}");
+            assert!(decode(&mut decoder, 8, &[0x00, 0x00, 0xc1]).is_ok());
+        }
+        assert!(decoder.is_worth_sending() && !decoder.is_pressing());
+        assert_eq!(instructions(&mut decoder), [0x84]);
+    }
+    for _ in 0..100 {
+        assert!(decode(&mut decoder, 8, &[0x00, 0x00, 0xc1]).is_ok());
+    }
+    assert!(!decoder.is_worth_sending(), "there is nothing to send");
+}
+
+#[test]
 fn a_decoder_without_a_table_cancels_nothing() {
     let mut decoder = Decoder::new(DecoderConfig {
         table_capacity_max: 0,
