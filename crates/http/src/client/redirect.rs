@@ -1,6 +1,7 @@
 //! What a redirect makes of a request (RFC 9110 §15.4).
 
 use super::Body;
+use super::credentials::Credentials;
 use super::error::{Error, ErrorClass};
 use super::exchange::Exchange;
 use http::header::{
@@ -34,12 +35,15 @@ pub(super) fn follow(
     let Some(location) = headers.get(LOCATION) else {
         return Ok(false);
     };
-    let target = location
+    let mut target = location
         .to_str()
         .ok()
         .and_then(|location| exchange.url.join(location).ok())
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .ok_or_else(|| failed("the location of the redirect is no address of HTTP"))?;
+    // RFC 9110 §4.2.4: a user in an address that somebody else wrote is not shown to anybody, and a
+    // proxy would read it in the request line.
+    drop(Credentials::take_from(&mut target));
     if !keeps_method {
         exchange.method = Method::GET;
         exchange.body = Body::empty();

@@ -159,6 +159,41 @@ async fn proxies_in_tls_are_asked_over_both_versions() {
 }
 
 #[tokio::test]
+async fn a_client_that_believes_any_server_does_not_believe_any_proxy() {
+    let (made, server) = (Made::new(), server(Speaks::Tls(H2)).await);
+    let (address, heard) = protected(&made, H2).await;
+    let proxy = Proxy::parse(&format!("https://{address}")).unwrap();
+    let anyone = portway_core::security::Trust::DangerousAnyone;
+    let security = SecurityParameters::tls().with_trust(anyone);
+    let client = |proxy| {
+        let client = Client::builder().security(security.clone());
+        client.proxy(proxy).build()
+    };
+    let own = client(proxy.clone().security(security.clone()));
+    assert!(own.get(server.url("/")).send().await.is_ok());
+    let asked = heard.all().len();
+    let error = client(proxy).get(server.url("/")).send().await.unwrap_err();
+    assert_eq!(error.proxy(), Some(ProxyFault::Insecure), "{error}");
+    assert_eq!(heard.all().len(), asked);
+}
+
+#[tokio::test]
+async fn a_user_in_a_location_is_not_told_to_a_proxy() {
+    let (address, heard) = proxy(|number, _| match number {
+        0 => "HTTP/1.1 302 go\r\nlocation: http://me:secret@two.test/b\r\n\
+              content-length: 0\r\n\r\n"
+            .to_owned(),
+        _ => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    })
+    .await;
+    let client = through(address).build();
+    let response = client.get("http://one.test/a").send().await.unwrap();
+    assert_eq!(response.url(), "http://two.test/b");
+    let asked = "GET http://two.test/b HTTP/1.1\r\nhost: two.test\r\n\r\n";
+    assert_eq!(heard.all().last().unwrap(), asked);
+}
+
+#[tokio::test]
 async fn a_proxy_of_http3_is_asked_for_tunnels() {
     let (made, server) = (Made::new(), server(Speaks::Tls(H2)).await);
     let any = "127.0.0.1:0".parse().unwrap();

@@ -15,6 +15,7 @@ use crate::client::settings::Settings;
 use crate::pool::{Version, Versions};
 use portway_core::dns::{AnswerData, Question, RecordKind};
 use portway_core::race::Leaf;
+use portway_core::security::Trust;
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters};
 use portway_transport::establish::handshake;
 use portway_transport::established::{ByteCarrier, Carrier};
@@ -57,8 +58,9 @@ impl Proxy {
             true => versions,
             false => versions.without(Version::Http3.into()),
         };
-        let own = self.own_security().unwrap_or(&settings.security);
-        (key, Wish::exactly(versions), own.clone())
+        let own = self.own_security().cloned();
+        let security = own.unwrap_or_else(|| for_proxies(&settings.security));
+        (key, Wish::exactly(versions), security)
     }
 
     /// The name of its protection space, which no origin has.
@@ -227,6 +229,23 @@ impl Route<'_> {
     }
 }
 
+/// What of the protection of servers holds for proxies too: whom to believe in general, and the
+/// means; but neither who we are, nor how a server is called, nor that any server would do.
+fn for_proxies(security: &SecurityParameters) -> SecurityParameters {
+    let mut security = security.clone();
+    if let Some(tls) = security.tls_parameters_mut() {
+        if matches!(tls.trust, Trust::DangerousAnyone) {
+            tls.trust = Trust::Platform;
+        }
+        tls.trust_callback = None;
+        tls.identity = None;
+        tls.challenge_callback = None;
+        tls.pre_shared_key = None;
+        tls.server_name = None;
+    }
+    security
+}
+
 fn alpn(version: Version) -> Vec<u8> {
     match version {
         Version::Http3 => b"h3".to_vec(),
@@ -243,3 +262,28 @@ fn no_stream() -> Error {
 
 /// Addresses of a target that are tried.
 const ADDRESSES_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portway_core::security::{ChallengeCallback, TrustCallback, TrustDecision};
+
+    #[test]
+    fn a_proxy_is_shown_and_believed_nothing_that_is_for_servers() {
+        let security = SecurityParameters::tls()
+            .with_trust(Trust::DangerousAnyone)
+            .with_server_name("server.test")
+            .with_trust_callback(TrustCallback::new(|_| TrustDecision::Accept))
+            .with_challenge_callback(ChallengeCallback::new(|_| None));
+        let proxied = for_proxies(&security);
+        let tls = proxied.tls_parameters().unwrap();
+        assert!(matches!(tls.trust, Trust::Platform));
+        assert!(tls.server_name.is_none());
+        assert!(tls.trust_callback.is_none());
+        assert!(tls.challenge_callback.is_none());
+        let roots = SecurityParameters::tls().with_roots([]);
+        let proxied = for_proxies(&roots);
+        let tls = proxied.tls_parameters().unwrap();
+        assert!(matches!(tls.trust, Trust::Roots(_)), "anchors are for all");
+    }
+}
