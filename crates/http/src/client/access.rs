@@ -47,6 +47,13 @@ impl Access {
     pub(super) fn own(&mut self, url: &Url, credentials: Credentials) {
         self.own = Some((url.origin(), credentials));
     }
+
+    /// What is for `asked` goes to `url` now, the same host over TLS (RFC 6797 §8.3).
+    pub(super) fn upgrade(&mut self, asked: &Origin, url: &Url) {
+        if let Some((origin, _)) = self.own.as_mut().filter(|(origin, _)| origin == asked) {
+            *origin = url.origin();
+        }
+    }
 }
 
 impl Exchange {

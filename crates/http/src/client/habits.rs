@@ -69,7 +69,10 @@ impl Habits {
     /// Before a request, and before what a redirect makes of it.
     pub(super) fn prepare(&self, exchange: &mut Exchange, settings: &Settings) {
         if let Some(strict) = &self.strict {
-            strict.upgrade(&mut exchange.url, settings.context.environment().now());
+            let asked = exchange.url.origin();
+            if strict.upgrade(&mut exchange.url, settings.context.environment().now()) {
+                exchange.access.upgrade(&asked, &exchange.url);
+            }
         }
         let headers = &exchange.headers;
         let jar = self.jar.as_ref().filter(|_| !headers.contains_key(COOKIE));

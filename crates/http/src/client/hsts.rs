@@ -50,10 +50,10 @@ impl Strict {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes https of http where the host wants that.
-    pub(super) fn upgrade(&self, url: &mut Url, now: Time) {
+    /// Makes https of http where the host wants that; false where nothing changed.
+    pub(super) fn upgrade(&self, url: &mut Url, now: Time) -> bool {
         if url.scheme() != "http" {
-            return;
+            return false;
         }
         let is_strict = name(url).is_some_and(|name| self.contains(name, now));
         if is_strict {
@@ -61,6 +61,7 @@ impl Strict {
             let changed = url.set_scheme("https");
             debug_assert!(changed.is_ok(), "both are special schemes");
         }
+        is_strict
     }
 
     fn contains(&self, name: &str, now: Time) -> bool {

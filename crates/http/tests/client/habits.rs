@@ -369,6 +369,36 @@ async fn a_host_that_wants_tls_gets_nothing_else_any_more() {
 }
 
 #[tokio::test]
+async fn what_a_request_shows_goes_along_when_its_host_wants_tls() {
+    let made = Made::for_names(&["localhost"]);
+    let server = Server::start_with(
+        &made,
+        Speaks::Tls(&[b"http/1.1"]),
+        10,
+        |request| async move {
+            let shown = request.headers().get("authorization");
+            answer(
+                200,
+                Bytes::copy_from_slice(shown.map_or(b"", |it| it.as_bytes())),
+            )
+        },
+    )
+    .await;
+    let soon = SystemTime::now() + Duration::from_secs(1000);
+    let client = Client::builder()
+        .security(server.security())
+        .strict_hosts([StrictHost::new("localhost", false, soon)])
+        .build();
+    let port = server.address.port();
+    let by_url = client.get(format!("http://me:secret@localhost:{port}/"));
+    let by_call = client.get(format!("http://localhost:{port}/"));
+    for request in [by_url, by_call.basic_auth("me", "secret")] {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.text().await.unwrap(), "Basic bWU6c2VjcmV0");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_anybody_could_be_is_not_believed() {
     let server = strict().await;
     let security = portway_core::SecurityParameters::tls()

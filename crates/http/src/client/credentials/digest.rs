@@ -182,9 +182,10 @@ impl Session {
         }
         let _ = write!(
             out,
-            ", realm=\"{}\", nonce=\"{}\", uri=\"{target}\", response=\"{response}\"",
+            ", realm=\"{}\", nonce=\"{}\", uri=\"{}\", response=\"{response}\"",
             escaped(&self.realm),
             escaped(&self.nonce),
+            escaped(target),
         );
         if let Some(name) = &self.algorithm_name {
             let _ = write!(out, ", algorithm={name}");

@@ -148,3 +148,13 @@ fn unknown_algorithms_and_protections_are_not_answered() {
         assert!(session(challenge, "c").is_none(), "{challenge}");
     }
 }
+
+#[test]
+fn a_target_is_written_as_a_quoted_string() {
+    let challenge = "Digest realm=\"r\", qop=\"auth\", nonce=\"n\"";
+    let mut session = session(challenge, "c").unwrap();
+    let target = "/a?b=\\";
+    let answer = session.answer("u", "p", &Asked { target, ..GET });
+    let answer = answer.unwrap();
+    assert!(answer.contains(r#", uri="/a?b=\\", "#), "{answer}");
+}
