@@ -21,14 +21,19 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use portway_core::FailureKind;
 use std::future::Future;
 use std::io::{self, Read};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::coop::consume_budget;
 
 /// An HTTP client that waits. Clones share its connections.
 ///
-/// Its calls fail inside of an asynchronous runtime, which they would hold up.
+/// Its calls fail inside of asynchronous code, which they would hold up; in
+/// `tokio::task::spawn_blocking` and `block_in_place` they work. Under `tokio::task::unconstrained`
+/// the two cannot be told apart, and tokio panics.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: client::Client,
@@ -73,7 +78,7 @@ impl Driver {
     }
 
     fn wait<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        if Handle::try_current().is_ok() {
+        if is_inside_of_a_task() {
             return Err(Error::local(
                 ErrorClass::InvalidRequest,
                 FailureKind::InvalidRequest,
@@ -83,6 +88,21 @@ impl Driver {
         self.handle.block_on(work)
     }
 }
+
+/// Whether this thread is polling a task, which a call that waits would hold up.
+///
+/// A runtime is current where tokio lets blocking code run too, but there nothing is metered: what
+/// is polled may do a limited number of things at a time.
+fn is_inside_of_a_task() -> bool {
+    if Handle::try_current().is_err() {
+        return false;
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    (0..=OPERATIONS_MAX).any(|_| pin!(consume_budget()).poll(&mut context).is_pending())
+}
+
+/// More operations than a task may do in one poll; they are counted in a byte.
+const OPERATIONS_MAX: usize = 255;
 
 impl Client {
     /// A client with everything as it is unless said.
@@ -142,11 +162,6 @@ impl Client {
     /// A DELETE request.
     pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.request(Method::DELETE, url)
-    }
-
-    /// The same client for asynchronous code; its connections stay on this one's thread.
-    pub fn as_async(&self) -> &client::Client {
-        &self.inner
     }
 }
 
@@ -224,7 +239,7 @@ impl RequestBuilder {
         let (head, body) = response.into_parts();
         Ok(Response {
             head,
-            body,
+            body: Some(body),
             unread: Bytes::new(),
             driver: self.driver,
         })
@@ -235,7 +250,8 @@ impl RequestBuilder {
 #[derive(Debug)]
 pub struct Response {
     head: ResponseHead,
-    body: client::ResponseBody,
+    /// None while it is dropped.
+    body: Option<client::ResponseBody>,
     unread: Bytes,
     driver: Arc<Driver>,
 }
@@ -261,7 +277,8 @@ impl Response {
     /// # Errors
     /// The response ended before its end, took too long, or is longer than the bound.
     pub fn bytes(mut self) -> Result<Bytes, Error> {
-        self.driver.wait(self.body.collect())
+        let driver = self.driver.clone();
+        driver.wait(self.body().collect())
     }
 
     /// The whole content as text in UTF-8.
@@ -281,10 +298,25 @@ impl Response {
     }
 }
 
+impl Response {
+    fn body(&mut self) -> &mut client::ResponseBody {
+        self.body.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Response {
+    fn drop(&mut self) {
+        // What is left of the content is read by the client's own thread.
+        let _entered = self.driver.handle.enter();
+        self.body = None;
+    }
+}
+
 impl Read for Response {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while self.unread.is_empty() && !out.is_empty() {
-            let chunk = self.driver.wait(self.body.chunk());
+            let driver = self.driver.clone();
+            let chunk = driver.wait(self.body().chunk());
             match chunk.map_err(io::Error::other)? {
                 Some(chunk) => self.unread = chunk,
                 None => return Ok(0),

@@ -207,6 +207,17 @@ async fn a_call_that_waits_is_refused_inside_of_a_runtime() {
 }
 
 #[tokio::test]
+async fn calls_that_wait_work_where_a_runtime_lets_code_block() {
+    let server = Server::start(Speaks::Http1, 10, telling).await;
+    let url = server.url("/wait");
+    let told = tokio::task::spawn_blocking(move || {
+        let client = blocking::Client::new()?;
+        client.get(url).send()?.text()
+    });
+    assert_eq!(told.await.unwrap().unwrap(), "GET /wait - -\n");
+}
+
+#[tokio::test]
 async fn a_head_is_read_by_many_threads_while_its_content_comes() {
     let address = raw(|_, mut stream| async move {
         read_head(&mut stream).await;
