@@ -360,35 +360,48 @@ fn what_is_cut_off_is_told_and_fails() {
     assert!(said.contains("1 requests were cut off"), "{said}");
 }
 
+/// `portway serve` with these as what a service manager hands over, and the lines that it says.
 #[cfg(target_os = "linux")]
-#[test]
-fn sockets_that_were_handed_over_are_served() {
-    use std::net::{TcpListener, UdpSocket};
+fn activated(
+    name: &str,
+    tcp: std::net::TcpListener,
+    udp: Option<std::net::UdpSocket>,
+    lines: usize,
+) -> (std::process::Child, Vec<String>) {
     use std::os::fd::OwnedFd;
-    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let (address, quic) = (tcp.local_addr().unwrap(), udp.local_addr().unwrap());
-    let site = site("serve-activated");
-    // A client that came before the server did.
-    let early = TcpStream::connect(address).unwrap();
+    let count = if udp.is_some() { "2" } else { "1" };
     let mut child = Command::new("sh")
         .args([
             "-c",
-            "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\" 3<&0 4>&1 </dev/null >&2",
+            "LISTEN_PID=$$ exec \"$@\" 3<&0 4>&1 </dev/null >&2",
             "sh",
         ])
         .args([env!("CARGO_BIN_EXE_portway"), "serve", "--self-signed"])
-        .arg(&site)
+        .arg(site(name))
+        .env("LISTEN_FDS", count)
         .stdin(Stdio::from(OwnedFd::from(tcp)))
-        .stdout(Stdio::from(OwnedFd::from(udp)))
+        .stdout(udp.map_or(Stdio::null(), |udp| Stdio::from(OwnedFd::from(udp))))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut said = [String::new(), String::new()];
+    let mut said = vec![String::new(); lines];
     for line in &mut said {
         stderr.read_line(line).unwrap();
     }
+    (child, said)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn sockets_that_were_handed_over_are_served() {
+    use std::net::{TcpListener, UdpSocket};
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (address, quic) = (tcp.local_addr().unwrap(), udp.local_addr().unwrap());
+    // A client that came before the server did.
+    let early = TcpStream::connect(address).unwrap();
+    let (mut child, said) = activated("serve-activated", tcp, Some(udp), 2);
     assert!(said[0].contains(&address.to_string()), "{said:?}");
     assert!(said[1].contains(&quic.to_string()), "{said:?}");
     drop(early);
@@ -399,6 +412,30 @@ fn sockets_that_were_handed_over_are_served() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_listener_of_both_families_that_was_handed_over_has_http3_for_both() {
+    use std::net::{TcpListener, UdpSocket};
+    for is_udp_handed in [false, true] {
+        // The standard library's listener takes both, as systemd's does.
+        let tcp = TcpListener::bind("[::]:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        let udp = is_udp_handed.then(|| UdpSocket::bind(("0.0.0.0", port)).unwrap());
+        let (mut child, said) = activated("serve-activated-both", tcp, udp, 2);
+        assert!(said[0].contains(&format!("[::1]:{port}")), "{said:?}");
+        assert!(said[1].contains(&format!("127.0.0.1:{port}")), "{said:?}");
+        for host in ["127.0.0.1", "[::1]"] {
+            for version in ["1.1", "3"] {
+                let url = format!("https://{host}:{port}/digits.txt");
+                let got = run(&["get", &url, "--insecure", "--http", version]).expect(0);
+                assert_eq!(got.text(), "0123456789", "{host} {version}");
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
 
 #[test]

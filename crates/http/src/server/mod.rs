@@ -51,7 +51,7 @@ use portway_core::security::{ClientAuthentication, TlsParameters};
 use portway_transport::RealEnvironment;
 use portway_transport::environment::Environment;
 use portway_transport::real::{Config, Inherited};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tower_service::Service;
@@ -83,12 +83,21 @@ impl Server {
     }
 
     /// A server on sockets that a service manager has opened for this process, and on the same
-    /// ports for what is lacking there: HTTP/3 where only TCP was opened.
+    /// ports for what is lacking there: HTTP/3 where only TCP was opened, for both families where
+    /// its listener takes both.
     ///
     /// On several threads TCP can be handed over, and UDP cannot.
     pub fn inherited(sockets: Arc<Inherited>) -> Self {
+        let mut addresses = sockets.addresses();
+        for port in addresses.clone().iter().map(SocketAddr::port) {
+            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            let is_there = |it: &SocketAddr| it.is_ipv4() && it.port() == port;
+            if sockets.takes_ipv4(any) && !addresses.iter().any(is_there) {
+                addresses.push(any);
+            }
+        }
         Server {
-            addresses: sockets.addresses(),
+            addresses,
             options: Options::default(),
             events: Listener::default(),
             environment: None,
@@ -98,7 +107,10 @@ impl Server {
 
     /// Serves at this address, too. IPv6 addresses take no IPv4, so `0.0.0.0` stands beside `[::]`.
     pub fn and_at(mut self, address: SocketAddr) -> Self {
-        self.addresses.push(address);
+        // What was handed over may be named once more.
+        if self.inherited.is_none() || !self.addresses.contains(&address) {
+            self.addresses.push(address);
+        }
         self
     }
 

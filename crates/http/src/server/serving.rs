@@ -12,6 +12,7 @@ use portway_core::{Failure, FailureKind, Origin};
 use portway_transport::environment::{Environment, ListenAddress, TcpListener, UdpBind};
 use portway_transport::failure_map::failure_from_io;
 use portway_transport::quic::{self, Endpoint, EndpointOptions, ServerConfig, ServerCrypto};
+use portway_transport::real::Inherited;
 use portway_transport::tls::{EarlyData, TlsEngine};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -236,25 +237,20 @@ pub(super) struct Common {
     tls: Arc<TlsEngine>,
     events: Listener,
     quic: Option<ServerConfig>,
+    inherited: Option<Arc<Inherited>>,
 }
 
 /// The sockets of one thread.
 pub(super) struct Sockets {
+    /// In the order that was asked for.
+    addresses: Vec<SocketAddr>,
     listeners: Vec<Box<dyn TcpListener>>,
     pub(super) endpoints: Vec<Endpoint>,
 }
 
 impl Sockets {
-    /// Each address once.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        let tcp = self.listeners.iter().map(|it| it.local_address());
-        let mut all: Vec<SocketAddr> = tcp.collect();
-        for endpoint in &self.endpoints {
-            if !all.contains(&endpoint.local_address()) {
-                all.push(endpoint.local_address());
-            }
-        }
-        all
+        self.addresses.clone()
     }
 }
 
@@ -295,6 +291,7 @@ impl Common {
             tls: Arc::new(tls),
             events: server.events.clone(),
             quic,
+            inherited: server.inherited.clone(),
         })
     }
 
@@ -326,6 +323,7 @@ impl Common {
         shards: Option<&[quic::Shard]>,
     ) -> Result<Sockets, Failure> {
         let mut sockets = Sockets {
+            addresses: Vec::new(),
             listeners: Vec::new(),
             endpoints: Vec::new(),
         };
@@ -336,7 +334,10 @@ impl Common {
             if local.port() == 0 {
                 local.set_port(chosen);
             }
-            if versions.http1 || versions.http2 {
+            // A listener of both families is there already, and nobody can listen beside it.
+            let inherited = self.inherited.as_ref();
+            let is_taken = inherited.is_some_and(|it| it.takes_ipv4(local));
+            if (versions.http1 || versions.http2) && !is_taken {
                 let mut request = ListenAddress::on(local);
                 request.backlog = self.options.limits.backlog;
                 request.is_shared = shards.is_some();
@@ -356,6 +357,9 @@ impl Common {
                 sockets.endpoints.push(endpoint);
             }
             chosen = local.port();
+            if self.quic.is_some() || !is_taken {
+                sockets.addresses.push(local);
+            }
         }
         Ok(sockets)
     }

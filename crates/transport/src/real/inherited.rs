@@ -25,6 +25,8 @@ pub struct Inherited {
 struct Handed {
     address: SocketAddr,
     is_listener: bool,
+    /// It takes IPv4 beside IPv6.
+    takes_both: bool,
     socket: Socket,
 }
 
@@ -33,8 +35,8 @@ impl Inherited {
     /// any. It gives them once.
     ///
     /// # Errors
-    /// A socket is neither a listener of TCP nor bound for UDP, there are more than 64, or the
-    /// system hands none over.
+    /// A socket is neither a listener of TCP nor bound for UDP, two of a kind are at one address,
+    /// there are more than 64, or the system hands none over.
     pub fn take() -> Result<Option<Arc<Inherited>>, Failure> {
         static IS_TAKEN: AtomicBool = AtomicBool::new(false);
         let said = |name: &str| std::env::var(name).ok();
@@ -43,8 +45,10 @@ impl Inherited {
         if count == 0 || IS_TAKEN.swap(true, Ordering::SeqCst) {
             return Ok(None);
         }
-        let sockets = (0..count).map(take_one).collect::<Result<_, _>>()?;
-        Ok(Some(Arc::new(Inherited { sockets })))
+        let numbers = (FIRST_DESCRIPTOR..).take(count);
+        Ok(Some(Arc::new(Inherited {
+            sockets: take_all(numbers)?,
+        })))
     }
 
     /// Their addresses, each once.
@@ -58,6 +62,18 @@ impl Inherited {
         all
     }
 
+    /// Whether a listener for IPv6 takes those, too, who connect to this address of IPv4. Nothing
+    /// else can listen there.
+    pub fn takes_ipv4(&self, local: SocketAddr) -> bool {
+        let takes = |handed: &Handed| {
+            handed.takes_both
+                && handed.is_listener
+                && handed.address.ip().is_unspecified()
+                && handed.address.port() == local.port()
+        };
+        local.is_ipv4() && self.sockets.iter().any(takes)
+    }
+
     /// Another descriptor of the listener at an address.
     pub(super) fn listener(&self, local: SocketAddr) -> Option<io::Result<Socket>> {
         self.find(local, true)
@@ -69,11 +85,9 @@ impl Inherited {
     }
 
     fn find(&self, local: SocketAddr, is_listener: bool) -> Option<io::Result<Socket>> {
-        let handed = self.sockets.iter().find(|handed| {
-            handed.is_listener == is_listener
-                && handed.address.ip() == local.ip()
-                && handed.address.port() == local.port()
-        });
+        let mut all = self.sockets.iter();
+        let handed =
+            all.find(|handed| handed.is_listener == is_listener && handed.address == local);
         handed.map(|handed| handed.socket.try_clone())
     }
 }
@@ -96,8 +110,25 @@ fn announced(process: Option<&str>, count: Option<&str>, own: u32) -> Result<usi
     }
 }
 
-fn take_one(index: usize) -> Result<Handed, Failure> {
-    let number = FIRST_DESCRIPTOR + i32::try_from(index).expect("there are 64 at most");
+fn take_all(numbers: impl Iterator<Item = i32>) -> Result<Vec<Handed>, Failure> {
+    // All of them are taken before one is refused: programs that are started get none.
+    let taken: Vec<_> = numbers.map(take_one).collect();
+    let sockets = taken.into_iter().collect::<Result<Vec<Handed>, _>>()?;
+    for (index, handed) in sockets.iter().enumerate() {
+        let is_same = |other: &Handed| {
+            other.is_listener == handed.is_listener && other.address == handed.address
+        };
+        if sockets[..index].iter().any(is_same) {
+            let kind = if handed.is_listener { "TCP" } else { "UDP" };
+            let address = handed.address;
+            let detail = format!("two {kind} sockets at {address} were handed over");
+            return Err(invalid(&detail));
+        }
+    }
+    Ok(sockets)
+}
+
+fn take_one(number: i32) -> Result<Handed, Failure> {
     let unusable =
         |error: io::Error| invalid(&format!("the descriptor {number} is not usable: {error}"));
     let socket = system::take_descriptor(number).map_err(unusable)?;
@@ -114,6 +145,7 @@ fn take_one(index: usize) -> Result<Handed, Failure> {
             Ok(Handed {
                 address,
                 is_listener,
+                takes_both,
                 socket,
             })
         }
@@ -135,6 +167,11 @@ const SOCKETS_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_os = "linux")]
+    use std::{
+        net::{TcpListener, UdpSocket},
+        os::fd::IntoRawFd,
+    };
 
     #[test]
     fn sockets_are_for_the_process_that_is_named() {
@@ -153,6 +190,53 @@ mod tests {
         for (process, count, expected) in rows {
             let told = announced(process, count, 7).ok();
             assert_eq!(told, expected, "{process:?} {count:?}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_bad_socket_does_not_keep_those_after_it_from_being_taken() {
+        let bad = std::os::unix::net::UnixDatagram::unbound()
+            .unwrap()
+            .into_raw_fd();
+        let good = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = good.local_addr().unwrap();
+        let failure = take_all([bad, good.into_raw_fd()].into_iter()).unwrap_err();
+        assert!(failure.to_string().contains("neither"), "{failure}");
+        // It was taken, thus it is closed, and its address is free.
+        UdpSocket::bind(address).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn two_sockets_of_a_kind_at_one_address_are_refused() {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let numbers = [tcp.try_clone().unwrap().into_raw_fd(), tcp.into_raw_fd()];
+        let failure = take_all(numbers.into_iter()).unwrap_err();
+        let words = format!("two TCP sockets at {address}");
+        assert!(failure.to_string().contains(&words), "{failure}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_listener_of_both_families_takes_the_ipv4_of_its_port() {
+        for only_v6 in [false, true] {
+            let tcp = Socket::new(socket2::Domain::IPV6, Type::STREAM, None).unwrap();
+            tcp.set_only_v6(only_v6).unwrap();
+            let any: SocketAddr = "[::]:0".parse().unwrap();
+            tcp.bind(&any.into()).unwrap();
+            tcp.listen(1).unwrap();
+            let port = tcp.local_addr().unwrap().as_socket().unwrap().port();
+            let sockets = take_all(std::iter::once(tcp.into_raw_fd())).unwrap();
+            let inherited = Inherited { sockets };
+            let at = |ip: &str, port| SocketAddr::new(ip.parse().unwrap(), port);
+            assert_eq!(inherited.takes_ipv4(at("0.0.0.0", port)), !only_v6);
+            assert_eq!(inherited.takes_ipv4(at("127.0.0.1", port)), !only_v6);
+            assert!(!inherited.takes_ipv4(at("0.0.0.0", port ^ 1)));
+            assert!(!inherited.takes_ipv4(at("::1", port)));
+            let scoped = std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), port, 0, 2);
+            assert!(inherited.listener(scoped.into()).is_none());
         }
     }
 }
