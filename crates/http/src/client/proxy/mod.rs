@@ -124,9 +124,10 @@ impl Proxy {
         self.change(|inner| inner.credentials = Some(credentials))
     }
 
-    /// How an `https://` proxy is protected, for which it may see a certificate of ours. Unless said,
-    /// whom the client believes is believed here too; its identity, its name for servers and
-    /// [`Trust::DangerousAnyone`](portway_core::security::Trust::DangerousAnyone) are not for proxies.
+    /// How an `https://` proxy is protected, for which it may see a certificate of ours. Unless
+    /// said, whom the client believes is believed here too; its identity, its name for servers and
+    /// [`Trust::DangerousAnyone`](portway_core::security::Trust::DangerousAnyone) are not for
+    /// proxies.
     #[must_use]
     pub fn security(self, security: SecurityParameters) -> Self {
         let id = NEXT_TRUST.fetch_add(1, atomic::Ordering::Relaxed);
