@@ -85,11 +85,8 @@ impl Connector {
         let url = Url::parse(&uri.to_string());
         let url = url.map_err(|error| Error::invalid(format!("{uri}: {error}")))?;
         let key = Key::of(&url, None)?;
-        let names = self.versions.newest_first().filter_map(|it| match it {
-            Version::Http1 => Some("http/1.1"),
-            Version::Http2 => Some("h2"),
-            Version::Http3 => None,
-        });
+        let names = self.versions.without(Version::Http3.into()).newest_first();
+        let names = names.map(Version::alpn);
         let security = match key.is_protected {
             false => SecurityParameters::disabled(),
             true if matches!(self.security, SecurityParameters::Required(_)) => {

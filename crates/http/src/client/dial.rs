@@ -471,11 +471,7 @@ fn security(base: &SecurityParameters, key: &Key, wish: Wish) -> Result<Security
     if !matches!(base, SecurityParameters::Required(_)) {
         return Err(Error::invalid("https needs a client with TLS"));
     }
-    let names = wish.versions.newest_first().map(|version| match version {
-        Version::Http3 => "h3",
-        Version::Http2 => "h2",
-        Version::Http1 => "http/1.1",
-    });
+    let names = wish.versions.newest_first().map(Version::alpn);
     let security = base.clone().with_alpn(names);
     Ok(match &key.server_name {
         Some(name) => security.with_server_name(&**name),

@@ -17,6 +17,15 @@ impl Version {
     /// Every version, the newest first.
     pub const NEWEST_FIRST: [Version; 3] = [Version::Http3, Version::Http2, Version::Http1];
 
+    /// Its name in the handshake of TLS (ALPN).
+    pub fn alpn(self) -> &'static str {
+        match self {
+            Version::Http1 => "http/1.1",
+            Version::Http2 => "h2",
+            Version::Http3 => "h3",
+        }
+    }
+
     /// Whether one connection carries several requests at the same time.
     pub fn is_multiplexed(self) -> bool {
         self != Version::Http1

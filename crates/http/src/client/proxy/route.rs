@@ -201,7 +201,8 @@ impl Route<'_> {
             let tls = tls.ok_or_else(|| Error::invalid("https needs a client with TLS"))?;
             let name = self.key.address().is_none().then(|| self.key.host());
             let remote = self.key.address().unwrap_or(leaf.remote.ip());
-            let alpn: Vec<Vec<u8>> = self.wish.versions.newest_first().map(alpn).collect();
+            let names = self.wish.versions.newest_first().map(Version::alpn);
+            let alpn: Vec<Vec<u8>> = names.map(|name| name.into()).collect();
             let engine = self.settings.context.tls();
             let failed = |failure| Error::of_dial(failure, None);
             let mut layer = engine.client(tls, name, remote, &alpn).map_err(failed)?;
@@ -244,14 +245,6 @@ fn for_proxies(security: &SecurityParameters) -> SecurityParameters {
         tls.server_name = None;
     }
     security
-}
-
-fn alpn(version: Version) -> Vec<u8> {
-    match version {
-        Version::Http3 => b"h3".to_vec(),
-        Version::Http2 => b"h2".to_vec(),
-        Version::Http1 => b"http/1.1".to_vec(),
-    }
 }
 
 fn no_stream() -> Error {
