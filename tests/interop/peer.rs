@@ -4,10 +4,11 @@
 //! waits for what does not come.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
@@ -183,6 +184,19 @@ pub(crate) fn run_for(limit: Duration, test: impl Future<Output = ()>) {
         let ended = tokio::time::timeout(limit, test.as_mut()).await;
         ended.expect("the test ends in time");
     });
+}
+
+/// A port that is free now, for servers that do not choose one.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// Waits until somebody listens at a port; the test's limit of time ends what never does.
+pub(crate) async fn listening(port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn collect(

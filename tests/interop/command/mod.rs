@@ -10,7 +10,7 @@ mod proxies;
 use crate::peer::Peer;
 
 /// Starts the command; `None`, after saying why, where it cannot be built.
-fn portway(test: &str, arguments: &[&str]) -> Option<Peer> {
+pub(crate) fn portway(test: &str, arguments: &[&str]) -> Option<Peer> {
     match portway_tests::command() {
         Ok(path) => Peer::start(test, path.to_str()?, arguments),
         Err(reason) => {

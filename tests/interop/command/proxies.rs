@@ -4,9 +4,7 @@
 
 use super::portway;
 use crate::authority::Authority;
-use crate::peer::{Peer, run};
-use std::net::TcpListener;
-use tokio::net::TcpStream;
+use crate::peer::{Peer, free_port, listening, run};
 use tokio::process::Command;
 
 /// What the command writes for these arguments, and its exit code.
@@ -14,18 +12,6 @@ async fn got(test: &str, arguments: &[&str]) -> Option<(Option<i32>, String)> {
     let mut command = portway(test, &[&["get"], arguments].concat())?;
     let code = command.end().await.code();
     Some((code, command.output().to_owned()))
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
-}
-
-/// Waits until somebody listens there.
-async fn listening(port: u16) {
-    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// The hash of a user's file: `openssl` knows MD5, the test does not.

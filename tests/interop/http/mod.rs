@@ -9,10 +9,11 @@ mod clients;
 mod servers;
 
 use crate::authority::Authority;
+use crate::command::portway;
 use crate::page::{Matrix, Page};
 use crate::peer::Peer;
 use crate::quic::pattern;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 
 const PAGE: Page = Page {
@@ -97,17 +98,6 @@ impl Ours {
     }
 }
 
-/// Starts the command; `None`, after saying why, where it cannot be built.
-fn portway(test: &str, arguments: &[&str]) -> Option<Peer> {
-    match portway_tests::command() {
-        Ok(path) => Peer::start(test, path.to_str()?, arguments),
-        Err(reason) => {
-            portway_tests::say!("skipped: {test}: the command cannot be built: {reason}");
-            None
-        }
-    }
-}
-
 /// Runs a program to its end, which must be a good one, and gives what it has written.
 async fn said(test: &str, program: &str, arguments: &[&str]) -> Option<String> {
     let mut peer = Peer::start(test, program, arguments)?;
@@ -139,21 +129,5 @@ fn check(matrix: &Matrix, test: &str, peer: (&str, &str), installed: Option<&str
             "{test}: {name} is {installed}, and the page is about {documented}: not compared"
         ),
         _ => matrix.check(),
-    }
-}
-
-/// A port that is free now, for servers that do not choose one.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
-}
-
-/// Waits until somebody listens at a port; the test's limit of time ends what never does.
-async fn listening(port: u16) {
-    while tokio::net::TcpStream::connect(("127.0.0.1", port))
-        .await
-        .is_err()
-    {
-        tokio::task::yield_now().await;
     }
 }

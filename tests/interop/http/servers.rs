@@ -3,10 +3,11 @@
 //!
 //! Invariant: what a cell claims was read from the command's output in this run.
 
-use super::{FILE_BYTES, LARGE_BYTES, Ours, Place, check, free_port, listening, portway, version};
+use super::{FILE_BYTES, LARGE_BYTES, Ours, Place, check, version};
+use crate::command::portway;
 use crate::h3::{environment, is_full, python};
 use crate::page::Matrix;
-use crate::peer::{Peer, TEST_MAX, run_for};
+use crate::peer::{Peer, TEST_MAX, free_port, listening, run_for};
 use crate::quic::pattern;
 use std::path::Path;
 
