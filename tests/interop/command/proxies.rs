@@ -14,6 +14,17 @@ async fn got(test: &str, arguments: &[&str]) -> Option<(Option<i32>, String)> {
     Some((code, command.output().to_owned()))
 }
 
+/// Runs a test with Apache, or not at all where that is not there.
+fn with_apache(test: &str, steps: impl AsyncFnOnce(&Apache, &Authority)) {
+    let authority = Authority::new();
+    let _ = portway_tests::command();
+    run(async {
+        if let Some(apache) = Apache::start(test, &authority).await {
+            steps(&apache, &authority).await;
+        }
+    });
+}
+
 /// The hash of a user's file: `openssl` knows MD5, the test does not.
 async fn hash_of(test: &str, text: &str) -> Option<String> {
     let mut openssl = Peer::start(test, "openssl", &["md5", "-r"])?;
@@ -78,12 +89,7 @@ impl Apache {
 #[test]
 fn get_proves_a_password_to_apache_by_digest() {
     let test = "get_proves_a_password_to_apache_by_digest";
-    let authority = Authority::new();
-    let _ = portway_tests::command();
-    run(async {
-        let Some(apache) = Apache::start(test, &authority).await else {
-            return;
-        };
+    with_apache(test, async |apache, _| {
         let (page, login) = (format!("{}/digest/page", apache.http), "me:secret");
         let rows: [(&[&str], i32, &str); 5] = [
             (&["--digest", "-u", login], 0, "for me"),
@@ -106,12 +112,7 @@ fn get_proves_a_password_to_apache_by_digest() {
 #[test]
 fn get_goes_through_squid_with_credentials() {
     let test = "get_goes_through_squid_with_credentials";
-    let authority = Authority::new();
-    let _ = portway_tests::command();
-    run(async {
-        let Some(apache) = Apache::start(test, &authority).await else {
-            return;
-        };
+    with_apache(test, async |apache, authority| {
         let port = free_port();
         let Some(hash) = hash_of(test, "me:squid:secret").await else {
             return;
@@ -163,12 +164,7 @@ fn get_goes_through_squid_with_credentials() {
 #[test]
 fn get_goes_through_microsocks() {
     let test = "get_goes_through_microsocks";
-    let authority = Authority::new();
-    let _ = portway_tests::command();
-    run(async {
-        let Some(apache) = Apache::start(test, &authority).await else {
-            return;
-        };
+    with_apache(test, async |apache, authority| {
         let port = free_port();
         let number = port.to_string();
         let arguments = ["-i", "127.0.0.1", "-p", &number, "-u", "me", "-P", "secret"];
