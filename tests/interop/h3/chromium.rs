@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 const ROLE: &str = "server";
-const PROGRAM: &str = "chromium-headless-shell";
+pub(crate) const PROGRAM: &str = "chromium-headless-shell";
 
 #[test]
 fn every_cell_of_http3_with_chromium_holds_as_documented() {
@@ -38,7 +38,7 @@ fn every_cell_of_http3_with_chromium_holds_as_documented() {
 }
 
 /// Its major version, as long as it is installed.
-fn version() -> Option<String> {
+pub(crate) fn version() -> Option<String> {
     let output = Command::new(PROGRAM).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let version = text.split(' ').nth(1)?;
@@ -49,7 +49,13 @@ async fn cells(test: &str, python: &str, authority: &Authority, matrix: &mut Mat
     let mut server = Server::start(authority, PAGES);
     let port = server.address.port();
     let log = authority.path("net.json");
-    let mut browser = browse(test, python, authority, port, &log).await?;
+    let url = format!("https://{NAME}:{port}/page");
+    let browser = Browser {
+        test,
+        python,
+        authority,
+    };
+    let mut browser = browser.open(&url, port, &log, &[]).await?;
     server.held().await;
     let served = server.serving("/hold");
     served.shut_down();
@@ -123,35 +129,45 @@ fn tables(served: &super::server::Served, matrix: &mut Matrix) {
     matrix.pass("dynamic QPACK, to the peer", ROLE, evidence);
 }
 
-/// Starts it on our page, whose text it prints at the end.
-async fn browse(
-    test: &str,
-    python: &str,
-    authority: &Authority,
-    port: u16,
-    log: &str,
-) -> Option<Peer> {
-    let mut key = Peer::start(test, python, &["-c", KEY, &authority.server.cert])?;
-    let key = key.after("key ").await;
-    let arguments = [
-        format!("--user-data-dir={}", authority.path("browser")),
-        format!("--origin-to-force-quic-on={NAME}:{port}"),
-        format!("--ignore-certificate-errors-spki-list={key}"),
-        format!("--host-resolver-rules=MAP {NAME} 127.0.0.1, MAP * ~NOTFOUND"),
-        format!("--log-net-log={log}"),
-        "--net-log-capture-mode=Everything".to_owned(),
-        "--no-sandbox".to_owned(),
-        "--disable-gpu".to_owned(),
-        "--disable-background-networking".to_owned(),
-        "--dump-dom".to_owned(),
-        format!("https://{NAME}:{port}/page"),
-    ];
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Peer::start(test, PROGRAM, &arguments)
+/// What is needed to start it.
+pub(crate) struct Browser<'a> {
+    pub(crate) test: &'a str,
+    pub(crate) python: &'a str,
+    pub(crate) authority: &'a Authority,
+}
+
+impl Browser<'_> {
+    /// Opens a page, whose text it prints at its end. QUIC is forced on the origin at `forced`,
+    /// without which it believes in no root of ours there; its network log goes to `log`.
+    pub(crate) async fn open(
+        &self,
+        url: &str,
+        forced: u16,
+        log: &str,
+        more: &[&str],
+    ) -> Option<Peer> {
+        let cert = &self.authority.server.cert;
+        let mut key = Peer::start(self.test, self.python, &["-c", KEY, cert])?;
+        let key = key.after("key ").await;
+        let arguments = [
+            format!("--user-data-dir={}", self.authority.path("browser")),
+            format!("--origin-to-force-quic-on={NAME}:{forced}"),
+            format!("--ignore-certificate-errors-spki-list={key}"),
+            format!("--host-resolver-rules=MAP {NAME} 127.0.0.1, MAP * ~NOTFOUND"),
+            format!("--log-net-log={log}"),
+            "--net-log-capture-mode=Everything".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--dump-dom".to_owned(),
+        ];
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        Peer::start(self.test, PROGRAM, &[&arguments, more, &[url]].concat())
+    }
 }
 
 /// Tells the hash of a certificate's key.
-pub(crate) const KEY: &str = "\
+const KEY: &str = "\
 import base64, hashlib, sys
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat

@@ -4,13 +4,14 @@
 //! our root there; what moved is read from its network log.
 
 use super::{Place, check};
-use crate::authority::NAME;
+use crate::h3::chromium::{self, Browser, PROGRAM};
 use crate::h3::{is_full, python};
 use crate::page::Matrix;
-use crate::peer::{Peer, TEST_MAX, run_for};
+use crate::peer::{TEST_MAX, run_for};
 
 const ROLE: &str = "server";
-const PROGRAM: &str = "chromium-headless-shell";
+/// No port of ours.
+const ELSEWHERE: u16 = 1;
 
 #[test]
 fn every_cell_of_serve_with_chromium_holds_as_documented() {
@@ -18,7 +19,7 @@ fn every_cell_of_serve_with_chromium_holds_as_documented() {
     if !is_full(test, "Chromium") {
         return;
     }
-    let Some(installed) = super::version(PROGRAM, "--version") else {
+    let Some(installed) = chromium::version() else {
         portway_tests::say!("skipped: {test}: {PROGRAM} is not installed");
         return;
     };
@@ -34,8 +35,7 @@ fn every_cell_of_serve_with_chromium_holds_as_documented() {
         is_whole = cells(test, python, &place, &mut matrix).await.is_some();
     });
     if is_whole {
-        let major = installed.split('.').next();
-        check(&matrix, test, ("Chromium", "156"), major);
+        check(&matrix, test, ("Chromium", "156"), Some(&installed));
     }
 }
 
@@ -46,25 +46,14 @@ async fn cells(test: &str, python: &str, place: &Place, matrix: &mut Matrix) -> 
     let ours = place.serve(test, &[]).await?;
     let log = place.authority.path("net.json");
     let picture = place.authority.path("page.png");
-    let key = crate::h3::chromium::KEY;
-    let mut key = Peer::start(test, python, &["-c", key, &place.authority.server.cert])?;
-    let key = key.after("key ").await;
-    let arguments = [
-        format!("--user-data-dir={}", place.authority.path("browser")),
-        format!("--origin-to-force-quic-on={NAME}:1"),
-        format!("--ignore-certificate-errors-spki-list={key}"),
-        format!("--host-resolver-rules=MAP {NAME} 127.0.0.1, MAP * ~NOTFOUND"),
-        format!("--log-net-log={log}"),
-        "--net-log-capture-mode=Everything".to_owned(),
-        "--no-sandbox".to_owned(),
-        "--disable-gpu".to_owned(),
-        "--disable-background-networking".to_owned(),
-        "--dump-dom".to_owned(),
-        format!("--screenshot={picture}"),
-        ours.url("/page.html"),
-    ];
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut browser = Peer::start(test, PROGRAM, &arguments)?;
+    let browser = Browser {
+        test,
+        python,
+        authority: &place.authority,
+    };
+    let screenshot = format!("--screenshot={picture}");
+    let url = ours.url("/page.html");
+    let mut browser = browser.open(&url, ELSEWHERE, &log, &[&screenshot]).await?;
     assert!(browser.end().await.success(), "{}", browser.output());
     let expected = "h2 then h3, all good";
     assert!(browser.output().contains(expected), "{}", browser.output());
