@@ -6,51 +6,10 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
-use support::{Authority, Listening, NameServer, directory, run};
-
-/// A server that gives each request, head and content, to `answer` and writes what it says; the
-/// thread ends with the test's process.
-fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let answer = Arc::new(answer);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let answer = answer.clone();
-            std::thread::spawn(move || talk(&stream.unwrap(), &*answer));
-        }
-    });
-    address
-}
-
-fn talk(stream: &TcpStream, answer: &dyn Fn(&str) -> String) {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut request = String::new();
-        while !request.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut request).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let length = request.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            (name == "content-length").then(|| value.parse().unwrap())
-        });
-        let mut content = vec![0; length.unwrap_or(0)];
-        if reader.read_exact(&mut content).is_err() {
-            return;
-        }
-        request.push_str(&String::from_utf8_lossy(&content));
-        let mut writer = stream;
-        let said = answer(&request);
-        if writer.write_all(said.as_bytes()).is_err() || said.contains("close") {
-            return;
-        }
-    }
-}
+use support::{Authority, Listening, NameServer, directory, run, serve};
 
 fn ok(content: &str) -> String {
     let length = content.len();
@@ -127,7 +86,7 @@ fn method_fields_and_content_are_sent_as_they_were_given() {
 fn the_head_alone_has_no_content() {
     let url = format!(
         "http://{}/",
-        serve(|_| "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n".into())
+        serve(|_| "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")
     );
     let head = run(&["get", "-I", &url]).expect(0).text();
     assert_eq!(head, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n");
@@ -200,11 +159,10 @@ fn failures_have_the_codes_of_curl() {
         "http://a.test/",
     ];
     run(&named).expect(28);
-    let half =
-        serve(|_| "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 9\r\n\r\nhalf".into());
+    let half = serve(|_| "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 9\r\n\r\nhalf");
     let cut = run(&["get", &format!("http://{half}/")]).expect(56);
     assert_eq!(cut.text(), "half", "what came is written");
-    let plain = serve(|_| "no TLS, close".into());
+    let plain = serve(|_| "no TLS, close");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let no_tls = listener.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -6,64 +6,29 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
-use support::{directory, run, run_with};
+use support::{directory, path, run, run_with, serve};
 
 /// A server, or proxy, that wants Digest of every request, and tells what came; the thread ends
 /// with the test's process.
 fn asks(field: &'static str, status: &'static str) -> (SocketAddr, Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
     let (tell, told) = channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let stream = stream.unwrap();
-            let mut reader = BufReader::new(&stream);
-            while let Some(request) = read(&mut reader) {
-                let proof = if field.starts_with("proxy") {
-                    "\r\nproxy-authorization: Digest "
-                } else {
-                    "\r\nauthorization: Digest "
-                };
-                let answer = match request.contains(proof) {
-                    true => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi".to_owned(),
-                    false => format!(
-                        "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\
-                         {field}: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n\r\n"
-                    ),
-                };
-                let _ = tell.send(request);
-                let _ = (&stream).write_all(answer.as_bytes());
-            }
+    let proof = match field.starts_with("proxy") {
+        true => "\r\nproxy-authorization: Digest ",
+        false => "\r\nauthorization: Digest ",
+    };
+    let address = serve(move |request| {
+        let _ = tell.send(request.to_owned());
+        match request.contains(proof) {
+            true => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi".to_owned(),
+            false => format!(
+                "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\
+                 {field}: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n\r\n"
+            ),
         }
     });
     (address, told)
-}
-
-fn read(reader: &mut BufReader<&TcpStream>) -> Option<String> {
-    let mut request = String::new();
-    while !request.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut request).unwrap_or(0) == 0 {
-            return None;
-        }
-    }
-    if request.contains("transfer-encoding: chunked") {
-        while !request.ends_with("\r\n0\r\n\r\n") {
-            if reader.read_line(&mut request).unwrap_or(0) == 0 {
-                return None;
-            }
-        }
-    }
-    let length = request.lines().find_map(|line| {
-        let (name, value) = line.split_once(": ")?;
-        (name == "content-length").then(|| value.parse().unwrap())
-    });
-    let mut content = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut content).ok()?;
-    Some(request + &String::from_utf8_lossy(&content))
 }
 
 fn server() -> (SocketAddr, Receiver<String>) {
@@ -72,10 +37,6 @@ fn server() -> (SocketAddr, Receiver<String>) {
 
 fn proxy() -> (SocketAddr, Receiver<String>) {
     asks("proxy-authenticate", "407 Proxy Authentication Required")
-}
-
-fn path(folder: &Path, name: &str) -> String {
-    folder.join(name).to_str().unwrap().to_owned()
 }
 
 #[test]

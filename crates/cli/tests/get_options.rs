@@ -6,58 +6,8 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
-use support::{Authority, directory, run, run_with};
-
-/// A server that gives each request, head and content, to `answer` and writes what it says; the
-/// thread ends with the test's process.
-fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let answer = Arc::new(answer);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let answer = answer.clone();
-            std::thread::spawn(move || talk(&stream.unwrap(), &*answer));
-        }
-    });
-    address
-}
-
-fn talk(stream: &TcpStream, answer: &dyn Fn(&str) -> Vec<u8>) {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut request = String::new();
-        while !request.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut request).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        if request.contains("transfer-encoding: chunked") {
-            while !request.ends_with("\r\n0\r\n\r\n") {
-                if reader.read_line(&mut request).unwrap_or(0) == 0 {
-                    return;
-                }
-            }
-        }
-        let length = request.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            (name == "content-length").then(|| value.parse().unwrap())
-        });
-        let mut content = vec![0; length.unwrap_or(0)];
-        if reader.read_exact(&mut content).is_err() {
-            return;
-        }
-        request.push_str(&String::from_utf8_lossy(&content));
-        let mut writer = stream;
-        if writer.write_all(&answer(&request)).is_err() {
-            return;
-        }
-    }
-}
+use support::{Authority, directory, path, run, run_with, serve};
 
 fn said(line: &str, fields: &str, content: &[u8]) -> Vec<u8> {
     let length = content.len();
@@ -69,10 +19,6 @@ fn said(line: &str, fields: &str, content: &[u8]) -> Vec<u8> {
 fn echo() -> String {
     let address = serve(|request| said("200 OK", "", request.as_bytes()));
     format!("http://{address}/")
-}
-
-fn path(folder: &Path, name: &str) -> String {
-    folder.join(name).to_str().unwrap().to_owned()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Files that the command reads: an authority, certificates and keys.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An empty directory for one test.
 pub(crate) fn directory(test: &str) -> PathBuf {
@@ -10,6 +10,11 @@ pub(crate) fn directory(test: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).unwrap();
     directory
+}
+
+/// A file of a directory as an argument.
+pub(crate) fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
 }
 
 /// A certificate authority with its files in a directory.
@@ -55,6 +60,6 @@ impl Authority {
     }
 
     fn path(&self, file: &str) -> String {
-        self.directory.join(file).to_str().unwrap().to_owned()
+        path(&self.directory, file)
     }
 }

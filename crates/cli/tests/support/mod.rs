@@ -12,9 +12,11 @@
 )]
 
 mod files;
+mod http_server;
 mod name_server;
 
-pub(crate) use files::{Authority, directory};
+pub(crate) use files::{Authority, directory, path};
+pub(crate) use http_server::serve;
 pub(crate) use name_server::NameServer;
 
 use std::io::{BufRead, BufReader, Read, Write};
