@@ -204,15 +204,13 @@ enum Middle {
 fn a_move_to_an_address_that_never_answers_is_taken_back_and_ends_nothing() {
     let world = World::new(71);
     let server = world.server(world.server_config());
-    let middle = Arc::new(Mutex::new(Middle::Passes));
-    let front = SocketAddr::new(world.middle.addresses()[0], 443);
-    pass(&world, server.local_address(), front, Arc::clone(&middle));
+    let (middle, front) = pass(&world, server.local_address());
     world.sim.block_on(async {
         let (ours, theirs) = settled(&world, &server, front).await;
         let before = theirs.remote_address();
         let mut events = theirs.path_events();
         // So much that what may be sent to the address in return lasts until it is given up.
-        *middle.lock().unwrap() = Middle::Steals(6);
+        middle.does(Middle::Steals(6));
         say(&ours, vec![2; 10_000]).await;
         wait(&world, Duration::from_millis(100)).await;
         let stolen = theirs.remote_address();
@@ -233,7 +231,7 @@ fn a_move_to_an_address_that_never_answers_is_taken_back_and_ends_nothing() {
         let path = theirs.path();
         assert_eq!((path.remote, path.moves_taken_back), (before, 1));
         assert!(path.is_validated);
-        *middle.lock().unwrap() = Middle::Passes;
+        middle.does(Middle::Passes);
         assert_eq!(hear(&theirs).await, [2; 10_000]);
         assert_eq!(hear(&ours).await, [1; 100]);
         exchange(&ours, &theirs, 100_000).await;
@@ -245,21 +243,19 @@ fn a_move_to_an_address_that_never_answers_is_taken_back_and_ends_nothing() {
 fn a_peer_that_comes_back_and_then_never_answers_gets_again_what_was_sent_meanwhile() {
     let world = World::new(72);
     let server = world.server(world.server_config());
-    let middle = Arc::new(Mutex::new(Middle::Passes));
-    let front = SocketAddr::new(world.middle.addresses()[0], 443);
-    pass(&world, server.local_address(), front, Arc::clone(&middle));
+    let (middle, front) = pass(&world, server.local_address());
     world.sim.block_on(async {
         let (ours, theirs) = settled(&world, &server, front).await;
         let before = theirs.remote_address();
         let mut events = theirs.path_events();
-        *middle.lock().unwrap() = Middle::Steals(6);
+        middle.does(Middle::Steals(6));
         say(&ours, vec![2; 1_000]).await;
         wait(&world, Duration::from_millis(30)).await;
         let stolen = theirs.remote_address();
         let moved = |from, to| PathEvent::PeerMoved { from, to };
         assert_eq!(addresses(&mut events, 1).await, [moved(before, stolen)]);
         // So much that what may be sent there in return lasts until the path is given up.
-        *middle.lock().unwrap() = Middle::Strays(0);
+        middle.does(Middle::Strays(0));
         say(&ours, vec![3; 9_000]).await;
         assert_eq!(addresses(&mut events, 1).await, [moved(stolen, before)]);
         let path = theirs.path();
@@ -273,7 +269,7 @@ fn a_peer_that_comes_back_and_then_never_answers_gets_again_what_was_sent_meanwh
         let path = theirs.path();
         assert_eq!((path.remote, path.moves_taken_back), (before, 0));
         assert!(path.is_validated);
-        *middle.lock().unwrap() = Middle::Passes;
+        middle.does(Middle::Passes);
         // Before anything else is sent that the client would have to acknowledge.
         assert_eq!(hear(&ours).await, [1; 100]);
         let mut heard = [hear(&theirs).await, hear(&theirs).await];
@@ -288,13 +284,11 @@ fn a_peer_that_comes_back_and_then_never_answers_gets_again_what_was_sent_meanwh
 fn a_move_there_and_back_that_is_noticed_together_with_a_timeout_ends_nothing() {
     let world = World::new(73);
     let (server, busy) = busy_server(&world);
-    let middle = Arc::new(Mutex::new(Middle::Passes));
-    let front = SocketAddr::new(world.middle.addresses()[0], 443);
-    pass(&world, server.local_address(), front, Arc::clone(&middle));
+    let (middle, front) = pass(&world, server.local_address());
     world.sim.block_on(async {
         let (ours, theirs) = settled(&world, &server, front).await;
         let before = theirs.remote_address();
-        *middle.lock().unwrap() = Middle::Strays(2);
+        middle.does(Middle::Strays(2));
         // Does not arrive, so that its timeout comes.
         say(&theirs, vec![1; 100]).await;
         wait(&world, Duration::from_millis(1)).await;
@@ -307,7 +301,7 @@ fn a_move_there_and_back_that_is_noticed_together_with_a_timeout_ends_nothing() 
         // It is another path to the same address, which was not shown yet.
         assert_eq!(theirs.remote_address(), before);
         assert!(!theirs.path().is_validated);
-        *middle.lock().unwrap() = Middle::Passes;
+        middle.does(Middle::Passes);
         assert_eq!(hear(&ours).await, [1; 100]);
         assert_eq!(hear(&theirs).await, [2; 10_000]);
         exchange(&ours, &theirs, 100_000).await;
@@ -316,9 +310,22 @@ fn a_move_there_and_back_that_is_noticed_together_with_a_timeout_ends_nothing() 
     });
 }
 
-/// Passes datagrams between the client, to which it is the server, and the server.
-fn pass(world: &World, server: SocketAddr, front: SocketAddr, what: Arc<Mutex<Middle>>) {
-    let front = world.middle.udp_bind(UdpBind::on(front)).unwrap();
+/// Who tells the middle what to do.
+struct Order(Arc<Mutex<Middle>>);
+
+impl Order {
+    fn does(&self, what: Middle) {
+        *self.0.lock().unwrap() = what;
+    }
+}
+
+/// Passes datagrams between the client, to which it is the server, and the server, until it is told
+/// something else; gives where the client finds it.
+fn pass(world: &World, server: SocketAddr) -> (Order, SocketAddr) {
+    let what = Arc::new(Mutex::new(Middle::Passes));
+    let order = Order(Arc::clone(&what));
+    let address = SocketAddr::new(world.middle.addresses()[0], 443);
+    let front = world.middle.udp_bind(UdpBind::on(address)).unwrap();
     let [back, thief] = [(); 2].map(|()| world.middle.udp_bind(UdpBind::to(server)).unwrap());
     world.middle.spawn(Box::pin(async move {
         let mut client = None;
@@ -345,4 +352,5 @@ fn pass(world: &World, server: SocketAddr, front: SocketAddr, what: Arc<Mutex<Mi
             }
         }
     }));
+    (order, address)
 }
