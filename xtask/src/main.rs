@@ -18,7 +18,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask <gate>
 
-  tidy              crate arrows, sizes, file heads, licences, paths named in the documentation
+  tidy              crate arrows, sizes, file heads, licences, locks, paths that pages name
   trace [--write]   requirement rows against the tests that they name; --write renews the pages
   full [STEP...]    everything, with every peer and tool that is present, or the steps named (a
                     first word, such as fuzz, names all of its kind); each replaces its own row

@@ -5,6 +5,7 @@
 mod arrows;
 mod documents;
 mod licences;
+mod locks;
 mod settings;
 mod sources;
 mod words;
@@ -26,6 +27,9 @@ pub(crate) fn run(repository: &Repository) -> Outcome {
         }
         Err(findings) => findings,
     };
+    match locks::check(repository) {
+        Ok(more) | Err(more) => findings.extend(more),
+    }
     findings.extend(settings::check(repository));
     findings.extend(sources::check(repository));
     findings.extend(documents::check(repository));
