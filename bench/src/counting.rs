@@ -2,13 +2,8 @@
 //!
 //! Invariant: each call of a counted method is one system call of the real environment.
 
-use portway_core::dns::{Answer, Question};
-use portway_core::path::Path;
-use portway_core::{Failure, Time};
-use portway_transport::environment::{
-    BoxFuture, Environment, ListenAddress, TcpConnect, TcpListener, TcpOptions, TcpStream, Timer,
-    UdpBind, UdpSocket,
-};
+use portway_sim::Alteration;
+use portway_transport::environment::{BoxFuture, Environment, TcpConnect, TcpOptions, TcpStream};
 use portway_transport::real::RealEnvironment;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -38,21 +33,11 @@ impl CountingEnvironment {
     }
 }
 
-impl Environment for CountingEnvironment {
-    fn now(&self) -> Time {
-        self.inner.now()
-    }
+impl Alteration for CountingEnvironment {
+    type Inner = RealEnvironment;
 
-    fn timer(&self) -> Box<dyn Timer> {
-        self.inner.timer()
-    }
-
-    fn spawn(&self, task: BoxFuture<()>) {
-        self.inner.spawn(task);
-    }
-
-    fn fill_random(&self, out: &mut [u8]) {
-        self.inner.fill_random(out);
+    fn inner(&self) -> &RealEnvironment {
+        &self.inner
     }
 
     fn tcp_connect(&self, request: TcpConnect) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
@@ -61,26 +46,6 @@ impl Environment for CountingEnvironment {
             let inner = connecting.await?;
             Ok(Box::new(CountingStream { inner, writes }) as _)
         })
-    }
-
-    fn tcp_listen(&self, request: ListenAddress) -> io::Result<Box<dyn TcpListener>> {
-        self.inner.tcp_listen(request)
-    }
-
-    fn udp_bind(&self, request: UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
-        self.inner.udp_bind(request)
-    }
-
-    fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {
-        self.inner.resolve(question)
-    }
-
-    fn paths(&self) -> Vec<Path> {
-        self.inner.paths()
-    }
-
-    fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>> {
-        self.inner.paths_changed(known)
     }
 }
 

@@ -19,6 +19,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod altered;
 mod dns;
 mod environment;
 mod events;
@@ -38,6 +39,7 @@ mod udp;
 mod wire_log;
 mod world;
 
+pub use altered::{Alteration, Altered};
 pub use dns::{Dns, Records};
 pub use environment::SimEnvironment;
 pub use link::{Direction, Link, LinkOptions, Selector};

@@ -5,18 +5,11 @@
 mod quic_support;
 
 use bytes::Bytes;
-use portway_core::dns::{Answer, Question};
-use portway_core::path::Path;
-use portway_core::{Failure, Time};
-use portway_sim::SimEnvironment;
-use portway_transport::environment::{
-    BoxFuture, Environment, ListenAddress, TcpConnect, TcpListener, TcpStream, Timer, UdpBind,
-    UdpSocket,
-};
+use portway_sim::{Alteration, Altered, SimEnvironment};
+use portway_transport::environment::{BoxFuture, Environment, UdpBind};
 use portway_transport::quic::{Connection, Endpoint, EndpointOptions, PathEvent, PathEvents};
 use quic_support::{NAME, World, either_readable, exchange, join};
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -55,13 +48,11 @@ struct BusyHost {
     busy: Busy,
 }
 
-impl Environment for BusyHost {
-    fn now(&self) -> Time {
-        self.host.now()
-    }
+impl Alteration for BusyHost {
+    type Inner = SimEnvironment;
 
-    fn timer(&self) -> Box<dyn Timer> {
-        self.host.timer()
+    fn inner(&self) -> &SimEnvironment {
+        &self.host
     }
 
     fn spawn(&self, mut task: BoxFuture<()>) {
@@ -72,34 +63,6 @@ impl Environment for BusyHost {
                 false => task.as_mut().poll(context),
             }
         })));
-    }
-
-    fn fill_random(&self, out: &mut [u8]) {
-        self.host.fill_random(out);
-    }
-
-    fn tcp_connect(&self, request: TcpConnect) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
-        self.host.tcp_connect(request)
-    }
-
-    fn tcp_listen(&self, request: ListenAddress) -> io::Result<Box<dyn TcpListener>> {
-        self.host.tcp_listen(request)
-    }
-
-    fn udp_bind(&self, request: UdpBind) -> io::Result<Arc<dyn UdpSocket>> {
-        self.host.udp_bind(request)
-    }
-
-    fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {
-        self.host.resolve(question)
-    }
-
-    fn paths(&self) -> Vec<Path> {
-        self.host.paths()
-    }
-
-    fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>> {
-        self.host.paths_changed(known)
     }
 }
 
@@ -112,7 +75,7 @@ fn busy_server(world: &World) -> (Endpoint, Busy) {
     };
     let bind = UdpBind::on(SocketAddr::new(world.server.addresses()[0], 443));
     let (options, config) = (EndpointOptions::default(), world.server_config());
-    let server = Endpoint::bind(Arc::new(host), bind, &options, Some(config));
+    let server = Endpoint::bind(Arc::new(Altered(host)), bind, &options, Some(config));
     (server.unwrap(), busy)
 }
 

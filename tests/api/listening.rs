@@ -2,15 +2,11 @@
 
 use crate::support::{framed, listen, loopback};
 use portway::{
-    Context, Environment, EstablishmentError, Failure, LocalEndpoint, MessageProperties,
-    Preconnection, RealConfig, RealEnvironment, RemoteEndpoint, Security, StackId, Time,
-    TransportProperties,
+    Context, Environment, EstablishmentError, LocalEndpoint, MessageProperties, Preconnection,
+    RealConfig, RealEnvironment, RemoteEndpoint, Security, StackId, TransportProperties,
 };
-use portway_core::dns::{Answer, Question};
-use portway_core::path::Path;
-use portway_transport::environment::{
-    BoxFuture, ListenAddress, TcpConnect, TcpListener, TcpStream, Timer, UdpBind, UdpSocket,
-};
+use portway_sim::{Alteration, Altered};
+use portway_transport::environment::{ListenAddress, TcpListener, UdpBind, UdpSocket};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -136,25 +132,11 @@ impl Lacking {
     }
 }
 
-impl Environment for Lacking {
-    fn now(&self) -> Time {
-        self.real.now()
-    }
+impl Alteration for Lacking {
+    type Inner = RealEnvironment;
 
-    fn timer(&self) -> Box<dyn Timer> {
-        self.real.timer()
-    }
-
-    fn spawn(&self, task: BoxFuture<()>) {
-        self.real.spawn(task);
-    }
-
-    fn fill_random(&self, out: &mut [u8]) {
-        self.real.fill_random(out);
-    }
-
-    fn tcp_connect(&self, request: TcpConnect) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
-        self.real.tcp_connect(request)
+    fn inner(&self) -> &RealEnvironment {
+        &self.real
     }
 
     fn tcp_listen(&self, request: ListenAddress) -> io::Result<Box<dyn TcpListener>> {
@@ -166,25 +148,13 @@ impl Environment for Lacking {
         self.check(request.local)?;
         self.real.udp_bind(request)
     }
-
-    fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {
-        self.real.resolve(question)
-    }
-
-    fn paths(&self) -> Vec<Path> {
-        self.real.paths()
-    }
-
-    fn paths_changed(&self, known: Vec<Path>) -> BoxFuture<Vec<Path>> {
-        self.real.paths_changed(known)
-    }
 }
 
 #[tokio::test]
 async fn a_host_with_one_family_listens_on_that_one() {
     let on_a_host_without = |ipv4, ipv6| {
         let real = RealEnvironment::new(RealConfig::default());
-        let context = Context::new(Arc::new(Lacking { real, ipv4, ipv6 }));
+        let context = Context::new(Arc::new(Altered(Lacking { real, ipv4, ipv6 })));
         framed(Security::disabled()).context(&context)
     };
     for (ipv4, ipv6) in [(true, false), (false, true)] {

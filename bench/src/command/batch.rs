@@ -7,6 +7,7 @@ use crate::carrier::{Carrier, Credentials};
 use crate::counting::CountingEnvironment;
 use crate::portway_side;
 use portway::{Connection, Context, RealConfig, RealEnvironment};
+use portway_sim::Altered;
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
@@ -52,7 +53,7 @@ pub fn run_sender(address: &str, mode: &str, rounds: &str) {
 async fn count(address: SocketAddr) -> (u64, u64) {
     let environment = CountingEnvironment::new(RealEnvironment::new(RealConfig::default()));
     let writes = environment.writes();
-    let connection = connect(&Context::new(Arc::new(environment)), address).await;
+    let connection = connect(&Context::new(Arc::new(Altered(environment))), address).await;
     let start = writes.load(Ordering::Relaxed);
     send(&connection, false).await;
     let middle = writes.load(Ordering::Relaxed);
