@@ -18,6 +18,7 @@ mod quic_dropped;
 mod quic_hostile;
 mod race;
 mod receiving;
+mod resolving;
 mod security;
 mod support;
 mod waiting;

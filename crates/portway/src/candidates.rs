@@ -3,6 +3,7 @@
 //! Invariant: the tree comes from the machine that would race it, so it cannot say anything else.
 
 use crate::error::EstablishmentError;
+use crate::opening::Opening;
 use crate::preconnection::Preconnection;
 use portway_core::Failure;
 use portway_core::dns::Answer;
@@ -21,6 +22,11 @@ pub(crate) async fn candidate_tree(
     let opening = preconnection
         .opening(context)
         .map_err(EstablishmentError::Plan)?;
+    Ok(tree_of(context, &opening).await)
+}
+
+/// The tree of an opening when every question has its answer.
+pub(crate) async fn tree_of(context: &Context, opening: &Opening) -> Report {
     let environment = context.environment();
     let mut race = Race::new(environment.now(), opening.race_config(context, None));
     let mut queries: Vec<Query> = Vec::new();
@@ -31,7 +37,7 @@ pub(crate) async fn candidate_tree(
             }
         }
         if queries.is_empty() {
-            return Ok(without_attempts(race.report()));
+            return without_attempts(race.report());
         }
         let input = next_answer(&mut queries).await;
         race.handle(environment.now(), input);

@@ -5,12 +5,13 @@
 //! moment and never kept.
 
 use crate::preconnection::Needs;
-use portway_core::RemoteEndpoint;
 use portway_core::path::Path;
 use portway_core::plan::{Action, Plan, PlanError};
 use portway_core::race::{Course, RaceConfig, Walkover};
+use portway_core::{RemoteEndpoint, StackId};
 use portway_transport::context::{Context, ContextId};
 use portway_transport::driver::{RacePaths, Record, Terms};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +68,12 @@ impl Opening {
                 None => self.paths == environment.paths(),
                 revision => self.revision == revision,
             }
+    }
+
+    /// The stacks that may race.
+    pub(crate) fn stacks(&self) -> BTreeSet<&StackId> {
+        let candidates = self.config.candidates.iter();
+        candidates.map(|candidate| &candidate.stack).collect()
     }
 
     /// What a race is given that nobody has asked to see.

@@ -253,13 +253,14 @@ impl Preconnection {
         Listener::open(self)
     }
 
-    /// Resolves the endpoints ahead of an action (RFC 9622 §7.3): the remote host names to
-    /// addresses, the local endpoints to the addresses of this host's interfaces.
+    /// Resolves the endpoints ahead of an action (RFC 9622 §7.3): the remote host names to the
+    /// addresses, ports and stacks that a race would go to, HTTPS and SRV records included, the
+    /// local endpoints to the addresses of this host's interfaces.
     ///
     /// Cancel safety: dropping the future abandons the queries.
     ///
     /// # Errors
-    /// A name that cannot be resolved.
+    /// The request cannot be planned, or nothing that it names leads to an address.
     pub async fn resolve(&self) -> Result<Resolved, EstablishmentError> {
         resolve::resolve(&self.context_or_default(), self).await
     }

@@ -1,12 +1,16 @@
 //! Early resolution of endpoints (RFC 9622 §7.3).
+//!
+//! Invariant: the remote candidates are the leaves of the candidate tree, so that resolving early
+//! asks and obeys the same records as connecting does.
 
+use crate::candidates;
 use crate::error::EstablishmentError;
 use crate::preconnection::Preconnection;
-use portway_core::dns::{AnswerData, Question, RecordKind};
 use portway_core::path::Path;
-use portway_core::{Failure, FailureKind, LocalEndpoint, Origin, RemoteEndpoint};
+use portway_core::race::{EndpointNode, Leaf, Outcome, Report};
+use portway_core::{Failure, FailureKind, LocalEndpoint, Origin, RemoteEndpoint, StackId};
 use portway_transport::context::Context;
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 
 /// The candidates that endpoints resolve to, most preferred first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +18,9 @@ use std::net::IpAddr;
 pub struct Resolved {
     /// The addresses of this host that could be used.
     pub locals: Vec<LocalEndpoint>,
-    /// The addresses of the remote endpoints.
+    /// The addresses of the remote endpoints, with the port and the host that service records
+    /// named and the name that the peer has to prove. One that only some of the stacks may use,
+    /// as a service record can say, is there once for each of them.
     pub remotes: Vec<RemoteEndpoint>,
 }
 
@@ -22,20 +28,20 @@ pub(crate) async fn resolve(
     context: &Context,
     preconnection: &Preconnection,
 ) -> Result<Resolved, EstablishmentError> {
-    let mut remotes = Vec::new();
-    for remote in &preconnection.needs.remotes {
-        let Some(name) = remote.host() else {
-            remotes.push(remote.clone());
-            continue;
-        };
-        for address in addresses_of(context, name).await? {
-            let mut resolved = RemoteEndpoint::address(address);
-            if let Some(port) = remote.resolved_port() {
-                resolved = resolved.port(port);
+    let stated = &preconnection.needs.remotes;
+    let remotes = match stated.as_slice() {
+        [] => Vec::new(),
+        stated => {
+            let opening = preconnection
+                .opening(context)
+                .map_err(EstablishmentError::Plan)?;
+            let report = candidates::tree_of(context, &opening).await;
+            match remote_candidates(stated, &report, &opening.stacks()) {
+                none if none.is_empty() => return Err(without_candidates(report)),
+                some => some,
             }
-            remotes.push(resolved);
         }
-    }
+    };
     let paths = context.environment().paths();
     let locals = match preconnection.needs.locals.as_slice() {
         [] => local_candidates(&LocalEndpoint::any(), &paths),
@@ -47,35 +53,69 @@ pub(crate) async fn resolve(
     Ok(Resolved { locals, remotes })
 }
 
-/// AAAA and A are asked one after the other's start and joined, IPv6 first.
-async fn addresses_of(context: &Context, name: &str) -> Result<Vec<IpAddr>, Failure> {
-    let ask = |kind| {
-        context.environment().resolve(Question {
-            name: name.to_owned(),
-            kind,
-        })
+/// The leaves of the tree as endpoints, each once.
+fn remote_candidates(
+    stated: &[RemoteEndpoint],
+    report: &Report,
+    stacks: &BTreeSet<&StackId>,
+) -> Vec<RemoteEndpoint> {
+    let leaves = || {
+        let protocols = report.tree.iter().flat_map(|path| &path.protocols);
+        protocols.flat_map(|protocol| &protocol.endpoints)
     };
-    let (aaaa, a) = tokio::join!(ask(RecordKind::Aaaa), ask(RecordKind::A));
-    let mut addresses = Vec::new();
-    let mut failure = None;
-    for answer in [aaaa, a] {
-        match answer {
-            Ok(answer) => {
-                if let AnswerData::Addresses(found) = answer.data {
-                    addresses.extend(found);
-                }
-            }
-            Err(error) => failure = Some(error),
+    let is_for_all = |leaf: &Leaf| {
+        let same = |node: &&EndpointNode| is_same_target(&node.leaf, leaf);
+        let reached: BTreeSet<_> = leaves().filter(same).map(|node| &node.leaf.stack).collect();
+        reached.len() == stacks.len()
+    };
+    let mut candidates = Vec::new();
+    for EndpointNode { leaf, .. } in leaves() {
+        let origin = &stated[leaf.remote_index];
+        // What an SRV name or the application says of the stack does not follow from an address.
+        let is_bound = origin.srv_wire().is_some() || origin.stack().is_some();
+        let candidate = match origin.ip_address() {
+            Some(_) => origin.clone(),
+            None if !is_bound && is_for_all(leaf) => endpoint_of(leaf, origin),
+            None => endpoint_of(leaf, origin).for_stack(leaf.stack.clone()),
+        };
+        if !candidates.contains(&candidate) {
+            candidates.push(candidate);
         }
     }
-    match (addresses.is_empty(), failure) {
-        (false, _) => Ok(addresses),
-        (true, Some(failure)) => Err(failure),
-        (true, None) => Err(Failure::new(
+    candidates
+}
+
+fn is_same_target(one: &Leaf, other: &Leaf) -> bool {
+    (one.remote_index, one.remote) == (other.remote_index, other.remote)
+}
+
+fn endpoint_of(leaf: &Leaf, origin: &RemoteEndpoint) -> RemoteEndpoint {
+    let mut endpoint = RemoteEndpoint::address(leaf.remote.ip()).port(leaf.remote.port());
+    if let Some(name) = &leaf.host_name {
+        endpoint = endpoint.with_host_name(name);
+    }
+    if let Some(interface) = origin.interface_name() {
+        endpoint = endpoint.interface(interface);
+    }
+    endpoint
+}
+
+/// Why a tree has no leaf.
+fn without_candidates(report: Report) -> EstablishmentError {
+    let failure = match (&report.outcome, &report.waiting) {
+        (Some((_, Outcome::Lost(failure))), _) => failure.clone(),
+        (_, Some(what)) => Failure::new(Origin::Local, FailureKind::Unreachable, what.clone()),
+        _ => Failure::new(
             Origin::Dns,
             FailureKind::NameNotFound,
-            format!("the name {name} has no address"),
-        )),
+            format!("there is no address of {}", report.targets.join(", ")),
+        ),
+    };
+    let report = Box::new(report);
+    EstablishmentError::Race {
+        failure,
+        report,
+        recording: None,
     }
 }
 
