@@ -6,7 +6,7 @@
 use crate::repository::Repository;
 use crate::{Outcome, verdict};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -23,8 +23,15 @@ const QUICK: &[&str] = &[
 /// How long each target runs unless `PORTWAY_FUZZ_SECONDS` says otherwise.
 const QUICK_TIME: Duration = Duration::from_secs(60);
 
-/// The same in a full run.
-const FULL_TIME: Duration = Duration::from_secs(30 * 60);
+/// The processor's time that each of the quick targets gets in a full run, unless
+/// `PORTWAY_FUZZ_CPU_MINUTES` says otherwise: a machine that is busy takes longer, not less.
+const LONG_CPU_TIME: Duration = Duration::from_secs(30 * 60);
+
+/// What every other target gets there, unless the same variable gives all of them another.
+const SHORT_CPU_TIME: Duration = Duration::from_secs(60);
+
+/// How much of the time that was asked for may be missing at the end.
+const CPU_TIME_MISSED_MAX: Duration = Duration::from_secs(1);
 
 /// How many run at a time, one for each of the cores that a gate may count on.
 pub(crate) const AT_A_TIME: usize = 2;
@@ -71,10 +78,41 @@ pub(crate) fn run(repository: &Repository, names: &[String]) -> Outcome {
     run_all(repository, &names, time_or(QUICK_TIME), Some(QUICK_SEED))
 }
 
-/// Runs one target for a long time; says what it saw.
+/// Runs one target for the processor's time that a full run gives it; says what that was and what
+/// it saw.
 pub(crate) fn run_long(repository: &Repository, name: &str) -> Outcome<String> {
     let directory = build(repository, &[name])?;
-    run_one(repository, &directory, name, time_or(FULL_TIME), None)
+    let budget = full_time(name)?;
+    let mut used = Duration::ZERO;
+    let mut round = budget;
+    loop {
+        let run = run_one(repository, &directory, name, round, None)?;
+        used += run.cpu_time;
+        let left = budget.saturating_sub(used);
+        if left <= CPU_TIME_MISSED_MAX {
+            let minutes = |time: Duration| time.as_secs_f64() / 60.0;
+            let (used, budget) = (minutes(used), minutes(budget));
+            let seen = run.seen;
+            return Ok(format!("{used:.1} of {budget:.1} CPU-minutes: {seen}"));
+        }
+        // The next round takes as much longer than what is left as this one did.
+        let share = run.cpu_time.as_secs_f64() / round.as_secs_f64();
+        round = left.div_f64(share.clamp(0.05, 1.0)) + CPU_TIME_MISSED_MAX;
+    }
+}
+
+/// The processor's time for a target in a full run.
+fn full_time(name: &str) -> Outcome<Duration> {
+    match std::env::var("PORTWAY_FUZZ_CPU_MINUTES") {
+        Ok(minutes) => {
+            let minutes: u64 = minutes
+                .parse()
+                .map_err(|error| vec![format!("PORTWAY_FUZZ_CPU_MINUTES={minutes}: {error}")])?;
+            Ok(Duration::from_secs(minutes * 60))
+        }
+        Err(_) if QUICK.contains(&name) => Ok(LONG_CPU_TIME),
+        Err(_) => Ok(SHORT_CPU_TIME),
+    }
 }
 
 fn time_or(default: Duration) -> Duration {
@@ -150,6 +188,13 @@ fn host() -> Outcome<String> {
         .ok_or_else(|| vec!["rustc does not say its host".to_owned()])
 }
 
+/// What one run of a target came to.
+struct Run {
+    /// The fuzzer's last line on what it covered.
+    seen: String,
+    cpu_time: Duration,
+}
+
 /// Runs one target, beginning with what the repository keeps of it.
 fn run_one(
     repository: &Repository,
@@ -157,7 +202,7 @@ fn run_one(
     name: &str,
     time: Duration,
     seed: Option<u32>,
-) -> Outcome<String> {
+) -> Outcome<Run> {
     let found = repository.root().join(FOUND).join(name);
     let artifacts = found.join("artifacts");
     let inputs = found.join("corpus");
@@ -178,23 +223,24 @@ fn run_one(
     if let Some(seed) = seed {
         command.arg(format!("-seed={seed}"));
     }
-    let status = command
+    let mut child = command
         .arg(format!("-max_total_time={}", time.as_secs()))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(file)
         .current_dir(repository.root())
-        .status()
+        .spawn()
         .map_err(|error| vec![format!("{name}: {error}")])?;
+    let (status, cpu_time) = wait(&mut child).map_err(|error| vec![format!("{name}: {error}")])?;
     let text = std::fs::read_to_string(&log).unwrap_or_default();
     let last = text.lines().rev().find(|line| line.contains(" cov: "));
     let last = last.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     let seen = last.as_deref().unwrap_or("nothing was run");
-    let seen = format!("{} s: {seen}", time.as_secs());
-    println!("fuzz {name}: {seen}");
+    println!("fuzz {name}: {} s: {seen}", time.as_secs());
     if status.success() && last.is_some() {
-        return Ok(seen);
+        let seen = seen.to_owned();
+        return Ok(Run { seen, cpu_time });
     }
     let told: Vec<&str> = text.lines().rev().take(30).collect();
     for line in told.iter().rev() {
@@ -203,9 +249,37 @@ fn run_one(
     Err(vec![format!("{name}: {status}; see {}", log.display())])
 }
 
+/// Waits for the end of a fuzzer; says how much of the processor's time it used, to a second.
+fn wait(child: &mut Child) -> std::io::Result<(ExitStatus, Duration)> {
+    let stat = format!("/proc/{}/stat", child.id());
+    let mut used = Duration::ZERO;
+    loop {
+        // Before asking for the end: what has been waited for has no more entry.
+        let time = std::fs::read_to_string(&stat);
+        used = used.max(time.ok().and_then(|stat| cpu_time(&stat)).unwrap_or(used));
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, used));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// What an entry of `/proc` says of the time of its process and system calls.
+fn cpu_time(stat: &str) -> Option<Duration> {
+    // The name, in parentheses, may have spaces.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let ticks = ticks()? + ticks()?;
+    Some(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+}
+
+/// Linux tells times in `/proc` by this clock on every machine.
+const TICKS_PER_SECOND: u64 = 100;
+
 #[cfg(test)]
 mod tests {
-    use super::{QUICK, targets};
+    use super::{QUICK, cpu_time, targets};
     use crate::repository::Repository;
 
     #[test]
@@ -218,5 +292,13 @@ mod tests {
             let mut files = repository.files().iter();
             assert!(files.any(|file| file.starts_with(&corpus)), "{name}");
         }
+    }
+
+    #[test]
+    fn the_time_of_a_process_is_read_behind_its_name() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 51 0 0 20 0 1 0 5 6 7";
+        let time = cpu_time(stat).expect("it has all fields");
+        assert_eq!(time.as_millis(), 3010);
+        assert_eq!(cpu_time("7 (short) S 1"), None);
     }
 }

@@ -25,7 +25,8 @@ cargo xtask <gate>
                     of docs/full-run.md; --list prints the steps
   bench [ARGS]      builds and runs the benchmarks; writes docs/performance.md
   fuzz [NAME...]    fuzz targets, two at a time, for 60 s or PORTWAY_FUZZ_SECONDS each; without
-                    names those of HTTP/3
+                    names those of HTTP/3; a full run counts CPU-minutes instead: 30 for those of
+                    HTTP/3 and 1 for the rest, or PORTWAY_FUZZ_CPU_MINUTES for each
   mutants [NAME...] mutation tests over race, plan, send_queue, qpack, frames, fields and pool, or
                     those named, against the reasons in tests/mutants.toml
 ";
