@@ -6,7 +6,7 @@
 
 use super::error::Error;
 use super::key::Key;
-use crate::carrier_io::{CarrierIo, WireWatch};
+use crate::carrier_io::{CarrierIo, Unwatched};
 use crate::pool::{Version, Versions};
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -250,15 +250,6 @@ impl fmt::Debug for ConnectorStream {
             .field("local", &self.local)
             .field("remote", &self.remote)
             .finish_non_exhaustive()
-    }
-}
-
-/// Nobody listens to what goes through.
-struct Unwatched;
-
-impl WireWatch for Unwatched {
-    fn on_read(&mut self, _: &[u8]) -> io::Result<()> {
-        Ok(())
     }
 }
 

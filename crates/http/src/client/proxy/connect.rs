@@ -6,7 +6,7 @@
 use super::Proxy;
 use super::fault::{ProxyFault, ProxyLie};
 use super::piped::Piped;
-use crate::carrier_io::{CarrierIo, WireWatch};
+use crate::carrier_io::{CarrierIo, Unwatched};
 use crate::client::Body;
 use crate::client::credentials::{Asked, Place, Sent};
 use crate::client::dial::{Spawner, Work};
@@ -330,15 +330,6 @@ impl Future for Driven {
             self.0 = None;
         }
         Poll::Ready(())
-    }
-}
-
-/// Nobody looks at what goes to a proxy and comes from it.
-struct Unwatched;
-
-impl WireWatch for Unwatched {
-    fn on_read(&mut self, _bytes: &[u8]) -> io::Result<()> {
-        Ok(())
     }
 }
 
