@@ -6,25 +6,20 @@
 
 use super::error::Error;
 use super::key::Key;
+use super::racing::Course;
 use crate::carrier_io::{CarrierIo, Unwatched};
 use crate::pool::{Version, Versions};
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use portway_core::path::Path;
-use portway_core::plan::{Action, Plan, PlanRequest};
-use portway_core::race::{Event, Leaf};
+use portway_core::race::Event;
 use portway_core::security::Protection;
 use portway_core::stack::WireProtocol;
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters};
 use portway_transport::RealEnvironment;
 use portway_transport::context::Context;
-use portway_transport::driver::{
-    Observer, RacePaths, RaceRequest, Record, Terms, Winner, run_race,
-};
-use portway_transport::environment::TcpOptions;
-use portway_transport::establish::establish;
-use portway_transport::established::{Carrier, Established};
+use portway_transport::driver::Observer;
+use portway_transport::established::Carrier;
 use portway_transport::real;
 use std::fmt;
 use std::future::Future;
@@ -94,38 +89,14 @@ impl Connector {
             }
             true => return Err(Error::invalid("https needs a connector with TLS")),
         };
-        let context = &self.context;
-        let environment = context.environment();
-        let paths = environment.paths();
-        let mut request = PlanRequest::new(Action::Initiate, security.clone());
-        request.remotes = vec![key.remote()];
-        request.paths = paths.clone();
-        let stacks = context.stacks().iter();
-        let stacks = stacks.filter(|stack| stack.wire == WireProtocol::Tcp);
-        request.stacks = stacks.cloned().collect();
-        let plan = Plan::new(request).map_err(|error| Error::invalid(format!("{key}: {error}")))?;
-        let mut config = context.race_config(&plan);
-        // RFC 9460 §9.5: with http, a record would demand https, which nobody asked for.
-        config.uses_https_records = key.is_protected;
-        config.candidates = plan.candidates();
-        context.bring_up_to_date(&mut config);
-        let request = RaceRequest {
-            terms: Terms::Race(Box::new(config), Record::No),
-            paths: Arc::new(Known { paths, plan }),
-        };
-        let attempt = |leaf: Leaf, progress| {
-            let (context, security) = (context.clone(), security.clone());
-            let mut options = TcpOptions::default();
-            options.no_delay = Some(true);
-            Box::pin(async move {
-                establish(&context, leaf, &security, &options, Some(&progress)).await
-            }) as _
-        };
-        let won = run_race(environment, request, attempt, Unseen).await;
-        let won: Winner<Established> =
-            won.map_err(|lost| Error::of_dial(lost.failure, Some(lost.report)))?;
-        context.learn(|history| won.account.teach(history));
-        let Carrier::Bytes(carrier) = won.established.carrier else {
+        let remotes = vec![key.remote()];
+        let course = Course::new(&self.context, &key, security, remotes, |stack| {
+            stack.wire == WireProtocol::Tcp
+        })?;
+        let attempt = |leaf, progress| course.establish(leaf, progress);
+        let won = course.run(&key, course.candidates(), attempt, Unseen);
+        let won = won.await?;
+        let Carrier::Bytes(carrier) = won.carrier else {
             let detail = "the race led to no stream of bytes";
             let failure = Failure::new(Origin::Local, FailureKind::Unsupported, detail);
             return Err(Error::of_dial(failure, None));
@@ -133,7 +104,7 @@ impl Connector {
         Ok(ConnectorStream {
             local: carrier.socket.local_address(),
             remote: carrier.socket.peer_address(),
-            protection: won.established.protection,
+            protection: won.protection,
             io: CarrierIo::new(carrier, Unwatched),
         })
     }
@@ -262,20 +233,4 @@ impl Observer for Unseen {
     }
 
     fn on_event(&mut self, _: &Event) {}
-}
-
-/// The paths of a race, chosen by its plan.
-struct Known {
-    paths: Vec<Path>,
-    plan: Plan,
-}
-
-impl RacePaths for Known {
-    fn known(&self) -> &[Path] {
-        &self.paths
-    }
-
-    fn choose(&self, paths: Vec<Path>) -> Vec<Path> {
-        self.plan.choose_paths(paths)
-    }
 }

@@ -14,20 +14,17 @@ use super::link::Link;
 use super::listener::{Listener, Listening};
 use super::policy::Wish;
 use super::proxy::{Proxy, Route};
+use super::racing::Course;
 use super::settings::Settings;
 use super::watch::Watch;
 use crate::carrier_io::CarrierIo;
 use crate::pool::{DialId, Version};
 use hyper::client::conn::{http1, http2};
-use portway_core::path::Path;
-use portway_core::plan::{Action, Plan, PlanRequest};
 use portway_core::race::{Candidate, Leaf};
 use portway_core::security::Protection;
-use portway_core::stack::WireProtocol;
+use portway_core::stack::{StackDescriptor, WireProtocol};
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters, StackId};
-use portway_transport::driver::{RacePaths, RaceRequest, Record, Terms, run_race};
-use portway_transport::environment::{Environment, TcpOptions};
-use portway_transport::establish::establish;
+use portway_transport::environment::Environment;
 use portway_transport::established::{ByteCarrier, Carrier, Established};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -99,7 +96,7 @@ pub(super) async fn dial(
         watch: watch.clone(),
         aims: aims.clone(),
     };
-    let ground = match reach(&settings, route.as_ref(), &aims, finder, &watch).await? {
+    let ground = match reach(route.as_ref(), &aims, finder, &watch).await? {
         Reached::Established(ground) => *ground,
         Reached::Shared(found) => return Ok((*found).into()),
     };
@@ -157,19 +154,16 @@ impl Route<'_> {
 
 /// Reaches the target, or the one behind it where a proxy is between.
 async fn reach(
-    settings: &Arc<Settings>,
     route: Option<&Route<'_>>,
     aims: &Aims,
     finder: Finder,
     watch: &Watch,
 ) -> Result<Reached, Error> {
     let Some(route) = route else {
-        return watch
-            .bounded(race(settings, aims, finder, watch.clone()))
-            .await;
+        return watch.bounded(race(aims, finder, watch.clone())).await;
     };
     let to_proxy = || {
-        let race = race(settings, aims, finder.clone(), watch.clone());
+        let race = race(aims, finder.clone(), watch.clone());
         Box::pin(async { reached_proxy(race.await, route.proxy) }) as _
     };
     let through = watch.bounded(route.open(&to_proxy)).await;
@@ -344,64 +338,29 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner
     }
 }
 
-async fn race(
-    settings: &Arc<Settings>,
-    aims: &Aims,
-    finder: Finder,
-    watch: Watch,
-) -> Result<Reached, Error> {
-    let context = &settings.context;
-    let environment = context.environment();
-    let Aims { key, plan, .. } = aims;
-    let security = aims.security.clone();
-    let mut config = context.race_config(plan);
-    // RFC 9460 §9.5: with http, a record would demand https, which nobody asked for.
-    config.uses_https_records = key.is_protected;
-    config.candidates = aims.candidates();
-    context.bring_up_to_date(&mut config);
-    let request = RaceRequest {
-        terms: Terms::Race(Box::new(config), Record::No),
-        paths: Arc::new(Known {
-            paths: aims.paths.clone(),
-            plan: plan.clone(),
-        }),
-    };
+async fn race(aims: &Aims, finder: Finder, watch: Watch) -> Result<Reached, Error> {
     let attempt = |leaf: Leaf, progress| {
-        let (context, security) = (context.clone(), security.clone());
         let own = aims.alternative(leaf.remote_index).is_none();
         let found = own.then(|| finder.at(&leaf)).flatten();
-        let mut options = TcpOptions::default();
-        options.no_delay = Some(true);
+        let establishing = aims.course.establish(leaf, progress);
         Box::pin(async move {
             if let Some(found) = found {
                 return Ok(Reached::Shared(Box::new(found)));
             }
-            let establishing = establish(&context, leaf, &security, &options, Some(&progress));
             Ok(Reached::Established(Box::new(establishing.await?.into())))
         }) as _
     };
-    match run_race(environment, request, attempt, watch).await {
-        Ok(winner) => {
-            context.learn(|history| winner.account.teach(history));
-            Ok(winner.established)
-        }
-        Err(lost) => {
-            context.learn(|history| {
-                history.rtts.extend(&lost.learned.rtts);
-                history.used.extend(&lost.learned.used);
-            });
-            Err(Error::of_dial(lost.failure, Some(lost.report)))
-        }
-    }
+    let race = aims
+        .course
+        .run(&aims.key, aims.candidates(), attempt, watch);
+    race.await
 }
 
 /// What a dial aims at: the endpoints of a key, and the stacks that its request takes.
 struct Aims {
     key: Key,
     wish: Wish,
-    security: SecurityParameters,
-    paths: Vec<Path>,
-    plan: Plan,
+    course: Course,
 }
 
 impl Aims {
@@ -422,33 +381,18 @@ impl Aims {
             }
             remotes.extend(alternatives.iter().map(Alternative::remote));
         }
-        let paths = settings.context.environment().paths();
-        let mut request = PlanRequest::new(Action::Initiate, security.clone());
-        request.remotes = remotes;
-        request.paths = paths.clone();
         let takes_tcp = [Version::Http1, Version::Http2].map(|version| versions.contains(version));
-        let stacks = settings
-            .context
-            .stacks()
-            .iter()
-            .filter(|stack| match stack.wire {
-                WireProtocol::Tcp => takes_tcp.contains(&true),
-                _ => stack.id == StackId::QUIC && versions.contains(Version::Http3),
-            });
-        request.stacks = stacks.cloned().collect();
-        let plan = Plan::new(request).map_err(|error| Error::invalid(format!("{key}: {error}")))?;
-        Ok(Aims {
-            key,
-            wish,
-            security,
-            paths,
-            plan,
-        })
+        let takes = |stack: &&StackDescriptor| match stack.wire {
+            WireProtocol::Tcp => takes_tcp.contains(&true),
+            _ => stack.id == StackId::QUIC && versions.contains(Version::Http3),
+        };
+        let course = Course::new(&settings.context, &key, security, remotes, takes)?;
+        Ok(Aims { key, wish, course })
     }
 
     /// The stacks of the race, HTTP/3 before the others where it is offered or asked for.
     fn candidates(&self) -> Vec<Candidate> {
-        let mut candidates = self.plan.candidates();
+        let mut candidates = self.course.candidates();
         for candidate in &mut candidates {
             let is_quic = candidate.stack == StackId::QUIC;
             candidate.rank = u32::from(!is_quic);
@@ -459,7 +403,7 @@ impl Aims {
 
     /// The alternative service that a remote endpoint of the race is.
     fn alternative(&self, remote: usize) -> Option<Alternative> {
-        Alternative::of(self.plan.remotes().get(remote)?)
+        Alternative::of(self.course.remotes().get(remote)?)
     }
 }
 
@@ -477,22 +421,6 @@ fn security(base: &SecurityParameters, key: &Key, wish: Wish) -> Result<Security
         Some(name) => security.with_server_name(&**name),
         None => security,
     })
-}
-
-/// The paths of a race, chosen by its plan.
-struct Known {
-    paths: Vec<Path>,
-    plan: Plan,
-}
-
-impl RacePaths for Known {
-    fn known(&self) -> &[Path] {
-        &self.paths
-    }
-
-    fn choose(&self, paths: Vec<Path>) -> Vec<Path> {
-        self.plan.choose_paths(paths)
-    }
 }
 
 /// What a peer may send of one response before its reader takes it.

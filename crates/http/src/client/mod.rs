@@ -21,7 +21,7 @@
 //! | `exchange.rs`, `expect.rs`, `redirect.rs` | one request to one URL, and the next URL |
 //! | `shared.rs`, `lease.rs` | the pool with what it decides about |
 //! | `policy.rs` | which versions a request takes |
-//! | `dial.rs`, `watch.rs` | a connection, from the race to hyper or to our HTTP/3 |
+//! | `dial.rs`, `racing.rs`, `watch.rs` | a connection, from the race to hyper or to our HTTP/3 |
 //! | `io.rs`, `frames.rs`, `http3.rs`, `content.rs`, `link.rs` | a connection in use |
 //! | `alt_svc.rs`, `alternatives.rs` | alternative services |
 //! | `coalescing.rs` | one connection for several origins |
@@ -62,6 +62,7 @@ mod listener;
 mod multipart;
 mod policy;
 mod proxy;
+mod racing;
 mod raw_body;
 mod redirect;
 mod request;
