@@ -130,8 +130,9 @@ impl Exchange {
                 let target = self.target(key);
                 let asked = Asked { target, ..asked };
                 if let Some(own) = proxy.own_credentials()
-                    && let Some((value, sent)) =
-                        settings.keyring.authorize(at_proxy(&whom, own), &asked)?
+                    && let Some((value, sent)) = settings
+                        .keyring
+                        .authorize(Place::at_proxy(&whom, own), &asked)?
                 {
                     request.headers_mut().insert(PROXY_AUTHORIZATION, value);
                     shown.1 = Some(sent);
@@ -161,7 +162,7 @@ impl Exchange {
         let whom = proxy.map(|proxy| proxy.whom()).unwrap_or_default();
         let at_proxy = proxy
             .and_then(|proxy| proxy.own_credentials())
-            .map(|own| at_proxy(&whom, own));
+            .map(|own| Place::at_proxy(&whom, own));
         let headers = &head.headers;
         let (place, name, sent) = match (head.status, at_proxy) {
             (StatusCode::UNAUTHORIZED, _) => {
@@ -208,14 +209,6 @@ impl Exchange {
     }
 }
 
-fn at_proxy<'a>(whom: &'a str, own: &'a Credentials) -> Place<'a> {
-    Place {
-        whom,
-        path: "",
-        own: Some(own),
-    }
-}
-
 fn whole(body: Body) -> Option<Bytes> {
     body.into_whole().ok()
 }
@@ -233,4 +226,4 @@ fn is_set_by_hand(headers: &HeaderMap, challenge: &HeaderName) -> bool {
 const CHALLENGES_MAX: usize = 4;
 
 const SERVER_INFO: HeaderName = HeaderName::from_static("authentication-info");
-const PROXY_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+pub(super) const PROXY_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");

@@ -26,6 +26,7 @@ use portway_core::stack::{StackDescriptor, WireProtocol};
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters, StackId};
 use portway_transport::environment::Environment;
 use portway_transport::established::{ByteCarrier, Carrier, Established};
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -202,16 +203,20 @@ fn reached_proxy(reached: Result<Reached, Error>, proxy: &Proxy) -> Result<Groun
     }
 }
 
-/// Moves a connection and the one below it until the former ends.
-async fn with_below(work: Work, below: Work) {
+/// Moves what is below some work until that is done.
+pub(super) async fn with_below<T>(
+    work: impl Future<Output = T>,
+    below: impl Future<Output = ()>,
+) -> T {
     let below = async {
         below.await;
-        // The tunnel tells the connection above that it has ended.
-        std::future::pending::<()>().await;
+        // Whatever is above is told of the end by what it reads and writes.
+        std::future::pending::<Infallible>().await
     };
     tokio::select! {
-        () = work => {}
-        () = below => {}
+        biased;
+        done = work => done,
+        never = below => match never {},
     }
 }
 

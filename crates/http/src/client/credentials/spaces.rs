@@ -31,6 +31,17 @@ pub(in crate::client) struct Place<'a> {
     pub(in crate::client) own: Option<&'a Credentials>,
 }
 
+impl<'a> Place<'a> {
+    /// A proxy, which has one space and credentials of its own.
+    pub(in crate::client) fn at_proxy(whom: &'a str, own: &'a Credentials) -> Self {
+        Place {
+            whom,
+            path: "",
+            own: Some(own),
+        }
+    }
+}
+
 /// What was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::client) enum Sent {

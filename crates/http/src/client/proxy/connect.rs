@@ -7,30 +7,31 @@ use super::Proxy;
 use super::fault::{ProxyFault, ProxyLie};
 use super::piped::Piped;
 use crate::carrier_io::{CarrierIo, Unwatched};
-use crate::client::Body;
+use crate::client::access::PROXY_INFO;
+use crate::client::body::{Body, BoxError};
 use crate::client::credentials::{Asked, Place, Sent};
-use crate::client::dial::{Spawner, Work};
+use crate::client::dial::{Spawner, Work, with_below};
 use crate::client::error::Error;
 use crate::client::settings::Settings;
-use crate::h3::{self, ClientConnection, ConnectError, Tunnel};
+use crate::h3::{self, ClientConnection, ConnectError};
 use bytes::BytesMut;
-use http::header::{HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::header::{HOST, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use portway_transport::environment::TcpStream;
 use portway_transport::established::ByteCarrier;
 use portway_transport::quic_stack::QuicCarrier;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A tunnel.
 pub(super) struct Opened {
@@ -47,6 +48,8 @@ pub(super) struct Ask<'a> {
     pub(super) proxy: &'a Proxy,
     /// Host and port of the target.
     pub(super) target: String,
+    /// The proxy's protection space.
+    whom: String,
     sent: Option<Sent>,
     rounds: usize,
 }
@@ -64,6 +67,7 @@ impl<'a> Ask<'a> {
             settings,
             proxy,
             target,
+            whom: proxy.whom(),
             sent: None,
             rounds: 0,
         }
@@ -75,15 +79,13 @@ impl<'a> Ask<'a> {
             .method(Method::CONNECT)
             .uri(&*self.target);
         let mut request = request.body(()).map_err(invalid)?;
-        if let Some(own) = self.proxy.own_credentials() {
-            let whom = self.proxy.whom();
-            let place = place(&whom, own);
+        self.sent = None;
+        if let Some(place) = self.place() {
             let asked = Asked {
                 method: "CONNECT",
                 target: &self.target,
                 content: None,
             };
-            self.sent = None;
             if let Some((value, sent)) = self.settings.keyring.authorize(place, &asked)? {
                 request.headers_mut().insert(PROXY_AUTHORIZATION, value);
                 self.sent = Some(sent);
@@ -99,14 +101,11 @@ impl<'a> Ask<'a> {
         }
         self.rounds += 1;
         let may_help = self.rounds < ROUNDS_MAX
-            && self.proxy.own_credentials().is_some_and(|own| {
-                let whom = self.proxy.whom();
+            && self.place().is_some_and(|place| {
                 let environment = &**self.settings.context.environment();
                 let fields = headers.get_all(PROXY_AUTHENTICATE);
-                let (place, sent) = (place(&whom, own), self.sent.as_ref());
-                self.settings
-                    .keyring
-                    .on_challenge(place, fields, sent, environment)
+                let keyring = &self.settings.keyring;
+                keyring.on_challenge(place, fields, self.sent.as_ref(), environment)
             });
         match may_help {
             true => Ok(()),
@@ -115,16 +114,16 @@ impl<'a> Ask<'a> {
     }
 
     fn accepted(&self, headers: &HeaderMap) {
-        if let (Some(own), Some(info)) = (
-            self.proxy.own_credentials(),
-            headers.get(AUTHENTICATION_INFO),
-        ) {
-            let whom = self.proxy.whom();
+        if let (Some(place), Some(info)) = (self.place(), headers.get(PROXY_INFO)) {
             let environment = &**self.settings.context.environment();
-            self.settings
-                .keyring
-                .on_info(place(&whom, own), info, environment);
+            self.settings.keyring.on_info(place, info, environment);
         }
+    }
+
+    /// Where the proxy's credentials are shown, if it has any.
+    fn place(&self) -> Option<Place<'_>> {
+        let own = self.proxy.own_credentials()?;
+        Some(Place::at_proxy(&self.whom, own))
     }
 
     fn broken(&self, error: hyper::Error) -> Error {
@@ -135,7 +134,11 @@ impl<'a> Ask<'a> {
         } else {
             ProxyLie::Truncated
         };
-        ProxyFault::Lied(lie).error(self.proxy).with_source(error)
+        self.lied(lie, error)
+    }
+
+    fn lied(&self, lie: ProxyLie, source: impl Into<BoxError>) -> Error {
+        ProxyFault::Lied(lie).error(self.proxy).with_source(source)
     }
 
     /// Asks over HTTP/1.1.
@@ -160,8 +163,7 @@ impl<'a> Ask<'a> {
                 .map_err(|error| self.broken(error))?;
             if response.status().is_success() {
                 self.accepted(response.headers());
-                let upgrading = hyper::upgrade::on(&mut response);
-                let upgraded = connection.during(upgrading).await;
+                let upgraded = connection.upgrade(&mut response).await;
                 let upgraded = upgraded.map_err(|error| self.broken(error))?;
                 return Ok(Asking::Opened(tunnel(upgraded, addresses)));
             }
@@ -196,8 +198,7 @@ impl<'a> Ask<'a> {
                 .map_err(|error| self.broken(error))?;
             if response.status().is_success() {
                 self.accepted(response.headers());
-                let upgrading = hyper::upgrade::on(&mut response);
-                let upgraded = connection.during(upgrading).await;
+                let upgraded = connection.upgrade(&mut response).await;
                 let upgraded = upgraded.map_err(|error| self.broken(error))?;
                 return Ok(Asking::Opened(Opened {
                     stream: Box::new(Piped::new(upgraded, BytesMut::new(), addresses)),
@@ -213,18 +214,15 @@ impl<'a> Ask<'a> {
     pub(super) async fn over_http3(&mut self, carrier: &QuicCarrier) -> Result<Asking, Error> {
         let quic = carrier.connection();
         let addresses = (carrier.local_address(), quic.remote_address());
-        let garbled = |error: &dyn std::error::Error, lie| {
-            let error = error.to_string();
-            ProxyFault::Lied(lie).error(self.proxy).with_source(error)
-        };
         let connection = ClientConnection::new(quic, &h3::Options::default());
-        let connection = connection.map_err(|error| garbled(&error, ProxyLie::Garbled))?;
+        let connection =
+            connection.map_err(|error| self.lied(ProxyLie::Garbled, error.to_string()))?;
         loop {
             let request = self.request()?;
             match connection.connect(request).await {
                 Ok(response) => {
                     self.accepted(response.headers());
-                    let tunnel = Tokio(response.into_body());
+                    let tunnel = TokioIo::new(response.into_body());
                     return Ok(Asking::Opened(Opened {
                         stream: Box::new(Piped::new(tunnel, BytesMut::new(), addresses)),
                         unread: BytesMut::new(),
@@ -235,20 +233,10 @@ impl<'a> Ask<'a> {
                     self.refused(response.status(), response.headers())?;
                 }
                 Err(error) => {
-                    let source = error.to_string();
-                    let error = ProxyFault::Lied(ProxyLie::Truncated).error(self.proxy);
-                    return Err(error.with_source(source));
+                    return Err(self.lied(ProxyLie::Truncated, error.to_string()));
                 }
             }
         }
-    }
-}
-
-fn place<'a>(whom: &'a str, own: &'a super::Credentials) -> Place<'a> {
-    Place {
-        whom,
-        path: "",
-        own: Some(own),
     }
 }
 
@@ -309,15 +297,12 @@ impl Driven {
     }
 
     async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
-        poll_fn(|context| {
-            if let Poll::Ready(done) = work.as_mut().poll(context) {
-                return Poll::Ready(done);
-            }
-            let _ = Pin::new(&mut *self).poll(context);
-            work.as_mut().poll(context)
-        })
-        .await
+        with_below(work, self).await
+    }
+
+    /// What a response that accepts leaves of the connection, or of its stream.
+    async fn upgrade(&mut self, response: &mut Response<Incoming>) -> hyper::Result<Upgraded> {
+        self.during(hyper::upgrade::on(response)).await
     }
 }
 
@@ -379,44 +364,6 @@ impl Write for Io {
     }
 }
 
-/// A tunnel of HTTP/3 as hyper reads and writes.
-struct Tokio(Tunnel);
-
-impl Read for Tokio {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        mut out: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut room = [0; TUNNEL_READ_BYTES];
-        let fits = room.len().min(out.remaining());
-        let mut read = ReadBuf::new(&mut room[..fits]);
-        ready!(Pin::new(&mut self.0).poll_read(context, &mut read))?;
-        out.put_slice(read.filled());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Write for Tokio {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
-}
-
-const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
-
 /// Of an answer's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -425,5 +372,3 @@ const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
 /// Requests that one tunnel takes: without credentials, with them, with a nonce that is not stale.
 const ROUNDS_MAX: usize = 3;
-
-const TUNNEL_READ_BYTES: usize = 16 * 1024;

@@ -7,7 +7,7 @@ use super::connect::{Ask, Asking, Opened};
 use super::fault::{ProxyFault, ProxyLie};
 use super::socks::{self, Goal, NotOpened};
 use super::{Kind, Proxy};
-use crate::client::dial::Ground;
+use crate::client::dial::{Ground, with_below};
 use crate::client::error::Error;
 use crate::client::key::Key;
 use crate::client::policy::Wish;
@@ -211,13 +211,8 @@ impl Route<'_> {
                 if let Some(work) = &mut work {
                     work.await;
                 }
-                // The tunnel tells of its end by itself.
-                std::future::pending::<()>().await;
             };
-            tokio::select! {
-                shaken = shaking => shaken.map_err(failed)?,
-                () = below => {}
-            }
+            with_below(shaking, below).await.map_err(failed)?;
             protection = layer.protection();
             carrier.layer = Some(Box::new(layer));
         }
