@@ -4,7 +4,7 @@
 //! faster than it is read; content that was cut off is an error, never an end.
 
 use super::error::{Error, ErrorClass};
-use super::gauge::{Gauge, Meter};
+use super::gauge::{Gauge, Meter, poll_read_filled};
 use super::raw_body::RawBody;
 use async_compression::tokio::bufread::{
     BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
@@ -326,15 +326,11 @@ impl AsyncBufRead for Source {
 
 impl AsyncRead for Source {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let available = ready!(self.as_mut().poll_fill_buf(context))?;
-        let count = available.len().min(out.remaining());
-        out.put_slice(&available[..count]);
-        self.consume(count);
-        Poll::Ready(Ok(()))
+        poll_read_filled(self, context, out)
     }
 }
 

@@ -140,16 +140,25 @@ impl<R: AsyncBufRead + Unpin> AsyncBufRead for Gauge<R> {
 
 impl<R: AsyncBufRead + Unpin> AsyncRead for Gauge<R> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let available = ready!(self.as_mut().poll_fill_buf(context))?;
-        let count = available.len().min(out.remaining());
-        out.put_slice(&available[..count]);
-        self.consume(count);
-        Poll::Ready(Ok(()))
+        poll_read_filled(self, context, out)
     }
+}
+
+/// Reads from what is filled.
+pub(super) fn poll_read_filled(
+    mut from: Pin<&mut impl AsyncBufRead>,
+    context: &mut Context<'_>,
+    out: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let available = ready!(from.as_mut().poll_fill_buf(context))?;
+    let count = available.len().min(out.remaining());
+    out.put_slice(&available[..count]);
+    from.consume(count);
+    Poll::Ready(Ok(()))
 }
 
 /// A decoder may take so much without making anything: the longest frames without content that
