@@ -73,8 +73,12 @@ pub struct Server {
 impl Server {
     /// A server at this address; port zero lets the system choose one for all protocols.
     pub fn new(address: SocketAddr) -> Self {
+        Server::at(vec![address])
+    }
+
+    fn at(addresses: Vec<SocketAddr>) -> Self {
         Server {
-            addresses: vec![address],
+            addresses,
             options: Options::default(),
             events: Listener::default(),
             environment: None,
@@ -97,11 +101,8 @@ impl Server {
             }
         }
         Server {
-            addresses,
-            options: Options::default(),
-            events: Listener::default(),
-            environment: None,
             inherited: Some(sockets),
+            ..Server::at(addresses)
         }
     }
 
