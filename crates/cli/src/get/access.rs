@@ -8,7 +8,6 @@ use crate::error::CommandError;
 use portway_http::client::{Credentials, Error, Proxies, Proxy};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use url::Url;
 
 /// A user and a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,23 +26,14 @@ impl Login {
         }
     }
 
-    /// What stands before the host of a URL, which keeps nothing of it.
-    pub(super) fn take_from(url: &mut Url) -> Option<Self> {
-        if url.username().is_empty() && url.password().is_none() {
-            return None;
-        }
-        let decoded = |text: &str| {
-            let decoded = percent_encoding::percent_decode_str(text);
-            decoded.decode_utf8_lossy().into_owned()
-        };
-        let login = Login {
-            user: decoded(url.username()),
-            password: decoded(url.password().unwrap_or_default()),
-        };
-        // Both can fail for URLs without a host only.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        Some(login)
+    /// What stands before the host of a URL.
+    pub(super) fn of_url(url: &str) -> Option<Self> {
+        let credentials = Credentials::of_url(url)?;
+        let (user, password) = credentials.user_and_password()?;
+        Some(Login {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
     }
 
     fn by(&self, kind: fn(&str, &str) -> Credentials) -> Credentials {
@@ -109,11 +99,10 @@ impl Logins {
         let Ok(proxy) = Proxy::parse(text) else {
             return;
         };
-        let url = match text.contains("://") {
-            true => Url::parse(text),
-            false => Url::parse(&format!("http://{text}")),
+        let login = match text.contains("://") {
+            true => Login::of_url(text),
+            false => Login::of_url(&format!("http://{text}")),
         };
-        let login = url.ok().and_then(|mut url| Login::take_from(&mut url));
         let proxy = proxy.to_string();
         if let Some(before) = self.by_proxy.insert(proxy.clone(), login.clone())
             && before != login

@@ -26,7 +26,10 @@ impl Target {
                 is_cleartext: false,
             };
         };
-        let login = Login::take_from(&mut parsed);
+        let login = Login::of_url(text);
+        // Both can fail for URLs without a host only.
+        let _ = parsed.set_username("");
+        let _ = parsed.set_password(None);
         let is_cleartext = parsed.scheme() == "http";
         let url = match login {
             None => text.to_owned(),

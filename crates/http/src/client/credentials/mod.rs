@@ -77,8 +77,13 @@ impl Credentials {
         }
     }
 
-    /// What stands before the host of a URL, for Basic; the URL keeps nothing of it.
-    pub(super) fn take_from(url: &mut Url) -> Option<Self> {
+    /// What stands before the host of a URL, with its escapes undone and for Basic; `None` where
+    /// nothing stands there, or it is no URL.
+    pub fn of_url(url: &str) -> Option<Self> {
+        Url::parse(url).ok().and_then(|url| Credentials::of(&url))
+    }
+
+    fn of(url: &Url) -> Option<Self> {
         if url.username().is_empty() && url.password().is_none() {
             return None;
         }
@@ -88,14 +93,20 @@ impl Credentials {
         };
         let user = decoded(url.username());
         let password = decoded(url.password().unwrap_or_default());
-        // Both can fail for URLs without a host only.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
         Some(Credentials::basic(&user, &password))
     }
 
-    /// User and password, where it is those.
-    pub(super) fn user_and_password(&self) -> Option<(&str, &str)> {
+    /// The same, of which the URL keeps nothing.
+    pub(super) fn take_from(url: &mut Url) -> Option<Self> {
+        let credentials = Credentials::of(url)?;
+        // Both can fail for URLs without a host only.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Some(credentials)
+    }
+
+    /// User and password; `None` for a token.
+    pub fn user_and_password(&self) -> Option<(&str, &str)> {
         (self.kind != Kind::Bearer).then_some((&*self.user, &*self.secret))
     }
 
@@ -191,6 +202,7 @@ mod tests {
         assert_eq!(credentials, Credentials::basic("a@b", "c:d"));
         assert_eq!(url.as_str(), "http://host.test/x");
         assert!(Credentials::take_from(&mut url).is_none());
+        assert!(Credentials::of_url(url.as_str()).is_none());
     }
 
     #[test]
