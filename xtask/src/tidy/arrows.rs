@@ -44,6 +44,7 @@ const ARROWS: &[(&str, Allowed)] = &[
         Allowed::Only(&["portway-core", "portway-transport"]),
     ),
     ("portway-tests", Allowed::Any),
+    ("portway-examples", Allowed::Any),
     ("xtask", Allowed::Any),
 ];
 

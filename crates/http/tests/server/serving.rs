@@ -1,8 +1,6 @@
 //! One call serves an axum router by every version.
 
-use crate::support::{
-    app, client, fetch, fetch3, get3, http3, http3_of_anyone, identity, loopback, protected,
-};
+use crate::support::{app, client, fetch, fetch3, get3, http3, identity, loopback, protected};
 use bytes::Bytes;
 use http::Request;
 use portway_core::security::TlsVersion;
@@ -10,7 +8,7 @@ use portway_http::Client;
 use portway_http::pool::Version;
 use portway_http::server::{Server, Serving, Versions};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// What a client of any version sees.
@@ -152,51 +150,4 @@ async fn a_client_that_names_no_protocol_is_served_http1() {
     };
     let end = lost.read_to_string(&mut said).await;
     assert!(end.is_err(), "HTTP/2 is agreed upon or not spoken");
-}
-
-#[tokio::test]
-async fn the_axum_example_is_served_by_curl_and_ends_with_its_input() {
-    let built = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "portway-http"])
-        .args(["--example", "axum", "--message-format", "json"])
-        .output()
-        .expect("cargo runs");
-    let messages = String::from_utf8_lossy(&built.stdout);
-    let path = messages
-        .lines()
-        .filter_map(|line| line.split_once("\"executable\":\""))
-        .find_map(|(_, rest)| rest.split_once('"'))
-        .map(|(path, _)| path.to_owned());
-    let path = path.expect("it was built");
-    let mut example = tokio::process::Command::new(path)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("it starts");
-    let mut said = BufReader::new(example.stdout.take().expect("it is piped")).lines();
-    let url = said.next_line().await.expect("it speaks").expect("a line");
-    for version in ["--http1.1", "--http2"] {
-        let curl = tokio::process::Command::new("curl")
-            .args(["--silent", "--insecure", version])
-            .arg(format!("{url}hello/you"))
-            .output()
-            .await;
-        match curl {
-            Ok(curl) => {
-                let said = String::from_utf8_lossy(&curl.stdout).into_owned();
-                assert!(said.starts_with("hello you, by HTTP/"), "{version}: {said}");
-            }
-            Err(error) => eprintln!("skipped: curl {version}: {error}"),
-        }
-    }
-    let address = url.trim_start_matches("https://").trim_end_matches('/');
-    let client = http3_of_anyone(address.parse().expect("an address")).await;
-    let answer = fetch3(&client, get3("/hello/you")).await;
-    assert_eq!(answer.body(), "hello you, by HTTP/3.0 from 127.0.0.1\n");
-    client.close(portway_http::h3::Code::H3_NO_ERROR, "");
-    drop(example.stdin.take());
-    let last = said.next_line().await.expect("it speaks");
-    assert_eq!(last.as_deref(), Some("0 requests were cut off"));
-    assert!(example.wait().await.expect("it ends").success());
 }

@@ -77,16 +77,7 @@ pub(crate) async fn fetch(client: &Client, url: &str, version: Version) -> Strin
 
 /// A client of HTTP/3 that trusts [`identity`].
 pub(crate) async fn http3(remote: SocketAddr) -> ClientConnection {
-    http3_with(remote, pin()).await
-}
-
-/// A client of HTTP/3 that trusts whoever answers.
-pub(crate) async fn http3_of_anyone(remote: SocketAddr) -> ClientConnection {
-    http3_with(remote, Trust::DangerousAnyone).await
-}
-
-async fn http3_with(remote: SocketAddr, trust: Trust) -> ClientConnection {
-    let tls = TlsParameters::default().with_trust(trust);
+    let tls = TlsParameters::default().with_trust(pin());
     let engine = TlsEngine::new();
     let alpn = [b"h3".to_vec()];
     let crypto = engine.quic_client(
