@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 
 /// Sees what goes through a carrier; it goes before the socket does.
 pub(crate) trait WireWatch: Unpin {
-    /// These bytes go to hyper unless this fails, which ends the connection.
-    fn on_read(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// These bytes go to hyper as this leaves them, unless it fails, which ends the connection.
+    fn on_read(&mut self, bytes: &mut [u8]) -> io::Result<()>;
 
     /// The wire takes nothing from now on, or it takes something again.
     fn on_blocked(&mut self, _is_blocked: bool) {}
@@ -28,7 +28,7 @@ pub(crate) struct Unwatched;
 
 #[cfg(feature = "client")]
 impl WireWatch for Unwatched {
-    fn on_read(&mut self, _bytes: &[u8]) -> io::Result<()> {
+    fn on_read(&mut self, _bytes: &mut [u8]) -> io::Result<()> {
         Ok(())
     }
 }
@@ -202,8 +202,8 @@ impl<W: WireWatch> Read for CarrierIo<W> {
         }
         let count = io.plaintext.len().min(out.remaining());
         if count > 0 {
-            let bytes = io.plaintext.split_to(count);
-            io.watch.on_read(&bytes)?;
+            let mut bytes = io.plaintext.split_to(count);
+            io.watch.on_read(&mut bytes)?;
             out.put_slice(&bytes);
         }
         Poll::Ready(Ok(()))

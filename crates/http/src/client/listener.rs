@@ -27,7 +27,7 @@ impl Listening {
 }
 
 impl WireWatch for Listening {
-    fn on_read(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn on_read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         if let Some(frames) = &mut self.frames {
             frames.read(bytes, |said| self.listener.on_said(said));
         }

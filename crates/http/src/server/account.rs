@@ -3,7 +3,7 @@
 //! Invariant: a limit that is broken ends the connection, and the meter knows which one it was.
 
 use super::event::End;
-use super::frames::Frames;
+use super::frames::{Frames, Refusal};
 use super::meter::Meter;
 use crate::carrier_io::WireWatch;
 use std::io::{self, ErrorKind};
@@ -17,7 +17,7 @@ pub(super) struct Account {
 }
 
 impl WireWatch for Account {
-    fn on_read(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn on_read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         let Some(frames) = &mut self.frames else {
             self.meter.on_read();
             return Ok(());
@@ -27,10 +27,18 @@ impl WireWatch for Account {
         if frames.is_head_open() != was_open {
             self.meter.on_head(!was_open);
         }
-        read.map_err(|flood| {
-            self.meter.set_end(End::Flood(flood));
-            io::Error::new(ErrorKind::ConnectionAborted, flood)
-        })
+        let malformed = || End::Failed("pseudo-fields in trailers".to_owned());
+        match read {
+            Ok(false) => return Ok(()),
+            // RFC 9113 §5.4.1: an error of a stream may end its connection. h2 tells the client.
+            Ok(true) => {
+                self.meter.set_end(malformed());
+                return Ok(());
+            }
+            Err(Refusal::Flood(flood)) => self.meter.set_end(End::Flood(flood)),
+            Err(Refusal::Malformed) => self.meter.set_end(malformed()),
+        }
+        Err(ErrorKind::ConnectionAborted.into())
     }
 
     fn on_blocked(&mut self, is_blocked: bool) {

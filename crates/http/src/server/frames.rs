@@ -1,9 +1,11 @@
 //! The frames of HTTP/2 that a client sends, counted on their way to hyper.
 //!
-//! Invariant: frames are skipped by their length and nothing is kept but nine bytes of a head; what
-//! is malformed is hyper's to refuse, and what is too much ends the connection here.
+//! Invariant: frames are skipped by their length, but for fields, and nothing is kept but nine
+//! bytes of a head; what is malformed is hyper's to refuse where it does, and what is too much ends
+//! the connection here.
 
 use super::event::Flood;
+use super::field_blocks::{FieldBlocks, PseudoField};
 use portway_core::Time;
 
 /// Reads frames that come in pieces.
@@ -17,7 +19,34 @@ pub(super) struct Frames {
     /// A block of fields has begun and not ended.
     is_block_open: bool,
     continuations: u32,
+    fields: Fields,
     budget: Budget,
+}
+
+/// Where the fields of the current frame are.
+#[derive(Debug)]
+struct Fields {
+    blocks: FieldBlocks,
+    /// The current frame has some.
+    is_here: bool,
+    /// Bytes before them: the length of the padding, a priority.
+    before: usize,
+    /// The first of those is the length of the padding.
+    is_padded: bool,
+    padding: usize,
+    /// They are trailers: their stream has had a head.
+    is_trailer: bool,
+    /// The newest stream that the client has opened.
+    newest: u32,
+}
+
+/// Why a connection ends here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There was too much of something.
+    Flood(Flood),
+    /// Trailers have pseudo-fields.
+    Malformed,
 }
 
 /// Suspicious acts that are left, as HTTP/3 counts them, too.
@@ -37,6 +66,15 @@ impl Frames {
             head_len: 0,
             is_block_open: false,
             continuations: 0,
+            fields: Fields {
+                blocks: FieldBlocks::new(),
+                is_here: false,
+                before: 0,
+                is_padded: false,
+                padding: 0,
+                is_trailer: false,
+                newest: 0,
+            },
             budget: Budget {
                 left: burst.into(),
                 burst: burst.into(),
@@ -51,32 +89,40 @@ impl Frames {
         self.is_block_open
     }
 
-    /// Takes bytes.
+    /// Takes bytes; gives whether it has made unreadable what nobody but this refuses.
     ///
     /// # Errors
-    /// There was too much of something.
-    pub(super) fn read(&mut self, mut bytes: &[u8], now: Time) -> Result<(), Flood> {
+    /// The connection ends.
+    pub(super) fn read(&mut self, mut bytes: &mut [u8], now: Time) -> Result<bool, Refusal> {
+        let mut is_spoilt = false;
         loop {
             let skipped = self.left.min(bytes.len());
+            let (payload, rest) = bytes.split_at_mut(skipped);
+            if self.fields.is_here && skipped > 0 {
+                let read = self.fields.read(payload, self.left);
+                is_spoilt |= read.map_err(|PseudoField| Refusal::Malformed)?;
+            }
             self.left -= skipped;
-            bytes = &bytes[skipped..];
+            bytes = rest;
             if bytes.is_empty() {
-                return Ok(());
+                return Ok(is_spoilt);
             }
             let taken = (HEAD_BYTES - self.head_len).min(bytes.len());
             self.head[self.head_len..][..taken].copy_from_slice(&bytes[..taken]);
             self.head_len += taken;
-            bytes = &bytes[taken..];
+            bytes = &mut bytes[taken..];
             if self.head_len < HEAD_BYTES {
-                return Ok(());
+                return Ok(is_spoilt);
             }
             self.head_len = 0;
-            self.on_frame(now)?;
+            self.on_frame(now).map_err(Refusal::Flood)?;
         }
     }
 
     fn on_frame(&mut self, now: Time) -> Result<(), Flood> {
-        let [a, b, c, kind, flags, ..] = self.head;
+        let [a, b, c, kind, flags, stream @ ..] = self.head;
+        self.fields
+            .on_frame(kind, flags, u32::from_be_bytes(stream) & STREAM);
         self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         let costs = match kind {
             DATA if self.left == 0 && flags & END_STREAM == 0 => Some(Flood::EmptyData),
@@ -102,6 +148,37 @@ impl Frames {
             Some(flood) if !self.budget.spend(now) => Err(flood),
             _ => Ok(()),
         }
+    }
+}
+
+impl Fields {
+    fn on_frame(&mut self, kind: u8, flags: u8, stream: u32) {
+        self.is_here = matches!(kind, HEADERS | CONTINUATION);
+        if !self.is_here {
+            return;
+        }
+        let flag = |flag: u8| kind == HEADERS && flags & flag != 0;
+        self.is_padded = flag(PADDED);
+        self.padding = 0;
+        self.before = usize::from(self.is_padded) + if flag(PRIORITIZED) { 5 } else { 0 };
+        if kind == HEADERS {
+            self.blocks.begin();
+            // RFC 9113 §5.1.1: a client's streams have higher and higher numbers.
+            self.is_trailer = stream <= self.newest;
+            self.newest = self.newest.max(stream);
+        }
+    }
+
+    /// Takes a piece of a payload of which so much was left.
+    fn read(&mut self, bytes: &mut [u8], left: usize) -> Result<bool, PseudoField> {
+        let before = self.before.min(bytes.len());
+        if before > 0 && std::mem::take(&mut self.is_padded) {
+            self.padding = bytes[0].into();
+        }
+        self.before -= before;
+        let fragment = (left - before).saturating_sub(self.padding);
+        let end = bytes.len().min(before + fragment);
+        self.blocks.read(&mut bytes[before..end], self.is_trailer)
     }
 }
 
@@ -135,6 +212,10 @@ const CONTINUATION: u8 = 0x9;
 const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
+/// RFC 9113 §4.1: the bit before a stream's number says nothing.
+const STREAM: u32 = u32::MAX >> 1;
+const PADDED: u8 = 0x8;
+const PRIORITIZED: u8 = 0x20;
 
 #[cfg(test)]
 mod tests {
@@ -148,9 +229,13 @@ mod tests {
         bytes
     }
 
+    fn read(frames: &mut Frames, bytes: &[u8], now: Time) -> Result<bool, Refusal> {
+        frames.read(&mut bytes.to_vec(), now)
+    }
+
     fn begun(burst: u32) -> Frames {
         let mut frames = Frames::new(burst, 1, Time::ZERO);
-        frames.read(PREFACE, Time::ZERO).unwrap();
+        read(&mut frames, PREFACE, Time::ZERO).unwrap();
         frames
     }
 
@@ -167,11 +252,14 @@ mod tests {
         for size in 1..=all.len() {
             let mut frames = begun(3);
             for piece in all.chunks(size) {
-                frames.read(piece, Time::ZERO).unwrap();
+                read(&mut frames, piece, Time::ZERO).unwrap();
             }
             assert_eq!(frames.budget.left as u32, 0, "in pieces of {size}");
             let ping = frame(PING, 0, 8);
-            assert_eq!(frames.read(&ping, Time::ZERO), Err(Flood::Pings));
+            assert_eq!(
+                read(&mut frames, &ping, Time::ZERO),
+                Err(Refusal::Flood(Flood::Pings))
+            );
         }
     }
 
@@ -179,33 +267,36 @@ mod tests {
     fn what_is_spent_comes_back_with_time() {
         let mut frames = begun(2);
         let reset = frame(RST_STREAM, 0, 4);
-        frames
-            .read(&[&reset[..], &reset].concat(), Time::ZERO)
-            .unwrap();
-        assert_eq!(frames.read(&reset, Time::ZERO), Err(Flood::Resets));
+        read(&mut frames, &[&reset[..], &reset].concat(), Time::ZERO).unwrap();
+        assert_eq!(
+            read(&mut frames, &reset, Time::ZERO),
+            Err(Refusal::Flood(Flood::Resets))
+        );
         let mut frames = begun(2);
-        frames
-            .read(&[&reset[..], &reset].concat(), Time::ZERO)
-            .unwrap();
+        read(&mut frames, &[&reset[..], &reset].concat(), Time::ZERO).unwrap();
         let later = Time::from_origin(Duration::from_secs(1));
-        frames.read(&reset, later).unwrap();
-        assert_eq!(frames.read(&reset, later), Err(Flood::Resets));
+        read(&mut frames, &reset, later).unwrap();
+        assert_eq!(
+            read(&mut frames, &reset, later),
+            Err(Refusal::Flood(Flood::Resets))
+        );
     }
 
     #[test]
     fn a_head_is_open_until_its_last_frame_and_has_so_many_at_most() {
         let mut frames = begun(10);
-        frames.read(&frame(HEADERS, 0, 5), Time::ZERO).unwrap();
+        read(&mut frames, &frame(HEADERS, 0, 5), Time::ZERO).unwrap();
         assert!(frames.is_head_open());
         let more = frame(CONTINUATION, 0, 1);
         for _ in 0..CONTINUATIONS_MAX {
-            frames.read(&more, Time::ZERO).unwrap();
+            read(&mut frames, &more, Time::ZERO).unwrap();
         }
-        assert_eq!(frames.read(&more, Time::ZERO), Err(Flood::Continuations));
+        assert_eq!(
+            read(&mut frames, &more, Time::ZERO),
+            Err(Refusal::Flood(Flood::Continuations))
+        );
         let mut frames = begun(10);
-        frames
-            .read(&frame(HEADERS, END_HEADERS, 5), Time::ZERO)
-            .unwrap();
+        read(&mut frames, &frame(HEADERS, END_HEADERS, 5), Time::ZERO).unwrap();
         assert!(!frames.is_head_open());
     }
 }
