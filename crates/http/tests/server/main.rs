@@ -9,6 +9,7 @@ mod floods;
 mod heap;
 mod http3;
 mod identities;
+mod idle;
 mod limits;
 mod memory;
 mod names;

@@ -1,15 +1,17 @@
 //! What clients make a server hold does not grow with how long they go on, nor with time.
 
 use crate::heap::live;
-use crate::net::{Http2, Net, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, Wire};
+use crate::net::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Net, PING, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, Wire, block,
+};
 use portway_http::server::Server;
 use std::time::Duration;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 /// Sends a flood that no budget ends, in portions that the server has read, and compares what is
-/// held after one tenth with what is held at the end. Empty content is not among them: hyper ends
-/// that one, whatever the budget.
+/// held after one tenth with what is held at the end.
 fn is_flat(send: impl AsyncFn(&mut Http2, u32)) {
     let unlimited = |server: Server| server.limits(|limits| limits.glitch_burst = u32::MAX);
     Net::run(unlimited, async |net| {
@@ -63,6 +65,58 @@ fn requests_that_are_reset_hold_nothing() {
     });
 }
 
+/// Floods that a server ends, from one client after the other: what is held at the worst moment of
+/// each, and whether anything is left of them.
+fn ends_within(bytes_max: isize, send: impl AsyncFn(&mut Http2, u32) -> bool) {
+    let unlimited = |server: Server| server.limits(|limits| limits.glitch_burst = u32::MAX);
+    Net::run(unlimited, async |net| {
+        let mut early = 0;
+        for client in 0..FLOODS {
+            net.sim.clear_wire_log();
+            let before = live();
+            let mut flooding = net.connect().await.http2().await;
+            let (mut sent, mut worst) = (0, 0);
+            while sent < FRAMES && send(&mut flooding, sent).await {
+                sent += 1;
+                // The server reads it first.
+                net.sleep(Duration::from_millis(1)).await;
+                net.sim.clear_wire_log();
+                worst = worst.max(live() - before);
+            }
+            assert!(sent < FRAMES, "it was ended");
+            assert!(worst < bytes_max, "{worst} bytes are held");
+            drop(flooding);
+            net.ended(client + 1).await;
+            net.sim.clear_wire_log();
+            if client == FLOODS / 10 {
+                early = live();
+            }
+        }
+        let grown = live() - early;
+        assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more are held");
+    });
+}
+
+#[test]
+fn a_head_that_goes_on_and_on_is_held_as_far_as_heads_may_be() {
+    ends_within(HEAD_BYTES_MAX, async |http2, count| {
+        // Literals of 127 bytes that enter no table, as large as a frame may be.
+        let field = [&[0, 1, b'x', 124][..], &[b'y'; 124]].concat();
+        match count {
+            0 => http2.send(HEADERS, END_STREAM, 1, &block("/")).await,
+            _ => http2.send(CONTINUATION, 0, 1, &field.repeat(128)).await,
+        }
+    });
+}
+
+#[test]
+fn content_without_content_holds_nothing() {
+    ends_within(EMPTY_BYTES_MAX, async |http2, count| match count {
+        0 => http2.send(HEADERS, END_HEADERS, 1, &block("/hold")).await,
+        _ => http2.send(DATA, 0, 1, &[]).await,
+    });
+}
+
 #[test]
 fn a_thousand_idle_clients_are_held_and_stay_as_they_are() {
     let patient = |server: Server| {
@@ -94,6 +148,14 @@ fn a_thousand_idle_clients_are_held_and_stay_as_they_are() {
         assert_eq!(last.ask(GET).await.expect("an answer").status, 200);
     });
 }
+
+/// Clients that flood one after the other.
+const FLOODS: usize = 50;
+
+/// h2 takes some frames of 16 KiB, in a buffer that doubles, before it has enough of them.
+const HEAD_BYTES_MAX: isize = 320 * 1024;
+
+const EMPTY_BYTES_MAX: isize = 64 * 1024;
 
 const FRAMES: u32 = 20_000;
 
