@@ -2,8 +2,8 @@
 //! that is safe.
 //!
 //! Invariant: a request is repeated only when the peer says that it did not process it, when not a
-//! byte of it was sent, or when its method is idempotent and a used connection broke before an
-//! answer began; and only with a body that can be sent again.
+//! byte of it was sent, or when its method is idempotent and the connection broke before an answer
+//! began; and only with a body that can be sent again.
 
 use super::Body;
 use super::access::Access;
@@ -76,7 +76,7 @@ impl Exchange {
             let unanswered = match within(&mut limit, sending).await? {
                 Ok(response) => {
                     if let Some(gate) = &gate {
-                        gate.shut();
+                        gate.on_response(response.status());
                     }
                     shared.on_response(&key, response.headers());
                     shared.upgrade(&key, wish);
@@ -97,7 +97,7 @@ impl Exchange {
                 }
                 wish = Wish::exactly(lower);
             }
-            let Some(body) = self.to_repeat(&lease, &unanswered, replay) else {
+            let Some(body) = self.to_repeat(&unanswered, replay) else {
                 return Err(unanswered.error);
             };
             // What was not sent at all costs the peer nothing.
@@ -140,20 +140,15 @@ impl Exchange {
 
     /// Whether the request may be sent again, with the body for it unless the unsent request has
     /// it.
-    fn to_repeat(
-        &self,
-        lease: &Lease,
-        unanswered: &Unanswered,
-        replay: Option<Body>,
-    ) -> Option<Option<Body>> {
+    fn to_repeat(&self, unanswered: &Unanswered, replay: Option<Body>) -> Option<Option<Body>> {
         if unanswered.unsent.is_some() {
             return Some(None);
         }
-        // RFC 9112 §9.3.1: a peer may close an idle connection as the request leaves.
-        let may_have_gone_stale = lease.is_reused()
-            && unanswered.error.class() == ErrorClass::Closed
-            && is_idempotent(&self.method);
-        let is_safe = unanswered.processing != Processing::Possible || may_have_gone_stale;
+        // RFC 9110 §9.2.2: what changes nothing when it is done twice may be repeated without being
+        // asked for, on a connection that was idle (RFC 9112 §9.3.1) as on a new one.
+        let may_be_done_twice =
+            unanswered.error.class() == ErrorClass::Closed && is_idempotent(&self.method);
+        let is_safe = unanswered.processing != Processing::Possible || may_be_done_twice;
         replay.filter(|_| is_safe).map(Some)
     }
 

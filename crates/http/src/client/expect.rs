@@ -1,13 +1,13 @@
 //! A body that waits for the server's word (RFC 9110 §10.1.1).
 //!
-//! Invariant: nothing of it is sent before a 100, or before the client's patience ends; after a
-//! final response that came first, nothing at all.
+//! Invariant: nothing of it is sent before a 100, before a response that succeeds, or before the
+//! client's patience ends; after another final response that came first, nothing at all.
 
 use super::body::{Body, BoxError};
 use super::timeouts::Deadline;
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::EXPECT;
+use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,9 +54,13 @@ impl Gate {
         self.turn(State::Open);
     }
 
-    /// The server has answered without it.
-    pub(super) fn shut(&self) {
-        self.turn(State::Shut);
+    /// The server has answered without it. One that succeeds may read it while it answers; after a
+    /// refusal or a redirect nobody does.
+    pub(super) fn on_response(&self, status: StatusCode) {
+        self.turn(match status.is_success() {
+            true => State::Open,
+            false => State::Shut,
+        });
     }
 
     fn turn(&self, to: State) {
