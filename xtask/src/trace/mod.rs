@@ -1,9 +1,11 @@
 //! `cargo xtask trace`: requirement rows against the tests that they name.
 //!
-//! Invariant: a row that claims anything names a test that exists, every rule of a document that
-//! counts them has a row, and the pages under `docs` are exactly what the rows say.
+//! Invariant: a row that claims anything names a test that exists, and so does a page that names
+//! one; every rule of a document that counts them has a row, and the pages that are made of the
+//! rows are exactly what these say.
 
 mod counts;
+mod mentions;
 mod page;
 mod rows;
 
@@ -55,6 +57,8 @@ pub(crate) fn run(repository: &Repository, write: bool) -> Outcome {
             ));
         }
     }
+    let made = [FEATURES_PAGE, REQUIREMENTS_PAGE];
+    findings.extend(mentions::check(repository, &made, &mut tests));
     if findings.is_empty() {
         let rules: usize = documents.iter().map(|(_, d)| d.rows.len()).sum();
         println!(
