@@ -45,16 +45,30 @@ impl Http3Server {
         F: Fn(Incoming) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
+        let environment = Arc::new(RealEnvironment::new(real::Config::default()));
+        Http3Server::start_in(environment, made, address, transport, handler)
+    }
+
+    /// Serves on a host.
+    pub(crate) fn start_in<F, R>(
+        environment: Arc<dyn Environment>,
+        made: &Made,
+        address: SocketAddr,
+        transport: TransportOptions,
+        handler: F,
+    ) -> Http3Server
+    where
+        F: Fn(Incoming) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
         let identity = Identity::new(vec![made.certificate.clone()], made.key());
         let parameters = TlsParameters::default().with_identity(identity);
         let tls = TlsEngine::new().quic_server(&parameters, &[b"h3".to_vec()], EarlyData::Refused);
         let mut config = ServerConfig::new(ServerCrypto::new(tls.expect("an identity")));
         config.transport = transport;
-        let environment: Arc<dyn Environment> =
-            Arc::new(RealEnvironment::new(real::Config::default()));
         let bind = UdpBind::on(address);
         let options = EndpointOptions::default();
-        let endpoint = Endpoint::bind(environment, bind, &options, Some(config));
+        let endpoint = Endpoint::bind(environment.clone(), bind, &options, Some(config));
         let endpoint = endpoint.expect("the port is free");
         let server = Http3Server {
             address: endpoint.local_address(),
@@ -63,7 +77,8 @@ impl Http3Server {
         };
         let connections = server.connections.clone();
         let handler: Handler = Arc::new(move |incoming| Box::pin(handler(incoming)));
-        tokio::spawn(async move {
+        let host = environment.clone();
+        environment.spawn(Box::pin(async move {
             while let Some(accepted) = endpoint.accept().await {
                 let Ok(quic) = accepted else { continue };
                 let connection = ServerConnection::new(&quic, &Options::default());
@@ -71,14 +86,14 @@ impl Http3Server {
                 let mut all = connections.lock().unwrap_or_else(PoisonError::into_inner);
                 all.push(connection.clone());
                 drop(all);
-                let handler = handler.clone();
-                tokio::spawn(async move {
+                let (handler, near) = (handler.clone(), host.clone());
+                host.spawn(Box::pin(async move {
                     while let Ok(Some(incoming)) = connection.accept().await {
-                        tokio::spawn(handler(incoming));
+                        near.spawn(handler(incoming));
                     }
-                });
+                }));
             }
-        });
+        }));
         server
     }
 

@@ -17,6 +17,7 @@ mod telemetry;
 mod times;
 mod upgrades;
 mod versions;
+mod virtual_time;
 
 use portway_http::Client;
 use server::Server;
