@@ -177,5 +177,5 @@ fn without_duplicate_detection() -> Result<(), String> {
     Ok(())
 }
 
-/// No test needs more than a few seconds.
-const TEST_MAX: Duration = Duration::from_secs(20);
+/// For what hangs: no test needs more than a few seconds of a machine that has nothing else to do.
+const TEST_MAX: Duration = Duration::from_secs(120);

@@ -117,7 +117,7 @@ fn large() -> usize {
 
 /// How long the matrix with one peer may take.
 fn limit() -> Duration {
-    TEST_MAX * if is_long() { 20 } else { 1 }
+    TEST_MAX * if is_long() { 6 } else { 1 }
 }
 
 /// How many requests a connection is to bear.
