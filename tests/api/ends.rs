@@ -4,7 +4,7 @@ use crate::support::{framed, listen, loopback, pair, tls_pair};
 use portway::{
     CloseError, Completion, Connection, ConnectionEvent, ConnectionLimits, ConnectionState, Events,
     FailureKind, Origin, Preconnection, Receipt, ReceiveError, RemoteEndpoint, Security, SendError,
-    TlsRole,
+    StackId, TlsRole,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -118,6 +118,27 @@ async fn an_abort_tells_both_sides_why_and_completes_every_send_in_order() {
         assert_eq!(server.state(), ConnectionState::Closed);
         let refused = server.send("too late").await.expect_err("it has ended");
         assert_eq!(refused.kind(), FailureKind::Reset, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn both_sides_may_close_at_once_over_each_stack() {
+    let (server, client) = tls_pair();
+    let over_quic = (server.with_alpn(["close"]), client.with_alpn(["close"]));
+    let [plain, tls] = byte_streams();
+    let stacks = [StackId::TCP, StackId::TLS, StackId::QUIC];
+    for ((server, client), stack) in [plain, tls, over_quic].into_iter().zip(stacks) {
+        let (mut listener, address) = listen(&framed(server)).await;
+        let to = framed(client).remote(RemoteEndpoint::from(address));
+        let client = to.initiate().await.expect("a connection");
+        assert_eq!(client.info().stack, Some(stack.clone()));
+        client.send("first").await.expect("accepted");
+        let server = listener.accept().await.expect("a peer");
+        assert_eq!(&server.receive().await.expect("a message")[..], b"first");
+        let closed = tokio::join!(client.close(), server.close());
+        assert_eq!(closed, (Ok(()), Ok(())), "{stack}");
+        assert_eq!(client.state(), ConnectionState::Closed);
+        assert_eq!(server.state(), ConnectionState::Closed);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What preferences, profiles, directions and paths make of a connection over real sockets.
 
-use crate::support::listen;
+use crate::support::{listen, tls_pair};
 use portway::property::Direction;
 use portway::{
     LengthPrefixed, Listener, MessageProperties, Preconnection, ReceiveError, RemoteEndpoint,
@@ -70,6 +70,43 @@ async fn each_preference_decides_between_tcp_and_udp_on_one_port() {
     let client = messages.remote(RemoteEndpoint::from(address));
     let connection = client.initiate().await.expect("a connection");
     assert_eq!(connection.info().stack, Some(StackId::TCP));
+}
+
+#[tokio::test]
+async fn an_explicit_wish_outweighs_the_default_that_chooses_quic() {
+    use SelectionProperty as P;
+    let (server, client) = tls_pair();
+    let server = Preconnection::new(server.with_alpn(["choice"])).framer(LengthPrefixed::u32());
+    let (listener, address) = listen(&server).await;
+    assert_eq!(listener.local_addresses().len(), 2, "TCP and UDP");
+    let rows = [
+        // RFC 9622 §6.2.8: several streams in one transport connection are preferred by default.
+        (TransportProperties::new(), StackId::QUIC),
+        (
+            TransportProperties::new().prefer(P::ActiveReadBeforeSend),
+            StackId::TLS,
+        ),
+        // As an explicit wish it weighs as much as the other one.
+        (
+            TransportProperties::new()
+                .prefer(P::ActiveReadBeforeSend)
+                .prefer(P::Multistreaming),
+            StackId::QUIC,
+        ),
+        (
+            TransportProperties::new().avoid(P::Multistreaming),
+            StackId::TLS,
+        ),
+    ];
+    for (properties, stack) in rows {
+        let wished = format!("{properties:?}");
+        let client = Preconnection::new(client.clone().with_alpn(["choice"]))
+            .properties(properties)
+            .framer(LengthPrefixed::u32())
+            .remote(RemoteEndpoint::from(address));
+        let connection = client.initiate().await.expect("a connection");
+        assert_eq!(connection.info().stack, Some(stack), "{wished}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::support::*;
 use portway::property::ConnectionState;
 use portway::{
     CloseError, Completion, Connection, ConnectionEvent, ConnectionLimits, ConnectionProperties,
-    Events, FailureKind, Message, MessageContext, ReceiveError, Security, SendError,
+    Events, FailureKind, Message, MessageContext, ReceiveError, Security, SendError, StackId,
     TransportProperties,
 };
 use portway_sim::Direction;
@@ -485,6 +485,40 @@ fn both_sides_may_close_at_once() {
             .sim
             .block_on(async { tokio::join!(client.close(), server.close()) });
         assert_eq!(closed, (Ok(()), Ok(())));
+    }
+}
+
+#[test]
+fn both_ends_of_a_quic_stream_may_close_at_once_and_so_may_their_groups() {
+    for whole_group in [false, true] {
+        for seed in 0..8 {
+            let net = Net::named(seed);
+            let mut listener = net.listen(server_tls().with_alpn(["close"]));
+            let to = net.to_server(client_tls().with_alpn(["close"]));
+            let client = net.race(&to).outcome.expect("connected");
+            assert_eq!(client.info().stack, Some(StackId::QUIC));
+            let server = net.sim.block_on(async {
+                client.send("first").await.expect("taken");
+                let server = listener.accept().await.expect("accepted");
+                server.receive().await.expect("the first message");
+                server
+            });
+            let last = net.sim.block_on(async {
+                client.send("from here").await.expect("taken");
+                server.send("from there").await.expect("taken")
+            });
+            let closed = net.sim.block_on(async {
+                match whole_group {
+                    false => tokio::join!(client.close(), server.close()),
+                    true => tokio::join!(client.close_group(), server.close_group()),
+                }
+            });
+            assert_eq!(closed, (Ok(()), Ok(())), "seed {seed}");
+            assert_eq!(last.completion(), Some(Completion::Sent));
+            for connection in [&client, &server] {
+                assert_eq!(connection.state(), ConnectionState::Closed);
+            }
+        }
     }
 }
 
