@@ -132,6 +132,12 @@ impl SecurityParameters {
         self.with_tls(|tls| tls.with_identity(identity))
     }
 
+    /// See [`TlsParameters::with_further_identity`].
+    #[must_use]
+    pub fn with_further_identity(self, identity: impl Into<Arc<Identity>>) -> Self {
+        self.with_tls(|tls| tls.with_further_identity(identity))
+    }
+
     /// See [`TlsParameters::with_trust_callback`].
     #[must_use]
     pub fn with_trust_callback(self, callback: TrustCallback) -> Self {
@@ -165,6 +171,9 @@ pub struct TlsParameters {
     pub trust_callback: Option<TrustCallback>,
     /// Certificate chain and key for this side; a server needs one or a challenge callback.
     pub identity: Option<Arc<Identity>>,
+    /// What is shown in its place to peers that it does not suit: see
+    /// [`TlsParameters::with_further_identity`].
+    pub further_identities: Vec<Arc<Identity>>,
     /// Chooses an identity when the peer asks for one.
     pub challenge_callback: Option<ChallengeCallback>,
     /// A key from outside. It is not supported: see [`TlsParameters::check`].
@@ -194,6 +203,7 @@ impl Default for TlsParameters {
             trust: Trust::Platform,
             trust_callback: None,
             identity: None,
+            further_identities: Vec::new(),
             challenge_callback: None,
             pre_shared_key: None,
             algorithms: Algorithms::default(),
@@ -256,6 +266,22 @@ impl TlsParameters {
     #[must_use]
     pub fn with_identity(mut self, identity: impl Into<Arc<Identity>>) -> Self {
         self.identity = Some(identity.into());
+        self
+    }
+
+    /// Adds a certificate chain to choose from (RFC 9622 §6.3.1).
+    ///
+    /// A server shows the first chain that is for the name which the client asks for, a client the
+    /// first that an authority vouches for which the server names; both only one whose key can sign
+    /// as the peer wants. Where no chain suits, the first that can sign is shown. A challenge
+    /// callback comes before all of them.
+    #[must_use]
+    pub fn with_further_identity(mut self, identity: impl Into<Arc<Identity>>) -> Self {
+        let identity = identity.into();
+        match &self.identity {
+            None => self.identity = Some(identity),
+            Some(_) => self.further_identities.push(identity),
+        }
         self
     }
 

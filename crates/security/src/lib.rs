@@ -9,6 +9,7 @@ mod date;
 mod der;
 mod distinguished_name;
 pub mod identity;
+pub mod suitability;
 mod validity;
 
 pub use chain::{ChainError, ChainPolicy, Purpose};

@@ -81,7 +81,10 @@ impl SecurityClass {
             Some(callback) => format!("{trust}, {callback}"),
             None => trust,
         };
-        let own = tls.identity.as_deref().map(fingerprint);
+        let own = tls.identity.iter().chain(&tls.further_identities);
+        let own = own
+            .map(|identity| fingerprint(identity))
+            .reduce(|one, other| format!("{one} or {other}"));
         let identity = match (&tls.challenge_callback, own) {
             (Some(callback), Some(own)) => Some(format!("the choice of {callback}, else {own}")),
             (Some(callback), None) => Some(format!("the choice of {callback}")),
@@ -212,6 +215,10 @@ mod tests {
             class(&tls().with_tls(|tls| tls.with_pinned([certificate(1)]))),
             class(&tls().with_tls(|tls| tls.with_identity(identity(1)))),
             class(&tls().with_tls(|tls| tls.with_identity(identity(2)))),
+            class(&tls().with_tls(|tls| {
+                tls.with_identity(identity(1))
+                    .with_further_identity(identity(2))
+            })),
             class(&tls().with_tls(|tls| tls.with_server_name("other.example"))),
             class(&tls().with_trust_callback(trust_callback())),
             class(&tls().with_trust_callback(trust_callback())),

@@ -267,6 +267,11 @@ fn is_same(a: &TlsParameters, b: &TlsParameters) -> bool {
         && a.challenge_callback == b.challenge_callback
         && a.pre_shared_key == b.pre_shared_key
         && is_same_identity(a.identity.as_ref(), b.identity.as_ref())
+        && a.further_identities.len() == b.further_identities.len()
+        && a.further_identities
+            .iter()
+            .zip(&b.further_identities)
+            .all(|(a, b)| is_same_identity(Some(a), Some(b)))
         && match (&a.client_authentication, &b.client_authentication) {
             (ClientAuthentication::None, ClientAuthentication::None) => true,
             (ClientAuthentication::Optional(a), ClientAuthentication::Optional(b))

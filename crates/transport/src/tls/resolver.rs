@@ -1,6 +1,6 @@
 //! Which identity a handshake shows, and what was learnt when it was asked for one.
 //!
-//! Invariant: the challenge callback comes before the identity among the parameters, and whatever
+//! Invariant: the challenge callback comes before the identities among the parameters, and whatever
 //! goes wrong here ends the handshake with its own reason.
 
 use super::algorithm::{Allowed, named};
@@ -9,6 +9,7 @@ use super::key::{self, KeyCache};
 use super::observed::{Observed, Refusal};
 use portway_core::security::{ChallengeCallback, IdentityChallenge, TlsParameters};
 use portway_core::{Failure, FailureKind, Origin};
+use portway_security::suitability::{is_for_server, is_of_authority};
 use rustls::client::ResolvesClientCert;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 /// Chooses for either role.
 #[derive(Debug)]
 pub(super) struct Resolver {
-    own: Option<Arc<CertifiedKey>>,
+    own: Vec<Arc<CertifiedKey>>,
     callback: Option<ChallengeCallback>,
     chosen: KeyCache,
     allowed: Allowed,
@@ -31,10 +32,9 @@ impl Resolver {
         allowed: Allowed,
         is_alpn_demanded: bool,
     ) -> Result<Resolver, Failure> {
-        let own = match &p.identity {
-            Some(identity) => Some(Arc::new(key::certified(identity, &allowed)?)),
-            None => None,
-        };
+        let own = p.identity.iter().chain(&p.further_identities);
+        let own = own.map(|identity| key::certified(identity, &allowed).map(Arc::new));
+        let own = own.collect::<Result<_, _>>()?;
         Ok(Resolver {
             own,
             callback: p.challenge_callback.clone(),
@@ -46,13 +46,17 @@ impl Resolver {
 
     /// Whether there is anything to choose from.
     pub(super) fn has_choice(&self) -> bool {
-        self.own.is_some() || self.callback.is_some()
+        !self.own.is_empty() || self.callback.is_some()
     }
 
-    fn choose(&self, challenge: &IdentityChallenge<'_>) -> Option<Arc<CertifiedKey>> {
+    fn choose(
+        &self,
+        challenge: &IdentityChallenge<'_>,
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
         let chosen = self.callback.as_ref().and_then(|it| it.ask(challenge));
         let Some(identity) = chosen else {
-            return self.own.clone();
+            return self.suitable(challenge, schemes);
         };
         match self.chosen.certified(&identity, &self.allowed) {
             Ok(key) => Some(key),
@@ -61,6 +65,35 @@ impl Resolver {
                 None
             }
         }
+    }
+
+    /// The first of the own identities that suits the peer, or else the first that it can verify.
+    fn suitable(
+        &self,
+        challenge: &IdentityChallenge<'_>,
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        let first = self.own.first();
+        if self.own.len() < 2 {
+            return first.cloned();
+        }
+        let can_sign = |own: &&Arc<CertifiedKey>| own.key.choose_scheme(schemes).is_some();
+        let verifiable = || self.own.iter().filter(can_sign);
+        let meant = verifiable().find(|own| is_meant(own, challenge));
+        meant.or(verifiable().next()).or(first).cloned()
+    }
+}
+
+/// Whether a peer asks for this identity.
+fn is_meant(own: &CertifiedKey, challenge: &IdentityChallenge<'_>) -> bool {
+    match challenge {
+        IdentityChallenge::ByServer { authorities, .. } => {
+            authorities.is_empty() || is_of_authority(&own.cert, authorities)
+        }
+        IdentityChallenge::ByClient { server_name, .. } => {
+            server_name.is_none_or(|name| is_for_server(&own.cert[0], name))
+        }
+        _ => true,
     }
 }
 
@@ -71,10 +104,13 @@ impl ResolvesClientCert for Resolver {
         schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
         Observed::note(|observed| observed.is_certificate_requested = true);
-        self.choose(&IdentityChallenge::ByServer {
-            authorities,
-            signature_algorithms: &named(schemes),
-        })
+        self.choose(
+            &IdentityChallenge::ByServer {
+                authorities,
+                signature_algorithms: &named(schemes),
+            },
+            schemes,
+        )
     }
 
     fn has_certs(&self) -> bool {
@@ -102,11 +138,14 @@ impl ResolvesServerCert for Resolver {
             (Some(_), Some(protocols)) => protocols.collect(),
             _ => Vec::new(),
         };
-        let key = self.choose(&IdentityChallenge::ByClient {
-            server_name,
-            alpn: &alpn,
-            signature_algorithms: &named(hello.signature_schemes()),
-        });
+        let key = self.choose(
+            &IdentityChallenge::ByClient {
+                server_name,
+                alpn: &alpn,
+                signature_algorithms: &named(hello.signature_schemes()),
+            },
+            hello.signature_schemes(),
+        );
         if key.is_none() {
             let detail = match server_name {
                 Some(name) => format!("there is no identity for the server name {name}"),

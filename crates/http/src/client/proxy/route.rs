@@ -235,6 +235,7 @@ fn for_proxies(security: &SecurityParameters) -> SecurityParameters {
         }
         tls.trust_callback = None;
         tls.identity = None;
+        tls.further_identities.clear();
         tls.challenge_callback = None;
         tls.pre_shared_key = None;
         tls.server_name = None;
