@@ -11,7 +11,7 @@ use bytes::Bytes;
 use portway_h3::error::{Code, ConnectionError, StreamError};
 use portway_h3::{Connection, Direction, Event, Incoming, Role, SendError, StreamId, StreamMap};
 use portway_transport::quic::{
-    self, Host, Hosted, OpenQueue, Place, Resident, Side, StreamKind, WaitList, keep_waker,
+    self, Host, Hosted, OpenQueue, Place, Resident, Side, StreamKind, Told, WaitList, keep_waker,
 };
 
 use super::carrier::{Carrier, News, number};
@@ -27,7 +27,7 @@ pub(super) struct Engine {
     /// Who waits to open a stream: bidirectional, unidirectional.
     opening: [OpenQueue<StreamId>; 2],
     /// Requests that nobody has accepted yet.
-    requests: VecDeque<StreamId>,
+    requests: VecDeque<(StreamId, Told)>,
     pub(super) accepting: WaitList,
     /// Waits for news of the connection: settings, pushes, GOAWAY, its end.
     pub(super) watching: WaitList,
@@ -53,10 +53,12 @@ struct Life {
 
 /// A stream of the application.
 #[derive(Default)]
-struct Slot {
+pub(super) struct Slot {
     reader: Option<Waker>,
     writer: Option<Waker>,
     datagrams: Option<Waker>,
+    /// Whoever has the stream was told of something and has not acted on it since.
+    told: Option<Told>,
     /// Why the peer wants no more of what is sent.
     stopped: Option<Box<StreamError>>,
     has_receiver: bool,
@@ -64,6 +66,22 @@ struct Slot {
 }
 
 impl Slot {
+    /// Its application has acted, or will not.
+    fn on_acted(&mut self, host: &mut Host<'_>) {
+        if let Some(told) = self.told.take() {
+            host.on_acted(told);
+        }
+    }
+
+    fn wake_reader(&mut self, host: &mut Host<'_>) {
+        if let Some(waker) = self.reader.take() {
+            host.wake(waker);
+            if self.told.is_none() {
+                self.told = Some(host.on_told());
+            }
+        }
+    }
+
     fn wake_all(&mut self, host: &mut Host<'_>) {
         let wakers = [&mut self.reader, &mut self.writer, &mut self.datagrams];
         let wakers = wakers.into_iter().filter_map(Option::take);
@@ -167,7 +185,11 @@ impl Engine {
         while let Some(event) = self.http.poll_event() {
             match event {
                 Event::Request(stream) => self.on_request(stream, host),
-                Event::Readable(stream) => self.wake(stream, |slot| slot.reader.take(), host),
+                Event::Readable(stream) => {
+                    if let Some(slot) = self.slots.get_mut(&stream) {
+                        slot.wake_reader(host);
+                    }
+                }
                 Event::Writable(stream) => self.wake(stream, |slot| slot.writer.take(), host),
                 Event::Datagram(stream) => self.wake(stream, |slot| slot.datagrams.take(), host),
                 Event::Stopped(stream, error) => {
@@ -226,7 +248,7 @@ impl Engine {
             self.refuse(stream);
             return;
         }
-        self.requests.push_back(stream);
+        self.requests.push_back((stream, host.on_told()));
         self.accepting.drain(host.wakers());
     }
 
@@ -317,26 +339,34 @@ impl Engine {
     }
 
     /// Keeps a stream's halves, those that it has.
-    pub(super) fn keep_stream(&mut self, stream: StreamId, has_receiver: bool, has_sender: bool) {
-        let slot = Slot {
+    pub(super) fn keep_stream(
+        &mut self,
+        stream: StreamId,
+        has_receiver: bool,
+        has_sender: bool,
+    ) -> &mut Slot {
+        let slot = self.slots.entry(stream).or_default();
+        *slot = Slot {
             has_receiver,
             has_sender,
             ..Slot::default()
         };
-        self.slots.insert(stream, slot);
+        slot
     }
 
     /// The next request that nobody has accepted.
-    pub(super) fn accept(&mut self) -> Option<Accepted> {
-        while let Some(stream) = self.requests.pop_front() {
+    pub(super) fn accept(&mut self, host: &mut Host<'_>) -> Option<Accepted> {
+        while let Some((stream, told)) = self.requests.pop_front() {
             // A client that has given up meanwhile is not answered.
             let Some(Ok(Incoming::Request(head))) = self.http.receive(stream) else {
                 self.http.release(stream);
+                host.on_acted(told);
                 continue;
             };
             self.counters.requests += 1;
             let ahead = self.look_ahead(stream);
-            self.keep_stream(stream, !ahead.is_end, true);
+            let slot = self.keep_stream(stream, !ahead.is_end, true);
+            slot.told = Some(told);
             return Some(Accepted {
                 stream,
                 head,
@@ -349,7 +379,8 @@ impl Engine {
     /// Nobody will accept requests any more: those that wait and those that come are refused.
     pub(super) fn abandon(&mut self, host: &mut Host<'_>) {
         self.life.is_abandoned = true;
-        while let Some(stream) = self.requests.pop_front() {
+        while let Some((stream, told)) = self.requests.pop_front() {
+            host.on_acted(told);
             self.refuse(stream);
         }
         self.flush(host);
@@ -373,6 +404,7 @@ impl Engine {
         let Some(next) = self.http.receive(stream) else {
             if let Some(slot) = self.slots.get_mut(&stream) {
                 keep_waker(&mut slot.reader, context.waker());
+                slot.on_acted(host);
             }
             return (Poll::Pending, Ahead::default());
         };
@@ -381,8 +413,9 @@ impl Engine {
             true => Ahead::default(),
             false => self.look_ahead(stream),
         };
-        if is_over || ahead.is_end {
-            self.end_receiver(stream, host);
+        match is_over || ahead.is_end {
+            true => self.end_receiver(stream, host),
+            false => self.on_acted(stream, host),
         }
         match self.http.has_resumed() {
             // There is room for what the peer has sent meanwhile.
@@ -430,9 +463,17 @@ impl Engine {
         }
     }
 
+    /// The application acts on a stream, so that nobody waits for that any more.
+    pub(super) fn on_acted(&mut self, stream: StreamId, host: &mut Host<'_>) {
+        if let Some(slot) = self.slots.get_mut(&stream) {
+            slot.on_acted(host);
+        }
+    }
+
     /// The application will not send on a stream any more.
     pub(super) fn end_sender(&mut self, stream: StreamId, host: &mut Host<'_>) {
         if let Some(slot) = self.slots.get_mut(&stream) {
+            slot.on_acted(host);
             slot.has_sender = false;
             slot.writer = None;
             if !slot.has_receiver {
@@ -444,6 +485,7 @@ impl Engine {
     /// The application will not receive from a stream any more.
     pub(super) fn end_receiver(&mut self, stream: StreamId, host: &mut Host<'_>) {
         if let Some(slot) = self.slots.get_mut(&stream) {
+            slot.on_acted(host);
             slot.has_receiver = false;
             slot.reader = None;
             if !slot.has_sender {

@@ -119,8 +119,9 @@ impl SendHalf {
         let result = self.hosted.with(|engine, host| {
             let result = act(engine, stream);
             let result = result.map_err(|error| engine.explain(stream, error));
-            if result.is_ok() && finish == Finish::Now {
-                engine.end_sender(stream, host);
+            match result.is_ok() && finish == Finish::Now {
+                true => engine.end_sender(stream, host),
+                false => engine.on_acted(stream, host),
             }
             engine.flush(host);
             result

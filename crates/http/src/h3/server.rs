@@ -48,12 +48,11 @@ impl ServerConnection {
     ///
     /// # Errors
     /// Why the connection failed, each time it is asked.
-    pub async fn accept(&self) -> Result<Option<Incoming>, ConnectionError> {
+    pub fn accept(&self) -> impl Future<Output = Result<Option<Incoming>, ConnectionError>> {
         Accepting {
             hosted: &self.hosted,
             place: None,
         }
-        .await
     }
 
     /// Ends the connection in good order (RFC 9114 §5.2): tells the client to send no more
@@ -159,8 +158,8 @@ impl Future for Accepting<'_> {
         let this = &mut *self;
         let hosted = this.hosted;
         let place = &mut this.place;
-        let next = hosted.with(|engine, _| {
-            if let Some(accepted) = engine.accept() {
+        let next = hosted.with(|engine, host| {
+            if let Some(accepted) = engine.accept(host) {
                 return Poll::Ready(Ok(Some(accepted)));
             }
             match engine.closed() {

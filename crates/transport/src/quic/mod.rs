@@ -23,7 +23,9 @@ mod waiting;
 
 pub use self::accepting::AcceptError;
 pub use self::choice::{Choice, Chooser, IncomingClient};
-pub use self::connection::{Connecting, Connection, PathEvent, PathEvents, PathState, Statistics};
+pub use self::connection::{
+    Connecting, Connection, PathEvent, PathEvents, PathState, Statistics, Told,
+};
 pub use self::endpoint::Endpoint;
 pub(crate) use self::endpoint::WeakEndpoint;
 pub use self::error::{ConnectError, ConnectionError, DatagramError, StreamError};

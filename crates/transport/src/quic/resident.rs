@@ -5,7 +5,7 @@
 //! waits or takes a lock; wakers run when no lock is held. What a packet causes is written before
 //! the next packet is made, so that neither a task nor a second lock stands between them.
 
-use super::connection::{ConnectionRef, ConnectionState, EarlyData, Phase};
+use super::connection::{ConnectionRef, ConnectionState, EarlyData, Phase, Told};
 use super::identifiers::Clock;
 use super::{Connection, ConnectionError, Side, StreamId, StreamKind, VarInt};
 use bytes::Bytes;
@@ -279,21 +279,38 @@ pub struct Host<'a> {
 
 impl Host<'_> {
     /// The next thing that happened.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<HostEvent> {
         self.state.residence.events.as_mut()?.pop_front()
     }
 
     /// Wakes a task when the lock is released.
+    #[inline]
     pub fn wake(&mut self, waker: Waker) {
         self.wakers.push(waker);
     }
 
     /// Where tasks are put that are to be woken when the lock is released.
+    #[inline]
     pub fn wakers(&mut self) -> &mut Vec<Waker> {
         self.wakers
     }
 
+    /// Notes that somebody was told of something that has come, and is about to act: what goes out
+    /// may wait for it, so that it goes together. [`Host::on_acted`] follows, after however long.
+    #[inline]
+    pub fn on_told(&mut self) -> Told {
+        self.state.streams.awaited.on_told_by_resident()
+    }
+
+    /// Whoever was told has acted, or will not.
+    #[inline]
+    pub fn on_acted(&mut self, told: Told) {
+        self.state.streams.awaited.on_acted(told);
+    }
+
     /// The time, on the environment's clock.
+    #[inline]
     pub fn now(&mut self) -> Instant {
         *self.now.get_or_insert_with(|| self.clock.now())
     }

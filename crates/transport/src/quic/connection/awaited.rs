@@ -1,7 +1,7 @@
 //! Who was told of what came and has not looked at it since.
 //!
-//! Invariant: the count is that of the receivers with `is_awaited` and of the kinds for which
-//! somebody is about to accept.
+//! Invariant: the count is that of the receivers with `is_awaited`, of the kinds for which somebody
+//! is about to accept, and of what a resident has told since nobody came the last time.
 
 use crate::quic::waiting::Receiver;
 use quinn_proto::Dir;
@@ -10,6 +10,12 @@ use quinn_proto::Dir;
 #[derive(Default)]
 pub(in crate::quic) struct Awaited {
     receivers: usize,
+    /// Whom the protocol that resides in the connection has told.
+    resident: usize,
+    /// Counts how often the resident's were given up, so that who comes later counts no more.
+    given_up: u32,
+    /// How many the resident has told so far.
+    pub(in crate::quic) told: u64,
     /// How many have looked, wrapping.
     pub(in crate::quic) looks: u32,
     /// By [`Dir`].
@@ -21,7 +27,7 @@ pub(in crate::quic) struct Awaited {
 impl Awaited {
     /// How many there are.
     pub(in crate::quic) fn count(&self) -> usize {
-        self.receivers + self.accepting.iter().filter(|it| **it).count()
+        self.receivers + self.resident + self.accepting.iter().filter(|it| **it).count()
     }
 
     /// The reader of a stream was woken, or got the stream together with what came on it.
@@ -40,7 +46,34 @@ impl Awaited {
     }
 
     /// Whether somebody was woken to accept streams, or has found no more of them.
+    /// The resident has told somebody of something.
+    pub(in crate::quic) fn on_told_by_resident(&mut self) -> Told {
+        self.resident += 1;
+        self.told += 1;
+        Told(self.given_up)
+    }
+
+    /// Who was told by the resident has acted, or is gone.
+    #[inline]
+    pub(in crate::quic) fn on_acted(&mut self, told: Told) {
+        if told.0 == self.given_up && self.resident > 0 {
+            self.resident -= 1;
+            self.looks = self.looks.wrapping_add(1);
+        }
+    }
+
+    /// Waits no more for those whom the resident has told: what they do may take them long.
+    pub(in crate::quic) fn give_up_residents(&mut self) {
+        self.resident = 0;
+        self.given_up = self.given_up.wrapping_add(1);
+    }
+
     pub(in crate::quic) fn set_accepting(&mut self, kind: Dir, is_about_to: bool) {
         self.accepting[kind as usize] = is_about_to;
     }
 }
+
+/// Somebody whom a resident has told of something and who is about to act on the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "who has acted is not awaited any more"]
+pub struct Told(u32);

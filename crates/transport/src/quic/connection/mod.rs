@@ -16,6 +16,7 @@ mod state;
 mod window;
 
 pub(in crate::quic) use self::awaited::Awaited;
+pub use self::awaited::Told;
 pub use self::connecting::Connecting;
 pub(in crate::quic) use self::early_window::{Confirmed, EarlyFactory, Factory};
 pub use self::handle::{Connection, Statistics};

@@ -19,8 +19,8 @@ pub(super) struct Patience {
     skipped: u32,
     /// How often in a row somebody did not come.
     misses: u8,
-    /// The frames of streams that have come so far.
-    stream_frames: u64,
+    /// The frames of streams that have come so far, or whom a resident has told.
+    came: u64,
 }
 
 /// Waiting for those who were woken.
@@ -89,11 +89,13 @@ impl Slot {
         brought: &Brought,
         has_workers: bool,
     ) -> Wait {
-        let frames = match brought.packets {
-            0 => self.patience.stream_frames,
+        let came = match brought.packets {
+            0 => self.patience.came,
+            // What a resident's own streams bring is no message.
+            _ if state.residence.is_taken() => state.streams.awaited.told,
             _ => state.proto.stats().frame_rx.stream,
         };
-        let came = frames - std::mem::replace(&mut self.patience.stream_frames, frames);
+        let came = came.wrapping_sub(std::mem::replace(&mut self.patience.came, came));
         // A single message is not acknowledged at once; whoever answers it calls the driver.
         let is_little = brought.packets <= 1 && came <= 1 && self.stage == Stage::Running;
         state.streams.awaited.is_driver_waiting = false;
@@ -103,7 +105,7 @@ impl Slot {
         }
         // Where other threads take tasks over, a turn is of no use: the driver runs beside those
         // whom it has woken, sends whatever the first one has written, and calls a thread for it.
-        if has_workers && !state.residence.is_taken() {
+        if has_workers {
             let begins = brought.has_woken && !is_little;
             return self
                 .patience
@@ -161,6 +163,7 @@ impl Patience {
         if hold.until <= now {
             if hold.looks == awaited.looks {
                 self.hold = None;
+                awaited.give_up_residents();
                 self.misses = (self.misses + 1).min(MISSES_MAX);
                 self.skipped = 1 << self.misses;
                 return Wait::No;
@@ -281,6 +284,33 @@ mod tests {
         assert_eq!(scene.round(2_500, 0), FREE);
         scene.wake(1);
         assert_eq!(scene.round(2_600, 2), HELD);
+    }
+
+    #[test]
+    fn whom_a_resident_has_told_is_waited_for_until_it_acts() {
+        let mut scene = Scene::new();
+        let told = [(); 2].map(|()| scene.awaited.on_told_by_resident());
+        assert_eq!((scene.awaited.count(), scene.awaited.told), (2, 2));
+        assert_eq!(scene.round(0, 2), HELD);
+        scene.awaited.on_acted(told[0]);
+        assert_eq!(scene.round(10, 0), HELD);
+        scene.awaited.on_acted(told[1]);
+        assert_eq!(scene.round(20, 0), FREE);
+        assert_eq!((scene.awaited.count(), scene.awaited.told), (0, 2));
+    }
+
+    #[test]
+    fn who_takes_long_over_what_a_resident_has_told_counts_no_more() {
+        let mut scene = Scene::new();
+        let slow = scene.awaited.on_told_by_resident();
+        assert_eq!(scene.round(0, 2), HELD);
+        assert_eq!(scene.round(1_000, 0), FREE);
+        assert_eq!(scene.awaited.count(), 0);
+        let quick = scene.awaited.on_told_by_resident();
+        scene.awaited.on_acted(slow);
+        assert_eq!(scene.awaited.count(), 1);
+        scene.awaited.on_acted(quick);
+        assert_eq!(scene.awaited.count(), 0);
     }
 
     #[test]
