@@ -81,6 +81,9 @@ pub(crate) struct RequestDatagrams {
 impl Connection {
     /// Which document both sides follow for datagrams; `None` while or because there is none.
     pub fn datagram_profile(&self) -> Option<Profile> {
+        if self.control.peer_settings().is_some() {
+            return self.control.datagram_profile();
+        }
         let ours = self.config.settings(self.role);
         Profile::negotiated(&ours, self.control.effective_settings()?)
     }
@@ -233,8 +236,8 @@ impl Connection {
 
     /// A datagram arrived.
     pub fn on_datagram(&mut self, datagram: Bytes) {
-        let ours = self.config.settings(self.role);
-        let is_offered = ours.datagram || ours.datagram_01 || ours.datagram_00;
+        let ours = &self.config.datagrams;
+        let is_offered = ours.rfc9297 || ours.draft_01 || ours.draft_00;
         if self.closed.is_some() || !is_offered {
             return;
         }
@@ -368,11 +371,10 @@ impl Connection {
         self.datagrams.early.push_back(datagram);
     }
 
-    fn deliver(&mut self, profile: Profile, datagram: Bytes) -> Result<(), ConnectionError> {
-        let mut payload = datagram.clone();
+    fn deliver(&mut self, profile: Profile, mut datagram: Bytes) -> Result<(), ConnectionError> {
         let broken = |reason| Err(ConnectionError::local(profile.error_code(), reason));
         // RFC 9297 §2.1, draft-01 §3, draft-00 §4: too short for its identifier.
-        let Some(identifier) = varint::take(&mut payload) else {
+        let Some((identifier, len)) = varint::decode(&datagram) else {
             return broken("a datagram without its identifier");
         };
         let stream = match profile {
@@ -400,7 +402,8 @@ impl Connection {
             Some(exchange) if !exchange.is_known => self.keep_early(datagram),
             Some(exchange) if !exchange.receive.is_open() => {}
             Some(exchange) if exchange.takes_datagrams || profile == Profile::Draft00 => {
-                self.deliver_to(profile, stream, identifier, payload);
+                datagram.advance(len);
+                self.deliver_to(profile, stream, identifier, datagram);
             }
             Some(_) if profile == Profile::Rfc9297 => {
                 // RFC 9297 §2: a request without a use for datagrams is ended by this code.
