@@ -28,6 +28,25 @@ pub trait Transport {
     /// Why there is no chunk.
     fn read(&mut self, stream: StreamId) -> Result<Chunk, ReadError>;
 
+    /// Gives `take` chunks of a stream, up to the last one or until it wants no more, which it says
+    /// by `false`.
+    ///
+    /// # Errors
+    /// Why there is no chunk although one is wanted.
+    fn read_each(
+        &mut self,
+        stream: StreamId,
+        mut take: impl FnMut(Chunk) -> bool,
+    ) -> Result<(), ReadError> {
+        loop {
+            let chunk = self.read(stream)?;
+            let is_last = chunk.fin;
+            if !take(chunk) || is_last {
+                return Ok(());
+            }
+        }
+    }
+
     /// Whether the peer reset a stream, told once and without reading what came before. It is
     /// asked when a stream that is not to be read becomes readable.
     fn take_reset(&mut self, stream: StreamId) -> Option<Code>;
@@ -210,18 +229,19 @@ impl Connection {
     }
 
     fn read(&mut self, transport: &mut impl Transport, stream: StreamId) {
-        while self.wants_read(stream) {
-            match transport.read(stream) {
-                Ok(chunk) => {
-                    self.on_stream_data(stream, chunk.bytes, chunk.fin);
-                    // Nothing follows the end, no reset either.
-                    if chunk.fin {
-                        return;
-                    }
-                }
-                Err(ReadError::Blocked) => return,
+        if self.wants_read(stream) {
+            let mut has_ended = false;
+            let read = transport.read_each(stream, |chunk| {
+                has_ended = chunk.fin;
+                self.on_stream_data(stream, chunk.bytes, chunk.fin);
+                !has_ended && self.wants_read(stream)
+            });
+            match read {
+                // Nothing follows the end, no reset either.
+                Ok(()) if has_ended => return,
+                Ok(()) => {}
+                Err(ReadError::Blocked | ReadError::Closed) => return,
                 Err(ReadError::Reset(code)) => return self.on_reset(stream, code),
-                Err(ReadError::Closed) => return,
             }
         }
         // A stream that waits for QPACK or for its application can still be given up.

@@ -10,7 +10,7 @@ use portway_h3::limits::Limits;
 use portway_h3::memory::Options;
 use portway_h3::message::{Protocol, RequestHead};
 use portway_h3::{
-    Config, Direction, Event, Finish, Incoming, Role, SendError, StreamId, Transport,
+    Config, Connection, Direction, Event, Finish, Incoming, Role, SendError, StreamId, Transport,
 };
 use support::{Pair, content, events, failure, fields, get, received, request, response};
 
@@ -461,6 +461,36 @@ fn a_slow_reader_keeps_at_most_its_buffers() {
     }
     assert_eq!(read, sent);
     assert!(events(&mut pair.server).contains(&Event::Writable(stream)));
+}
+
+#[test]
+fn a_full_buffer_is_filled_again_when_half_of_it_was_read() {
+    let mut client = Config::default();
+    // Four pieces and what each costs beside its bytes.
+    client.limits.receive_buffer_bytes = 4 * (2000 + 128);
+    let mut pair = Pair::with(client, Config::default(), Options::default());
+    let stream = pair.get();
+    pair.server
+        .send_response(stream, &response(200, &[]), Finish::Later)
+        .expect("head");
+    for _ in 0..8 {
+        let content = Bytes::from(vec![7; 2000]);
+        pair.server
+            .send_data(stream, content, Finish::Later)
+            .expect("room");
+        pair.run();
+    }
+    let read = |client: &mut Connection| client.receive(stream).expect("it is there");
+    assert!(matches!(read(&mut pair.client), Ok(Incoming::Response(_))));
+    let mut refills = Vec::new();
+    for _ in 0..8 {
+        assert!(matches!(read(&mut pair.client), Ok(Incoming::Data(_))));
+        refills.push(pair.client.has_resumed());
+        pair.run();
+    }
+    // After the third time nothing more has come.
+    let (no, yes) = (false, true);
+    assert_eq!(refills, [no, yes, no, yes, no, yes, no, no]);
 }
 
 #[test]

@@ -325,13 +325,14 @@ impl Connection {
     /// The end of the stream, once; what came before it was given before.
     pub fn receive(&mut self, stream: StreamId) -> Option<Result<Incoming, StreamError>> {
         let exchange = self.exchanges.get_mut(stream)?;
-        let was_full = exchange.receive.is_full(&self.config.limits);
+        let was_ample = exchange.receive.is_ample(&self.config.limits);
         let taken = exchange.receive.take();
+        let has_drained = was_ample && !exchange.receive.is_ample(&self.config.limits);
         match &taken {
             None => exchange.is_told = false,
             Some(Ok(Incoming::Request(_))) => {}
             Some(Ok(Incoming::Data(_) | Incoming::Extension(..))) => {
-                if was_full {
+                if has_drained {
                     self.go_on(stream);
                 }
             }
@@ -346,11 +347,12 @@ impl Connection {
         let Some(exchange) = self.exchanges.get_mut(stream) else {
             return (Bytes::new(), false);
         };
-        let was_full = exchange.receive.is_full(&self.config.limits);
+        let was_ample = exchange.receive.is_ample(&self.config.limits);
         let taken = exchange.receive.take_content();
+        let has_drained = was_ample && !exchange.receive.is_ample(&self.config.limits);
         if taken.1 {
             self.forget_if_over(stream);
-        } else if was_full {
+        } else if has_drained {
             self.go_on(stream);
         }
         taken

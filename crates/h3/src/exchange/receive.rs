@@ -236,32 +236,45 @@ impl Receive {
     }
 
     /// Whether the application has to take something before more is looked at.
+    #[inline]
     pub(crate) fn is_full(&self, limits: &Limits) -> bool {
         self.inbox_bytes >= limits.receive_buffer_bytes
     }
 
+    /// Whether the application has enough to take for now. One that was full goes on when this ends,
+    /// so that it does not go on by a chunk each time.
+    #[inline]
+    pub(crate) fn is_ample(&self, limits: &Limits) -> bool {
+        self.inbox_bytes > limits.receive_buffer_bytes / 2
+    }
+
     /// Whether something arrived that was not looked at because the application had not read.
+    #[inline]
     pub(crate) fn has_unread(&self) -> bool {
         let is_any = !self.unread.bytes.is_empty() || self.unread.fin;
         self.is_open() && self.blocked.is_none() && is_any
     }
 
     /// Whether the message is not complete and somebody wants it.
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.state, ReceiveState::Ended | ReceiveState::Closed)
     }
 
     /// Whether the application was told everything.
+    #[inline]
     pub(crate) fn is_over(&self) -> bool {
         !self.is_open() && self.inbox.is_empty() && !matches!(self.failure, Failure::Untold(_))
     }
 
     /// Whether the peer has sent everything.
+    #[inline]
     pub(crate) fn has_fin(&self) -> bool {
         self.unread.fin || self.state == ReceiveState::Ended
     }
 
     /// The request, if it is the next thing for the application.
+    #[inline]
     pub(crate) fn request_head(&self) -> Option<&RequestHead> {
         match self.inbox.front() {
             Some(Incoming::Request(head)) => Some(head),

@@ -74,12 +74,19 @@ impl Transport for Carrier<'_, '_> {
     }
 
     fn read(&mut self, stream: StreamId) -> Result<Chunk, ReadError> {
-        match self.host.read(theirs(stream)) {
-            Ok((bytes, fin)) => Ok(Chunk { bytes, fin }),
-            Err(NotRead::Blocked) => Err(ReadError::Blocked),
-            Err(NotRead::Reset(code)) => Err(ReadError::Reset(Code::new(code.get()))),
-            Err(NotRead::Ended) => Err(ReadError::Closed),
-        }
+        let read = self.host.read(theirs(stream)).map_err(not_read);
+        read.map(|(bytes, fin)| Chunk { bytes, fin })
+    }
+
+    fn read_each(
+        &mut self,
+        stream: StreamId,
+        mut take: impl FnMut(Chunk) -> bool,
+    ) -> Result<(), ReadError> {
+        let read = self
+            .host
+            .read_each(theirs(stream), |bytes, fin| take(Chunk { bytes, fin }));
+        read.map_err(not_read)
     }
 
     fn take_reset(&mut self, stream: StreamId) -> Option<Code> {
@@ -138,6 +145,14 @@ impl Transport for Carrier<'_, '_> {
 
     fn now(&mut self) -> Option<Duration> {
         Some(self.host.now().saturating_duration_since(self.began?))
+    }
+}
+
+fn not_read(why: NotRead) -> ReadError {
+    match why {
+        NotRead::Blocked => ReadError::Blocked,
+        NotRead::Reset(code) => ReadError::Reset(Code::new(code.get())),
+        NotRead::Ended => ReadError::Closed,
     }
 }
 

@@ -343,23 +343,48 @@ impl Host<'_> {
     /// # Errors
     /// Why there is none.
     pub fn read(&mut self, stream: StreamId) -> Result<(Bytes, bool), NotRead> {
+        let mut first = None;
+        self.read_each(stream, |piece, is_last| {
+            first = Some((piece, is_last));
+            false
+        })?;
+        Ok(first.expect("without a piece there is an error"))
+    }
+
+    /// Gives `take` the pieces of a stream, each with whether the stream ends with it, up to the
+    /// last one or until it wants no more, which it says by `false`. A piece is empty only at the
+    /// end.
+    ///
+    /// # Errors
+    /// Why there is no piece although one is wanted.
+    pub fn read_each(
+        &mut self,
+        stream: StreamId,
+        mut take: impl FnMut(Bytes, bool) -> bool,
+    ) -> Result<(), NotRead> {
         let mut receiving = self.state.proto.recv_stream(stream.proto());
         let Ok(mut chunks) = receiving.read(true) else {
             return Err(NotRead::Ended);
         };
-        let first = chunks.next(usize::MAX);
-        // Asking for nothing tells whether anything follows.
-        let read = match first {
-            Ok(Some(piece)) => Ok((piece.bytes, matches!(chunks.next(0), Ok(None)))),
-            Ok(None) => Ok((Bytes::new(), true)),
-            Err(ReadError::Blocked) => Err(NotRead::Blocked),
-            Err(ReadError::Reset(code)) => Err(NotRead::Reset(code.into())),
+        let mut bytes = 0;
+        let read = loop {
+            let (piece, is_last) = match chunks.next(usize::MAX) {
+                // Asking for nothing tells whether anything follows.
+                Ok(Some(piece)) => (piece.bytes, matches!(chunks.next(0), Ok(None))),
+                Ok(None) => (Bytes::new(), true),
+                Err(ReadError::Blocked) => break Err(NotRead::Blocked),
+                Err(ReadError::Reset(code)) => break Err(NotRead::Reset(code.into())),
+            };
+            bytes += piece.len();
+            if !take(piece, is_last) || is_last {
+                break Ok(());
+            }
         };
         if chunks.finalize().should_transmit() {
             self.state.touch();
         }
-        if let Ok((bytes, _)) = &read {
-            self.state.on_read(bytes.len(), self.clock);
+        if bytes > 0 {
+            self.state.on_read(bytes, self.clock);
         }
         read
     }
