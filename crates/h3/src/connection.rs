@@ -162,6 +162,7 @@ impl Connection {
     }
 
     /// Tells the time before what happened until then is told.
+    #[inline]
     pub(crate) fn set_clock(&mut self, now: Duration) {
         self.watch.glitches.set_time(now);
     }
@@ -186,11 +187,13 @@ impl Connection {
     }
 
     /// The next thing that happened.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.out.events.pop_front()
     }
 
     /// The next thing that the transport must do, besides writing.
+    #[inline]
     pub fn poll_action(&mut self) -> Option<Action> {
         self.out
             .actions
@@ -200,11 +203,13 @@ impl Connection {
 
     /// The next stream that is to be read again although the transport had told before that it is
     /// readable.
+    #[inline]
     pub fn poll_resumed(&mut self) -> Option<StreamId> {
         self.out.resumed.pop_front()
     }
 
     /// Whether [`poll_resumed`](Self::poll_resumed) has a stream.
+    #[inline]
     pub fn has_resumed(&self) -> bool {
         !self.out.resumed.is_empty()
     }
@@ -215,11 +220,13 @@ impl Connection {
     }
 
     /// Why the connection is over, if it is.
+    #[inline]
     pub fn error(&self) -> Option<ConnectionError> {
         self.closed.map(|closed| closed.error)
     }
 
     /// What the transport has to be closed with, once.
+    #[inline]
     pub fn poll_close(&mut self) -> Option<ConnectionError> {
         let closed = self.closed.as_mut()?;
         std::mem::take(&mut closed.is_to_be_told).then_some(closed.error)
@@ -303,6 +310,7 @@ impl Connection {
     }
 
     /// Does what a fault of `stream` asks for.
+    #[inline]
     fn settle(&mut self, stream: StreamId, result: Result<(), Fault>) {
         match result {
             Ok(()) => {}
@@ -312,6 +320,7 @@ impl Connection {
     }
 
     /// The parts of the connection that a stream needs to make messages of what arrives.
+    #[inline]
     fn split(&mut self, stream: StreamId) -> (Option<&mut Exchange>, Context<'_>) {
         let profile = self.control.datagram_profile();
         let context = Context {
@@ -330,6 +339,7 @@ impl Connection {
     }
 
     /// Tells the application once that a stream has news.
+    #[inline]
     fn notify(out: &mut Outbox, stream: StreamId, exchange: &mut Exchange) {
         if exchange.is_known && !exchange.is_told && exchange.receive.has_news() {
             exchange.is_told = true;

@@ -116,6 +116,7 @@ impl Exchange {
     }
 
     /// Whether nothing is left to do or to tell.
+    #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.send.is_over() && self.receive.is_over()
     }

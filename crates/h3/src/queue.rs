@@ -30,6 +30,7 @@ impl<T, const N: usize> Default for Queue<T, N> {
 }
 
 impl<T, const N: usize> Queue<T, N> {
+    #[inline]
     pub(crate) fn push_back(&mut self, entry: T) {
         match &mut self.far {
             Some(far) => far.push_back(entry),
@@ -41,6 +42,7 @@ impl<T, const N: usize> Queue<T, N> {
         }
     }
 
+    #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         if self.len > 0 {
             let entry = self.near[self.first].take();
@@ -56,6 +58,7 @@ impl<T, const N: usize> Queue<T, N> {
         entry
     }
 
+    #[inline]
     pub(crate) fn front(&self) -> Option<&T> {
         match self.len {
             0 => self.far.as_ref()?.front(),
@@ -63,6 +66,7 @@ impl<T, const N: usize> Queue<T, N> {
         }
     }
 
+    #[inline]
     pub(crate) fn back_mut(&mut self) -> Option<&mut T> {
         match (&mut self.far, self.len) {
             (Some(far), _) => far.back_mut(),
@@ -71,6 +75,7 @@ impl<T, const N: usize> Queue<T, N> {
         }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0 && self.far.is_none()
     }
@@ -93,6 +98,7 @@ pub(crate) struct Pieces {
 const PIECES_NEAR: usize = 3;
 
 impl Pieces {
+    #[inline]
     pub(crate) fn push(&mut self, piece: Bytes) {
         if let Some(far) = &mut self.far {
             far.push_back(piece);
@@ -107,6 +113,7 @@ impl Pieces {
     }
 
     /// All pieces, the first one first.
+    #[inline]
     pub(crate) fn as_mut_slice(&mut self) -> &mut [Bytes] {
         match &mut self.far {
             Some(far) => far.make_contiguous(),
@@ -115,6 +122,7 @@ impl Pieces {
     }
 
     /// Drops the pieces in front of which nothing is left.
+    #[inline]
     pub(crate) fn drop_written(&mut self) {
         if let Some(far) = &mut self.far {
             while far.front().is_some_and(Bytes::is_empty) {
@@ -136,6 +144,7 @@ impl Pieces {
         }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0 && self.far.is_none()
     }

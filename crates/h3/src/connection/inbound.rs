@@ -19,6 +19,7 @@ use crate::stream::{Direction, Role, StreamId};
 impl Connection {
     /// Whether bytes of this stream are welcome now. A transport that reads a stream only then
     /// keeps its flow-control window shut for a slow application.
+    #[inline]
     pub fn wants_read(&self, stream: StreamId) -> bool {
         if self.closed.is_some() {
             return false;
@@ -152,6 +153,7 @@ impl Connection {
             .push_back(Action::Stop(stream, Code::H3_REQUEST_REJECTED));
     }
 
+    #[inline]
     pub(super) fn on_exchange_data(
         &mut self,
         stream: StreamId,
@@ -199,6 +201,7 @@ impl Connection {
     }
 
     /// Tells the application, which may get a new request by it.
+    #[inline]
     fn after_progress(&mut self, stream: StreamId) -> Result<(), Fault> {
         let Some(exchange) = self.exchanges.get_mut(stream) else {
             return Ok(());

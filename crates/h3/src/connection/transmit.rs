@@ -22,6 +22,7 @@ impl Connection {
 
     /// Whether the transport is to open a unidirectional stream; its identifier goes to
     /// [`on_unidirectional_opened`](Self::on_unidirectional_opened).
+    #[inline]
     pub fn wants_unidirectional(&self) -> bool {
         self.closed.is_none() && self.local.wants_stream()
     }
@@ -100,6 +101,7 @@ impl Connection {
     }
 
     /// Puts a stream in line if it has something to write.
+    #[inline]
     pub(super) fn schedule(&mut self, stream: StreamId) {
         let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
@@ -108,6 +110,7 @@ impl Connection {
     }
 
     /// The same when the exchange is at hand.
+    #[inline]
     pub(super) fn put_in_line(out: &mut Outbox, stream: StreamId, exchange: &mut Exchange) {
         if exchange.send.has_work() && !exchange.is_blocked && !exchange.is_scheduled {
             exchange.is_scheduled = true;

@@ -220,6 +220,7 @@ impl Receive {
     }
 
     /// What the peer still owes.
+    #[inline]
     pub(crate) fn wait(&self) -> Wait {
         self.wait
     }
@@ -227,6 +228,7 @@ impl Receive {
     /// Whether more bytes are welcome.
     // The application's reading is what moves the flow-control window: a slow reader keeps at most
     // its window waiting.
+    #[inline]
     pub(crate) fn wants_read(&self, limits: &Limits) -> bool {
         self.is_open()
             && !self.unread.fin
@@ -283,6 +285,7 @@ impl Receive {
     }
 
     /// Whether a field section of the message was handed over.
+    #[inline]
     pub(crate) fn has_head(&self) -> bool {
         !matches!(self.state, ReceiveState::Head | ReceiveState::Untyped)
     }
@@ -293,6 +296,7 @@ impl Receive {
     }
 
     /// The next thing for the application.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<Result<Incoming, StreamError>> {
         if let Some(incoming) = self.inbox.pop_front() {
             if let Incoming::Data(bytes) | Incoming::Extension(_, bytes) = &incoming {
@@ -310,6 +314,7 @@ impl Receive {
     }
 
     /// Content, if that is next, and whether the message ends behind it; nothing else is taken.
+    #[inline]
     pub(crate) fn take_content(&mut self) -> (Bytes, bool) {
         let mut content = Bytes::new();
         if let Some(Incoming::Data(_)) = self.inbox.front()
@@ -326,6 +331,7 @@ impl Receive {
     }
 
     /// Whether [`Receive::take`] has something.
+    #[inline]
     pub(crate) fn has_news(&self) -> bool {
         !self.inbox.is_empty() || matches!(self.failure, Failure::Untold(_))
     }
@@ -356,6 +362,7 @@ impl Receive {
     }
 
     /// Takes what arrived; [`Receive::process`] looks at it.
+    #[inline]
     pub(crate) fn arrive(&mut self, bytes: Bytes, fin: bool) {
         if !self.is_open() {
             return;
@@ -693,6 +700,7 @@ impl Context<'_> {
 
 /// What to do with a frame, by the place of the message.
 // RFC 9114 §4.1: frames in an order that a message cannot have end the connection.
+#[inline]
 fn treat(
     state: ReceiveState,
     answer: Answer,

@@ -155,6 +155,7 @@ impl Sender {
         }
     }
 
+    #[inline]
     pub(crate) fn state(&self) -> SendState {
         self.state
     }
@@ -168,6 +169,7 @@ impl Sender {
     }
 
     /// Whether nothing more goes out.
+    #[inline]
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, SendState::Finished | SendState::Aborted(_))
     }
@@ -178,6 +180,7 @@ impl Sender {
     }
 
     /// Whether there is something for the transport.
+    #[inline]
     pub(crate) fn has_work(&self) -> bool {
         match self.state {
             SendState::Ended => true,
@@ -228,6 +231,7 @@ impl Sender {
     }
 
     /// Queues whole frames, which were encoded with some room at the end.
+    #[inline]
     pub(crate) fn queue_frame(&mut self, encoded: BytesMut) {
         self.freeze_tail();
         self.count(encoded.len());
@@ -235,6 +239,7 @@ impl Sender {
     }
 
     /// Queues bytes as they are, for streams of the connection.
+    #[inline]
     pub(crate) fn queue_bytes(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.freeze_tail();
@@ -356,6 +361,7 @@ impl Sender {
         self.put(&frame);
     }
 
+    #[inline]
     fn count(&mut self, bytes: usize) {
         self.queued_bytes += bytes;
         self.total_bytes += bytes as u64;
@@ -377,6 +383,7 @@ impl Sender {
     }
 
     /// Whether the application waited and there is room now.
+    #[inline]
     pub(crate) fn take_room(&mut self, limits: &Limits) -> bool {
         let has_room = self.queued_bytes < limits.send_buffer_bytes / 2 + 1 || self.is_over();
         let is_due = self.wants_room && has_room;
@@ -387,6 +394,7 @@ impl Sender {
     }
 
     /// What to write now: a few pieces, and whether FIN follows them.
+    #[inline]
     pub(crate) fn pieces(&mut self) -> (&mut [Bytes], bool) {
         self.freeze_tail();
         let chunks = self.chunks.as_mut_slice();
@@ -396,6 +404,7 @@ impl Sender {
     }
 
     /// Takes note of what the transport took: the pieces were advanced in place.
+    #[inline]
     pub(crate) fn on_written(&mut self, bytes: usize, fin: bool) {
         self.queued_bytes -= bytes;
         self.has_sent |= bytes > 0 || fin;
@@ -415,6 +424,7 @@ impl Sender {
         self.tail.put_slice(bytes);
     }
 
+    #[inline]
     fn freeze_tail(&mut self) {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail);

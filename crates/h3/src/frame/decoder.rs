@@ -222,6 +222,7 @@ impl Decoder {
 }
 
 /// The front of `input`, at most `len` bytes of it.
+#[inline]
 fn take_up_to(input: &mut Bytes, len: u64) -> Bytes {
     let available = input.len() as u64;
     if len >= available {

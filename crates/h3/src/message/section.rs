@@ -151,6 +151,7 @@ impl Section {
     }
 
     // RFC 9114 §4.2.2: the size is that of the uncompressed names and values plus 32 a field.
+    #[inline]
     fn count(&mut self, len: usize) -> Result<(), SectionFault> {
         match self
             .bytes_left
@@ -187,6 +188,7 @@ impl Section {
         }
     }
 
+    #[inline]
     fn keep_pseudo(&mut self, name: &FieldName, value: Bytes) -> Result<(), SectionFault> {
         // RFC 9114 §4.3: pseudo-header fields come before the others.
         if self.has_regular {
@@ -253,6 +255,7 @@ fn check_blanks(value: &[u8]) -> Result<(), SectionFault> {
 
 /// Whether a field belongs to one connection of HTTP/1.1 and has no place in HTTP/3.
 // RFC 9114 §4.2, §4.1: connection-specific fields and Transfer-Encoding make a message malformed.
+#[inline]
 pub(super) fn is_connection_specific(name: &HeaderName) -> bool {
     *name == header::CONNECTION
         || *name == header::TRANSFER_ENCODING

@@ -26,6 +26,7 @@ pub(in crate::quic) struct Awaited {
 
 impl Awaited {
     /// How many there are.
+    #[inline]
     pub(in crate::quic) fn count(&self) -> usize {
         self.receivers + self.resident + self.accepting.iter().filter(|it| **it).count()
     }
@@ -45,7 +46,6 @@ impl Awaited {
         }
     }
 
-    /// Whether somebody was woken to accept streams, or has found no more of them.
     /// The resident has told somebody of something.
     pub(in crate::quic) fn on_told_by_resident(&mut self) -> Told {
         self.resident += 1;
@@ -68,6 +68,7 @@ impl Awaited {
         self.given_up = self.given_up.wrapping_add(1);
     }
 
+    /// Whether somebody was woken to accept streams, or has found no more of them.
     pub(in crate::quic) fn set_accepting(&mut self, kind: Dir, is_about_to: bool) {
         self.accepting[kind as usize] = is_about_to;
     }

@@ -24,6 +24,7 @@ impl ConnectionShared {
     }
 
     /// The state, for the driver, which takes note itself of what is to be done.
+    #[inline]
     pub(in crate::quic) fn lock(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,7 +54,9 @@ impl ConnectionShared {
     ) -> R {
         let mut wakers = Vec::new();
         let result = self.act(|state| act(state, &mut wakers));
-        wake_all(&mut wakers);
+        if !wakers.is_empty() {
+            wake_all(&mut wakers);
+        }
         result
     }
 }

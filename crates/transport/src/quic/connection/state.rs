@@ -182,6 +182,7 @@ impl ConnectionState {
     }
 
     /// Notes that the driver has something to do, such as to send.
+    #[inline]
     pub(in crate::quic) fn touch(&mut self) {
         if self.dirty == Dirty::Clean {
             self.dirty = Dirty::Touched;
@@ -190,6 +191,7 @@ impl ConnectionState {
 
     /// Whether the driver is to be called. One that waits for those whom it has woken is called
     /// by the last of them.
+    #[inline]
     pub(in crate::quic) fn calls_driver(&self) -> bool {
         let is_touched = self.dirty == Dirty::Touched;
         match self.streams.awaited.is_driver_waiting {
