@@ -2,11 +2,13 @@
 //!
 //! `h3 [--pairs N] [--only NAME] [--output FILE] [--record]` measures, and records the counts of
 //! each end in baseline.toml if asked to; `h3 count STACK NAME TIMES` does the work in one thread
-//! for a tool that counts, `h3 end END NAME TIMES` with a thread for each end, and `h3 idle STACK
-//! CONNECTIONS ROUNDS` looks at memory.
+//! for a tool that counts, `h3 workers STACK NAME TIMES` on two workers, `h3 end END NAME TIMES`
+//! with a thread for each end, and `h3 idle STACK CONNECTIONS ROUNDS` looks at memory.
 
 use portway_bench::baseline;
-use portway_bench::h3::{BULK, Http3, Load, STACKS, count, count_one_end, measure, section};
+use portway_bench::h3::{
+    BULK, Http3, Load, STACKS, count, count_on_workers, count_one_end, measure, section,
+};
 use portway_bench::heap::Heap;
 use portway_bench::quic::{Portway, count as count_work, run_idle};
 use std::process::ExitCode;
@@ -21,6 +23,11 @@ fn main() -> ExitCode {
     match words[..] {
         ["count", stack, name, times] => {
             work(stack, name, number(times));
+            return ExitCode::SUCCESS;
+        }
+        ["workers", stack, name, times] => {
+            let load = Load::named(name).expect("the name of a load");
+            count_on_workers(stack, load, number(times));
             return ExitCode::SUCCESS;
         }
         ["end", end, name, times] => {

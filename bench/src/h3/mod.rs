@@ -25,7 +25,7 @@ pub use http2_side::Http2;
 pub use ours::Http3;
 pub use page::section;
 pub use raw::Raw;
-pub use rounds::{STACKS, count, count_one_end};
+pub use rounds::{STACKS, count, count_on_workers, count_one_end};
 pub use web::Load;
 
 /// What callgrind counts: it starts and stops at this function.

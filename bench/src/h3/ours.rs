@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use portway::h3::{
     ClientConnection, ClientStream, Code, Datagrams, Incoming, Options, Profiles, ReceiveBody,
-    SendBody, ServerConnection,
+    Responder, SendBody, ServerConnection,
 };
 use portway_transport::quic::Connection;
 use std::net::{IpAddr, SocketAddr};
@@ -67,16 +67,16 @@ async fn get(connection: &ClientConnection, fields: &HeaderMap) -> usize {
 pub async fn serve(connection: Connection) {
     let server = ServerConnection::new(&connection, &options()).expect("a server");
     while let Ok(Some(incoming)) = server.accept().await {
-        tokio::spawn(answer(incoming));
+        let request = incoming.request.into_body();
+        tokio::spawn(answer(request, incoming.responder));
     }
 }
 
-async fn answer(incoming: Incoming) {
-    let request = incoming.request.into_body().read_all(1 << 20).await;
-    let received = request.expect("a request").0;
+async fn answer(request: ReceiveBody, responder: Responder) {
+    let received = request.read_all(1 << 20).await.expect("a request").0;
     assert!(received.is_empty(), "it has no content");
     let response = web::response(content());
-    incoming.responder.send(response).expect("it is read");
+    responder.send(response).expect("it is read");
 }
 
 /// As many requests at a time as the raw driver takes.

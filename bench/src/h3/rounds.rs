@@ -65,16 +65,21 @@ impl Rounds {
     }
 }
 
+/// A runtime of two workers.
+fn workers() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
 /// Puts the stacks under a load, so often, for so many requests each time.
 pub fn run(place: &Place, load: Load, times: usize, rounds: usize) -> Rounds {
     let runtime = match place {
         Place::Workers => {
             unpin();
-            tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .expect("a runtime")
+            workers()
         }
         Place::Pinned | Place::Link(..) => {
             pin(0);
@@ -109,17 +114,22 @@ pub fn run(place: &Place, load: Load, times: usize, rounds: usize) -> Rounds {
 /// Does the work of one stack in this thread, both ends, for tools that count.
 pub fn count(stack: &str, load: Load, times: usize) {
     let runtime = runtime();
-    let identity = Identity::new();
-    let acting = runtime.block_on(async {
-        match stack {
-            "HTTP/3" => here::<Http3>(&identity, load).await,
-            "raw QUIC" => here::<Raw>(&identity, load).await,
-            "h3" => here::<H3>(&identity, load).await,
-            _ => here::<Http2>(&identity, load).await,
-        }
-    });
+    let acting = runtime.block_on(here(stack, load));
     runtime.block_on(acting(warm_up(load)));
     super::measured(|| runtime.block_on(acting(times)));
+}
+
+/// The same on two workers, for a tool that counts what wakes threads.
+pub fn count_on_workers(stack: &str, load: Load, times: usize) {
+    let stack = stack.to_owned();
+    workers().block_on(async move {
+        let working = tokio::spawn(async move {
+            let acting = here(&stack, load).await;
+            acting(warm_up(load)).await;
+            acting(times).await;
+        });
+        working.await.expect("no panic");
+    });
 }
 
 /// Does the work of HTTP/3 with a thread for each end, of which one counts.
@@ -135,14 +145,24 @@ pub fn count_one_end(end: &str, load: Load, times: usize) {
     }
 }
 
-async fn here<W: Web>(identity: &Identity, load: Load) -> Act {
+async fn here(stack: &str, load: Load) -> Act {
+    let identity = Identity::new();
+    match stack {
+        "HTTP/3" => acting::<Http3>(&identity, load).await,
+        "raw QUIC" => acting::<Raw>(&identity, load).await,
+        "h3" => acting::<H3>(&identity, load).await,
+        _ => acting::<Http2>(&identity, load).await,
+    }
+}
+
+async fn acting<W: Web>(identity: &Identity, load: Load) -> Act {
     let address = W::start(identity, LOOPBACK);
     let client = W::connect(identity, LOOPBACK, address).await;
     Box::new(move |times| Box::pin(load.apply(client.clone(), times)))
 }
 
 /// Sends so many requests.
-type Act = Box<dyn Fn(usize) -> Pin<Box<dyn Future<Output = ()> + Send>>>;
+type Act = Box<dyn Fn(usize) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// A stack with its connection.
 struct Side {
