@@ -56,6 +56,10 @@ async fn cells(test: &str, authority: &Authority, matrix: &mut Matrix) -> Option
     matrix.pass("large content", ROLE, "all bytes came back");
     many(&client, "/file", requests()).await;
     matrix.pass("many requests", ROLE, "all are answered on one connection");
+    let share = ours::background_share(&client, "/large").await;
+    assert!(share > 50, "{share}");
+    let evidence = "of two large files that of `u=7`, asked for first, is not overtaken";
+    matrix.lacks_as("priorities", ROLE, evidence);
     let settings = client.settings().await.expect("its settings");
     assert_eq!(settings.qpack_table_bytes, 0);
     let evidence = "its settings give a table of 0 bytes";
@@ -133,6 +137,7 @@ pub(crate) async fn server(test: &str, authority: &Authority) -> Option<(Peer, S
     let (port, root) = (address.port(), authority.path(""));
     let behind = behind().await;
     std::fs::write(authority.path("file"), pattern(3000)).expect("a file");
+    std::fs::write(authority.path("large"), pattern(LARGE_BYTES)).expect("a file");
     let text = format!(
         "{{
             auto_https disable_redirects
@@ -172,3 +177,6 @@ pub(crate) async fn server(test: &str, authority: &Authority) -> Option<(Peer, S
     peer.wait_for("serving initial configuration").await;
     Some((peer, address))
 }
+
+/// So much that most of it is sent when both requests are there.
+const LARGE_BYTES: usize = 16 << 20;

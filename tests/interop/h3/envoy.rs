@@ -50,6 +50,7 @@ async fn cells(test: &str, python: &str, authority: &Authority, matrix: &mut Mat
     many(&client, "/direct", requests()).await;
     matrix.pass("many requests", ROLE, "all are answered on one connection");
     tables(&client, matrix).await;
+    priorities(&client, matrix).await;
     connect_udp(&client, &target, matrix).await;
     served(&mut server, matrix);
     drop(client);
@@ -134,6 +135,21 @@ fn served(server: &mut Server, matrix: &mut Matrix) {
     let counted = server.serving("/echo").http.statistics();
     let (from, to) = (counted.own_table.sections, counted.peer_table.sections);
     used(from, to, "server", matrix);
+}
+
+/// By which priority our server schedules what Envoy asks, and by which Envoy what we ask.
+async fn priorities(client: &ClientConnection, matrix: &mut Matrix) {
+    let request = Request::get(ours::url("/scheduled")).header("priority", "u=1, i");
+    let request = request.body(Bytes::new()).expect("a request");
+    let answer = ours::answer(client.send(request).await.expect("sent")).await;
+    assert_eq!(answer.head.headers()["x-priority"], "u=1,i");
+    let evidence = "it passes our field on, and our server schedules by it";
+    matrix.pass("priorities", "server", evidence);
+    let share = ours::background_share(client, &format!("/bytes/{LARGE_BYTES}")).await;
+    assert!(share < 50, "{share}");
+    let evidence =
+        "of two large answers that of `u=0` is whole first, asked for after that of `u=7`";
+    matrix.pass("priorities", "client", evidence);
 }
 
 /// UDP through Envoy (RFC 9298), in datagrams and in capsules.
@@ -280,3 +296,6 @@ impl Envoy {
         lines.collect::<Vec<_>>().join("\n")
     }
 }
+
+/// So much that most of it is sent when both requests are there.
+const LARGE_BYTES: usize = 16 << 20;

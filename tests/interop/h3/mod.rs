@@ -96,9 +96,8 @@ here. The role is ours; all is over loopback. Large content is 64 MiB, many requ
 with `PORTWAY_LONG=1` they are 1 GiB and 10,000. aioquic and niquests move an eighth of the content.
 
 Envoy stands between our client and our server, which is why it has both roles. It and Chromium are
-large: `cargo xtask full` tries them. Not tried yet, so that nothing is claimed: priorities with
-Caddy and Envoy. Early data that was sent and that a server refuses ends our connection with the
-advice to send again, and has no cell yet.
+large: `cargo xtask full` tries them. Early data that was sent and that a server refuses ends our
+connection with the advice to send again, and has no cell yet.
 ",
     sections: &[
         "aioquic", "ngtcp2", "libcurl", "niquests", "Caddy", "Envoy", "Chromium",

@@ -8,6 +8,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use portway::h3::{ClientConnection, Options, PendingResponse};
 use portway::quic::{Connection, Connector};
 use portway::{Context, Security};
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 pub(super) fn connector(authority: &Authority, context: &Context) -> Connector {
@@ -96,6 +97,30 @@ pub(super) async fn answer(mut pending: PendingResponse) -> Answer {
         content,
         trailers,
     }
+}
+
+/// Asks twice for the same, by `u=7` and then by `u=0`, and reads both: how much of the first one
+/// has come, in percent, when the second one is whole. A server that obeys had sent little of it.
+pub(super) async fn background_share(client: &ClientConnection, path: &str) -> usize {
+    let [background, urgent] = ["u=7", "u=0"].map(|priority| {
+        let request = Request::get(url(path)).header("priority", priority);
+        request.body(Bytes::new()).expect("a request")
+    });
+    let background = client.send(background).await.expect("sent");
+    let urgent = client.send(urgent).await.expect("sent");
+    let come = Cell::new(0);
+    let take = async |pending, counted: bool| {
+        let response = PendingResponse::response(pending).await;
+        let (mut body, mut count) = (response.expect("one").into_body(), 0);
+        while let Some(piece) = body.data().await {
+            let bytes = piece.expect("all of it").len();
+            count += bytes;
+            come.set(come.get() + if counted { bytes } else { 0 });
+        }
+        (come.get(), count)
+    };
+    let (_, (come, whole)) = tokio::join!(take(background, true), take(urgent, false));
+    come * 100 / whole
 }
 
 /// Gets the same path many times, some at a time; all must be successes.
