@@ -107,6 +107,17 @@ impl Residence {
         }
     }
 
+    /// Keeps that a stream is readable, once for packets that have come together: whoever looks
+    /// then finds what all of them have brought.
+    pub(in crate::quic) fn tell_readable(&mut self, stream: StreamId) {
+        let event = HostEvent::Readable(stream);
+        if let Some(events) = &mut self.events
+            && events.back() != Some(&event)
+        {
+            events.push_back(event);
+        }
+    }
+
     /// Whether somebody resides here.
     pub(in crate::quic) fn is_taken(&self) -> bool {
         self.events.is_some()
@@ -494,5 +505,25 @@ impl Host<'_> {
         let now = self.now();
         let reason = Bytes::copy_from_slice(reason);
         self.state.close(now, code, reason, self.wakers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_of_one_stream_that_come_together_are_told_once() {
+        let stream = |number| StreamId::new(number).expect("62 bits");
+        let mut residence = Residence::default();
+        residence.tell_readable(stream(0));
+        assert!(residence.events.is_none(), "nobody resides here");
+        residence.events = Some(VecDeque::new());
+        for number in [0, 0, 4, 0, 0] {
+            residence.tell_readable(stream(number));
+        }
+        let told = residence.events.expect("it was put there").into_iter();
+        let readable = [0, 4, 0].map(|number| HostEvent::Readable(stream(number)));
+        assert!(told.eq(readable));
     }
 }

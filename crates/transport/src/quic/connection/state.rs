@@ -404,7 +404,7 @@ impl ConnectionState {
     fn tell_stream_event(&mut self, event: StreamEvent) {
         let event = match event {
             StreamEvent::Opened { dir } => return self.tell_opened(dir),
-            StreamEvent::Readable { id } => HostEvent::Readable(id.into()),
+            StreamEvent::Readable { id } => return self.residence.tell_readable(id.into()),
             StreamEvent::Writable { id } => HostEvent::Writable(id.into()),
             StreamEvent::Finished { id } => HostEvent::Finished(id.into()),
             StreamEvent::Stopped { id, error_code } => {
