@@ -128,6 +128,39 @@ async fn a_message_that_is_not_replayable_is_refused_alone() {
 }
 
 #[tokio::test]
+async fn a_message_that_demands_order_or_reliability_is_refused_alone() {
+    let demands: [(fn(MessageProperties) -> MessageProperties, _); 2] = [
+        (|properties| properties.with_ordered(true), "msgOrdered"),
+        (|properties| properties.with_reliable(true), "msgReliable"),
+    ];
+    let stream = framed(Security::disabled());
+    let (client, server) = pair(&stream, &stream).await;
+    let preconnection = datagrams();
+    let (mut listener, address) = listen(&preconnection).await;
+    let to = preconnection.clone().remote(RemoteEndpoint::from(address));
+    let over_udp = to.initiate().await.expect("a connection");
+    for (demand, name) in demands {
+        let message = || {
+            let mut context = MessageContext::new();
+            let replayable = MessageProperties::new().with_safely_replayable(true);
+            *context.properties_mut() = demand(replayable);
+            Message::new(name).with_context(context)
+        };
+        let refused = over_udp.send(message()).await;
+        assert!(
+            matches!(&refused, Err(SendError::InconsistentProperties(why)) if why.contains(name)),
+            "{refused:?}"
+        );
+        // A byte stream gives both anyway.
+        client.send(message()).await.expect("accepted");
+        assert_eq!(&server.receive().await.expect("it")[..], name.as_bytes());
+    }
+    over_udp.send("any").await.expect("accepted");
+    let peer = listener.accept().await.expect("a peer");
+    assert_eq!(&peer.receive().await.expect("a message")[..], b"any");
+}
+
+#[tokio::test]
 async fn framers_work_on_datagrams() {
     let framed = datagrams().framer(Tlv::u8(LengthPrefixed::u16()));
     let (mut listener, address) = listen(&framed).await;

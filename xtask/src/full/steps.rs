@@ -131,7 +131,7 @@ fn tests(repository: &Repository) -> Vec<Step> {
     vec![
         Step::command("tests", "cargo test --workspace --no-fail-fast"),
         Step::commands("quiche", &[QUICHE, &format!("{INTEROP} quiche")])
-            .remark("builds the peer; its matrix and its scenarios")
+            .remark("builds the peer and tries its matrix")
             .unless(on_quiche.into_iter().chain(on_peers.clone())),
         Step::command("interop", INTEROP)
             .with("PORTWAY_FULL", "1")

@@ -265,6 +265,7 @@ pub(super) fn check_message(
     let may_double = matches!(link, Some(Link::Datagrams(link)) if !link.rejects_duplicates);
     let stated = message.context.properties();
     let states_reliability = stated.is_some_and(|stated| stated.is_reliable().is_some());
+    let states_order = stated.is_some_and(|stated| stated.is_ordered().is_some());
     message.context.apply_defaults(&details.defaults.message);
     let Some(properties) = message.context.properties() else {
         return Ok(());
@@ -279,6 +280,13 @@ pub(super) fn check_message(
         return Err(inconsistent(
             "msgReliable cannot be given up on a reliable byte stream",
         ));
+    }
+    // RFC 9622 §9.1.3: datagrams cannot keep what this message alone demands of them.
+    if is_datagram && states_reliability && properties.is_reliable() == Some(true) {
+        return Err(inconsistent("msgReliable cannot be had of datagrams"));
+    }
+    if is_datagram && states_order && properties.is_ordered() == Some(true) {
+        return Err(inconsistent("msgOrdered cannot be had of datagrams"));
     }
     // RFC 9622 §9.1.3.4: UDP may deliver a message twice.
     if may_double && !properties.is_safely_replayable() {
