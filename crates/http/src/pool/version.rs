@@ -132,6 +132,8 @@ mod tests {
     fn versions_are_called_by_their_names() {
         let names = Version::NEWEST_FIRST.map(|version| version.to_string());
         assert_eq!(names, ["HTTP/3", "HTTP/2", "HTTP/1.1"]);
+        let in_handshakes = Version::NEWEST_FIRST.map(Version::alpn);
+        assert_eq!(in_handshakes, ["h3", "h2", "http/1.1"]);
         assert_eq!(
             Version::NEWEST_FIRST.map(Version::is_multiplexed),
             [true, true, false]
