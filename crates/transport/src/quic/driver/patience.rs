@@ -1,8 +1,8 @@
 //! When a connection leaves others a turn before it sends.
 //!
 //! What those who were woken have to say then goes into the same packets as the acknowledgement of
-//! what has woken them. Invariant: nothing waits longer than [`HELD_MAX`] and [`LOOK_WAIT`]
-//! together, and a connection on which that was in vain does not wait so for a while.
+//! what has woken them. Invariant: nothing waits longer than [`HELD_MAX`], [`LOOK_WAIT`] and
+//! [`LOOK_SLACK`] together, and a connection on which that was in vain does not wait so for a while.
 
 use super::slot::{Slot, Stage};
 use crate::quic::connection::{Awaited, ConnectionState};
@@ -177,7 +177,7 @@ impl Patience {
         }
         awaited.is_driver_waiting = true;
         Wait::Until {
-            time: hold.until,
+            time: hold.until + LOOK_SLACK,
             sends,
         }
     }
@@ -185,6 +185,10 @@ impl Patience {
 
 /// How long it is waited for the next one to look, of those who were woken.
 const LOOK_WAIT: Duration = Duration::from_millis(1);
+/// How much later that may be found out. A timer that is nearer than those before it wakes a thread
+/// when it is set and another time when it ends, so that one shall do for several batches; and a
+/// thread that has lost its processor for a moment comes nevertheless.
+const LOOK_SLACK: Duration = Duration::from_millis(4);
 /// How long nothing is sent while they look one after the other.
 const HELD_MAX: Duration = Duration::from_millis(2);
 /// How many packets are received meanwhile without an acknowledgement.
