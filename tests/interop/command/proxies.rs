@@ -4,6 +4,8 @@
 
 use super::portway;
 use crate::authority::Authority;
+use crate::http;
+use crate::page::Matrix;
 use crate::peer::{Peer, free_port, listening, run};
 use tokio::process::Command;
 
@@ -138,26 +140,41 @@ fn get_goes_through_squid_with_credentials() {
         let proxy = format!("http://127.0.0.1:{port}");
         let trust = ["--cacert", &authority.root, "-x", &proxy, "--proxy-digest"];
         let known = [&trust[..], &["-U", "me:secret"]].concat();
-        for page in [
-            format!("{}/page", apache.http),
-            format!("{}/page", apache.https),
+        let mut matrix = Matrix::new(&http::PAGE, "squid 5.7 of Debian");
+        for (origin, what, evidence) in [
+            (&apache.http, "forwarding", "a page twice in cleartext"),
+            (
+                &apache.https,
+                "CONNECT",
+                "a page twice in TLS with the target",
+            ),
         ] {
+            let page = format!("{origin}/page");
             let urls = [&*page, &*page];
             let Some((code, said)) = got(test, &[&urls[..], &known].concat()).await else {
                 return;
             };
             assert_eq!((code, &*said), (Some(0), "for allfor all"));
+            let evidence = format!("{evidence}, with Digest to the proxy");
+            matrix.pass(what, ROLE, evidence);
         }
         let page = format!("{}/page", apache.https);
-        for (login, target) in [
-            ("me:wrong", &*page),
-            ("me:secret", "https://forbidden.test/"),
-            ("me:secret", "https://127.0.0.1:1/"),
+        for (login, target, what) in [
+            ("me:wrong", &*page, "a wrong password"),
+            ("me:secret", "https://forbidden.test/", "a forbidden target"),
+            (
+                "me:secret",
+                "https://127.0.0.1:1/",
+                "a target that is not there",
+            ),
         ] {
             let options = [&[target], &trust[..], &["-U", login]].concat();
             let (code, said) = got(test, &options).await.expect("as before");
             assert_eq!(code, Some(56), "{login} {target}: {said}");
+            matrix.pass(what, ROLE, "exit code 56");
         }
+        let installed = http::version("/usr/sbin/squid", "-v");
+        http::check(&matrix, test, ("squid", "5.7"), installed.as_deref());
     });
 }
 
@@ -173,13 +190,22 @@ fn get_goes_through_microsocks() {
         };
         listening(port).await;
         let page = format!("{}/page", apache.https);
+        let absent = "https://127.0.0.1:1/";
         let rows = [
-            ("socks5h", "me:secret", &*page, 0),
-            ("socks5", "me:secret", &*page, 0),
-            ("socks5h", "me:wrong", &*page, 97),
-            ("socks5h", "me:secret", "https://127.0.0.1:1/", 97),
+            ("socks5h", "me:secret", &*page, 0, "a name"),
+            ("socks5", "me:secret", &*page, 0, "an address"),
+            ("socks5h", "me:wrong", &*page, 97, "a wrong password"),
+            (
+                "socks5h",
+                "me:secret",
+                absent,
+                97,
+                "a target that is not there",
+            ),
         ];
-        for (scheme, login, target, code) in rows {
+        // It does not tell its version.
+        let mut matrix = Matrix::new(&http::PAGE, "microsocks 1.0.3 of Debian");
+        for (scheme, login, target, code, what) in rows {
             let proxy = format!("{scheme}://{login}@127.0.0.1:{port}");
             let options = [target, "--cacert", &authority.root, "-x", &proxy];
             let Some((ended, said)) = got(test, &options).await else {
@@ -187,9 +213,17 @@ fn get_goes_through_microsocks() {
             };
             assert_eq!(ended, Some(code), "{scheme} {login} {target}: {said}");
             assert!(code != 0 || said == "for all", "{said}");
+            let evidence = match code {
+                0 => format!("`{scheme}:` with a password, and a page in TLS with the target"),
+                _ => format!("exit code {code}"),
+            };
+            matrix.pass(what, ROLE, evidence);
         }
+        matrix.check();
     });
 }
+
+const ROLE: &str = "client";
 
 /// Where Debian has Apache's modules.
 const MODULES: &str = "/usr/lib/apache2/modules";

@@ -16,7 +16,7 @@ use crate::quic::pattern;
 use std::net::SocketAddr;
 use std::process::Command;
 
-const PAGE: Page = Page {
+pub(crate) const PAGE: Page = Page {
     path: "docs/interop-http.md",
     head: "\
 # Interoperability of HTTP/1.1, 2 and 3
@@ -25,11 +25,23 @@ Made by `tests/interop/http`, which tries every cell and fails when one does not
 here; frames of HTTP/3 have a page of their own, `interop-h3.md`. The role is ours: as a server it
 is `portway serve`, as a client `portway get`. All is over loopback and TLS, where nothing else is
 said.
-Envoy and Chromium are large: `cargo xtask full` tries them. Proxies have tests of their own.
+Envoy and Chromium are large: `cargo xtask full` tries them. Behind a proxy is Apache.
 ",
     sections: &[
-        "curl", "nghttp", "h2load", "wrk", "libcurl", "niquests", "Chromium", "nginx", "Apache",
-        "Caddy", "HAProxy", "Envoy",
+        "curl",
+        "nghttp",
+        "h2load",
+        "wrk",
+        "libcurl",
+        "niquests",
+        "Chromium",
+        "nginx",
+        "Apache",
+        "Caddy",
+        "HAProxy",
+        "Envoy",
+        "squid",
+        "microsocks",
     ],
 };
 
@@ -111,7 +123,7 @@ async fn said(test: &str, program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 /// The version that a program tells, as the first word that begins with a digit.
-fn version(program: &str, argument: &str) -> Option<String> {
+pub(crate) fn version(program: &str, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
@@ -122,7 +134,7 @@ fn version(program: &str, argument: &str) -> Option<String> {
 }
 
 /// Checks a section, if the peer is the one that the page is about.
-fn check(matrix: &Matrix, test: &str, peer: (&str, &str), installed: Option<&str>) {
+pub(crate) fn check(matrix: &Matrix, test: &str, peer: (&str, &str), installed: Option<&str>) {
     let (name, documented) = peer;
     match installed {
         Some(installed) if installed != documented => portway_tests::say!(
