@@ -97,6 +97,17 @@ impl Exchange {
         key: &Key,
         mut request: Request<Body>,
     ) -> Result<Request<Body>, Error> {
+        let forwarding = key.proxy().filter(|_| key.is_forwarded());
+        if forwarding.is_none() && self.target.is_none() {
+            // RFC 9110 §11.7.2: it is for the next proxy, which is whom CONNECT asks; a server is
+            // told nothing of it.
+            request.headers_mut().remove(PROXY_AUTHORIZATION);
+        }
+        self.access.shown = (None, None);
+        let has_any = self.access.own.is_some() || !settings.keyring.is_empty();
+        if forwarding.is_none() && !has_any {
+            return Ok(request);
+        }
         let content = request.body().replay().and_then(whole);
         let asked = Asked {
             method: self.method.as_str(),
@@ -118,25 +129,17 @@ impl Exchange {
                 shown.0 = Some(sent);
             }
         }
-        let forwarding = key.proxy().filter(|_| key.is_forwarded());
-        match forwarding {
-            // RFC 9110 §11.7.2: it is for the next proxy, which is whom CONNECT asks; a server is
-            // told nothing of it.
-            None if self.target.is_some() => {}
-            None => drop(request.headers_mut().remove(PROXY_AUTHORIZATION)),
-            Some(_) if request.headers().contains_key(PROXY_AUTHORIZATION) => {}
-            Some(proxy) => {
-                let whom = proxy.whom();
-                let target = self.target(key);
-                let asked = Asked { target, ..asked };
-                if let Some(own) = proxy.own_credentials()
-                    && let Some((value, sent)) = settings
-                        .keyring
-                        .authorize(Place::at_proxy(&whom, own), &asked)?
-                {
-                    request.headers_mut().insert(PROXY_AUTHORIZATION, value);
-                    shown.1 = Some(sent);
-                }
+        if let Some(proxy) = forwarding
+            && let Some(own) = proxy.own_credentials()
+            && !request.headers().contains_key(PROXY_AUTHORIZATION)
+        {
+            let whom = proxy.whom();
+            let target = self.target(key);
+            let asked = Asked { target, ..asked };
+            let place = Place::at_proxy(&whom, own);
+            if let Some((value, sent)) = settings.keyring.authorize(place, &asked)? {
+                request.headers_mut().insert(PROXY_AUTHORIZATION, value);
+                shown.1 = Some(sent);
             }
         }
         self.access.shown = shown;
@@ -150,6 +153,19 @@ impl Exchange {
         head: &http::response::Parts,
         replay: Replay,
     ) -> bool {
+        let headers = &head.headers;
+        let is_asked = matches!(
+            head.status,
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        );
+        let is_told = || {
+            [SERVER_INFO, PROXY_INFO]
+                .iter()
+                .any(|it| headers.contains_key(it))
+        };
+        if !is_asked && !is_told() {
+            return false;
+        }
         let Ok((key, _)) = self.aim(settings) else {
             return false;
         };
@@ -163,7 +179,6 @@ impl Exchange {
         let at_proxy = proxy
             .and_then(|proxy| proxy.own_credentials())
             .map(|own| Place::at_proxy(&whom, own));
-        let headers = &head.headers;
         let (place, name, sent) = match (head.status, at_proxy) {
             (StatusCode::UNAUTHORIZED, _) => {
                 (at_server, WWW_AUTHENTICATE, self.access.shown.0.as_ref())

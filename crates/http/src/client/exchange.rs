@@ -24,6 +24,7 @@ use http::header::{HOST, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -72,8 +73,11 @@ impl Exchange {
                 self.response_head,
                 Phase::ResponseHead,
             );
-            let sending = async { Ok(lease.send(request, &interim).await) };
-            let unanswered = match within(&mut limit, sending).await? {
+            let answered = {
+                let sending = pin!(async { Ok(lease.send(request, &interim).await) });
+                within(&mut limit, sending).await?
+            };
+            let unanswered = match answered {
                 Ok(response) => {
                     if let Some(gate) = &gate {
                         gate.on_response(response.status());

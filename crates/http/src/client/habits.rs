@@ -69,8 +69,8 @@ impl Habits {
     /// Before a request, and before what a redirect makes of it.
     pub(super) fn prepare(&self, exchange: &mut Exchange, settings: &Settings) {
         if let Some(strict) = &self.strict {
-            let asked = exchange.url.origin();
-            if strict.upgrade(&mut exchange.url, settings.context.environment().now()) {
+            let now = settings.context.environment().now();
+            if let Some(asked) = strict.upgrade(&mut exchange.url, now) {
                 exchange.access.upgrade(&asked, &exchange.url);
             }
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
-use url::{Host, Url};
+use url::{Host, Origin, Url};
 
 /// A host that is spoken to over TLS only, in a form that can be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,18 +50,16 @@ impl Strict {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes https of http where the host wants that; false where nothing changed.
-    pub(super) fn upgrade(&self, url: &mut Url, now: Time) -> bool {
-        if url.scheme() != "http" {
-            return false;
+    /// Makes https of http where the host wants that; says which origin it was then.
+    pub(super) fn upgrade(&self, url: &mut Url, now: Time) -> Option<Origin> {
+        if url.scheme() != "http" || !name(url).is_some_and(|name| self.contains(name, now)) {
+            return None;
         }
-        let is_strict = name(url).is_some_and(|name| self.contains(name, now));
-        if is_strict {
-            // RFC 6797 §8.3: a port that was named stays, and 80 becomes 443, both as URLs do it.
-            let changed = url.set_scheme("https");
-            debug_assert!(changed.is_ok(), "both are special schemes");
-        }
-        is_strict
+        let asked = url.origin();
+        // RFC 6797 §8.3: a port that was named stays, and 80 becomes 443, both as URLs do it.
+        let changed = url.set_scheme("https");
+        debug_assert!(changed.is_ok(), "both are special schemes");
+        Some(asked)
     }
 
     fn contains(&self, name: &str, now: Time) -> bool {

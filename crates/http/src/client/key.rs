@@ -38,7 +38,11 @@ impl Key {
         };
         let (host, address) = match url.host() {
             Some(Host::Domain(name)) => (name.to_owned(), None),
-            Some(Host::Ipv4(address)) => (address.to_string(), Some(address.into())),
+            // As the URL has written it already.
+            Some(Host::Ipv4(address)) => (
+                url.host_str().unwrap_or_default().to_owned(),
+                Some(address.into()),
+            ),
             Some(Host::Ipv6(address)) => (address.to_string(), Some(address.into())),
             None => return Err(Error::invalid(format!("{url} names no host"))),
         };

@@ -117,7 +117,8 @@ impl Lease {
                 sender.try_send_request(request).await
             }
             Some(Wire::Http2(sender)) => sender.try_send_request(request).await,
-            Some(Wire::Http3(sender)) => return sender.send(request, interim).await,
+            // In a box: whoever sends over another version would carry its room along.
+            Some(Wire::Http3(sender)) => return Box::pin(sender.send(request, interim)).await,
             None => unreachable!("a lease is used before it is over"),
         };
         let response = sent.map_err(|error| unanswered(error, version))?;

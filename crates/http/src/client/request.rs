@@ -21,6 +21,7 @@ use crate::pool::{Version, Versions};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, Method};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument;
@@ -289,7 +290,8 @@ impl RequestBuilder {
         let underway = Underway::begin(&client.shared.settings, &exchange);
         let span = telemetry::span(&exchange);
         let sending = send(client, exchange, redirects_max, total);
-        let mut answered = sending.instrument(span.clone()).await;
+        // In a box: whoever calls moves its own future, often into a task and there about.
+        let mut answered = Box::pin(sending.instrument(span.clone())).await;
         let told = answered.as_ref().map(|response| &response.head);
         telemetry::conclude(&span, told);
         if let Some(underway) = &underway {
@@ -321,7 +323,10 @@ async fn send(
             Some(_) => Replay::Possible,
             None => Replay::Impossible,
         };
-        let (response, lease) = within(&mut total, exchange.run(&shared)).await?;
+        let (response, lease) = {
+            let running = pin!(exchange.run(&shared));
+            within(&mut total, running).await?
+        };
         let (mut head, content) = response.into_parts();
         let (info, is_reused) = (lease.info().clone(), lease.is_reused());
         let is_left = upgraded::is_left(&exchange.method, head.status);

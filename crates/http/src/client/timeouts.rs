@@ -86,7 +86,8 @@ impl Deadline {
     }
 }
 
-/// Runs `work` unless its time is up before.
+/// Runs `work` unless its time is up before. Large work comes pinned: it would be moved, and have
+/// its room twice.
 pub(super) async fn within<T>(
     deadline: &mut Option<Deadline>,
     work: impl Future<Output = Result<T, Error>>,

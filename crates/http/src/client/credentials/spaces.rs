@@ -74,6 +74,11 @@ impl Keyring {
         }
     }
 
+    /// Whether there are credentials only where requests bring their own.
+    pub(in crate::client) fn is_empty(&self) -> bool {
+        self.scoped.is_empty()
+    }
+
     fn spaces(&self) -> MutexGuard<'_, Vec<Space>> {
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
