@@ -18,6 +18,7 @@ use portway_core::{Failure, Time};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -48,6 +49,13 @@ pub trait Environment: Send + Sync + 'static {
 
     /// Opens a TCP connection. Dropping the future abandons the attempt.
     fn tcp_connect(&self, request: TcpConnect) -> BoxFuture<io::Result<Box<dyn TcpStream>>>;
+
+    /// Connects to a socket of the file system (AF_UNIX), or to an abstract one of Linux, whose
+    /// path begins with a zero byte. Its ends have no addresses: both are told as `0.0.0.0:0`.
+    /// Dropping the future abandons the attempt.
+    fn unix_connect(&self, _path: PathBuf) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
+        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
+    }
 
     /// Opens a TCP listener.
     ///

@@ -3,6 +3,7 @@
 use super::access::AccessArguments;
 use super::values::{ResolveArgument, positive_duration};
 use clap::{Args, ValueEnum};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -161,6 +162,12 @@ pub(crate) struct GetTransfer {
     /// Take these addresses for a host, whatever its port, instead of asking for them
     #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]...")]
     pub(crate) resolve: Vec<ResolveArgument>,
+    /// Connect to this socket of the file system instead of the URL's host, without any proxy
+    #[arg(long, value_name = "PATH", conflicts_with = "abstract_unix_socket")]
+    pub(crate) unix_socket: Option<PathBuf>,
+    /// Connect to this abstract socket of Linux instead of the URL's host, without any proxy
+    #[arg(long, value_name = "NAME")]
+    pub(crate) abstract_unix_socket: Option<OsString>,
     /// Ask this DNS server and nobody else
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) resolver: Option<SocketAddr>,

@@ -23,7 +23,8 @@ struct Head {
     effective: String,
     content_type: String,
     redirects: usize,
-    remote: SocketAddr,
+    /// None through a socket of the file system.
+    remote: Option<SocketAddr>,
     /// None where the connection was there already.
     phases: Option<Phases>,
 }
@@ -55,7 +56,10 @@ impl Transfer {
             effective: response.url().to_owned(),
             content_type: content_type.unwrap_or_default().into_owned(),
             redirects: response.redirects(),
-            remote: connection.remote,
+            remote: match connection.unix_socket {
+                None => Some(connection.remote),
+                Some(_) => None,
+            },
             phases: (!response.is_connection_reused()).then_some(connection.phases),
         });
     }
@@ -117,6 +121,10 @@ impl Transfer {
         let seconds = |time: Duration| format!("{:.6}", time.as_secs_f64());
         let head = self.head.as_ref();
         let of_head = |value: fn(&Head) -> String| head.map(value).unwrap_or_default();
+        let of_remote = |value: fn(SocketAddr) -> String| {
+            let remote = head.and_then(|head| head.remote);
+            remote.map(value).unwrap_or_default()
+        };
         let phase = |of: fn(Phases) -> Duration| {
             seconds(
                 head.and_then(|head| head.phases)
@@ -136,8 +144,8 @@ impl Transfer {
             "content_type" => of_head(|head| head.content_type.clone()),
             "url" => self.asked.clone(),
             "url_effective" => head.map_or(&self.asked, |head| &head.effective).clone(),
-            "remote_ip" => of_head(|head| head.remote.ip().to_string()),
-            "remote_port" => of_head(|head| head.remote.port().to_string()),
+            "remote_ip" => of_remote(|remote| remote.ip().to_string()),
+            "remote_port" => of_remote(|remote| remote.port().to_string()),
             "exitcode" => self.exit_code.to_string(),
             "time_namelookup" => phase(|phases| phases.resolved),
             "time_connect" => phase(|phases| phases.connected),

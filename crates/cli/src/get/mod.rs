@@ -35,6 +35,8 @@ use progress::Progress;
 use request::Prepared;
 use resume::Resumed;
 use retry::Tries;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use target::Target;
@@ -109,6 +111,7 @@ fn http_client(
     trace: &Trace,
     jar: Option<Arc<Cookies>>,
 ) -> Result<Client, CommandError> {
+    let transfer = &arguments.transfer;
     let mut security = Security::tls();
     if let Some(file) = &arguments.trust.cacert {
         security = security.with_roots(load_certificates(file)?);
@@ -121,7 +124,7 @@ fn http_client(
     }
     let mut timeouts = Timeouts::default();
     let mut pool = pool::Config::default();
-    if let Some(limit) = arguments.transfer.connect_timeout {
+    if let Some(limit) = transfer.connect_timeout {
         // curl's limit is one for all phases of a connection.
         (timeouts.resolve, timeouts.connect, timeouts.handshake) = (None, None, None);
         pool.dial_max = limit;
@@ -132,12 +135,17 @@ fn http_client(
         .timeouts(timeouts)
         .pool(pool)
         .proxy(access::proxies(&arguments.access)?)
-        .redirects(match arguments.transfer.location {
-            true => arguments.transfer.max_redirs,
+        .redirects(match transfer.location {
+            true => transfer.max_redirs,
             false => 0,
         });
     if arguments.request.compressed {
         builder = builder.decompression(Decompression::default());
+    }
+    let abstract_name = transfer.abstract_unix_socket.as_ref();
+    let socket = transfer.unix_socket.clone();
+    if let Some(path) = socket.or(abstract_name.map(|name| abstract_path(name))) {
+        builder = builder.unix_socket(path);
     }
     if let Some(jar) = jar {
         builder = builder.cookies(jar);
@@ -147,6 +155,13 @@ fn http_client(
         builder = builder.on_event(move |event| trace.tell(&format!("* {event}")));
     }
     Ok(builder.build())
+}
+
+/// The path that an abstract name of a socket has.
+fn abstract_path(name: &OsStr) -> PathBuf {
+    let mut path = OsString::from("\0");
+    path.push(name);
+    path.into()
 }
 
 struct Job {

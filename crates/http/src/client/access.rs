@@ -12,6 +12,7 @@ use super::policy::Wish;
 use super::proxy::Proxies;
 use super::redirect::Replay;
 use super::settings::Settings;
+use super::socket::shown;
 use crate::pool::Version;
 use bytes::Bytes;
 use http::header::{
@@ -19,6 +20,8 @@ use http::header::{
 };
 use http::{HeaderMap, Request, StatusCode};
 use portway_core::FailureKind;
+use std::path::Path;
+use std::sync::Arc;
 use url::{Origin, Position, Url};
 
 /// What a request says of proxies and credentials, and what it has shown.
@@ -26,6 +29,8 @@ use url::{Origin, Position, Url};
 pub(super) struct Access {
     /// Instead of the client's.
     pub(super) proxies: Option<Proxies>,
+    /// The socket of the file system that it goes through.
+    pub(super) socket: Option<Arc<Path>>,
     own: Option<(Origin, Credentials)>,
     /// What the latest request showed to the server, and to the proxy.
     shown: (Option<Sent>, Option<Sent>),
@@ -61,6 +66,10 @@ impl Exchange {
     pub(super) fn aim(&self, settings: &Settings) -> Result<(Key, Wish), Error> {
         let key = Key::of(&self.url, self.peer_name())?;
         let wish = self.wish.in_scheme(key.is_protected)?;
+        if let Some(socket) = self.access.socket.as_ref().or(settings.socket.as_ref()) {
+            let way = || format!("over the socket {}", shown(socket));
+            return Ok((key.through(socket), without_udp(wish, way)?));
+        }
         let proxies = self.access.proxies.as_ref().unwrap_or(&settings.proxies);
         let Some(proxy) = proxies.choose(&self.url) else {
             return Ok((key, wish));
@@ -69,16 +78,7 @@ impl Exchange {
         if may_forward && wish.versions.contains(Version::Http1) {
             return Ok((Key::forwarded(proxy), wish));
         }
-        let versions = wish.versions.without(Version::Http3.into());
-        if versions.is_empty() {
-            let detail = format!("HTTP/3 is not spoken through {proxy}: it needs UDP");
-            let kind = FailureKind::Unsupported;
-            return Err(Error::local(ErrorClass::Version, kind, detail));
-        }
-        let wish = Wish {
-            versions,
-            tries_http3: false,
-        };
+        let wish = without_udp(wish, || format!("through {proxy}"))?;
         Ok((key.tunnelled(proxy), wish))
     }
 
@@ -222,6 +222,20 @@ impl Exchange {
             own: own.filter(|(of, _)| of == origin).map(|(_, own)| own),
         }
     }
+}
+
+/// The versions that need no UDP, which does not lead this way.
+fn without_udp(wish: Wish, way: impl Fn() -> String) -> Result<Wish, Error> {
+    let versions = wish.versions.without(Version::Http3.into());
+    if versions.is_empty() {
+        let detail = format!("HTTP/3 is not spoken {}: it needs UDP", way());
+        let kind = FailureKind::Unsupported;
+        return Err(Error::local(ErrorClass::Version, kind, detail));
+    }
+    Ok(Wish {
+        versions,
+        tries_http3: false,
+    })
 }
 
 fn whole(body: Body) -> Option<Bytes> {

@@ -21,6 +21,7 @@ use portway_core::SecurityParameters;
 use portway_transport::RealEnvironment;
 use portway_transport::context::Context;
 use portway_transport::real;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What is chosen about a client, which then stays as it is.
@@ -39,6 +40,7 @@ pub struct ClientBuilder {
     stored: Vec<StoredAlternative>,
     habits: Chosen,
     proxies: Proxies,
+    socket: Option<Arc<Path>>,
     credentials: Vec<(CredentialScope, Credentials)>,
     telemetry: Telemetry,
 }
@@ -59,6 +61,7 @@ impl ClientBuilder {
             stored: Vec::new(),
             habits: Chosen::default(),
             proxies: Proxies::none(),
+            socket: None,
             credentials: Vec::new(),
             telemetry: Telemetry::default(),
         }
@@ -96,6 +99,14 @@ impl ClientBuilder {
     /// said. The environment counts with [`Proxies::from_environment`] only.
     pub fn proxy(mut self, proxies: impl Into<Proxies>) -> Self {
         self.proxies = proxies.into();
+        self
+    }
+
+    /// Sends requests through this socket of the file system (AF_UNIX), whatever the host of their
+    /// URL, and through no proxy: by HTTP/1.1 or 2, over TLS where the URL says https. A path that
+    /// begins with a zero byte is one of Linux's abstract names.
+    pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Self {
+        self.socket = Some(path.as_ref().into());
         self
     }
 
@@ -212,6 +223,7 @@ impl ClientBuilder {
             content_max: self.content_max,
             sink: self.sink,
             proxies: self.proxies,
+            socket: self.socket,
             keyring: Keyring::new(self.credentials),
         });
         Client { shared }

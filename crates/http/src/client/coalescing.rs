@@ -56,7 +56,7 @@ impl Finder {
     fn find(&self, versions: Versions, at: Option<SocketAddr>) -> Option<Found> {
         let shared = self.shared.upgrade()?;
         let may_share =
-            self.key.is_protected && self.key.server_name.is_none() && self.key.proxy().is_none();
+            self.key.is_protected && self.key.server_name.is_none() && self.key.is_direct();
         if !may_share || !checks_names(&shared.settings.security) {
             return None;
         }
@@ -88,7 +88,7 @@ impl Finder {
         let key = &handle.key;
         let is_alike = key.is_protected
             && key.server_name.is_none()
-            && key.proxy().is_none()
+            && key.is_direct()
             && key.port() == self.key.port()
             && handle.info.alternative.is_none();
         if !is_alike || !handle.root.is_open() || handle.root.refuses(&self.key) {

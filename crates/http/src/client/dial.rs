@@ -6,7 +6,7 @@ use super::Body;
 use super::alternatives::Alternative;
 use super::coalescing::{Finder, Found};
 use super::error::{Error, ErrorClass, Phase};
-use super::event::{ClientEvent, ConnectionInfo, Reason};
+use super::event::{ClientEvent, ConnectionInfo, Phases, Reason};
 use super::frames::Frames;
 use super::http3::Http3;
 use super::key::Key;
@@ -16,6 +16,7 @@ use super::policy::Wish;
 use super::proxy::{Proxy, Route};
 use super::racing::Course;
 use super::settings::Settings;
+use super::socket;
 use super::watch::Watch;
 use crate::carrier_io::CarrierIo;
 use crate::pool::{DialId, Version};
@@ -28,7 +29,7 @@ use portway_transport::environment::Environment;
 use portway_transport::established::{ByteCarrier, Carrier, Established};
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
@@ -76,6 +77,16 @@ pub(super) async fn dial(
     let environment = settings.context.environment().clone();
     let watch = Watch::new(settings.clone(), id, environment.now());
     let by_knowledge = !key.is_protected && !wish.versions.contains(Version::Http1);
+    if let Some(path) = key.socket() {
+        let security = security(&settings.security, &key, wish)?;
+        let opening = socket::open(&settings, &key, &security, wish, (path, &watch));
+        let ground = watch.bounded(opening).await?;
+        let info = ConnectionInfo {
+            unix_socket: Some(path.to_owned()),
+            ..ground.info(by_knowledge, watch.phases(environment.now()))
+        };
+        return with_http(&settings, ground, info, listener).await;
+    }
     let route = key.proxy().map(|proxy| route(&settings, proxy, &key, wish));
     let route = route.transpose()?;
     let (aims, finder) = match &route {
@@ -101,31 +112,42 @@ pub(super) async fn dial(
         Reached::Established(ground) => *ground,
         Reached::Shared(found) => return Ok((*found).into()),
     };
-    let version = ground.version(by_knowledge);
-    let alternative = aims.alternative(ground.leaf.remote_index);
+    let leaf = ground.leaf.as_ref();
+    let alternative = leaf.and_then(|leaf| aims.alternative(leaf.remote_index));
     let alternative = alternative.filter(|_| route.is_none());
-    let (local, remote) = ground.addresses();
+    let info = ground.info(by_knowledge, watch.phases(environment.now()));
     let info = ConnectionInfo {
-        version,
-        local,
-        remote,
-        reason: match (version, &alternative) {
+        reason: match (info.version, &alternative) {
             (Version::Http3, Some(_)) => Reason::Alternative,
-            (Version::Http3, None) if ground.leaf.svcb_priority.is_some() => Reason::Record,
+            (Version::Http3, None) if leaf.is_some_and(|it| it.svcb_priority.is_some()) => {
+                Reason::Record
+            }
             (Version::Http3, None) => Reason::AskedFor,
             _ => Reason::Negotiated(watch.quic_outcome().filter(|_| route.is_none())),
         },
         alternative: alternative.map(|alternative| alternative.to_string()),
         proxy: route.map(|route| route.proxy.to_string()),
-        protection: ground.protection,
-        phases: watch.phases(environment.now()),
+        ..info
     };
+    with_http(&settings, ground, info, listener).await
+}
+
+/// Begins HTTP upon what it is spoken upon.
+async fn with_http(
+    settings: &Arc<Settings>,
+    ground: Ground,
+    info: ConnectionInfo,
+    listener: Arc<dyn Listener>,
+) -> Result<Dialled, Error> {
     let (sender, work) = match ground.carrier {
         Carrier::Quic(quic) => {
-            let (sender, work) = Http3::new(&quic, &settings, listener)?;
+            let (sender, work) = Http3::new(&quic, settings, listener)?;
             (Sender::Http3(sender), work)
         }
-        Carrier::Bytes(bytes) => handshake(environment, bytes, version, listener).await?,
+        Carrier::Bytes(bytes) => {
+            let environment = settings.context.environment().clone();
+            handshake(environment, bytes, info.version, listener).await?
+        }
         _ => {
             let detail = "datagrams without QUIC cannot carry HTTP";
             let failure = Failure::new(Origin::Local, FailureKind::Unsupported, detail);
@@ -236,8 +258,8 @@ impl From<Found> for Dialled {
 pub(super) struct Ground {
     pub(super) carrier: Carrier,
     pub(super) protection: Option<Protection>,
-    /// The leaf of the race, which with a proxy is the way to that.
-    pub(super) leaf: Leaf,
+    /// The leaf of the race, which with a proxy is the way to that; none without a race.
+    pub(super) leaf: Option<Leaf>,
     /// Moves what is below a tunnel.
     pub(super) work: Option<Work>,
 }
@@ -254,12 +276,23 @@ impl Ground {
         }
     }
 
-    /// Ours and the peer's.
-    fn addresses(&self) -> (SocketAddr, SocketAddr) {
-        match &self.carrier {
+    /// What is told of it, as if it were the only way to go.
+    fn info(&self, by_knowledge: bool, phases: Phases) -> ConnectionInfo {
+        let (local, remote) = match &self.carrier {
             Carrier::Quic(quic) => (quic.local_address(), quic.connection().remote_address()),
             Carrier::Bytes(bytes) => (bytes.socket.local_address(), bytes.socket.peer_address()),
-            _ => (self.leaf.remote, self.leaf.remote),
+            _ => (NOWHERE, NOWHERE),
+        };
+        ConnectionInfo {
+            version: self.version(by_knowledge),
+            local,
+            remote,
+            reason: Reason::Negotiated(None),
+            alternative: None,
+            proxy: None,
+            unix_socket: None,
+            protection: self.protection.clone(),
+            phases,
         }
     }
 }
@@ -275,7 +308,7 @@ impl From<Established> for Ground {
         Ground {
             carrier,
             protection,
-            leaf,
+            leaf: Some(leaf),
             work: None,
         }
     }
@@ -427,6 +460,9 @@ fn security(base: &SecurityParameters, key: &Key, wish: Wish) -> Result<Security
         None => security,
     })
 }
+
+/// The ends of datagrams without QUIC, upon which no HTTP is spoken.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// What a peer may send of one response before its reader takes it.
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;

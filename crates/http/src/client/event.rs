@@ -1,10 +1,12 @@
 //! What a client tells of its work, for logs and for people who ask why.
 
+use super::socket::shown;
 use crate::pool::{self, CancelReason, CloseReason, ConnectionId, DialId, Version, Versions};
 use portway_core::race;
 use portway_core::security::Protection;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Something that happened to a client's connections.
@@ -82,6 +84,8 @@ pub struct ConnectionInfo {
     /// The URL of the proxy that it leads through, without credentials; the addresses are those of
     /// the connection to that.
     pub proxy: Option<String>,
+    /// The socket of the file system that it leads through; the addresses say nothing then.
+    pub unix_socket: Option<PathBuf>,
     /// What was negotiated with the target; `None` in cleartext.
     pub protection: Option<Protection>,
     /// How long it took to establish.
@@ -132,7 +136,10 @@ pub struct Phases {
 
 impl fmt::Display for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {} from {}", self.version, self.remote, self.local)?;
+        match &self.unix_socket {
+            Some(path) => write!(f, "{} to the socket {}", self.version, shown(path))?,
+            None => write!(f, "{} to {} from {}", self.version, self.remote, self.local)?,
+        }
         if let Some(proxy) = &self.proxy {
             write!(f, " through {proxy}")?;
         }

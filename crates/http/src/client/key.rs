@@ -3,9 +3,11 @@
 use super::alternatives::Origin;
 use super::error::Error;
 use super::proxy::Proxy;
+use super::socket::shown;
 use portway_core::RemoteEndpoint;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use url::{Host, Url};
 
@@ -23,6 +25,8 @@ pub(super) struct Key {
     proxy: Option<Proxy>,
     /// Whether the proxy is asked for resources of whatever origin, instead of for a tunnel.
     is_forwarded: bool,
+    /// The socket of the file system through which it is reached.
+    socket: Option<Arc<Path>>,
 }
 
 impl Key {
@@ -54,6 +58,7 @@ impl Key {
             server_name,
             proxy: None,
             is_forwarded: false,
+            socket: None,
         })
     }
 
@@ -67,6 +72,15 @@ impl Key {
             server_name: None,
             proxy: None,
             is_forwarded: false,
+            socket: None,
+        }
+    }
+
+    /// The same through this socket.
+    pub(super) fn through(self, socket: &Arc<Path>) -> Key {
+        Key {
+            socket: Some(socket.clone()),
+            ..self
         }
     }
 
@@ -90,6 +104,15 @@ impl Key {
 
     pub(super) fn proxy(&self) -> Option<&Proxy> {
         self.proxy.as_ref()
+    }
+
+    pub(super) fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// Whether its own address is connected to.
+    pub(super) fn is_direct(&self) -> bool {
+        self.proxy.is_none() && self.socket.is_none()
     }
 
     pub(super) fn is_forwarded(&self) -> bool {
@@ -137,8 +160,8 @@ impl Key {
     /// What speaks of alternative services, where they are used at all: RFC 8164 lets them be used
     /// with http by consent only, which nobody gives.
     pub(super) fn origin(&self) -> Option<Origin> {
-        // What is beyond a tunnel is not reached by UDP.
-        let has_any = self.is_protected && self.proxy.is_none();
+        // What is beyond a tunnel or a socket is not reached by UDP.
+        let has_any = self.is_protected && self.is_direct();
         has_any.then(|| Origin {
             host: self.host.to_string(),
             port: self.port,
@@ -149,6 +172,9 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_protected { "https" } else { "http" };
+        if let Some(path) = &self.socket {
+            return write!(f, "{scheme}://{} at {}", self.authority(), shown(path));
+        }
         match (&self.proxy, self.is_forwarded) {
             (None, _) => write!(f, "{scheme}://{}", self.authority()),
             (Some(proxy), true) => write!(f, "http through {proxy}"),

@@ -22,6 +22,7 @@
 //! | `shared.rs`, `lease.rs` | the pool with what it decides about |
 //! | `policy.rs` | which versions a request takes |
 //! | `dial.rs`, `racing.rs`, `watch.rs` | a connection, from the race to hyper or to our HTTP/3 |
+//! | `socket.rs` | the way through a socket of the file system |
 //! | `io.rs`, `frames.rs`, `http3.rs`, `content.rs`, `link.rs` | a connection in use |
 //! | `alt_svc.rs`, `alternatives.rs` | alternative services |
 //! | `coalescing.rs` | one connection for several origins |
@@ -72,6 +73,7 @@ mod retry_budget;
 mod service;
 mod settings;
 mod shared;
+mod socket;
 mod stream_body;
 mod telemetry;
 mod timeouts;

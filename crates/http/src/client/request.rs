@@ -21,6 +21,7 @@ use crate::pool::{Version, Versions};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, Method};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -236,6 +237,17 @@ impl RequestBuilder {
     pub fn proxy(self, proxies: impl Into<Proxies>) -> Self {
         self.change(|exchange| {
             exchange.access.proxies = Some(proxies.into());
+            Ok(())
+        })
+    }
+
+    /// Sends it through this socket of the file system, as [`ClientBuilder::unix_socket`]; what
+    /// redirects make of it, too.
+    ///
+    /// [`ClientBuilder::unix_socket`]: super::ClientBuilder::unix_socket
+    pub fn unix_socket(self, path: impl AsRef<Path>) -> Self {
+        self.change(|exchange| {
+            exchange.access.socket = Some(path.as_ref().into());
             Ok(())
         })
     }

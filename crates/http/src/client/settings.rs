@@ -13,6 +13,7 @@ use crate::pool;
 use http::HeaderMap;
 use portway_core::SecurityParameters;
 use portway_transport::context::Context;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Hears what a client does.
@@ -35,6 +36,8 @@ pub(super) struct Settings {
     pub(super) alternatives: Store,
     pub(super) habits: Habits,
     pub(super) proxies: Proxies,
+    /// The socket of the file system that all requests go through.
+    pub(super) socket: Option<Arc<Path>>,
     pub(super) keyring: Keyring,
     pub(super) telemetry: Telemetry,
 }

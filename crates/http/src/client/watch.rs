@@ -94,6 +94,16 @@ impl Watch {
         }
     }
 
+    /// An attempt begins that is no race's.
+    pub(super) fn on_attempt(&self, now: Time) {
+        self.marks().attempted = Some(now);
+    }
+
+    /// That attempt has its transport.
+    pub(super) fn on_transport(&self, now: Time) {
+        self.marks().connected = Some(now);
+    }
+
     /// Runs the race unless one of its phases takes too long.
     pub(super) async fn bounded<T>(
         &self,

@@ -15,6 +15,8 @@ mod requests;
 mod server;
 mod telemetry;
 mod times;
+#[cfg(target_os = "linux")]
+mod unix_sockets;
 mod upgrades;
 mod versions;
 mod virtual_time;

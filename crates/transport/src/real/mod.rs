@@ -13,6 +13,7 @@ mod tasks;
 mod tcp;
 mod threads;
 mod udp;
+mod unix;
 
 pub use dns::{DnsConfig, DnsSource};
 pub use inherited::Inherited;
@@ -29,6 +30,7 @@ use portway_core::dns::{Answer, Question};
 use portway_core::path::Path;
 use portway_core::{Failure, Time};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tasks::Tasks;
 
@@ -123,6 +125,10 @@ impl Environment for RealEnvironment {
 
     fn tcp_connect(&self, request: TcpConnect) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
         Box::pin(tcp::connect(request))
+    }
+
+    fn unix_connect(&self, path: PathBuf) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
+        unix::connect(path)
     }
 
     fn tcp_listen(&self, request: ListenAddress) -> io::Result<Box<dyn TcpListener>> {

@@ -12,14 +12,13 @@ use crate::client::error::Error;
 use crate::client::key::Key;
 use crate::client::policy::Wish;
 use crate::client::settings::Settings;
+use crate::client::socket::protect;
 use crate::pool::{Version, Versions};
 use portway_core::dns::{AnswerData, Question, RecordKind};
 use portway_core::race::Leaf;
 use portway_core::security::Trust;
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters};
-use portway_transport::establish::handshake;
 use portway_transport::established::{ByteCarrier, Carrier};
-use portway_transport::layer::ByteLayer;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -92,7 +91,7 @@ impl Route<'_> {
         self.protect(leaf, opened).await
     }
 
-    async fn by_connect(&self, reach: Reach<'_>) -> Result<(Leaf, Opened), Error> {
+    async fn by_connect(&self, reach: Reach<'_>) -> Result<(Option<Leaf>, Opened), Error> {
         let mut ask = Ask::new(self.settings, self.proxy, self.key.authority());
         loop {
             let ground = reach().await?;
@@ -111,7 +110,7 @@ impl Route<'_> {
     }
 
     /// Resolves the target's name and tries its addresses in their order.
-    async fn by_address(&self, reach: Reach<'_>) -> Result<(Leaf, Opened), Error> {
+    async fn by_address(&self, reach: Reach<'_>) -> Result<(Option<Leaf>, Opened), Error> {
         let mut last = None;
         for address in self.addresses().await?.into_iter().take(ADDRESSES_MAX) {
             match self.by_socks(reach, self.goal(address)).await {
@@ -162,7 +161,11 @@ impl Route<'_> {
         }
     }
 
-    async fn by_socks(&self, reach: Reach<'_>, goal: Goal<'_>) -> Result<(Leaf, Opened), Error> {
+    async fn by_socks(
+        &self,
+        reach: Reach<'_>,
+        goal: Goal<'_>,
+    ) -> Result<(Option<Leaf>, Opened), Error> {
         let ground = reach().await?;
         let Carrier::Bytes(mut carrier) = ground.carrier else {
             return Err(no_stream());
@@ -183,7 +186,7 @@ impl Route<'_> {
     }
 
     /// TLS with the target, as without a proxy.
-    async fn protect(&self, leaf: Leaf, opened: Opened) -> Result<Ground, Error> {
+    async fn protect(&self, leaf: Option<Leaf>, opened: Opened) -> Result<Ground, Error> {
         let Opened {
             stream,
             unread,
@@ -197,24 +200,14 @@ impl Route<'_> {
             if !carrier.unread.is_empty() {
                 return Err(ProxyFault::Lied(ProxyLie::EarlyBytes).error(self.proxy));
             }
-            let tls = self.security.tls_parameters();
-            let tls = tls.ok_or_else(|| Error::invalid("https needs a client with TLS"))?;
-            let name = self.key.address().is_none().then(|| self.key.host());
-            let remote = self.key.address().unwrap_or(leaf.remote.ip());
-            let names = self.wish.versions.newest_first().map(Version::alpn);
-            let alpn: Vec<Vec<u8>> = names.map(|name| name.into()).collect();
-            let engine = self.settings.context.tls();
-            let failed = |failure| Error::of_dial(failure, None);
-            let mut layer = engine.client(tls, name, remote, &alpn).map_err(failed)?;
-            let shaking = handshake(&*carrier.socket, &mut layer, &mut carrier.unread);
+            let (key, security) = (self.key, &self.security);
+            let shaking = protect(self.settings, key, security, self.wish, &mut carrier);
             let below = async {
                 if let Some(work) = &mut work {
                     work.await;
                 }
             };
-            with_below(shaking, below).await.map_err(failed)?;
-            protection = layer.protection();
-            carrier.layer = Some(Box::new(layer));
+            protection = with_below(shaking, below).await?;
         }
         Ok(Ground {
             carrier: Carrier::Bytes(carrier),
