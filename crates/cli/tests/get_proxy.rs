@@ -9,7 +9,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
-use support::{NameServer, run};
+use support::{Authority, Listening, NameServer, run};
 
 /// Says this to each connection once something has come, and tells what came; the thread ends with
 /// the test's process.
@@ -95,4 +95,31 @@ fn a_proxy_is_not_used_for_what_is_bypassed() {
     let got = run(&["get", &target, "-x", &proxy, "--noproxy", "other.test"]);
     assert_eq!((got.code, &*got.text()), (Some(0), "proxy"));
     assert!(told.recv().unwrap().starts_with("GET http://127.0.0.1:"));
+}
+
+#[test]
+fn a_proxy_in_tls_is_believed_as_the_options_for_proxies_say() {
+    let authority = Authority::new("get-proxy-tls");
+    let (cert, key) = authority.issue("127.0.0.1");
+    // What is echoed is no answer: so far it comes once the proxy is believed.
+    let mut arguments = vec!["127.0.0.1:0", "--echo", "--alpn", "http/1.1"];
+    arguments.extend(["--protocols", "tls", "--cert", &cert, "--key", &key]);
+    let echo = Listening::start(&arguments, 1);
+    let proxy = format!("https://{}", echo.address());
+    let root = authority.root();
+    let rows: [(&[&str], i32); 5] = [
+        (&[], 60),
+        // What is said of servers says nothing of proxies, but for anchors.
+        (&["--insecure"], 60),
+        (&["--cacert", &root], 56),
+        (&["--proxy-insecure"], 56),
+        (&["--proxy-cacert", &root], 56),
+    ];
+    for (options, code) in rows {
+        let all = [&["get", "https://target.test/", "-x", &proxy], options].concat();
+        let got = run(&all);
+        assert_eq!(got.code, Some(code), "{options:?}: {}", got.stderr);
+    }
+    let both = ["--proxy-insecure", "--proxy-cacert", &root];
+    run(&[&["get", "https://target.test/"][..], &both].concat()).expect(2);
 }

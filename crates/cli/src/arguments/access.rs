@@ -1,6 +1,7 @@
 //! `portway get`: proxies and credentials, with curl's names for them.
 
 use clap::Args;
+use std::path::PathBuf;
 
 /// Through what, and with which credentials.
 #[derive(Args, Debug)]
@@ -19,6 +20,13 @@ pub(crate) struct AccessArguments {
     /// Prove them to the proxy by Digest
     #[arg(long)]
     pub(crate) proxy_digest: bool,
+    /// Believe only https:// proxies that a certificate in this file vouches for (PEM or DER);
+    /// without, those whom servers are believed by
+    #[arg(long, value_name = "FILE", conflicts_with = "proxy_insecure")]
+    pub(crate) proxy_cacert: Option<PathBuf>,
+    /// Believe any https:// proxy; --insecure is for servers alone
+    #[arg(long)]
+    pub(crate) proxy_insecure: bool,
     /// Show these credentials to the server, instead of what stands in the URL
     #[arg(short, long, value_name = "USER:PASSWORD")]
     pub(crate) user: Option<String>,

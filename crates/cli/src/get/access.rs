@@ -5,7 +5,10 @@
 
 use crate::arguments::AccessArguments;
 use crate::error::CommandError;
+use portway::Security;
+use portway::security::Trust;
 use portway_http::client::{Credentials, Error, Proxies, Proxy};
+use portway_transport::tls::load_certificates;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -43,6 +46,16 @@ impl Login {
 
 /// The proxies of all transfers.
 pub(super) fn proxies(arguments: &AccessArguments) -> Result<Proxies, CommandError> {
+    let proxies = with_logins(arguments)?;
+    let security = match &arguments.proxy_cacert {
+        Some(file) => Security::tls().with_roots(load_certificates(file)?),
+        None if arguments.proxy_insecure => Security::tls().with_trust(Trust::DangerousAnyone),
+        None => return Ok(proxies),
+    };
+    Ok(proxies.map(|proxy| proxy.security(security.clone())))
+}
+
+fn with_logins(arguments: &AccessArguments) -> Result<Proxies, CommandError> {
     let variable = |name: &str| match (&arguments.noproxy, name) {
         (Some(own), "no_proxy") => Some(own.clone()),
         (Some(_), "NO_PROXY") => None,
