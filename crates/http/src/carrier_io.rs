@@ -42,6 +42,8 @@ pub(crate) struct CarrierIo<W> {
     /// Nothing was read yet, and the layer may hold something already.
     is_fresh: bool,
     has_ended: bool,
+    /// TLS has said that nothing more is written.
+    is_shut: bool,
     is_blocked: bool,
 }
 
@@ -54,6 +56,7 @@ impl<W: WireWatch> CarrierIo<W> {
             out: BytesMut::new(),
             is_fresh: true,
             has_ended: false,
+            is_shut: false,
             is_blocked: false,
         }
     }
@@ -226,9 +229,10 @@ impl<W: WireWatch> Write for CarrierIo<W> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let io = &mut *self;
         ready!(io.poll_out(context))?;
-        if let Some(mut layer) = io.carrier.layer.take() {
+        if let Some(layer) = io.carrier.layer.as_mut().filter(|_| !io.is_shut) {
+            // RFC 8446 §6.1: this ends our direction; the peer's has an end of its own.
             layer.close(&mut io.out);
-            io.has_ended = true;
+            io.is_shut = true;
             let _ = io.poll_out(context);
         }
         Poll::Ready(io.carrier.socket.shutdown_write())

@@ -50,6 +50,45 @@ async fn a_101_leaves_the_connection_to_the_application() {
 }
 
 #[tokio::test]
+async fn each_direction_of_a_tunnel_in_tls_ends_by_itself() {
+    let made = Made::new();
+    let tls = acceptor(&made, &[b"http/1.1"]);
+    let address = raw(move |number, stream| {
+        let tls = tls.clone();
+        async move {
+            let mut stream = tls.accept(stream).await.expect("TLS");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.expect("a head"));
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let mut came = Vec::new();
+            stream.read_to_end(&mut came).await.expect("an end");
+            // The client has ended its direction only.
+            stream.write_all(&came).await.expect("it is taken");
+            stream.flush().await.expect("it is taken");
+            if number == 0 {
+                stream.shutdown().await.expect("it ends");
+            }
+        }
+    })
+    .await;
+    let client = Client::builder().security(made.security()).build();
+    for is_whole in [true, false] {
+        let request = client.connect(format!("https://{address}/"), "far.test:80");
+        let response = request.send().await.unwrap();
+        let mut stream = response.upgrade().await.unwrap();
+        stream.write_all(b"question").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let end = stream.read_to_end(&mut answer).await;
+        assert_eq!(answer, b"question");
+        // Without a word of TLS it was cut off.
+        assert_eq!(end.is_ok(), is_whole, "{end:?}");
+    }
+}
+
+#[tokio::test]
 async fn connect_opens_a_tunnel_over_http1() {
     let address = repeating("HTTP/1.1 200 OK\r\n\r\nfirst").await;
     let client = Client::builder().build();
