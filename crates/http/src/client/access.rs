@@ -9,7 +9,7 @@ use super::error::{Error, ErrorClass};
 use super::exchange::Exchange;
 use super::key::Key;
 use super::policy::Wish;
-use super::proxy::Proxies;
+use super::proxy::{Proxies, Proxy};
 use super::redirect::Replay;
 use super::settings::Settings;
 use super::socket::shown;
@@ -66,20 +66,16 @@ impl Exchange {
     pub(super) fn aim(&self, settings: &Settings) -> Result<(Key, Wish), Error> {
         let key = Key::of(&self.url, self.peer_name())?;
         let wish = self.wish.in_scheme(key.is_protected)?;
-        if let Some(socket) = self.access.socket.as_ref().or(settings.socket.as_ref()) {
+        let through = &settings.through;
+        if let Some(socket) = self.access.socket.as_ref().or(through.socket.as_ref()) {
             let way = || format!("over the socket {}", shown(socket));
             return Ok((key.through(socket), without_udp(wish, way)?));
         }
-        let proxies = self.access.proxies.as_ref().unwrap_or(&settings.proxies);
-        let Some(proxy) = proxies.choose(&self.url) else {
-            return Ok((key, wish));
-        };
-        let may_forward = !key.is_protected && self.target.is_none() && proxy.forwards();
-        if may_forward && wish.versions.contains(Version::Http1) {
-            return Ok((Key::forwarded(proxy), wish));
+        let proxies = self.access.proxies.as_ref().unwrap_or(&through.proxies);
+        match proxies.choose(&self.url) {
+            None => Ok((key, wish)),
+            Some(proxy) => by_proxy(key, wish, proxy, self.target.is_none()),
         }
-        let wish = without_udp(wish, || format!("through {proxy}"))?;
-        Ok((key.tunnelled(proxy), wish))
     }
 
     /// The target of its request line in HTTP/1.1 (RFC 9112 §3.2).
@@ -222,6 +218,21 @@ impl Exchange {
             own: own.filter(|(of, _)| of == origin).map(|(_, own)| own),
         }
     }
+}
+
+/// A proxy's part in it: it forwards what it may, and opens tunnels for the rest.
+pub(super) fn by_proxy(
+    key: Key,
+    wish: Wish,
+    proxy: &Proxy,
+    may_forward: bool,
+) -> Result<(Key, Wish), Error> {
+    let may_forward = may_forward && !key.is_protected && proxy.forwards();
+    if may_forward && wish.versions.contains(Version::Http1) {
+        return Ok((Key::forwarded(proxy), wish));
+    }
+    let wish = without_udp(wish, || format!("through {proxy}"))?;
+    Ok((key.tunnelled(proxy), wish))
 }
 
 /// The versions that need no UDP, which does not lead this way.

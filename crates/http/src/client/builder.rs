@@ -13,6 +13,7 @@ use super::proxy::Proxies;
 use super::retry_budget::RetryBudget;
 use super::settings::{Settings, Sink};
 use super::shared::Shared;
+use super::socket::Through;
 use super::telemetry::{Recorder, Telemetry};
 use super::timeouts::Timeouts;
 use crate::pool::{self, Version};
@@ -39,8 +40,7 @@ pub struct ClientBuilder {
     drain_max: u64,
     stored: Vec<StoredAlternative>,
     habits: Chosen,
-    proxies: Proxies,
-    socket: Option<Arc<Path>>,
+    through: Through,
     credentials: Vec<(CredentialScope, Credentials)>,
     telemetry: Telemetry,
 }
@@ -60,8 +60,10 @@ impl ClientBuilder {
             drain_max: DRAIN_BYTES_MAX,
             stored: Vec::new(),
             habits: Chosen::default(),
-            proxies: Proxies::none(),
-            socket: None,
+            through: Through {
+                proxies: Proxies::none(),
+                socket: None,
+            },
             credentials: Vec::new(),
             telemetry: Telemetry::default(),
         }
@@ -98,7 +100,7 @@ impl ClientBuilder {
     /// Sends requests through a proxy, or through whichever [`Proxies`] choose; directly unless
     /// said. The environment counts with [`Proxies::from_environment`] only.
     pub fn proxy(mut self, proxies: impl Into<Proxies>) -> Self {
-        self.proxies = proxies.into();
+        self.through.proxies = proxies.into();
         self
     }
 
@@ -106,7 +108,7 @@ impl ClientBuilder {
     /// URL, and through no proxy: by HTTP/1.1 or 2, over TLS where the URL says https. A path that
     /// begins with a zero byte is one of Linux's abstract names.
     pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Self {
-        self.socket = Some(path.as_ref().into());
+        self.through.socket = Some(path.as_ref().into());
         self
     }
 
@@ -201,6 +203,11 @@ impl ClientBuilder {
 
     /// The client.
     pub fn build(self) -> Client {
+        let shared = Shared::new(self.settings());
+        Client { shared }
+    }
+
+    pub(super) fn settings(self) -> Settings {
         let context = self.context.unwrap_or_else(|| {
             let environment = RealEnvironment::new(real::Config::default());
             Context::new(Arc::new(environment))
@@ -208,7 +215,7 @@ impl ClientBuilder {
         let alternatives = Store::default();
         alternatives.import(context.environment().now(), self.stored);
         let habits = Habits::new(self.habits, context.environment().now());
-        let shared = Shared::new(Settings {
+        Settings {
             habits,
             telemetry: self.telemetry,
             wish: self.wish,
@@ -222,11 +229,9 @@ impl ClientBuilder {
             redirects_max: self.redirects_max,
             content_max: self.content_max,
             sink: self.sink,
-            proxies: self.proxies,
-            socket: self.socket,
+            through: self.through,
             keyring: Keyring::new(self.credentials),
-        });
-        Client { shared }
+        }
     }
 }
 

@@ -4,35 +4,40 @@
 //! Invariant: https is never carried without TLS, and both versions of HTTP over TCP are offered
 //! there; everything that a call started ends with its future.
 
-use super::error::Error;
+use super::Client;
+use super::access::by_proxy;
+use super::coalescing::Finder;
+use super::dial::{Call, Way, way};
+use super::error::{Error, Phase};
+use super::event::ConnectionInfo;
 use super::key::Key;
-use super::racing::Course;
+use super::policy::Wish;
+use super::proxy::Proxies;
+use super::timeouts::{Deadline, Timeouts, within};
 use crate::carrier_io::{CarrierIo, Unwatched};
-use crate::pool::{Version, Versions};
+use crate::pool::{DialId, Version, Versions};
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use portway_core::race::Event;
 use portway_core::security::Protection;
-use portway_core::stack::WireProtocol;
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters};
 use portway_transport::RealEnvironment;
 use portway_transport::context::Context;
-use portway_transport::driver::Observer;
 use portway_transport::established::Carrier;
 use portway_transport::real;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll};
 use tower_service::Service;
 use url::Url;
 
 /// Connects other HTTP clients by portway's engine: addresses race as Happy Eyeballs v3 says,
-/// HTTPS records are heeded, and a failure tells every attempt.
+/// HTTPS records are heeded, proxies are asked, and a failure tells every attempt.
 ///
 /// It is a `tower::Service<Uri>`, as hyper-util's `Client` and tonic's `Endpoint` take it.
 #[derive(Clone)]
@@ -40,6 +45,9 @@ pub struct Connector {
     context: Context,
     security: SecurityParameters,
     versions: Versions,
+    timeouts: Timeouts,
+    proxies: Proxies,
+    socket: Option<PathBuf>,
 }
 
 impl Connector {
@@ -51,6 +59,9 @@ impl Connector {
             context,
             security: SecurityParameters::tls(),
             versions: Versions::of([Version::Http1, Version::Http2]),
+            timeouts: Timeouts::default(),
+            proxies: Proxies::none(),
+            socket: None,
         }
     }
 
@@ -76,36 +87,73 @@ impl Connector {
         self
     }
 
+    /// Gives up after these times: those of resolving, connecting and the handshake, and `total`
+    /// for all of it. The others are of requests, which are not this one's.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Goes through a proxy, or through whichever [`Proxies`] choose; directly unless said. What is
+    /// in cleartext a proxy of HTTP is asked to forward, which hyper's client is told, so that it
+    /// writes requests as such a proxy wants them; the proxy's credentials are shown for tunnels
+    /// alone, and in requests by whoever makes them.
+    #[must_use]
+    pub fn proxy(mut self, proxies: impl Into<Proxies>) -> Self {
+        self.proxies = proxies.into();
+        self
+    }
+
+    /// Goes through this socket of the file system whatever the host, and through no proxy; as
+    /// [`ClientBuilder::unix_socket`](super::ClientBuilder::unix_socket).
+    #[must_use]
+    pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Self {
+        self.socket = Some(path.as_ref().to_owned());
+        self
+    }
+
     async fn connect(self, uri: Uri) -> Result<ConnectorStream, Error> {
         let url = Url::parse(&uri.to_string());
         let url = url.map_err(|error| Error::invalid(format!("{uri}: {error}")))?;
         let key = Key::of(&url, None)?;
-        let names = self.versions.without(Version::Http3.into()).newest_first();
-        let names = names.map(Version::alpn);
-        let security = match key.is_protected {
-            false => SecurityParameters::disabled(),
-            true if matches!(self.security, SecurityParameters::Required(_)) => {
-                self.security.clone().with_alpn(names)
-            }
-            true => return Err(Error::invalid("https needs a connector with TLS")),
+        let wish = Wish::exactly(self.versions.without(Version::Http3.into()));
+        let (key, wish) = match (&self.socket, self.proxies.choose(&url)) {
+            (Some(path), _) => (key.through(&Arc::from(path.as_path())), wish),
+            (None, Some(proxy)) => by_proxy(key, wish, proxy, true)?,
+            (None, None) => (key, wish),
         };
-        let remotes = vec![key.remote()];
-        let course = Course::new(&self.context, &key, security, remotes, |stack| {
-            stack.wire == WireProtocol::Tcp
-        })?;
-        let attempt = |leaf, progress| course.establish(leaf, progress);
-        let won = course.run(&key, course.candidates(), attempt, Unseen);
-        let won = won.await?;
-        let Carrier::Bytes(carrier) = won.carrier else {
+        let builder = Client::builder().context(&self.context).proxy(self.proxies);
+        let builder = builder.security(self.security).timeouts(self.timeouts);
+        let settings = Arc::new(builder.settings());
+        let environment = settings.context.environment().clone();
+        let is_forwarding = key.is_forwarded();
+        let call = Call {
+            id: DialId::UNPOOLED,
+            // Nobody's connections are there to be shared.
+            finder: Finder::new(Weak::new(), key.clone()),
+            key,
+            wish,
+        };
+        let total = settings.timeouts.total;
+        let mut total = Deadline::after(&*environment, total, Phase::Total);
+        let found = within(&mut total, pin!(way(&settings, call))).await?;
+        let Way::New(ground, info) = found else {
+            unreachable!("there is no connection to be shared");
+        };
+        let Carrier::Bytes(carrier) = ground.carrier else {
             let detail = "the race led to no stream of bytes";
             let failure = Failure::new(Origin::Local, FailureKind::Unsupported, detail);
             return Err(Error::of_dial(failure, None));
         };
+        if let Some(below) = ground.work {
+            // It ends with the tunnel through it.
+            environment.spawn(below);
+        }
         Ok(ConnectorStream {
-            local: carrier.socket.local_address(),
-            remote: carrier.socket.peer_address(),
-            protection: won.protection,
             io: CarrierIo::new(carrier, Unwatched),
+            info,
+            is_forwarding,
         })
     }
 }
@@ -140,34 +188,35 @@ impl Service<Uri> for Connector {
 /// What a [`Connector`] leads to: bytes both ways, with TLS below where that was asked for.
 pub struct ConnectorStream {
     io: CarrierIo<Unwatched>,
-    local: SocketAddr,
-    remote: SocketAddr,
-    protection: Option<Protection>,
+    info: Box<ConnectionInfo>,
+    /// Whether a proxy at its end takes requests for any origin.
+    is_forwarding: bool,
 }
 
 impl ConnectorStream {
     /// Our address.
     pub fn local(&self) -> SocketAddr {
-        self.local
+        self.info.local
     }
 
-    /// The peer's address.
+    /// The peer's address; with a proxy, the proxy's.
     pub fn remote(&self) -> SocketAddr {
-        self.remote
+        self.info.remote
     }
 
     /// What was negotiated; `None` in cleartext.
     pub fn protection(&self) -> Option<&Protection> {
-        self.protection.as_ref()
+        self.info.protection.as_ref()
     }
 }
 
 impl Connection for ConnectorStream {
     fn connected(&self) -> Connected {
-        let alpn = self.protection.as_ref().and_then(|it| it.alpn.as_deref());
+        let connected = Connected::new().proxy(self.is_forwarding);
+        let alpn = self.protection().and_then(|it| it.alpn.as_deref());
         match alpn {
-            Some(b"h2") => Connected::new().negotiated_h2(),
-            _ => Connected::new(),
+            Some(b"h2") => connected.negotiated_h2(),
+            _ => connected,
         }
     }
 }
@@ -218,19 +267,8 @@ impl Write for ConnectorStream {
 impl fmt::Debug for ConnectorStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectorStream")
-            .field("local", &self.local)
-            .field("remote", &self.remote)
+            .field("local", &self.local())
+            .field("remote", &self.remote())
             .finish_non_exhaustive()
     }
-}
-
-/// Nobody sees the decisions.
-struct Unseen;
-
-impl Observer for Unseen {
-    fn is_attentive(&self) -> bool {
-        false
-    }
-
-    fn on_event(&mut self, _: &Event) {}
 }

@@ -65,6 +65,22 @@ pub(super) async fn dial(
     call: Call,
     listener: Arc<dyn Listener>,
 ) -> Result<Dialled, Error> {
+    match way(&settings, call).await? {
+        Way::Shared(found) => Ok((*found).into()),
+        Way::New(ground, info) => with_http(&settings, *ground, *info, listener).await,
+    }
+}
+
+/// What leads to a key.
+pub(super) enum Way {
+    /// A connection that was there.
+    Shared(Box<Found>),
+    /// What HTTP is to be spoken upon, and what is told of it.
+    New(Box<Ground>, Box<ConnectionInfo>),
+}
+
+/// Finds the way to a key.
+pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Error> {
     let Call {
         id,
         key,
@@ -72,26 +88,26 @@ pub(super) async fn dial(
         finder,
     } = call;
     if let Some(found) = finder.by_origin(wish.versions) {
-        return Ok(found.into());
+        return Ok(Way::Shared(Box::new(found)));
     }
     let environment = settings.context.environment().clone();
     let watch = Watch::new(settings.clone(), id, environment.now());
     let by_knowledge = !key.is_protected && !wish.versions.contains(Version::Http1);
     if let Some(path) = key.socket() {
         let security = security(&settings.security, &key, wish)?;
-        let opening = socket::open(&settings, &key, &security, wish, (path, &watch));
+        let opening = socket::open(settings, &key, &security, wish, (path, &watch));
         let ground = watch.bounded(opening).await?;
         let info = ConnectionInfo {
             unix_socket: Some(path.to_owned()),
             ..ground.info(by_knowledge, watch.phases(environment.now()))
         };
-        return with_http(&settings, ground, info, listener).await;
+        return Ok(Way::New(Box::new(ground), Box::new(info)));
     }
-    let route = key.proxy().map(|proxy| route(&settings, proxy, &key, wish));
+    let route = key.proxy().map(|proxy| route(settings, proxy, &key, wish));
     let route = route.transpose()?;
     let (aims, finder) = match &route {
         None => {
-            let aims = Aims::new(&settings, &settings.security, key.clone(), wish)?;
+            let aims = Aims::new(settings, &settings.security, key.clone(), wish)?;
             (aims, finder)
         }
         Some(route) => {
@@ -110,7 +126,7 @@ pub(super) async fn dial(
     };
     let ground = match reach(route.as_ref(), &aims, finder, &watch).await? {
         Reached::Established(ground) => *ground,
-        Reached::Shared(found) => return Ok((*found).into()),
+        Reached::Shared(found) => return Ok(Way::Shared(found)),
     };
     let leaf = ground.leaf.as_ref();
     let alternative = leaf.and_then(|leaf| aims.alternative(leaf.remote_index));
@@ -129,7 +145,7 @@ pub(super) async fn dial(
         proxy: route.map(|route| route.proxy.to_string()),
         ..info
     };
-    with_http(&settings, ground, info, listener).await
+    Ok(Way::New(Box::new(ground), Box::new(info)))
 }
 
 /// Begins HTTP upon what it is spoken upon.

@@ -6,14 +6,13 @@ use super::event::ClientEvent;
 use super::habits::Habits;
 use super::key::Key;
 use super::policy::Wish;
-use super::proxy::Proxies;
+use super::socket::Through;
 use super::telemetry::{TARGET, Telemetry};
 use super::timeouts::Timeouts;
 use crate::pool;
 use http::HeaderMap;
 use portway_core::SecurityParameters;
 use portway_transport::context::Context;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Hears what a client does.
@@ -35,9 +34,7 @@ pub(super) struct Settings {
     pub(super) drain_max: u64,
     pub(super) alternatives: Store,
     pub(super) habits: Habits,
-    pub(super) proxies: Proxies,
-    /// The socket of the file system that all requests go through.
-    pub(super) socket: Option<Arc<Path>>,
+    pub(super) through: Through,
     pub(super) keyring: Keyring,
     pub(super) telemetry: Telemetry,
 }

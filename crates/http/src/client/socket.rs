@@ -7,6 +7,7 @@ use super::dial::Ground;
 use super::error::Error;
 use super::key::Key;
 use super::policy::Wish;
+use super::proxy::Proxies;
 use super::settings::Settings;
 use super::watch::Watch;
 use crate::pool::Version;
@@ -17,6 +18,14 @@ use portway_transport::established::{ByteCarrier, Carrier};
 use portway_transport::failure_map::failure_from_io;
 use portway_transport::layer::ByteLayer;
 use std::path::Path;
+use std::sync::Arc;
+
+/// What requests go through that say nothing of it themselves.
+pub(super) struct Through {
+    pub(super) proxies: Proxies,
+    /// Goes before the proxies.
+    pub(super) socket: Option<Arc<Path>>,
+}
 
 /// Connects to the socket, and speaks TLS through it where the key says so.
 pub(super) async fn open(

@@ -11,6 +11,12 @@ pub struct RequestId(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DialId(pub(super) u64);
 
+#[cfg(feature = "client")]
+impl DialId {
+    /// A dial that no pool has asked for.
+    pub(crate) const UNPOOLED: DialId = DialId(u64::MAX);
+}
+
 /// A connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub(super) u64);
