@@ -7,6 +7,7 @@ mod faults;
 mod load;
 mod page;
 mod server;
+pub mod serving;
 
 pub use load::count;
 pub use page::{measure, section};
