@@ -224,6 +224,8 @@ fn a_directory_is_a_page_in_which_names_are_text() {
     let shown =
         "<a href=\"./%3Cb%3E%26%27%22%20%C3%A9.bin\">&lt;b&gt;&amp;&#39;&quot; \u{e9}.bin</a>";
     assert!(text.contains(shown), "{text}");
+    let about = text.split_once(shown).expect("it is there").1;
+    assert!(about.starts_with(" <small>3 bytes, "), "{text}");
     assert!(!text.contains("hidden"), "{text}");
     assert_eq!(
         serving.get("/sub/%3Cb%3E%26%27%22%20%C3%A9.bin", "").text(),

@@ -1,7 +1,7 @@
 //! `portway serve`.
 
 use super::identity::ServerIdentity;
-use super::values::duration;
+use super::values::{duration, listen_address};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,9 +29,9 @@ pub(crate) struct ServeArguments {
     /// The directory to serve
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) directory: PathBuf,
-    /// Where to listen, repeated for several; port 0 is any free port. 127.0.0.1:8080, unless
-    /// sockets were handed over
-    #[arg(short, long, value_name = "ADDR:PORT")]
+    /// Where to listen, repeated for several: without an address on this machine only, with a colon
+    /// alone on all of IPv4; port 0 is any free port. 8080, unless sockets were handed over
+    #[arg(short, long, value_name = "[ADDR:]PORT", value_parser = listen_address)]
     pub(crate) listen: Vec<SocketAddr>,
     /// The versions of HTTP to speak; 3 needs a certificate. All that can be, unless said otherwise
     #[arg(long, value_enum, value_name = "A,B", value_delimiter = ',')]

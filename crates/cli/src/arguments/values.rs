@@ -1,7 +1,7 @@
 //! Values of arguments that are more than text or a number.
 
 use clap::ValueEnum;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -95,6 +95,19 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Where to listen: an address with its port, a port alone on this machine, or `:port` on all its
+/// addresses of IPv4.
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let port = |text: &str| text.parse::<u16>().ok();
+    match (port(text), text.strip_prefix(':').and_then(port)) {
+        (Some(port), _) => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        (None, Some(port)) => Ok((Ipv4Addr::UNSPECIFIED, port).into()),
+        (None, None) => text
+            .parse()
+            .map_err(|_| "it is of the form 127.0.0.1:8080, [::]:8080, :8080 or 8080".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -114,7 +127,23 @@ mod tests {
         }
     }
 
-    use super::{PropertyArgument, ResolveArgument, duration, positive_duration};
+    #[test]
+    fn a_port_is_enough_to_listen() {
+        let rows = [
+            ("8080", Some("127.0.0.1:8080")),
+            (":8080", Some("0.0.0.0:8080")),
+            ("[::1]:0", Some("[::1]:0")),
+            ("localhost:80", None),
+            ("65536", None),
+            (":", None),
+        ];
+        for (text, expected) in rows {
+            let address = listen_address(text).ok().map(|address| address.to_string());
+            assert_eq!(address.as_deref(), expected, "{text}");
+        }
+    }
+
+    use super::{PropertyArgument, ResolveArgument, duration, listen_address, positive_duration};
     use std::time::Duration;
 
     #[test]

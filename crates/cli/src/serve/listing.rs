@@ -4,12 +4,14 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt::Write;
+use std::fs::DirEntry;
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
 /// The page of a directory that a request's path names.
 pub(super) fn page(directory: &Path, request_path: &str) -> io::Result<String> {
-    let mut names = Vec::new();
+    let mut entries = Vec::new();
     for entry in std::fs::read_dir(directory)?.take(ENTRIES_MAX) {
         let entry = entry?;
         // Names that are no text cannot be asked for, and hidden ones are not served.
@@ -18,10 +20,10 @@ pub(super) fn page(directory: &Path, request_path: &str) -> io::Result<String> {
         };
         if !name.starts_with('.') {
             let is_directory = entry.path().is_dir();
-            names.push((!is_directory, name));
+            entries.push((!is_directory, name, about(&entry)));
         }
     }
-    names.sort_unstable();
+    entries.sort_unstable();
     let shown = percent_encoding::percent_decode_str(request_path).decode_utf8_lossy();
     let title = escaped(&shown);
     let mut page = format!(
@@ -32,18 +34,32 @@ pub(super) fn page(directory: &Path, request_path: &str) -> io::Result<String> {
     if request_path != "/" {
         page.push_str("<li><a href=\"../\">../</a></li>\n");
     }
-    for (is_file, name) in names {
+    for (is_file, name, about) in entries {
         let slash = if is_file { "" } else { "/" };
         let link = utf8_percent_encode(&name, KEPT);
         // Writing into a string cannot fail.
         let _ = writeln!(
             page,
-            "<li><a href=\"./{link}{slash}\">{}{slash}</a></li>",
+            "<li><a href=\"./{link}{slash}\">{}{slash}</a>{about}</li>",
             escaped(&name)
         );
     }
     page.push_str("</ul>\n</body>\n</html>\n");
     Ok(page)
+}
+
+/// The size and the time of a file; nothing of what a link leads to, which may be elsewhere.
+fn about(entry: &DirEntry) -> String {
+    let Ok(metadata) = entry.metadata() else {
+        return String::new();
+    };
+    match metadata.modified() {
+        Ok(modified) if metadata.is_file() => {
+            let time = httpdate::fmt_http_date(modified.max(SystemTime::UNIX_EPOCH));
+            format!(" <small>{} bytes, {time}</small>", metadata.len())
+        }
+        _ => String::new(),
+    }
 }
 
 /// Text that means nothing in HTML.
