@@ -129,9 +129,10 @@ async fn a_message_that_is_not_replayable_is_refused_alone() {
 
 #[tokio::test]
 async fn a_message_that_demands_order_or_reliability_is_refused_alone() {
-    let demands: [(fn(MessageProperties) -> MessageProperties, _); 2] = [
-        (|properties| properties.with_ordered(true), "msgOrdered"),
-        (|properties| properties.with_reliable(true), "msgReliable"),
+    let replayable = || MessageProperties::new().with_safely_replayable(true);
+    let demands = [
+        (replayable().with_ordered(true), "msgOrdered"),
+        (replayable().with_reliable(true), "msgReliable"),
     ];
     let stream = framed(Security::disabled());
     let (client, server) = pair(&stream, &stream).await;
@@ -142,8 +143,7 @@ async fn a_message_that_demands_order_or_reliability_is_refused_alone() {
     for (demand, name) in demands {
         let message = || {
             let mut context = MessageContext::new();
-            let replayable = MessageProperties::new().with_safely_replayable(true);
-            *context.properties_mut() = demand(replayable);
+            *context.properties_mut() = demand;
             Message::new(name).with_context(context)
         };
         let refused = over_udp.send(message()).await;

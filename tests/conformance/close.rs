@@ -503,10 +503,11 @@ fn both_ends_of_a_quic_stream_may_close_at_once_and_so_may_their_groups() {
                 server.receive().await.expect("the first message");
                 server
             });
-            let last = net.sim.block_on(async {
+            net.sim.block_on(async {
                 client.send("from here").await.expect("taken");
-                server.send("from there").await.expect("taken")
             });
+            let last = net.sim.block_on(server.send("from there"));
+            let last = last.expect("taken");
             let closed = net.sim.block_on(async {
                 match whole_group {
                     false => tokio::join!(client.close(), server.close()),

@@ -3,6 +3,8 @@
 //! Invariant: what the application gets from one stream is a legal message as far as it came, and
 //! at most `receive_buffer_bytes`, the last piece and the rest of one chunk wait.
 
+mod treatment;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use crate::capsule;
 use crate::connection::{Datagrams, Sections};
 use crate::datagram::{CAPSULE_FRAME, Profile};
 use crate::error::{Code, ConnectionError, Fault, StreamError};
-use crate::frame::{Decoded, Decoder, FrameType, Treatment};
+use crate::frame::{Decoded, Decoder, FrameType};
 use crate::glitch::Glitches;
 use crate::limits::Limits;
 use crate::message::{Expected, RequestHead, ResponseHead, Section, SectionFault};
@@ -243,8 +245,8 @@ impl Receive {
         self.inbox_bytes >= limits.receive_buffer_bytes
     }
 
-    /// Whether the application has enough to take for now. One that was full goes on when this ends,
-    /// so that it does not go on by a chunk each time.
+    /// Whether the application has enough to take for now. One that was full goes on when this
+    /// ends, so that it does not go on by a chunk each time.
     #[inline]
     pub(crate) fn is_ample(&self, limits: &Limits) -> bool {
         self.inbox_bytes > limits.receive_buffer_bytes / 2
@@ -396,7 +398,7 @@ impl Receive {
             let decoded = match input.is_empty() {
                 true => None,
                 false => self.decoder.decode(input, |ty, len| {
-                    treat(state, answer, expected, ty, len, context)
+                    treatment::of_frame(state, answer, expected, ty, len, context)
                 })?,
             };
             let Some(decoded) = decoded else {
@@ -698,88 +700,6 @@ impl Context<'_> {
     }
 }
 
-/// What to do with a frame, by the place of the message.
-// RFC 9114 §4.1: frames in an order that a message cannot have end the connection.
-#[inline]
-fn treat(
-    state: ReceiveState,
-    answer: Answer,
-    expected: Expected,
-    ty: FrameType,
-    len: u64,
-    context: &Context<'_>,
-) -> Result<Treatment, Fault> {
-    match ty {
-        FrameType::DATA => match state {
-            ReceiveState::Body if expected.would_exceed(len) => {
-                Err(StreamError::malformed("more content than content-length says").into())
-            }
-            ReceiveState::Body | ReceiveState::Tunnel => Ok(Treatment::Stream),
-            _ => Err(unexpected("DATA before or after the content")),
-        },
-        FrameType::HEADERS => match state {
-            ReceiveState::Head | ReceiveState::Body => section_treatment(len, context.limits),
-            _ => Err(unexpected("HEADERS after the message or in a tunnel")),
-        },
-        FrameType::PUSH_PROMISE => match (answer, state) {
-            // RFC 9114 §4.4: a tunnel has DATA only.
-            (_, ReceiveState::Tunnel) => Err(unexpected("PUSH_PROMISE in a tunnel")),
-            (
-                Answer::Response {
-                    is_pushed: false, ..
-                },
-                _,
-            ) => section_treatment(len, context.limits),
-            // RFC 9114 §7.2.5, §4.1: neither from a client nor on a push stream.
-            _ => Err(unexpected("PUSH_PROMISE where none may be")),
-        },
-        FrameType::SETTINGS
-        | FrameType::GOAWAY
-        | FrameType::MAX_PUSH_ID
-        | FrameType::CANCEL_PUSH
-        | FrameType::PRIORITY_UPDATE_REQUEST
-        | FrameType::PRIORITY_UPDATE_PUSH => Err(unexpected(
-            "a frame of the control stream on another stream",
-        )),
-        // RFC 9114 §7.2.8: types of HTTP/2 are fatal, unlike unknown ones.
-        _ if ty.is_http2_only() => Err(unexpected("a frame of HTTP/2")),
-        // draft-01 §4: on request streams only; one that is too large to be of use is skipped.
-        CAPSULE_FRAME if context.profile == Some(Profile::Draft01) => match answer {
-            Answer::Response {
-                is_pushed: true, ..
-            } => Err(unexpected("CAPSULE on a push stream")),
-            _ if len <= context.limits.datagrams.capsule_bytes as u64 => Ok(Treatment::Collect),
-            _ => Ok(Treatment::Skip),
-        },
-        _ if context.extension_frames.contains(&ty) => {
-            match len <= context.limits.control_frame_bytes as u64 {
-                true => Ok(Treatment::Collect),
-                false => {
-                    let reason = "a frame of an extension above the size limit";
-                    Err(StreamError::local(Code::H3_EXCESSIVE_LOAD, reason).into())
-                }
-            }
-        }
-        // Its bytes cannot be told from frames any more, so that nothing after it makes sense.
-        _ if context.extension_streams.contains(&ty) => {
-            let reason = "the first type of an extension's stream within a message";
-            Err(ConnectionError::local(Code::H3_FRAME_ERROR, reason).into())
-        }
-        // RFC 9412 §2, RFC 8336 §2.1: an ORIGIN frame elsewhere than on the control stream is
-        // ignored, like every unknown frame.
-        _ => Ok(Treatment::Skip),
-    }
-}
-
-/// A section is collected when it can be within the limit, so that an endless one is not.
-fn section_treatment(len: u64, limits: &Limits) -> Result<Treatment, Fault> {
-    // A promise has its identifier in front.
-    if len > limits.field_section_bytes as u64 + 8 {
-        return Err(StreamError::TOO_LARGE.into());
-    }
-    Ok(Treatment::Collect)
-}
-
 fn stream_fault(fault: SectionFault) -> Fault {
     match fault {
         SectionFault::Malformed(reason) => StreamError::malformed(reason).into(),
@@ -797,10 +717,6 @@ fn check_capsules(head: &ResponseHead) -> Result<(), StreamError> {
         true => capsule::check_message(&head.headers, Some(head.status)),
         false => Ok(()),
     }
-}
-
-fn unexpected(reason: &'static str) -> Fault {
-    ConnectionError::local(Code::H3_FRAME_UNEXPECTED, reason).into()
 }
 
 /// Whether responses with this status never have content (RFC 9110 §6.4.1).

@@ -2,7 +2,8 @@
 //!
 //! What those who were woken have to say then goes into the same packets as the acknowledgement of
 //! what has woken them. Invariant: nothing waits longer than [`HELD_MAX`], [`LOOK_WAIT`] and
-//! [`LOOK_SLACK`] together, and a connection on which that was in vain does not wait so for a while.
+//! [`LOOK_SLACK`] together, and a connection on which that was in vain does not wait so for a
+//! while.
 
 use super::slot::{Slot, Stage};
 use crate::quic::connection::{Awaited, ConnectionState};
