@@ -88,6 +88,31 @@ fn servers_of_an_srv_record_come_in_its_order_with_their_ports_and_stack() {
 }
 
 #[test]
+fn an_endpoint_for_one_stack_is_told_instead_of_the_general_one() {
+    let net = Net::new(4);
+    net.client.dns().zone(NAME, &[V4]);
+    let alternative = |port, stack: &'static str| {
+        let remote = RemoteEndpoint::host_name(NAME).port(port);
+        remote.for_stack(StackId::new(stack))
+    };
+    let to = Preconnection::new(client_tls().with_alpn(["one"]))
+        .context(&net.at_client)
+        .remote(RemoteEndpoint::host_name(NAME).port(443))
+        .remote(alternative(8443, "tls"))
+        .remote(alternative(9443, "quic"));
+    let resolved = net.sim.block_on(to.resolve()).expect("resolved");
+    let mut told = told(&resolved.remotes);
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "198.18.0.2 8443 server.example tls",
+            "198.18.0.2 9443 server.example quic"
+        ]
+    );
+}
+
+#[test]
 fn what_a_record_offers_to_one_stack_is_a_candidate_of_that_stack_alone() {
     let net = Net::new(3);
     let record = ServiceBinding {

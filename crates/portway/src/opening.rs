@@ -70,6 +70,11 @@ impl Opening {
             }
     }
 
+    /// The endpoints to race to, which the leaves of its tree count.
+    pub(crate) fn remotes(&self) -> &[RemoteEndpoint] {
+        &self.config.remotes
+    }
+
     /// The stacks that may race.
     pub(crate) fn stacks(&self) -> BTreeSet<&StackId> {
         let candidates = self.config.candidates.iter();

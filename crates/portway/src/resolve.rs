@@ -28,15 +28,14 @@ pub(crate) async fn resolve(
     context: &Context,
     preconnection: &Preconnection,
 ) -> Result<Resolved, EstablishmentError> {
-    let stated = &preconnection.needs.remotes;
-    let remotes = match stated.as_slice() {
-        [] => Vec::new(),
-        stated => {
+    let remotes = match preconnection.needs.remotes.is_empty() {
+        true => Vec::new(),
+        false => {
             let opening = preconnection
                 .opening(context)
                 .map_err(EstablishmentError::Plan)?;
             let report = candidates::tree_of(context, &opening).await;
-            match remote_candidates(stated, &report, &opening.stacks()) {
+            match remote_candidates(opening.remotes(), &report, &opening.stacks()) {
                 none if none.is_empty() => return Err(without_candidates(report)),
                 some => some,
             }
@@ -55,7 +54,7 @@ pub(crate) async fn resolve(
 
 /// The leaves of the tree as endpoints, each once.
 fn remote_candidates(
-    stated: &[RemoteEndpoint],
+    planned: &[RemoteEndpoint],
     report: &Report,
     stacks: &BTreeSet<&StackId>,
 ) -> Vec<RemoteEndpoint> {
@@ -70,7 +69,7 @@ fn remote_candidates(
     };
     let mut candidates = Vec::new();
     for EndpointNode { leaf, .. } in leaves() {
-        let origin = &stated[leaf.remote_index];
+        let origin = &planned[leaf.remote_index];
         // What an SRV name or the application says of the stack does not follow from an address.
         let is_bound = origin.srv_wire().is_some() || origin.stack().is_some();
         let candidate = match origin.ip_address() {
