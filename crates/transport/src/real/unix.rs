@@ -7,11 +7,19 @@ use std::io;
 use std::path::PathBuf;
 
 /// Connects to the socket at `path`; a path that begins with a zero byte is one of Linux's abstract
-/// names. Dropping the future closes the socket.
+/// names. Waits while the server's queue is full. Dropping the future closes the socket.
 #[cfg(unix)]
 pub(super) fn connect(path: PathBuf) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
     Box::pin(async move {
-        let stream = tokio::net::UnixStream::connect(path).await?;
+        let stream = loop {
+            match tokio::net::UnixStream::connect(&path).await {
+                // The server's queue is full, of which nothing tells when there is room (unix(7)).
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(FULL_QUEUE_WAIT).await;
+                }
+                done => break done?,
+            }
+        };
         Ok(Box::new(stream::RealUnixStream::new(stream)) as Box<dyn TcpStream>)
     })
 }
@@ -20,6 +28,9 @@ pub(super) fn connect(path: PathBuf) -> BoxFuture<io::Result<Box<dyn TcpStream>>
 pub(super) fn connect(_: PathBuf) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
     Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
 }
+
+#[cfg(unix)]
+const FULL_QUEUE_WAIT: std::time::Duration = std::time::Duration::from_millis(2);
 
 #[cfg(unix)]
 mod stream {
