@@ -60,6 +60,17 @@ pub(super) enum Wait {
 }
 
 impl Wait {
+    /// The same, but so much longer at most.
+    fn later(self, slack: Duration) -> Wait {
+        match self {
+            Wait::Until { time, sends } => Wait::Until {
+                time: time + slack,
+                sends,
+            },
+            other => other,
+        }
+    }
+
     /// The same, but what there is goes now.
     fn at_once(self) -> Wait {
         match self {
@@ -108,9 +119,14 @@ impl Slot {
         // whom it has woken, sends whatever the first one has written, and calls a thread for it.
         if has_workers {
             let begins = brought.has_woken && !is_little;
-            return self
-                .patience
-                .hold(&mut state.streams.awaited, brought, begins);
+            // What answers through a resident takes as long as it takes: one does not delay others.
+            let slack = match state.residence.is_taken() {
+                true => Duration::ZERO,
+                false => LOOK_SLACK,
+            };
+            let awaited = &mut state.streams.awaited;
+            let wait = self.patience.hold(awaited, brought, begins);
+            return wait.later(slack);
         }
         match self.patience.leaves_turn(brought, is_little) {
             true => Wait::Turn,
@@ -178,7 +194,7 @@ impl Patience {
         }
         awaited.is_driver_waiting = true;
         Wait::Until {
-            time: hold.until + LOOK_SLACK,
+            time: hold.until,
             sends,
         }
     }
