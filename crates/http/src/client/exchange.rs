@@ -2,8 +2,8 @@
 //! that is safe.
 //!
 //! Invariant: a request is repeated only when the peer says that it did not process it, when not a
-//! byte of it was sent, or when its method is idempotent and the connection broke before an answer
-//! began; and only with a body that can be sent again.
+//! byte of it was sent, or when its method is idempotent and the connection broke before a final
+//! answer began; and only with a body that can be sent again.
 
 use super::Body;
 use super::access::Access;
@@ -23,6 +23,7 @@ use crate::pool::Version;
 use http::header::{HOST, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
+use portway_core::{Advice, FailureKind};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -101,7 +102,7 @@ impl Exchange {
                 }
                 wish = Wish::exactly(lower);
             }
-            let Some(body) = self.to_repeat(&unanswered, replay) else {
+            let Some(body) = self.to_repeat(&unanswered, lease.is_reused(), replay) else {
                 return Err(unanswered.error);
             };
             // What was not sent at all costs the peer nothing.
@@ -144,14 +145,28 @@ impl Exchange {
 
     /// Whether the request may be sent again, with the body for it unless the unsent request has
     /// it.
-    fn to_repeat(&self, unanswered: &Unanswered, replay: Option<Body>) -> Option<Option<Body>> {
+    fn to_repeat(
+        &self,
+        unanswered: &Unanswered,
+        is_reused: bool,
+        replay: Option<Body>,
+    ) -> Option<Option<Body>> {
         if unanswered.unsent.is_some() {
             return Some(None);
         }
         // RFC 9110 §9.2.2: what changes nothing when it is done twice may be repeated without being
-        // asked for, on a connection that was idle (RFC 9112 §9.3.1) as on a new one.
-        let may_be_done_twice =
-            unanswered.error.class() == ErrorClass::Closed && is_idempotent(&self.method);
+        // asked for, on a connection that was idle (RFC 9112 §9.3.1) as on a new one that ends
+        // without a reason. A reason would be the same again.
+        let error = &unanswered.error;
+        let is_without_reason = error.code().is_none()
+            && error.advice() != Advice::BackOff
+            && matches!(
+                error.failure().kind,
+                FailureKind::Closed | FailureKind::Reset
+            );
+        let may_be_done_twice = error.class() == ErrorClass::Closed
+            && (is_reused || is_without_reason)
+            && is_idempotent(&self.method);
         let is_safe = unanswered.processing != Processing::Possible || may_be_done_twice;
         replay.filter(|_| is_safe).map(Some)
     }
