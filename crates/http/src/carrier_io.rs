@@ -1,7 +1,8 @@
 //! An established byte carrier as hyper reads and writes it, at either end.
 //!
 //! Invariant: plaintext that was accepted is on its way before more is accepted; a stream that TLS
-//! did not end in its own way is an error, never an end; while nothing moves, no buffer is held.
+//! did not end in its own way is an error, never an end; while nothing moves, no buffer is held,
+//! and without TLS none at all.
 
 use bytes::{Buf, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -9,6 +10,7 @@ use portway_core::{Failure, FailureKind};
 #[cfg(feature = "client")]
 use portway_transport::environment::TcpStream;
 use portway_transport::established::ByteCarrier;
+use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -113,6 +115,36 @@ impl<W: WireWatch> CarrierIo<W> {
         }
     }
 
+    /// Reads into `out`, which has room, what nothing has to be decrypted of.
+    fn poll_clear(
+        &mut self,
+        context: &mut Context<'_>,
+        out: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.carrier.socket.poll_readable(context)?.is_pending() {
+                self.release();
+                return Poll::Pending;
+            }
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                let room = scratch.len().min(out.remaining());
+                let count = match self.carrier.socket.try_read(&mut scratch[..room]) {
+                    Err(error) if is_passing(&error) => return Ok(None),
+                    done => done?,
+                };
+                if count > 0 {
+                    self.watch.on_read(&mut scratch[..count])?;
+                    out.put_slice(&scratch[..count]);
+                }
+                io::Result::Ok(Some(count))
+            });
+            if let Some(count) = read? {
+                self.has_ended = count == 0;
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
     /// Gives the memory of empty buffers back: thousands of connections may stay silent.
     fn release(&mut self) {
         for buffer in [&mut self.carrier.unread, &mut self.plaintext, &mut self.out] {
@@ -200,6 +232,9 @@ impl<W: WireWatch> Read for CarrierIo<W> {
                 io.open_layer()?;
             }
             if io.plaintext.is_empty() {
+                if io.carrier.layer.is_none() && out.remaining() > 0 {
+                    return io.poll_clear(context, &mut out);
+                }
                 ready!(io.poll_more(context))?;
             }
         }
@@ -233,7 +268,10 @@ impl<W: WireWatch> Write for CarrierIo<W> {
             // RFC 8446 §6.1: this ends our direction; the peer's has an end of its own.
             layer.close(&mut io.out);
             io.is_shut = true;
-            let _ = io.poll_out(context);
+            // The wire ends after these words; a peer that has gone need not hear them.
+            if io.poll_out(context).is_pending() {
+                return Poll::Pending;
+            }
         }
         Poll::Ready(io.carrier.socket.shutdown_write())
     }
@@ -264,6 +302,11 @@ fn io_error(failure: Failure) -> io::Error {
 }
 
 const READ_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// Where bytes are between a socket and hyper, whose memory is not for safe code to write to.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
 
 /// Plaintext that is sealed at a time.
 const WRITE_BYTES: usize = 64 * 1024;
