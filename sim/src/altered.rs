@@ -10,6 +10,7 @@ use portway_transport::environment::{
     UdpSocket,
 };
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What is different from the environment inside; each method is that one's unless it is written.
@@ -74,6 +75,10 @@ impl<A: Alteration> Environment for Altered<A> {
 
     fn tcp_connect(&self, request: TcpConnect) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
         self.0.tcp_connect(request)
+    }
+
+    fn unix_connect(&self, path: PathBuf) -> BoxFuture<io::Result<Box<dyn TcpStream>>> {
+        self.0.inner().unix_connect(path)
     }
 
     fn tcp_listen(&self, request: ListenAddress) -> io::Result<Box<dyn TcpListener>> {

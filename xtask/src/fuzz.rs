@@ -5,6 +5,7 @@
 
 use crate::repository::Repository;
 use crate::{Outcome, verdict};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -105,10 +106,11 @@ pub(crate) fn run_long(repository: &Repository, name: &str) -> Outcome<String> {
 fn full_time(name: &str) -> Outcome<Duration> {
     match std::env::var("PORTWAY_FUZZ_CPU_MINUTES") {
         Ok(minutes) => {
-            let minutes: u64 = minutes
+            // libFuzzer takes nothing for no limit.
+            let minutes: NonZeroU64 = minutes
                 .parse()
                 .map_err(|error| vec![format!("PORTWAY_FUZZ_CPU_MINUTES={minutes}: {error}")])?;
-            Ok(Duration::from_secs(minutes * 60))
+            Ok(Duration::from_secs(minutes.get() * 60))
         }
         Err(_) if QUICK.contains(&name) => Ok(LONG_CPU_TIME),
         Err(_) => Ok(SHORT_CPU_TIME),

@@ -12,16 +12,42 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use support::{Authority, directory, path, run};
 
+/// A directory for sockets, whose paths have to be short (`sun_path` of unix(7)).
+struct Sockets(PathBuf);
+
+impl Sockets {
+    fn new(name: &str) -> Sockets {
+        let directory = format!("portway-{}-{name}", std::process::id());
+        let directory = std::env::temp_dir().join(directory);
+        std::fs::create_dir_all(&directory).unwrap();
+        Sockets(directory)
+    }
+
+    fn path(&self, name: &str) -> String {
+        path(&self.0, name)
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// nginx, which has left its process number in a file; it is ended with the test.
 struct Nginx {
     pid: PathBuf,
+    plain: String,
+    secure: String,
+    _sockets: Sockets,
 }
 
 impl Nginx {
     /// Listens on a socket in cleartext and on one with TLS; none where it is not installed.
-    fn start(test: &str, authority: &Authority) -> Option<(Nginx, String, String)> {
-        let folder = directory(test);
-        let (plain, secure) = (path(&folder, "plain"), path(&folder, "secure"));
+    fn start(test: &str, authority: &Authority) -> Option<Nginx> {
+        let folder = directory("unix");
+        let sockets = Sockets::new("nginx");
+        let (plain, secure) = (sockets.path("plain"), sockets.path("secure"));
         let root = path(&folder, "");
         let (cert, key) = authority.issue("one.test");
         std::fs::write(folder.join("page"), "from nginx\n").unwrap();
@@ -47,12 +73,16 @@ impl Nginx {
         let mut command = Command::new("nginx");
         command.args(["-e", "/dev/null", "-c", &file]);
         let Ok(status) = command.stderr(Stdio::null()).status() else {
-            println!("skipped: nginx is not installed");
+            support::say_skipped(test, "nginx is not installed");
             return None;
         };
         assert!(status.success());
-        let pid = folder.join("pid");
-        Some((Nginx { pid }, plain, secure))
+        Some(Nginx {
+            pid: folder.join("pid"),
+            plain,
+            secure,
+            _sockets: sockets,
+        })
     }
 }
 
@@ -67,18 +97,34 @@ impl Drop for Nginx {
 #[test]
 fn nginx_is_reached_through_its_sockets() {
     let authority = Authority::new("unix-ca");
-    let Some((_nginx, plain, secure)) = Nginx::start("unix", &authority) else {
+    let test = "nginx_is_reached_through_its_sockets";
+    let Some(nginx) = Nginx::start(test, &authority) else {
         return;
     };
     let format = "%{http_version} [%{remote_ip}]";
     let url = "http://any.test:8080/page";
-    let arguments = ["get", url, "--unix-socket", &plain, "-i", "-w", format];
+    let arguments = [
+        "get",
+        url,
+        "--unix-socket",
+        &nginx.plain,
+        "-i",
+        "-w",
+        format,
+    ];
     let got = run(&arguments).expect(0).text();
     assert!(got.contains("x-host: any.test\r\n"), "{got}");
     assert!(got.ends_with("from nginx\n1.1 []"), "{got}");
     let root = authority.root();
     let url = "https://one.test/page";
-    let mut arguments = vec!["get", url, "--unix-socket", &secure, "--cacert", &root];
+    let mut arguments = vec![
+        "get",
+        url,
+        "--unix-socket",
+        &nginx.secure,
+        "--cacert",
+        &root,
+    ];
     arguments.extend(["-w", format]);
     let got = run(&arguments).expect(0).text();
     assert_eq!(got, "from nginx\n2 []");
@@ -94,11 +140,11 @@ fn nginx_is_reached_through_its_sockets() {
 struct Python(Child);
 
 impl Python {
-    fn start(address: &str) -> Option<Python> {
+    fn start(test: &str, address: &str) -> Option<Python> {
         let mut command = Command::new("python3");
         command.args(["-c", PROGRAM, address]);
         let Ok(mut child) = command.stdout(Stdio::piped()).spawn() else {
-            println!("skipped: python3 is not installed");
+            support::say_skipped(test, "python3 is not installed");
             return None;
         };
         let mut line = String::new();
@@ -137,14 +183,16 @@ with socketserver.ThreadingUnixStreamServer(address, Handler) as server:
 
 #[test]
 fn python_is_reached_by_path_and_by_abstract_name() {
-    let socket = path(&directory("unix-python"), "socket");
+    let test = "python_is_reached_by_path_and_by_abstract_name";
+    let sockets = Sockets::new("python");
+    let socket = sockets.path("socket");
     let name = format!("portway-python-{}", std::process::id());
     let rows = [
         (socket.clone(), "--unix-socket", socket),
         (format!("@{name}"), "--abstract-unix-socket", name),
     ];
     for (address, option, value) in rows {
-        let Some(_python) = Python::start(&address) else {
+        let Some(_python) = Python::start(test, &address) else {
             return;
         };
         let url = "http://somewhere.test/";

@@ -489,7 +489,7 @@ fn curl_is_served_by_both_versions_of_tls_and_told_of_the_third() {
             .stdin(Stdio::null())
             .output();
         let Ok(curl) = curl else {
-            eprintln!("skipped: {test}: there is no curl");
+            support::say_skipped(test, "there is no curl");
             return;
         };
         let said = String::from_utf8(curl.stdout).unwrap();

@@ -63,13 +63,15 @@ def is_left_without_end(root, url, content):
 
     HfaceBackend.send = watched
     for _ in range(20):
+        unsent.clear()
         try:
             # A second is its own limit for reading.
             niquests("HTTP/3", root, "POST", url, {}, content, timeout=1)
         except Failure as failure:
             assert "Read timed out" in str(failure), failure
-            assert unsent == [(0, True)], unsent
-            return True
+            # Without it the answer was only late.
+            if unsent == [(0, True)]:
+                return True
     return False
 
 

@@ -24,6 +24,13 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread::JoinHandle;
 
+/// Says that a test could not run: on the real standard error, as the test harness shows what
+/// `eprintln!` writes for failing tests only.
+pub(crate) fn say_skipped(test: &str, why: &str) {
+    let line = format!("skipped: {test}: {why}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
 /// What a run of the command gave.
 #[derive(Debug)]
 pub(crate) struct Run {

@@ -15,7 +15,7 @@ use tower_service::Service;
 const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
 const ONE: &[&[u8]] = &[b"http/1.1"];
 
-fn hyper_client(connector: Connector) -> HyperClient<Connector, Full<Bytes>> {
+pub(crate) fn hyper_client(connector: Connector) -> HyperClient<Connector, Full<Bytes>> {
     HyperClient::builder(TokioExecutor::new()).build(connector)
 }
 
@@ -88,7 +88,7 @@ async fn a_connector_offers_the_versions_that_it_is_told_to() {
     assert_eq!(alpn.as_deref(), Some(&b"h2"[..]));
 }
 
-async fn text(client: &HyperClient<Connector, Full<Bytes>>, url: &str) -> String {
+pub(crate) async fn text(client: &HyperClient<Connector, Full<Bytes>>, url: &str) -> String {
     let answered = client.get(url.parse().expect("it is valid")).await;
     let body = answered.expect("an answer").into_body();
     let content = body.collect().await.expect("it comes whole").to_bytes();

@@ -1,9 +1,10 @@
 //! Servers behind sockets of the file system: a relay from such a socket to hyper's servers.
 
+use super::connectors::{hyper_client, text};
 use super::server::{Server, Speaks, answer};
 use http::header::LOCATION;
 use portway_http::Client;
-use portway_http::client::{ErrorClass, VersionPolicy};
+use portway_http::client::{Connector, ErrorClass, VersionPolicy};
 use portway_http::pool::Version;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net;
@@ -82,6 +83,15 @@ async fn a_request_goes_through_its_socket_whatever_its_host() {
         assert_eq!(text, "hello for nowhere.invalid:8080");
     }
     assert_eq!(connections(&client), 1, "the second reuses the first");
+}
+
+#[tokio::test]
+async fn the_client_of_hyper_goes_through_a_socket_too() {
+    let server = saying("hello", Speaks::Http1).await;
+    let socket = Behind::new("connector", &server);
+    let client = hyper_client(Connector::new().unix_socket(&socket));
+    let said = text(&client, "http://nowhere.invalid/x").await;
+    assert_eq!(said, "hello for nowhere.invalid");
 }
 
 #[tokio::test]

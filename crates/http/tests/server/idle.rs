@@ -14,7 +14,13 @@ use tokio::sync::mpsc;
 #[test]
 fn ten_thousand_idle_clients_are_held_and_given_back() {
     let clients = clients_max();
-    println!("{clients} clients, since this process may have two descriptors for each");
+    if clients < CLIENTS_MAX {
+        let why = "tried with fewer, since each needs two descriptors";
+        let test = "ten_thousand_idle_clients_are_held_and_given_back";
+        // Not by a macro that the test harness would keep from who reads a passing run.
+        let line = format!("skipped: {test}: {why}: {clients}\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
     let server = Threaded::start(clients);
     // What every server holds, whoever comes.
     drop(server.clients(1));
@@ -49,7 +55,7 @@ fn clients_max() -> usize {
     let soft = files.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
     // Other tests run beside this one.
     let free = soft.unwrap_or(1024_usize).saturating_sub(OTHERS);
-    (free / 2).clamp(50, 10_000)
+    (free / 2).clamp(50, CLIENTS_MAX)
 }
 
 /// A server with a thread of its own, on which everything of it is allocated.
@@ -101,13 +107,14 @@ impl Threaded {
         let (sender, answer) = channel();
         let ask = self.ask.as_ref().expect("it runs");
         ask.send(sender).expect("it runs");
-        answer.recv().expect("it answers")
+        answer.recv_timeout(HANG).expect("it answers")
     }
 
     /// Clients that were answered once.
     fn clients(&self, count: usize) -> Vec<TcpStream> {
         let connect = || {
             let mut client = TcpStream::connect(self.address).expect("a server");
+            client.set_read_timeout(Some(HANG)).expect("it can be set");
             ask(&mut client);
             client
         };
@@ -116,7 +123,7 @@ impl Threaded {
 
     fn wait_ended(&self, count: usize) {
         for _ in 0..count {
-            self.ended.recv().expect("it tells of each");
+            self.ended.recv_timeout(HANG).expect("it tells of each");
         }
     }
 }
@@ -137,6 +144,11 @@ fn ask(client: &mut TcpStream) {
     let answer = &answer[..length];
     assert!(answer.starts_with(b"HTTP/1.1 404 ") && answer.ends_with(b"\r\n\r\n"));
 }
+
+const CLIENTS_MAX: usize = 10_000;
+
+/// After so long a test ends that would never end.
+const HANG: Duration = Duration::from_secs(300);
 
 /// Descriptors for everything else.
 const OTHERS: usize = 400;

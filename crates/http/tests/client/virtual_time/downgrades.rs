@@ -1,6 +1,6 @@
 //! Servers that speak less than was hoped for.
 
-use super::server::{Frames, answer_all, protected};
+use super::server::{Frames, answer_all, head, protected, say};
 use super::{Listening, Net, ROUND_TRIP, millis, sleep};
 use portway_http::client::{ErrorClass, VersionPolicy};
 use portway_http::pool::Version;
@@ -16,7 +16,14 @@ fn speaking(net: &Net, version: Version, is_protected: bool, delay: Duration) ->
         async move {
             sleep(&*pipe.environment.clone(), delay).await;
             match (version, is_protected) {
-                (Version::Http1, false) => answer_all(&mut pipe, OK).await,
+                // RFC 9113 §3.1: nobody asks to upgrade to HTTP/2 any more.
+                (Version::Http1, false) => {
+                    while let Some(head) = head(&mut pipe).await {
+                        assert!(!head.contains("\r\nupgrade:"), "{head}");
+                        assert!(!head.contains("http2-settings"), "{head}");
+                        say(&mut pipe, OK).await;
+                    }
+                }
                 (Version::Http1, true) => {
                     if let Some(mut stream) = protected(&made, pipe, b"http/1.1").await {
                         answer_all(&mut stream, OK).await;
