@@ -56,9 +56,7 @@ async fn resolve_gives_addresses_of_both_sides() {
 async fn a_local_port_that_was_asked_for_is_the_one_in_use() {
     let preconnection = framed(Security::disabled());
     let (_listener, address) = listen(&preconnection).await;
-    // A port that is free, as the system has just given it out and taken it back.
-    let free = std::net::UdpSocket::bind((loopback(), 0)).and_then(|socket| socket.local_addr());
-    let port = free.expect("a free port").port();
+    let port = portway_tests::free_port();
     let local = portway::LocalEndpoint::address(loopback()).port(port);
     let client = preconnection
         .local(local)

@@ -3,8 +3,9 @@
 //! Invariant: waiting is for output of the process, never for time; a limit ends a test that
 //! waits for what does not come.
 
+pub(crate) use portway_tests::free_port;
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -184,12 +185,6 @@ pub(crate) fn run_for(limit: Duration, test: impl Future<Output = ()>) {
         let ended = tokio::time::timeout(limit, test.as_mut()).await;
         ended.expect("the test ends in time");
     });
-}
-
-/// A port that is free now, for servers that do not choose one.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 /// Waits until somebody listens at a port; the test's limit of time ends what never does.

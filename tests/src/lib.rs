@@ -6,9 +6,12 @@ pub mod link;
 pub mod namespace;
 mod random;
 
+use std::net::{TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Says something that a passing test must not keep to itself, such as why it could not run: on the
 /// real standard error, as the test harness shows what `eprintln!` writes for failing tests only.
@@ -19,6 +22,28 @@ macro_rules! say {
         // Nobody is left to tell when standard error is closed.
         let _ = ::std::io::Write::write_all(&mut ::std::io::stderr(), line.as_bytes());
     }};
+}
+
+/// Where ports are looked for.
+const PORTS: Range<u16> = 12_000..32_000;
+
+/// A port of loopback for those who have to be told one. It is below those that systems give to
+/// connections by themselves, so that none of the other tests takes it before they do.
+///
+/// # Panics
+/// When none is free.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(211);
+    for _ in PORTS {
+        let next = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + (next % PORTS.len() as u32) as u16;
+        let address = ("127.0.0.1", port);
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+            return port;
+        }
+    }
+    panic!("none of the ports {PORTS:?} is free");
 }
 
 /// The `portway` command as it stands in this tree, built first; or why there is none.

@@ -6,12 +6,12 @@ use super::ours::{self, attach, connect, connector, get, many, options, post};
 use super::{PAGE, large, python, requests};
 use crate::authority::Authority;
 use crate::page::Matrix;
-use crate::peer::{Peer, run_for};
+use crate::peer::{Peer, free_port, run_for};
 use crate::quic::{context, loopback, pattern};
 use http::{Request, StatusCode};
 use portway::quic::{Endpoint, EndpointOptions};
 use portway_transport::environment::UdpBind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -131,8 +131,7 @@ pub(crate) async fn server(test: &str, authority: &Authority) -> Option<(Peer, S
             return None;
         }
     };
-    let free = UdpSocket::bind(loopback()).and_then(|socket| socket.local_addr());
-    let address = free.expect("a free port");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (cert, key) = (&authority.server.cert, &authority.server.key);
     let (port, root) = (address.port(), authority.path(""));
     let behind = behind().await;

@@ -3,12 +3,12 @@
 use super::{LARGE, LOGGED, line_with, marked};
 use crate::authority::{Authority, NAME};
 use crate::page::Matrix;
-use crate::peer::Peer;
+use crate::peer::{Peer, free_port};
 use crate::quic::http3::Critical;
 use crate::quic::{context, http3, movable, move_on, pattern};
 use portway::quic::{Connection, Connector};
 use portway::{Context, Security};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 const ROLE: &str = "client";
 
@@ -159,8 +159,7 @@ pub(crate) fn server(
     host: &str,
     arguments: &[&str],
 ) -> Option<(Peer, SocketAddr)> {
-    let free = UdpSocket::bind((host, 0)).and_then(|socket| socket.local_addr());
-    let address = free.expect("a free port");
+    let address = SocketAddr::new(host.parse().expect("an address"), free_port());
     let (key, cert) = (&authority.server.key, &authority.server.cert);
     let port = address.port().to_string();
     let at = [host, &port, key, cert];
