@@ -232,14 +232,15 @@ where
 }
 
 /// Reads the head of a request of HTTP/1.1; false when the client has gone.
-pub(crate) async fn read_head(stream: &mut TcpStream) -> bool {
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    head(stream).await.is_some()
+}
+
+/// The head of a request of HTTP/1.1 in lower case; `None` when the client has gone.
+pub(crate) async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut head = Vec::new();
-    let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte).await {
-            Ok(1) => head.push(byte[0]),
-            _ => return false,
-        }
+        head.push(stream.read_u8().await.ok()?);
     }
-    true
+    Some(String::from_utf8(head).expect("ASCII").to_lowercase())
 }

@@ -57,10 +57,7 @@ async fn each_direction_of_a_tunnel_in_tls_ends_by_itself() {
         let tls = tls.clone();
         async move {
             let mut stream = tls.accept(stream).await.expect("TLS");
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(stream.read_u8().await.expect("a head"));
-            }
+            assert!(read_head(&mut stream).await, "a head");
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
             let mut came = Vec::new();
             stream.read_to_end(&mut came).await.expect("an end");

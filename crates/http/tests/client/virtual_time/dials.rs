@@ -1,13 +1,11 @@
 //! Dials that stall, that outlive their request, and that take too long.
 
-use super::server::{Frames, answer_all, gone, protected};
+use super::server::{Frames, OK, answer_all, gone, protected};
 use super::{Listening, Net, ROUND_TRIP, config, millis, sleep, text, timeouts};
 use portway_http::client::{ErrorClass, Phase};
 use portway_http::pool::{Counts, Version};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// A server of one version whose first connection gets nowhere: when its client gave it up.
 fn stalling(net: &Net, version: Version) -> (Listening, Arc<Mutex<Option<Duration>>>) {
@@ -33,10 +31,7 @@ fn stalling(net: &Net, version: Version) -> (Listening, Arc<Mutex<Option<Duratio
                     let Some(stream) = protected(&made, pipe, b"h2").await else {
                         return;
                     };
-                    let mut frames = Frames::begin(stream).await;
-                    while let Some(stream) = frames.request().await {
-                        frames.answer(stream).await;
-                    }
+                    Frames::begin(stream).await.answer_all().await;
                 }
             }
         }

@@ -1,12 +1,10 @@
 //! Servers that speak less than was hoped for.
 
-use super::server::{Frames, answer_all, head, protected, say};
+use super::server::{Frames, OK, answer_all, head, protected, say};
 use super::{Listening, Net, ROUND_TRIP, millis, sleep};
 use portway_http::client::{ErrorClass, VersionPolicy};
 use portway_http::pool::Version;
 use std::time::Duration;
-
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// A server that speaks one version, in TLS or without; TLS takes this time to begin.
 fn speaking(net: &Net, version: Version, is_protected: bool, delay: Duration) -> Listening {
@@ -29,24 +27,15 @@ fn speaking(net: &Net, version: Version, is_protected: bool, delay: Duration) ->
                         answer_all(&mut stream, OK).await;
                     }
                 }
-                (_, false) => answer_frames(Frames::begin(pipe).await).await,
+                (_, false) => Frames::begin(pipe).await.answer_all().await,
                 (_, true) => {
                     if let Some(stream) = protected(&made, pipe, b"h2").await {
-                        answer_frames(Frames::begin(stream).await).await;
+                        Frames::begin(stream).await.answer_all().await;
                     }
                 }
             }
         }
     })
-}
-
-async fn answer_frames<S>(mut frames: Frames<S>)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    while let Some(stream) = frames.request().await {
-        frames.answer(stream).await;
-    }
 }
 
 #[test]

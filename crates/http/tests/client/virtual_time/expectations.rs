@@ -171,18 +171,14 @@ fn content_follows_a_response_that_is_no_refusal() {
 
 #[test]
 fn http2_sends_content_without_waiting() {
-    use super::server::{DATA, END_STREAM, Frames, protected};
+    use super::server::{DATA, END_STREAM, first_request};
     for has_hundred in [true, false] {
         Net::run(async |net| {
             let made = net.made.clone();
             let server = net.serve(move |_, pipe| {
                 let made = made.clone();
                 async move {
-                    let Some(stream) = protected(&made, pipe, b"h2").await else {
-                        return;
-                    };
-                    let mut frames = Frames::begin(stream).await;
-                    let Some(stream) = frames.request().await else {
+                    let Some((mut frames, stream)) = first_request(&made, pipe).await else {
                         return;
                     };
                     if has_hundred {

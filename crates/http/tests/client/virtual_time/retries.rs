@@ -1,15 +1,13 @@
 //! What is sent again when a connection ends, how often, and what is not.
 
 use super::server::{
-    DATA, END_HEADERS, END_STREAM, Frames, HEADERS, STATUS_200, answer_all, head, protected, say,
+    DATA, END_HEADERS, END_STREAM, HEADERS, OK, STATUS_200, answer_all, first_request, head, say,
 };
 use super::{Net, ROUND_TRIP, timeouts};
 use portway_http::client::ErrorClass;
 use portway_http::pool::Version;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// Connections that close when a request has come: the first so many, and one that has answered
 /// once where `used` says so.
@@ -81,11 +79,7 @@ async fn go_away_after_the_first(net: &Net, is_first_answered_at_once: bool) {
         let made = made.clone();
         async move {
             let environment = pipe.environment.clone();
-            let Some(stream) = protected(&made, pipe, b"h2").await else {
-                return;
-            };
-            let mut frames = Frames::begin(stream).await;
-            let Some(first) = frames.request().await else {
+            let Some((mut frames, first)) = first_request(&made, pipe).await else {
                 return;
             };
             if number == 0 {
@@ -128,11 +122,7 @@ fn a_connection_that_goes_away_finishes_its_request_and_gets_no_other() {
         let server = net.serve(move |_, pipe| {
             let made = made.clone();
             async move {
-                let Some(stream) = protected(&made, pipe, b"h2").await else {
-                    return;
-                };
-                let mut frames = Frames::begin(stream).await;
-                let Some(stream) = frames.request().await else {
+                let Some((mut frames, stream)) = first_request(&made, pipe).await else {
                     return;
                 };
                 frames
@@ -161,11 +151,7 @@ fn a_connection_that_goes_away_and_breaks_costs_no_safe_request() {
         let server = net.serve(move |number, pipe| {
             let made = made.clone();
             async move {
-                let Some(stream) = protected(&made, pipe, b"h2").await else {
-                    return;
-                };
-                let mut frames = Frames::begin(stream).await;
-                let Some(stream) = frames.request().await else {
+                let Some((mut frames, stream)) = first_request(&made, pipe).await else {
                     return;
                 };
                 if number == 0 {

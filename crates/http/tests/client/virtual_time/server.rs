@@ -1,5 +1,6 @@
 //! Servers on a simulated host: bytes, TLS, HTTP/2 by frames, and our own HTTP/3.
 
+pub(super) use super::super::server::head;
 use super::super::server::{Made, acceptor};
 use super::Listening;
 use portway_sim::SimEnvironment;
@@ -103,14 +104,18 @@ pub(super) async fn protected(
     acceptor(made, &[alpn]).accept(pipe).await.ok()
 }
 
-/// The head of a request of HTTP/1.1 in lower case; `None` when the client has gone.
-pub(super) async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.ok()?);
-    }
-    Some(String::from_utf8(head).expect("ASCII").to_lowercase())
+/// HTTP/2 in TLS with one client, and the stream of its first request; `None` when it has gone.
+pub(super) async fn first_request(
+    made: &Made,
+    pipe: Pipe,
+) -> Option<(Frames<TlsStream<Pipe>>, u32)> {
+    let mut frames = Frames::begin(protected(made, pipe, b"h2").await?).await;
+    let stream = frames.request().await?;
+    Some((frames, stream))
 }
+
+/// An answer of HTTP/1.1 with two bytes of content.
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// Whether the client still took it.
 pub(super) async fn say(stream: &mut (impl AsyncWrite + Unpin), words: impl AsRef<[u8]>) -> bool {
@@ -143,6 +148,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         frames.say(SETTINGS, 0, 0, &[]).await;
         frames.say(SETTINGS, ACK, 0, &[]).await;
         frames
+    }
+
+    /// Answers each request until the client goes.
+    pub(super) async fn answer_all(mut self) {
+        while let Some(stream) = self.request().await {
+            self.answer(stream).await;
+        }
     }
 
     pub(super) async fn say(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
