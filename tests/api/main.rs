@@ -3,6 +3,7 @@
 mod support;
 
 mod batches;
+mod binary;
 mod bridges;
 mod datagrams;
 mod echo;

@@ -388,3 +388,5 @@ sourced! {
     CloseError: Failed;
     UpgradeError: Failed;
 }
+
+pub(crate) use classified;

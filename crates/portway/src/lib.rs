@@ -65,8 +65,8 @@ mod resolve;
 pub use portway_http::h3;
 
 pub use connection::{
-    Batch, ByteStream, Connection, ConnectionInfo, MessageSink, Messages, PartialSend, SendPermit,
-    TlsRole,
+    Batch, BinaryReader, BinaryWriter, ByteOrder, ByteStream, Connection, ConnectionInfo,
+    LengthPrefix, MessageSink, Messages, PartialSend, ReadError, SendPermit, TlsRole, WriteError,
 };
 pub use error::{
     CloseError, EstablishmentError, ReceiveError, SendError, TrySendError, UpgradeError,

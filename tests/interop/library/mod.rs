@@ -1,5 +1,6 @@
 //! Through the library.
 
+mod binary;
 mod plain;
 mod postgres;
 mod tls_client;

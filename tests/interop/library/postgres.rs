@@ -3,7 +3,9 @@
 use super::{client_security, connect, is_finished, preconnection};
 use crate::authority::Authority;
 use crate::peer::{Peer, run};
-use portway::{Connection, Security, TlsRole};
+use bytes::Bytes;
+use portway::{BinaryReader, Connection, Security, TlsRole};
+use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,8 +29,9 @@ impl Drop for Cluster {
 
 impl Cluster {
     /// A running server with TLS, or why there is none.
-    async fn start(authority: &Authority) -> Result<Cluster, String> {
-        let directory = std::env::temp_dir().join(format!("portway-pg-{}", std::process::id()));
+    async fn start(authority: &Authority, label: &str) -> Result<Cluster, String> {
+        let name = format!("portway-pg-{label}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
         let mut cluster = Cluster {
             server: None,
             address: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -116,7 +119,7 @@ fn client_upgrades_with_a_postgresql_server_and_asks_it_something() {
     run(async {
         let test = "client_upgrades_with_a_postgresql_server_and_asks_it_something";
         let authority = Authority::new();
-        let cluster = match Cluster::start(&authority).await {
+        let cluster = match Cluster::start(&authority, "upgrade").await {
             Ok(cluster) => cluster,
             Err(reason) => {
                 return portway_tests::say!("skipped: {test}: no PostgreSQL server: {reason}");
@@ -151,6 +154,101 @@ fn client_upgrades_with_a_postgresql_server_and_asks_it_something() {
             connection.close().await.expect("acknowledged");
         }
     });
+}
+
+#[test]
+fn typed_reads_and_writes_speak_the_protocol_of_postgresql() {
+    run(async {
+        let test = "typed_reads_and_writes_speak_the_protocol_of_postgresql";
+        let authority = Authority::new();
+        let cluster = match Cluster::start(&authority, "typed").await {
+            Ok(cluster) => cluster,
+            Err(reason) => {
+                return portway_tests::say!("skipped: {test}: no PostgreSQL server: {reason}");
+            }
+        };
+        let connection = connect(&preconnection(Security::disabled()), cluster.address).await;
+        typed(connection, &authority).await.expect("a conversation");
+    });
+}
+
+/// Detached for the upgrade, then attached again; the values cross in the binary format.
+async fn typed(connection: Connection, authority: &Authority) -> Result<(), Box<dyn Error>> {
+    let mut writer = connection.binary_writer();
+    writer.write_u32(8)?;
+    writer.write_u32(80_877_103)?;
+    writer.flush().await?;
+    let mut reader = connection.binary_reader();
+    assert_eq!(reader.read_u8().await?, b'S', "the server speaks TLS");
+    let (connection, unconsumed) = reader.detach();
+    assert!(unconsumed.is_empty());
+    let security = client_security(authority, super::VERSIONS[1]);
+    let parameters = security.tls_parameters().expect("TLS");
+    let upgrade = connection.upgrade_tls(parameters, TlsRole::Client, None);
+    upgrade.await?;
+
+    let mut reader = connection.binary_reader().with_read_ahead(4096);
+    let start = b"\0\x03\0\0user\0portway\0database\0postgres\0\0";
+    writer.write_i32(i32::try_from(start.len() + 4)?)?;
+    writer.write_bytes(start)?;
+    writer.flush().await?;
+    while answer(&mut reader).await?.0 != b'Z' {}
+
+    let (number, real, text) = (-123_456_789_i64, -0.125_f64, "häh?");
+    let mut bind = connection.binary_writer();
+    bind.write_bytes(b"\0\0\0\x01\0\x01\0\x03")?;
+    bind.write_i32(8)?;
+    bind.write_i64(number)?;
+    bind.write_i32(8)?;
+    bind.write_f64(real)?;
+    bind.write_prefixed_str::<u32>(text)?;
+    bind.write_bytes(b"\0\x01\0\x01")?;
+    let query = b"\0SELECT $1::int8 + 1, $2::float8 * 2, $3::text || '!', NULL::int2\0\0\0";
+    for (kind, body) in [
+        (b'P', &query[..]),
+        (b'B', bind.unstored()),
+        (b'E', b"\0\0\0\0\0"),
+        (b'S', b""),
+    ] {
+        writer.write_u8(kind)?;
+        writer.write_i32(i32::try_from(body.len() + 4)?)?;
+        writer.write_bytes(body)?;
+    }
+    writer.flush().await?;
+    assert_eq!(answer(&mut reader).await?.0, b'1', "parsed");
+    assert_eq!(answer(&mut reader).await?.0, b'2', "bound");
+    assert_eq!(
+        (reader.read_u8().await?, reader.read_i32().await?),
+        (b'D', 44)
+    );
+    assert_eq!(reader.read_i16().await?, 4, "columns");
+    assert_eq!(
+        (reader.read_i32().await?, reader.read_i64().await?),
+        (8, number + 1)
+    );
+    assert_eq!(
+        (reader.read_i32().await?, reader.read_f64().await?),
+        (8, real * 2.0)
+    );
+    assert_eq!(reader.read_prefixed_string::<u32>().await?, "häh?!");
+    assert_eq!(reader.read_i32().await?, -1, "nothing");
+    let (kind, body) = answer(&mut reader).await?;
+    assert_eq!((kind, &body[..]), (b'C', &b"SELECT 1\0"[..]));
+    assert_eq!(answer(&mut reader).await?.0, b'Z');
+    writer.write_bytes(b"X\0\0\0\x04")?;
+    writer.flush().await?;
+    assert_eq!(reader.load_partial(1).await?, 0, "the server ends it");
+    connection.close().await?;
+    Ok(())
+}
+
+/// Type and body of the next message.
+async fn answer(reader: &mut BinaryReader) -> Result<(u8, Bytes), Box<dyn Error>> {
+    let kind = reader.read_u8().await?;
+    let length = usize::try_from(reader.read_i32().await?)?;
+    let body = reader.read_bytes(length - 4).await?;
+    assert_ne!(kind, b'E', "{}", String::from_utf8_lossy(&body));
+    Ok((kind, body))
 }
 
 /// A message of the protocol: type, length, body.

@@ -16,14 +16,7 @@ impl Connection {
     /// The connection as a byte stream. With framers, message boundaries are lost on reading,
     /// and every write is one message.
     pub fn into_byte_stream(self) -> ByteStream {
-        ByteStream {
-            connection: self,
-            unread: Bytes::new(),
-            next: None,
-            last: None,
-            closing: None,
-            place: Place::default(),
-        }
+        ByteStream::with_unread(self, Bytes::new())
     }
 }
 
@@ -42,6 +35,18 @@ pub struct ByteStream {
 }
 
 impl ByteStream {
+    /// A byte stream that begins with what was already taken out of the connection.
+    pub(super) fn with_unread(connection: Connection, unread: Bytes) -> Self {
+        ByteStream {
+            connection,
+            unread,
+            next: None,
+            last: None,
+            closing: None,
+            place: Place::default(),
+        }
+    }
+
     /// The connection below.
     pub fn connection(&self) -> &Connection {
         &self.connection

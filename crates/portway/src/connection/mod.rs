@@ -5,6 +5,7 @@
 
 mod at_once;
 mod batch;
+mod binary;
 mod byte_stream;
 mod close;
 mod group;
@@ -24,6 +25,7 @@ mod waiters;
 mod writer;
 
 pub use batch::Batch;
+pub use binary::{BinaryReader, BinaryWriter, ByteOrder, LengthPrefix, ReadError, WriteError};
 pub use byte_stream::ByteStream;
 pub use info::ConnectionInfo;
 pub use messages::{MessageSink, Messages};
