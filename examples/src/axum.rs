@@ -12,11 +12,10 @@
 use axum::Router;
 use axum::extract::{Extension, Path};
 use axum::routing::get;
-use portway_core::SecurityParameters;
-use portway_http::Client;
-use portway_http::pool::Version;
-use portway_http::server::{ConnectionInfo, Server};
-use portway_transport::tls::self_signed;
+use portway::http::Client;
+use portway::http::pool::Version;
+use portway::http::server::{ConnectionInfo, Server};
+use portway::{Security, self_signed};
 use rustls_pki_types::CertificateDer;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -66,7 +65,7 @@ async fn ask(
     address: SocketAddr,
     certificate: CertificateDer<'static>,
 ) -> Result<(), Box<dyn Error>> {
-    let security = SecurityParameters::tls().with_roots([certificate]);
+    let security = Security::tls().with_roots([certificate]);
     let client = Client::builder().security(security).build();
     for version in [Version::Http1, Version::Http2, Version::Http3] {
         let url = format!("https://{address}/hello/you");

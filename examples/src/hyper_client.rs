@@ -7,10 +7,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use portway_core::SecurityParameters;
-use portway_http::client::Connector;
-use portway_http::server::{Server, Serving};
-use portway_transport::tls::self_signed;
+use portway::http::client::Connector;
+use portway::http::server::{Server, Serving};
+use portway::{Security, self_signed};
 use std::error::Error;
 use std::net::Ipv4Addr;
 
@@ -33,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn serve() -> Result<(Connector, String, Option<Serving>), Box<dyn Error>> {
     let identity = self_signed(&["localhost".to_owned()])?;
     let roots = identity.chain.clone();
-    let security = SecurityParameters::tls().with_roots(roots);
+    let security = Security::tls().with_roots(roots);
     let app = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
     let server = Server::new((Ipv4Addr::LOCALHOST, 0).into()).identities(identity);
     let serving = server.serve(app)?;

@@ -8,11 +8,10 @@
 use axum::Router;
 use axum::routing::post;
 use http::uri::PathAndQuery;
-use portway_core::SecurityParameters;
-use portway_http::client::Connector;
-use portway_http::pool::Version;
-use portway_http::server::Server;
-use portway_transport::tls::self_signed;
+use portway::http::client::Connector;
+use portway::http::pool::Version;
+use portway::http::server::Server;
+use portway::{Security, self_signed};
 use std::error::Error;
 use std::future::{Ready, ready};
 use std::net::Ipv4Addr;
@@ -28,7 +27,7 @@ use tonic_prost::ProstCodec;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let identity = self_signed(&["localhost".to_owned()])?;
-    let security = SecurityParameters::tls().with_roots(identity.chain.clone());
+    let security = Security::tls().with_roots(identity.chain.clone());
     let server = Server::new((Ipv4Addr::LOCALHOST, 0).into()).identities(identity);
 
     let serving = server.serve(greeter())?;

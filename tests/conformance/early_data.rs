@@ -3,8 +3,9 @@
 use crate::support::*;
 use portway::property::SelectionProperty;
 use portway::{
-    Connection, Context, LengthPrefixed, Listener, LocalEndpoint, Message, MessageContext,
-    Preconnection, ReceivedMessage, RemoteEndpoint, Security, StackId, Time, TransportProperties,
+    Connection, Context, LengthPrefixed, ListenLimits, Listener, LocalEndpoint, Message,
+    MessageContext, Preconnection, ReceivedMessage, RemoteEndpoint, Security, StackId, Time,
+    TransportProperties,
 };
 use portway_sim::Direction;
 use portway_transport::environment::{Environment, UdpBind};
@@ -25,11 +26,15 @@ fn net(seed: u64) -> (Net, Listener) {
 
 fn listen(net: &Net, context: &Context) -> Listener {
     let early = TransportProperties::new().prefer(SelectionProperty::ZeroRttMsg);
+    // Four flights in a row are lost once in a while, and the next one leaves after 15 s.
+    let mut limits = ListenLimits::default();
+    limits.handshake_timeout = Duration::from_secs(60);
     let server = Preconnection::new(server_tls().with_alpn([ALPN]))
         .context(context)
         .local(LocalEndpoint::address(ip(V4)).port(PORT))
         .framer(LengthPrefixed::u32())
-        .properties(early);
+        .properties(early)
+        .listen_limits(limits);
     net.listen_with(&server)
 }
 

@@ -78,6 +78,8 @@ pub enum Origin {
     Tls,
     /// QUIC; the code is the transport's or the application's error code.
     Quic,
+    /// HTTP; the code is that of a reset or of a GOAWAY, or the status where that is the failure.
+    Http,
     /// The peer's application data, such as a frame that breaks its framer's rules.
     Framing,
     /// portway itself: a limit, a timeout, a rule, a request by the application.
@@ -91,6 +93,7 @@ impl fmt::Display for Origin {
             Origin::Dns => "dns",
             Origin::Tls => "tls",
             Origin::Quic => "quic",
+            Origin::Http => "http",
             Origin::Framing => "framing",
             Origin::Local => "local",
         })

@@ -64,6 +64,20 @@ mod resolve;
 #[cfg(feature = "h3")]
 pub use portway_http::h3;
 
+/// HTTP/1.1, 2 and 3: a client with its pool, and a server of tower services.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), portway::http::client::Error> {
+/// let client = portway::http::Client::builder().build();
+/// let response = client.get("https://example.com/").send().await?.error_for_status()?;
+/// println!("over {}: {}", response.version(), response.text().await?);
+/// # Ok(()) }
+/// ```
+#[cfg(feature = "http")]
+pub mod http {
+    pub use portway_http::{Client, blocking, client, pool, server};
+}
+
 pub use connection::{
     Batch, BinaryReader, BinaryWriter, ByteOrder, ByteStream, Connection, ConnectionInfo,
     LengthPrefix, MessageSink, Messages, PartialSend, ReadError, SendPermit, TlsRole, WriteError,

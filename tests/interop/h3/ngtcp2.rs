@@ -241,13 +241,27 @@ async fn as_server(test: &str, authority: &Authority, matrix: &mut Matrix) -> Op
     let (_example, address) = echo_server(test, authority).await;
     let directory = authority.path("downloads");
     std::fs::create_dir_all(&directory).expect("a directory");
-    let file = authority.path("large");
-    let both = ["-q", "-d", &file, "--download", &directory, "-m", "POST"];
-    let mut peer = client(test, address, &both, "/echoed")?;
+    let (small, file) = (authority.path("small"), authority.path("large"));
+    std::fs::write(&small, pattern(100_000)).expect("a file");
+    let post = ["-q", "--download", &directory, "-m", "POST", "-d"];
+    let mut peer = client(test, address, &[&post[..], &[&small]].concat(), "/echoed")?;
     assert!(peer.end().await.success());
-    assert!(bytes_of(format!("{directory}/echoed")) == pattern(large()));
+    assert!(bytes_of(format!("{directory}/echoed")) == pattern(100_000));
     matrix.pass("GET and POST", ROLE, "its file comes back");
-    let evidence = "all bytes came back, in the file that it wrote";
+    // The example holds no more than 64 MiB of what it sends back.
+    let mut peer = client(test, address, &[&post[..], &[&file]].concat(), "/sink")?;
+    assert!(peer.end().await.success());
+    let counted = bytes_of(format!("{directory}/sink"));
+    assert_eq!(
+        String::from_utf8_lossy(&counted).trim(),
+        large().to_string()
+    );
+    let get = ["-q", "--download", &directory];
+    let mut peer = client(test, address, &get, &format!("/bytes/{}", large()))?;
+    assert!(peer.end().await.success());
+    let came = bytes_of(format!("{directory}/{}", large()));
+    assert!(came.len() == large() && came.iter().all(|byte| *byte == b'x'));
+    let evidence = "we counted all bytes of its file; as many are in the file that it wrote";
     matrix.pass("large content", ROLE, evidence);
     let mut peer = client(test, address, &LOGGED, "/interim")?;
     line_with(&mut peer, &["[:status: 103]"]).await;

@@ -152,6 +152,10 @@ fn tests(repository: &Repository) -> Vec<Step> {
 /// The tests with many more seeds and with whole sizes.
 fn long_tests(repository: &Repository) -> Vec<Step> {
     let conformance = "cargo test -p portway-tests --test conformance --";
+    let on_peers = [
+        no_test(repository, "interop"),
+        missing_tool("openssl", "version"),
+    ];
     vec![
         Step::commands(
             "sim",
@@ -168,13 +172,20 @@ fn long_tests(repository: &Repository) -> Vec<Step> {
         )
         .with("PORTWAY_LONG", "1")
         .remark("`PORTWAY_LONG=1`: fifty times the seeds"),
-        Step::command("long interop", &format!("{INTEROP} --include-ignored"))
-            .with("PORTWAY_LONG", "1")
-            .remark("`PORTWAY_LONG=1`: sizes, times and seeds of the interop runner")
-            .unless([
-                no_test(repository, "interop"),
-                missing_tool("openssl", "version"),
-            ]),
+        Step::command(
+            "long interop",
+            &format!("{INTEROP} --include-ignored --skip {SCENARIOS}"),
+        )
+        .with("PORTWAY_LONG", "1")
+        .remark("`PORTWAY_LONG=1`: contents of 1 GiB, 10,000 requests on a connection")
+        .unless(on_peers.clone()),
+        Step::command(
+            "long scenarios",
+            &format!("{INTEROP} --include-ignored {SCENARIOS}"),
+        )
+        .with("PORTWAY_LONG", "1")
+        .remark("`PORTWAY_LONG=1`: sizes and times of the QUIC interop runner, five seeds")
+        .unless(on_peers),
         Step::command(
             "long tests",
             "cargo test --workspace --exclude portway-tests --no-fail-fast -- --include-ignored",
@@ -185,6 +196,9 @@ fn long_tests(repository: &Repository) -> Vec<Step> {
 }
 
 const INTEROP: &str = "cargo test -p portway-tests --test interop -- --nocapture";
+
+/// The tests which play the QUIC interop runner's scenarios over a link.
+const SCENARIOS: &str = "quic::scenarios::";
 
 /// The peer's own target directory is where the tests look for it.
 const QUICHE: &str = "cargo build --locked --manifest-path tests/peers/quiche/Cargo.toml \

@@ -43,9 +43,7 @@ pub(super) fn is_passing(answered: &Result<Response, Error>) -> Option<Option<Du
     match answered {
         Ok(response) => {
             let is_passing = [408, 429, 500, 502, 503, 504].contains(&response.status().as_u16());
-            let asked = response.headers().get("retry-after");
-            let asked = asked.and_then(|value| value.to_str().ok()?.parse().ok());
-            is_passing.then_some(asked.map(Duration::from_secs))
+            is_passing.then(|| response.head().retry_after())
         }
         Err(error) => matches!(error.class(), ErrorClass::TimedOut(_)).then_some(None),
     }

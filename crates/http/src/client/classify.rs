@@ -38,7 +38,7 @@ pub(super) fn classify_h3(
         Retry::Safe | Retry::SafeOnNewConnection => Processing::Excluded,
         _ => Processing::Possible,
     };
-    let mut failure = Failure::new(Origin::Framing, kind, format!("{version}: {detail}"));
+    let mut failure = Failure::new(Origin::Http, kind, format!("{version}: {detail}"));
     if processing != Processing::Possible {
         failure.advice = Advice::RetryElsewhere;
     } else if code == crate::h3::Code::H3_EXCESSIVE_LOAD {
@@ -78,7 +78,7 @@ pub(super) fn classify(error: hyper::Error, version: Version) -> (Error, Process
         };
         Error::local(ErrorClass::Body, FailureKind::Cancelled, detail)
     } else if error.is_parse() {
-        let failure = failure(Origin::Framing, FailureKind::ProtocolViolation);
+        let failure = failure(Origin::Http, FailureKind::ProtocolViolation);
         Error::new(ErrorClass::Protocol, failure).with_scope(Scope::Connection)
     } else {
         let failure = failure(Origin::System, FailureKind::Closed);
@@ -121,7 +121,7 @@ fn classify_h2(error: &h2::Error, version: Version) -> (Error, Processing) {
         _ => Processing::Possible,
     };
     let (class, scope, kind) = verdict(!error.is_remote(), !error.is_reset());
-    let mut failure = Failure::new(Origin::Framing, kind, format!("{version}: {error}"));
+    let mut failure = Failure::new(Origin::Http, kind, format!("{version}: {error}"));
     failure.advice = match (processing, reason) {
         (Processing::Excluded, _) => Advice::RetryElsewhere,
         (_, Reason::ENHANCE_YOUR_CALM) => Advice::BackOff,

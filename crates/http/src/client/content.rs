@@ -59,7 +59,7 @@ impl Content {
 fn cut_off(error: hyper::Error, version: Version) -> Error {
     if error.is_incomplete_message() {
         let detail = "the response ended before its length was reached";
-        let failure = Failure::new(Origin::Framing, FailureKind::Reset, detail);
+        let failure = Failure::new(Origin::Http, FailureKind::Reset, detail);
         return Error::new(ErrorClass::Closed, failure)
             .with_version(version)
             .with_scope(Scope::Connection)

@@ -344,7 +344,7 @@ fn failure(error: io::Error) -> Error {
 
 fn broken(why: &str) -> Error {
     let detail = format!("the compressed content is broken: {why}");
-    let failure = Failure::new(Origin::Framing, FailureKind::ProtocolViolation, detail);
+    let failure = Failure::new(Origin::Http, FailureKind::ProtocolViolation, detail);
     Error::new(ErrorClass::Encoding, failure)
 }
 

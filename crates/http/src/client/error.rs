@@ -4,6 +4,7 @@
 
 use super::proxy::{Party, Proxy, ProxyFault};
 use crate::pool::Version;
+use http::StatusCode;
 use portway_core::race::Report;
 use portway_core::{Advice, Failure, FailureKind, Origin};
 use std::fmt;
@@ -17,7 +18,6 @@ struct Inner {
     class: ErrorClass,
     failure: Failure,
     version: Option<Version>,
-    code: Option<u64>,
     scope: Option<Scope>,
     report: Option<Box<Report>>,
     proxy: Option<ProxyFault>,
@@ -60,6 +60,9 @@ pub enum ErrorClass {
     Encoding,
     /// The proxy opened no tunnel, or what it said is no answer; [`Error::proxy`] says what it was.
     Proxy,
+    /// The status is one of a failure, and the application wants no such response
+    /// ([`super::Response::error_for_status`]).
+    Status,
 }
 
 /// A part of a request that has a time limit.
@@ -102,7 +105,6 @@ impl Error {
             class,
             failure,
             version: None,
-            code: None,
             scope: None,
             report: None,
             proxy: None,
@@ -156,7 +158,7 @@ impl Error {
     }
 
     pub(super) fn with_code(mut self, code: u64) -> Self {
-        self.0.code = Some(code);
+        self.0.failure.code = i64::try_from(code).ok();
         self
     }
 
@@ -203,7 +205,16 @@ impl Error {
 
     /// The protocol's own error code, as HTTP/2 and 3 have them.
     pub fn code(&self) -> Option<u64> {
-        self.0.code
+        let is_code = self.0.failure.origin == Origin::Http && self.0.class != ErrorClass::Status;
+        let code = self.0.failure.code.filter(|_| is_code);
+        code.and_then(|code| u64::try_from(code).ok())
+    }
+
+    /// The status, where it is the failure; see [`super::Response::error_for_status`].
+    pub fn status(&self) -> Option<StatusCode> {
+        let is_status = self.0.class == ErrorClass::Status;
+        let code = self.0.failure.code.filter(|_| is_status)?;
+        StatusCode::from_u16(u16::try_from(code).ok()?).ok()
     }
 
     /// What else fails with the request, if anything was sent.

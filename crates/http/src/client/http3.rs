@@ -167,7 +167,7 @@ impl Http3 {
             }
             _ => (ErrorClass::Closed, FailureKind::Closed),
         };
-        let failure = Failure::new(Origin::Framing, kind, detail);
+        let failure = Failure::new(Origin::Http, kind, detail);
         let mut classified = Error::new(class, failure).with_version(Version::Http3);
         if let Some(closed) = self.connection.error() {
             classified = classified.with_code(closed.code.value());

@@ -74,6 +74,7 @@ mod service;
 mod settings;
 mod shared;
 mod socket;
+mod status;
 mod stream_body;
 mod telemetry;
 mod timeouts;

@@ -30,6 +30,14 @@ impl Response {
         self.head.status()
     }
 
+    /// The same response, unless its status is one of a failure; its content is given up then.
+    ///
+    /// # Errors
+    /// As [`ResponseHead::error_for_status`], which keeps the content for who wants to read it.
+    pub fn error_for_status(self) -> Result<Self, Error> {
+        self.head.error_for_status().map(|()| self)
+    }
+
     /// The header fields.
     pub fn headers(&self) -> &HeaderMap {
         self.head.headers()

@@ -10,6 +10,7 @@ use http::{Extensions, HeaderMap, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use portway_core::FailureKind;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use url::Url;
 
 /// Everything that came of a response before its content. Clones share it.
@@ -64,6 +65,21 @@ impl ResponseHead {
             let detail = format!("the value of {name} is not of visible ASCII");
             Error::local(ErrorClass::Content, FailureKind::ProtocolViolation, detail)
         })
+    }
+
+    /// How long the server asks to wait before the next request, by its clock where it names a time
+    /// (RFC 9110 §10.2.3); `None` where it asks nothing that can be understood.
+    pub fn retry_after(&self) -> Option<Duration> {
+        super::status::retry_after(self.headers(), SystemTime::now())
+    }
+
+    /// Nothing, or the failure that this head tells of.
+    ///
+    /// # Errors
+    /// The status is 400 or higher: an error of [`ErrorClass::Status`] with the status as its code,
+    /// and with the advice that follows from it and from [`ResponseHead::retry_after`].
+    pub fn error_for_status(&self) -> Result<(), Error> {
+        super::status::failure(self).map_or(Ok(()), Err)
     }
 
     /// What hyper has to say beyond the header, such as the reason phrase of HTTP/1.1.

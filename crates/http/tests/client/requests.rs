@@ -4,8 +4,9 @@ use super::answers::Frames;
 use super::client;
 use super::server::{Answer, Server, Speaks, answer, raw, read_head};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http_body_util::{BodyExt, Full};
+use portway_core::{Advice, Origin};
 use portway_http::Client;
 use portway_http::blocking;
 use portway_http::client::{Body, ConnectionInfo, ErrorClass, Form, Part};
@@ -15,6 +16,7 @@ use std::convert::Infallible;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tower_service::Service;
 
@@ -258,4 +260,52 @@ async fn a_head_is_read_by_many_threads_while_its_content_comes() {
         (head.status().as_u16(), head.version()),
         (200, Version::Http1)
     );
+}
+
+#[tokio::test]
+async fn a_status_of_a_failure_is_an_error_where_it_is_asked_for() {
+    let server = Server::start(Speaks::Http1, 1, async |request| {
+        let status = request.uri().path()[1..].parse().expect("a status");
+        let mut response = answer(status, "why");
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, "120".parse().expect("it is valid"));
+        response
+    })
+    .await;
+    let client = Client::builder().build();
+    let wait = Advice::After(Duration::from_secs(120));
+    let cases = [
+        (401, Some(Advice::NeedsCredential)),
+        (404, Some(Advice::Fatal)),
+        (429, Some(wait)),
+        (500, Some(Advice::Fatal)),
+        (503, Some(wait)),
+        (204, None),
+        (304, None),
+    ];
+    for (status, advice) in cases {
+        let url = server.url(&format!("/{status}"));
+        let response = client.get(&url).send().await.expect("an answer");
+        match (response.error_for_status(), advice) {
+            (Ok(response), None) => assert_eq!(response.status(), status),
+            (Err(error), Some(advice)) => {
+                assert_eq!(error.class(), ErrorClass::Status);
+                assert_eq!(error.status().map(|status| status.as_u16()), Some(status));
+                assert_eq!((error.advice(), error.code()), (advice, None), "{status}");
+                assert_eq!(error.failure().origin, Origin::Http);
+                let told = format!("the answer of {url} (http code {status})");
+                assert_eq!(error.to_string(), told);
+            }
+            (came, _) => panic!("{status}: {came:?}"),
+        }
+    }
+    // Its content is there for who looks at the head alone.
+    let response = client
+        .get(server.url("/404"))
+        .send()
+        .await
+        .expect("an answer");
+    response.head().error_for_status().expect_err("a failure");
+    assert_eq!(response.text().await.expect("content"), "why");
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a server ends with its scenario.
 
+use super::is_long;
 use super::scene::Scene;
 use crate::authority::{Authority, NAME};
 use crate::peer::Peer;
@@ -265,10 +266,10 @@ pub(super) fn config(
     config.expect("a configuration")
 }
 
-/// A handshake may take as long as a test.
+/// A handshake may take as long as a test: of many, one loses six flights in a row.
 fn patient() -> TransportOptions {
     let mut transport = TransportOptions::default();
-    transport.times.handshake = Duration::from_secs(50);
+    transport.times.handshake = Duration::from_secs(if is_long() { 200 } else { 50 });
     transport.times.idle = Some(Duration::from_secs(50));
     transport
 }

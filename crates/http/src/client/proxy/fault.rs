@@ -107,7 +107,7 @@ impl ProxyFault {
             ProxyFault::Socks(failure) => failure.kind(),
             _ => FailureKind::Other,
         };
-        let failure = Failure::new(Origin::Framing, kind, format!("the proxy {proxy} {self}"));
+        let failure = Failure::new(Origin::Http, kind, format!("the proxy {proxy} {self}"));
         Error::new(ErrorClass::Proxy, failure).with_proxy(self)
     }
 }
