@@ -15,6 +15,7 @@ use clients::Trial;
 use scene::Scene;
 use servers::Kind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 /// Whether everything has the runner's sizes and times.
 fn is_long() -> bool {
@@ -24,6 +25,20 @@ fn is_long() -> bool {
 /// A size of the runner, or a tenth of it.
 fn size(bytes: usize) -> usize {
     if is_long() { bytes } else { bytes / 10 }
+}
+
+/// How long a handshake or silence may last: of many connections one loses six flights in a row.
+fn patience() -> Duration {
+    Duration::from_secs(if is_long() { 200 } else { 50 })
+}
+
+/// The same for programs of ngtcp2.
+fn patience_of_ngtcp2() -> [String; 2] {
+    let seconds = patience().as_secs();
+    [
+        format!("--handshake-timeout={seconds}s"),
+        format!("--timeout={seconds}s"),
+    ]
 }
 
 /// The seeds to try.

@@ -5,7 +5,7 @@
 use super::clients::{part, rebind, told};
 use super::scene::{Scene, plain};
 use super::servers::{FAR_V6, Ours, config};
-use super::{is_long, size};
+use super::{is_long, patience, patience_of_ngtcp2, size};
 use crate::authority::{Authority, NAME};
 use crate::peer::Peer;
 use crate::quic::{ALPN, pattern, scripted};
@@ -217,11 +217,13 @@ impl Ngtcp2<'_> {
         let file = format!("{directory}/answer");
         let _ = std::fs::remove_file(&file);
         let port = PORT.to_string();
+        let [handshake, idle] = &patience_of_ngtcp2();
         let fixed = [
             "--no-quic-dump",
             "--no-http-dump",
             "--exit-on-all-streams-close",
-            "--handshake-timeout=50s",
+            handshake,
+            idle,
             "--download",
             &directory,
         ];
@@ -294,10 +296,11 @@ pub(super) async fn with_aioquic(
     let (python, script) = scripted::program(&scene.name)?;
     let (host, port) = (host(name), PORT.to_string());
     let local = if name == "ipv6" { "::" } else { "0.0.0.0" };
+    let idle = patience().as_secs().to_string();
     let arguments = [
         [script, "client", "--ca", &authority.root, "--name", NAME],
         ["--host", &host, "--port", &port, "--local", local],
-        ["--idle", "50", "--window", "4194304", "--mode", "script"],
+        ["--idle", &idle, "--window", "4194304", "--mode", "script"],
     ];
     let mut peer = scene.start_near(python, arguments.as_flattened())?;
     let bytes = bytes(name);

@@ -2,8 +2,8 @@
 //!
 //! Invariant: a server ends with its scenario.
 
-use super::is_long;
 use super::scene::Scene;
+use super::{patience, patience_of_ngtcp2};
 use crate::authority::{Authority, NAME};
 use crate::peer::Peer;
 use crate::quic::http3::{self, Critical};
@@ -90,17 +90,20 @@ impl Server {
             }
             Kind::Aioquic => {
                 let (python, script) = scripted::program(&scene.name)?;
+                let idle = patience().as_secs().to_string();
                 let fixed = [script, "server", "--mode", "perf", "--window", "4194304"];
                 let at = ["--host", &text, "--cert", &files.cert, "--key", &files.key];
                 let retry: &[&str] = if wanted.retry { &["--retry"] } else { &[] };
-                let arguments = [&fixed[..], &at, retry].concat();
+                let arguments = [&fixed[..], &["--idle", &idle], &at, retry].concat();
                 let mut peer = scene.start_far(python, &arguments)?;
                 let address = peer.address_after("LISTEN ").await;
                 (Keeper::Process(Box::new(peer)), address)
             }
             Kind::Ngtcp2 => {
                 let retry: &[&str] = if wanted.retry { &["-V"] } else { &[] };
-                let fixed = ["--no-quic-dump", "--no-http-dump", "-d", root];
+                let [handshake, idle] = &patience_of_ngtcp2();
+                let quiet = ["--no-quic-dump", "--no-http-dump"];
+                let fixed = [&quiet[..], &[handshake, idle, "-d", root]].concat();
                 let at = [&text, "443", &files.key, &files.cert];
                 let arguments = [&fixed[..], retry, &at].concat();
                 let mut peer = scene.start_far("/usr/sbin/gtlsserver", &arguments)?;
@@ -266,11 +269,11 @@ pub(super) fn config(
     config.expect("a configuration")
 }
 
-/// A handshake may take as long as a test: of many, one loses six flights in a row.
+/// A handshake may take as long as a test.
 fn patient() -> TransportOptions {
     let mut transport = TransportOptions::default();
-    transport.times.handshake = Duration::from_secs(if is_long() { 200 } else { 50 });
-    transport.times.idle = Some(Duration::from_secs(50));
+    transport.times.handshake = patience();
+    transport.times.idle = Some(patience());
     transport
 }
 
