@@ -502,6 +502,10 @@ fn an_acknowledged_section_is_not_counted_again_as_insertions() {
 fn an_acknowledgment_waits_for_company_when_it_tells_of_no_insertion() {
     let mut decoder = with_two_entries();
     assert!(decoder.is_pressing(), "two insertions");
+    assert!(
+        decoder.is_worth_sending(),
+        "what presses goes with company too"
+    );
     assert!(decode(&mut decoder, 0, &[0x03, 0x00, 0x80]).is_ok());
     assert!(decoder.is_pressing(), "the acknowledgment of both");
     instructions(&mut decoder);

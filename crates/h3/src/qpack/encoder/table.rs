@@ -170,7 +170,7 @@ impl DynamicTable {
     fn make_slots(&mut self) {
         let entries_max = self.capacity / LINE_OVERHEAD;
         let slots = 2 * entries_max.next_power_of_two().min(SLOTS_MAX);
-        if entries_max > 0 && slots > self.slots.len() {
+        if slots > self.slots.len() {
             self.slots = vec![0; slots].into();
             for position in 0..self.entries.len() {
                 self.index(position);

@@ -4,6 +4,7 @@
 //! Invariant: what a conforming decoder could say in answer is followed, and nothing else.
 
 use super::{Encoder, EncoderConfig};
+use crate::field::FieldName;
 use crate::qpack::{Decoded, Decoder, DecoderConfig, QpackErrorKind};
 use bytes::BytesMut;
 
@@ -63,6 +64,17 @@ fn without_settings_nothing_but_the_static_table_is_used() {
             assert!(encoder.poll_instructions().is_none());
         }
     }
+}
+
+#[test]
+fn pseudo_fields_are_lines_like_others_whether_a_table_has_them_or_not() {
+    let mut encoder = encoder(0, 0);
+    let mut out = BytesMut::new();
+    let mut section = encoder.section(0, &mut out);
+    section.pseudo(&FieldName::Method, b"GET");
+    section.pseudo(&FieldName::Path, b"/1");
+    section.finish();
+    assert_eq!(out[..], [0, 0, 0xd1, 0x51, 2, b'/', b'1']);
 }
 
 #[test]
