@@ -8,6 +8,7 @@ mod cancel;
 mod close;
 mod delivery;
 mod early_data;
+mod early_data_tls;
 mod faults;
 mod identities;
 mod listening;

@@ -46,9 +46,10 @@ impl Initiate {
     /// A failure of the whole is the error of establishment only.
     ///
     /// A message that is marked safelyReplayable and has no lifetime leaves with the first packets
-    /// of QUIC, when a ticket of an earlier connection allows early data and `zeroRttMsg` is not
-    /// avoided. It can then be replayed by an attacker, and several attempts of a race may each
-    /// deliver it. A server that takes no early data gets it after the handshake.
+    /// of QUIC, or with the first flight of TLS over TCP, when a ticket of an earlier connection
+    /// allows early data and `zeroRttMsg` is not avoided. It can then be replayed by an attacker,
+    /// and several attempts of a race may each deliver it. A server that takes no early data gets
+    /// it after the handshake.
     pub fn first_message(mut self, message: impl Into<Message>) -> Self {
         self.first_message = Some(message.into());
         self

@@ -79,7 +79,18 @@ pub(crate) async fn open(
         }
         carrier => carrier,
     };
-    let framing = bring_up_framers(&mut carrier, preconnection).await?;
+    let early_rest = match &mut carrier {
+        Carrier::Bytes(carrier) => carrier.take_early_rest(),
+        _ => None,
+    };
+    let framing = match (&early_rest, pipeline) {
+        // The framers had nothing to say or to hear before the message.
+        (Some(_), Some(pipeline)) => Framing {
+            pipeline,
+            unread: BytesMut::new(),
+        },
+        _ => bring_up_framers(&mut carrier, preconnection).await?,
+    };
     Ok(Opened {
         stack,
         carrier,
@@ -87,7 +98,7 @@ pub(crate) async fn open(
         framing,
         siblings: None,
         direction: preconnection.needs.properties.direction(),
-        early_rest: None,
+        early_rest,
     })
 }
 
@@ -238,6 +249,13 @@ async fn read_plaintext(carrier: &mut ByteCarrier, unread: &mut BytesMut) -> Res
         let outcome = layer.on_wire(&mut carrier.unread, &mut answers);
         write_all(&*carrier.socket, &mut answers).await?;
         outcome?;
+        if layer.take_is_early_data() {
+            return Err(Failure::new(
+                Origin::Framing,
+                FailureKind::InvalidRequest,
+                "the peer sent early data before the framers had agreed",
+            ));
+        }
         let before = unread.len();
         while let Some(plaintext) = layer.read(usize::MAX) {
             unread.extend_from_slice(&plaintext);

@@ -38,7 +38,8 @@ pub async fn establish(
 
 /// As [`establish`]. `early` leaves before the handshake is complete where the stack and a ticket
 /// allow that; the carrier has it when it did and was taken, see
-/// [`take_early`](crate::quic_stack::QuicCarrier::take_early).
+/// [`QuicCarrier::take_early`](crate::quic_stack::QuicCarrier::take_early) and
+/// [`ByteCarrier::take_early_rest`].
 ///
 /// Cancel safety: as for [`establish`].
 ///
@@ -64,7 +65,10 @@ pub async fn establish_early(
         }
     };
     match context.stack(&leaf.stack).map(|descriptor| descriptor.wire) {
-        Some(WireProtocol::Tcp) => tcp(context, leaf, tls, options, progress).await,
+        Some(WireProtocol::Tcp) => {
+            let tls = tls.map(|tls| (tls, early));
+            tcp(context, leaf, tls, options, progress).await
+        }
         Some(WireProtocol::Udp) => match tls {
             None => udp(context, leaf, options),
             Some(tls) => {
@@ -94,7 +98,7 @@ pub async fn establish_early(
 async fn tcp(
     context: &Context,
     leaf: Leaf,
-    tls: Option<&TlsParameters>,
+    tls: Option<(&TlsParameters, Option<&EarlySend>)>,
     options: &TcpOptions,
     progress: Option<&ProgressSink>,
 ) -> Result<Established, Failure> {
@@ -112,15 +116,19 @@ async fn tcp(
     }
     let mut carrier = ByteCarrier::new(socket);
     let mut protection = None;
-    if let Some(parameters) = tls {
-        let mut layer = context.tls().client(
-            parameters,
-            leaf.host_name.as_deref(),
-            leaf.remote.ip(),
-            &leaf.alpn,
-        )?;
+    if let Some((parameters, early)) = tls {
+        let (engine, name) = (context.tls(), leaf.host_name.as_deref());
+        let ip = leaf.remote.ip();
+        let mut layer = match early {
+            None => engine.client(parameters, name, ip, &leaf.alpn)?,
+            Some(early) => {
+                let data = early.data.clone();
+                engine.client_early(parameters, name, ip, &leaf.alpn, data)?
+            }
+        };
         handshake(&*carrier.socket, &mut layer, &mut carrier.unread).await?;
         protection = layer.protection();
+        carrier.early_rest = layer.early_rest();
         carrier.layer = Some(Box::new(layer));
     }
     Ok(Established {

@@ -3,7 +3,7 @@
 use crate::environment::{TcpStream, UdpSocket};
 use crate::layer::ByteLayer;
 use crate::quic_stack::QuicCarrier;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use portway_core::race::Leaf;
 use portway_core::security::Protection;
 use std::fmt;
@@ -43,6 +43,8 @@ pub struct ByteCarrier {
     pub layer: Option<Box<dyn ByteLayer>>,
     /// Wire bytes that were read and that the layer has not consumed.
     pub unread: BytesMut,
+    /// What is left of early data of which the peer has taken the rest.
+    pub(crate) early_rest: Option<Bytes>,
 }
 
 impl ByteCarrier {
@@ -52,7 +54,14 @@ impl ByteCarrier {
             socket,
             layer: None,
             unread: BytesMut::new(),
+            early_rest: None,
         }
+    }
+
+    /// What did not leave of early data, when some has left and the peer has taken that. It is
+    /// there once.
+    pub fn take_early_rest(&mut self) -> Option<Bytes> {
+        self.early_rest.take()
     }
 }
 

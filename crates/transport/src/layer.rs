@@ -47,6 +47,17 @@ pub trait ByteLayer: Send {
     /// Plaintext that has arrived, up to `max` bytes, or `None` when nothing is there.
     fn read(&mut self, max: usize) -> Option<Bytes>;
 
+    /// Whether some of what could be read since this was asked last is early data, which somebody
+    /// may have replayed.
+    fn take_is_early_data(&mut self) -> bool {
+        false
+    }
+
+    /// Whether early data was taken, this side's or the peer's; `None` when there was none.
+    fn is_early_data_accepted(&self) -> Option<bool> {
+        None
+    }
+
     /// Turns plaintext into wire bytes at the end of `out`.
     ///
     /// # Errors

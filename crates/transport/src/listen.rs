@@ -165,7 +165,8 @@ impl Listening {
             }
             if let Some(tls) = &acceptor.tls {
                 // A wrong identity is told now and not to each peer.
-                context.tls().server(tls, &tls.alpn)?;
+                let early_data = request.early_data;
+                context.tls().server_taking(tls, &tls.alpn, early_data)?;
             }
             match descriptor.wire {
                 WireProtocol::Tcp => {
@@ -307,7 +308,9 @@ impl Acceptor {
         let (context, sender) = (self.context.clone(), self.sender.clone());
         let (stack, tls) = (self.stack.clone(), self.tls.clone());
         let (options, limits) = (self.request.options.clone(), self.request.limits.clone());
+        let early_data = self.request.early_data;
         self.context.environment().spawn(Box::pin(async move {
+            let tls = tls.as_ref().map(|tls| (tls, early_data));
             let handshaken = tokio::select! {
                 () = sender.closed() => return,
                 () = sleep(&context, limits.handshake_timeout) => Err(Failure::new(
@@ -315,7 +318,7 @@ impl Acceptor {
                     FailureKind::TimedOut,
                     format!("{peer} did not complete its handshake in time"),
                 )),
-                shaken = server_handshake(&context, socket, tls.as_ref(), &options) => shaken,
+                shaken = server_handshake(&context, socket, tls, &options) => shaken,
             };
             let incoming = match handshaken {
                 Ok((carrier, protection)) => Incoming::Accepted(Box::new(Accepted {
@@ -433,17 +436,18 @@ impl Acceptor {
 async fn server_handshake(
     context: &Context,
     socket: Box<dyn TcpStream>,
-    tls: Option<&TlsParameters>,
+    tls: Option<(&TlsParameters, EarlyData)>,
     options: &TcpOptions,
 ) -> Result<(ByteCarrier, Option<Protection>), Failure> {
     socket
         .set_options(options)
         .map_err(|error| failure_from_io(&error, "cannot set options of a connection"))?;
     let mut carrier = ByteCarrier::new(socket);
-    let Some(tls) = tls else {
+    let Some((tls, early_data)) = tls else {
         return Ok((carrier, None));
     };
-    let mut layer = context.tls().server(tls, &tls.alpn)?;
+    let engine = context.tls();
+    let mut layer = engine.server_taking(tls, &tls.alpn, early_data)?;
     handshake(&*carrier.socket, &mut layer, &mut carrier.unread).await?;
     let protection = crate::layer::ByteLayer::protection(&layer);
     carrier.layer = Some(Box::new(layer));

@@ -4,6 +4,7 @@ mod binary;
 mod plain;
 mod postgres;
 mod tls_client;
+mod tls_early;
 mod tls_server;
 mod upgrade;
 

@@ -89,6 +89,7 @@ const AUTHENTICATED: &str = "every byte is authenticated";
 const ANY_ADDRESS: &str = "the path decides the local address";
 const ANY_PATH: &str = "the path decides what is metered";
 const QUIC_EARLY: &str = "a resumed connection can carry data in its first packets";
+const TLS_EARLY: &str = "a resumed session can carry data with its first flight";
 const DATAGRAMS: &str = "a message is one datagram";
 
 const TCP: &[Offer] = &[
@@ -113,7 +114,7 @@ const TLS: &[Offer] = &[
     never(P::PreserveMsgBoundaries, NO_BOUNDARIES),
     never(P::PerMsgReliability, ALL_OR_NONE),
     always(P::PreserveOrder, IN_ORDER),
-    never(P::ZeroRttMsg, "TLS early data is not supported yet"),
+    optional(P::ZeroRttMsg, TLS_EARLY),
     never(P::Multistreaming, ONE_STREAM),
     always(P::FullChecksumSend, AUTHENTICATED),
     always(P::FullChecksumRecv, AUTHENTICATED),

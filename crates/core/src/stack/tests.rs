@@ -47,7 +47,7 @@ fn provisions_are_those_of_the_protocols() {
         ),
         (
             SelectionProperty::ZeroRttMsg,
-            [Never, Never, Never, Optional, Never],
+            [Never, Optional, Never, Optional, Never],
         ),
         (
             SelectionProperty::Multistreaming,

@@ -245,7 +245,13 @@ impl Inbound {
                 return fill;
             }
         }
+        let was_drained = self.buffer.waiting_bytes() == 0;
         let outcome = layer.on_wire_into(&mut wire, self.buffer.prepare_append(), answers);
+        // What is left of early data keeps its mark.
+        let is_early = layer.take_is_early_data();
+        if is_early || was_drained {
+            self.buffer.set_early_data(is_early);
+        }
         self.keep_wire(wire, is_own);
         match outcome {
             Err(failure) => self.end(Err(failure)),

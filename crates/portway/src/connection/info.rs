@@ -112,7 +112,8 @@ impl ConnectionInfo {
             is_early_data_accepted: details
                 .siblings
                 .as_ref()
-                .and_then(|siblings| siblings.is_early_data_accepted()),
+                .and_then(|siblings| siblings.is_early_data_accepted())
+                .or_else(|| link.and_then(Link::is_early_data_accepted)),
         }
     }
 

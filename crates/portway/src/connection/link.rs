@@ -67,6 +67,14 @@ impl Link {
         }
     }
 
+    /// Whether early data was taken below this, either side's.
+    pub(super) fn is_early_data_accepted(&self) -> Option<bool> {
+        match self {
+            Link::Bytes(link) => link.layer.as_ref()?.is_early_data_accepted(),
+            Link::Datagrams(_) => None,
+        }
+    }
+
     pub(super) fn peer_address(&self) -> SocketAddr {
         match self {
             Link::Bytes(link) => link.socket.peer_address(),

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EarlySend {
-    /// The kind of the stream that it opens.
+    /// The kind of the stream that it opens, over QUIC.
     pub kind: StreamKind,
     /// The bytes.
     pub data: Bytes,

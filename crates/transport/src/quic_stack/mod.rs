@@ -19,7 +19,7 @@ pub(crate) use listen::bind;
 use crate::environment::{BoxFuture, Environment};
 use crate::established::{ByteCarrier, DatagramCarrier};
 use crate::quic::{Connection, ConnectionError, Endpoint, ReceiveStream, SendStream, StreamKind};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use early::EarlyStream;
 use keeper::Farewell;
 use portway_core::Failure;
@@ -177,11 +177,7 @@ impl QuicCarrier {
     }
 
     fn carrier_over(socket: StreamSocket) -> ByteCarrier {
-        ByteCarrier {
-            socket: Box::new(socket),
-            layer: None,
-            unread: BytesMut::new(),
-        }
+        ByteCarrier::new(Box::new(socket))
     }
 }
 

@@ -5,10 +5,11 @@
 
 use super::algorithm::Allowed;
 use super::classify;
+use super::early::EARLY_BYTES_MAX;
 use super::engine::Clock;
 use super::quic::{EarlyData, QuicServerTls};
 use super::resolver::Resolver;
-use super::session::{AgedTickets, ClientSessions, NoTickets, ServerSessions};
+use super::session::{AgedTickets, ClientSessions, EarlyPromise, NoTickets, ServerSessions};
 use super::verifier::PolicyVerifier;
 use portway_core::security::{ClientAuthentication, TlsParameters, TlsVersion, Trust};
 use portway_core::{Failure, FailureKind, Origin};
@@ -21,6 +22,23 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, KeyLogFile, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::UnixTime;
 use std::sync::{Arc, LazyLock};
+
+/// The configurations of clients with and without early data, which share their sessions.
+pub(super) struct ClientConfigs {
+    pub(super) without_early_data: Arc<ClientConfig>,
+    pub(super) with_early_data: Arc<ClientConfig>,
+}
+
+impl From<ClientConfig> for ClientConfigs {
+    fn from(config: ClientConfig) -> Self {
+        let mut early = config.clone();
+        early.enable_early_data = true;
+        ClientConfigs {
+            without_early_data: Arc::new(config),
+            with_early_data: Arc::new(early),
+        }
+    }
+}
 
 /// A configuration for clients. ALPN is added for each connection.
 pub(super) fn client(p: &TlsParameters, clock: &Clock) -> Result<ClientConfig, Failure> {
@@ -107,10 +125,24 @@ pub(super) fn server(
     Ok(config)
 }
 
-/// The configurations of QUIC clients, which share their sessions.
-pub(super) struct QuicClientConfigs {
-    pub(super) without_early_data: Arc<ClientConfig>,
-    pub(super) with_early_data: Arc<ClientConfig>,
+/// A configuration for servers over a byte carrier that take early data. They keep the sessions
+/// themselves and let each be resumed once, since a ticket could be replayed (RFC 8446 §8.1).
+pub(super) fn early_server(
+    p: &TlsParameters,
+    alpn: &[Vec<u8>],
+    clock: &Clock,
+) -> Result<ServerConfig, Failure> {
+    let mut config = server(p, alpn, clock)?;
+    if p.resumption.sessions_max > 0 {
+        config.max_early_data_size = EARLY_BYTES_MAX;
+        // What is heard early may be answered before the client has finished.
+        config.send_half_rtt_data = true;
+        // rustls accepts early data only of sessions that the server keeps.
+        config.ticketer = Arc::new(NoTickets);
+        let sessions = Arc::new(ServerSessions::new(&p.resumption, &time(clock)));
+        config.session_storage = sessions.promising(EarlyPromise::default());
+    }
+    Ok(config)
 }
 
 /// The configurations for QUIC clients with these application protocols.
@@ -118,16 +150,11 @@ pub(super) fn quic_client(
     p: &TlsParameters,
     alpn: &[Vec<u8>],
     clock: &Clock,
-) -> Result<QuicClientConfigs, Failure> {
+) -> Result<ClientConfigs, Failure> {
     check_for_quic(p, alpn)?;
     let mut config = client(p, clock)?;
     config.alpn_protocols = alpn.to_vec();
-    let mut early = config.clone();
-    early.enable_early_data = true;
-    Ok(QuicClientConfigs {
-        without_early_data: Arc::new(config),
-        with_early_data: Arc::new(early),
-    })
+    Ok(config.into())
 }
 
 /// A configuration for QUIC servers with these application protocols.

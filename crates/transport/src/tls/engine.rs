@@ -3,12 +3,13 @@
 //! Invariant: sessions are shared only by connections with equal parameters of the same engine, so
 //! a session that was made under weaker rules is never resumed under stricter ones.
 
-use super::configuration::{self, QuicClientConfigs};
+use super::configuration::{self, ClientConfigs};
 use super::layer::TlsLayer;
 use super::quic::{EarlyData, QuicClientTls, QuicServerTls};
+use bytes::Bytes;
 use portway_core::security::{ClientAuthentication, Identity, TlsParameters, Trust};
 use portway_core::{Failure, FailureKind, Origin};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::fmt;
 use std::net::IpAddr;
@@ -20,13 +21,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// cloned parameters (which share them) are compared faster. Callbacks and keys in modules are
 /// equal only to their clones. Each configuration keeps at most `Resumption::sessions_max` sessions
 /// as a client, rounded up to a multiple of the eight that a server may have; as a server it keeps
-/// none, since its tickets carry the sessions.
+/// none, since its tickets carry the sessions, unless it takes early data.
 pub struct TlsEngine {
     limits: TlsLimits,
     clock: Clock,
-    clients: Mutex<Cache<ClientConfig>>,
+    clients: Mutex<Cache<ClientConfigs>>,
     servers: Mutex<Cache<ServerConfig>>,
-    quic_clients: Mutex<Cache<QuicClientConfigs>>,
+    quic_clients: Mutex<Cache<ClientConfigs>>,
     quic_servers: Mutex<Cache<QuicServerTls>>,
 }
 
@@ -75,11 +76,38 @@ impl TlsEngine {
         alpn: &[Vec<u8>],
     ) -> Result<TlsLayer, Failure> {
         let name = server_name(p.server_name.as_deref().or(host_name), remote)?;
-        let key = (&[][..], EarlyData::Refused);
-        let config = locked(&self.clients).find_or_make(p, key, &self.limits, || {
-            configuration::client(p, &self.clock)
-        })?;
+        let config = Arc::clone(&self.client_configs(p)?.without_early_data);
         TlsLayer::client(config, name, alpn, self.limits.clone())
+    }
+
+    /// As [`TlsEngine::client`], with data that leaves with the first flight when there is a ticket
+    /// that allows it. It may be replayed by others, and the server may refuse it;
+    /// [`TlsLayer::early_rest`] tells. The ticket is used up, and none of another attempt.
+    ///
+    /// RFC 8446 §4.2.10: a server refuses early data of another application protocol than the
+    /// ticket's; then it is sent again like all that is refused.
+    ///
+    /// # Errors
+    /// As [`TlsEngine::client`].
+    pub fn client_early(
+        &self,
+        p: &TlsParameters,
+        host_name: Option<&str>,
+        remote: IpAddr,
+        alpn: &[Vec<u8>],
+        data: Bytes,
+    ) -> Result<TlsLayer, Failure> {
+        let name = server_name(p.server_name.as_deref().or(host_name), remote)?;
+        let config = Arc::clone(&self.client_configs(p)?.with_early_data);
+        let layer = TlsLayer::client(config, name, alpn, self.limits.clone())?;
+        Ok(layer.with_early_data(data))
+    }
+
+    fn client_configs(&self, p: &TlsParameters) -> Result<Arc<ClientConfigs>, Failure> {
+        let key = (&[][..], EarlyData::Refused);
+        locked(&self.clients).find_or_make(p, key, &self.limits, || {
+            Ok(configuration::client(p, &self.clock)?.into())
+        })
     }
 
     /// A server's layer.
@@ -90,6 +118,31 @@ impl TlsEngine {
         let key = (alpn, EarlyData::Refused);
         let config = locked(&self.servers).find_or_make(p, key, &self.limits, || {
             configuration::server(p, alpn, &self.clock)
+        })?;
+        TlsLayer::server(config, !alpn.is_empty(), self.limits.clone())
+    }
+
+    /// As [`TlsEngine::server`], with early data taken or not. Where it is, the layer is ready as
+    /// soon as it has some, and whoever reads asks
+    /// [`take_is_early_data`](crate::layer::ByteLayer::take_is_early_data); 16 KiB are taken from a
+    /// client, and sessions are kept here, each to be resumed once. From clients that must show a
+    /// certificate none is taken.
+    ///
+    /// # Errors
+    /// As [`TlsEngine::server`].
+    pub fn server_taking(
+        &self,
+        p: &TlsParameters,
+        alpn: &[Vec<u8>],
+        early_data: EarlyData,
+    ) -> Result<TlsLayer, Failure> {
+        let is_anyone = matches!(p.client_authentication, ClientAuthentication::None);
+        if early_data == EarlyData::Refused || !is_anyone {
+            return self.server(p, alpn);
+        }
+        let key = (alpn, early_data);
+        let config = locked(&self.servers).find_or_make(p, key, &self.limits, || {
+            configuration::early_server(p, alpn, &self.clock)
         })?;
         TlsLayer::server(config, !alpn.is_empty(), self.limits.clone())
     }

@@ -5,11 +5,15 @@
 //!      └──────────any error────┴────────────────────────▶ Failed
 //! ```
 //!
+//! A server that has received early data is ready before its handshake is complete: it reads that,
+//! and may answer.
+//!
 //! Invariant: bytes leave `wire` only when TLS has consumed them. The one exception is a handshake
 //! message that arrives in several records after the handshake: its records are held here until it
 //! is whole, because rustls keeps positions in the buffer that it was given.
 
 use super::classify::{self, Role};
+use super::early::Early;
 use super::engine::TlsLimits;
 use super::observed::{Observed, Refusal};
 use super::protection;
@@ -38,6 +42,7 @@ pub struct TlsLayer {
     /// Records of a handshake message that is not whole.
     held: BytesMut,
     handshake: Option<Box<Handshake>>,
+    early: Option<Box<Early>>,
     server_name: Option<Box<str>>,
     failure: Option<Box<Failure>>,
 }
@@ -84,6 +89,19 @@ impl TlsLayer {
         Ok(TlsLayer::new(connection, is_alpn_demanded, limits))
     }
 
+    /// The same with data that leaves before the handshake is complete, as far as a ticket allows.
+    pub(super) fn with_early_data(mut self, data: Bytes) -> Self {
+        self.early = Some(Box::new(Early::leaving(data)));
+        self
+    }
+
+    /// What of a client's early data has not left, when the server has taken the rest. `None`
+    /// before the end of the handshake, when nothing has left, and when the server has refused it:
+    /// then all of it must be sent again.
+    pub fn early_rest(&self) -> Option<Bytes> {
+        self.early.as_ref()?.rest()
+    }
+
     /// The same for clients that need not name an application protocol.
     pub(super) fn with_optional_alpn(mut self) -> Self {
         self.is_alpn_demanded = false;
@@ -107,6 +125,7 @@ impl TlsLayer {
                 consumed_bytes: 0,
                 limits,
             })),
+            early: None,
             server_name: None,
             failure: None,
         }
@@ -128,10 +147,10 @@ impl TlsLayer {
 
     /// Lets rustls take one step and says how much of `wire` it has consumed.
     fn step(&mut self, wire: &mut [u8], task: Task<'_>, out: &mut impl Records) -> (usize, Next) {
-        let plaintext = &mut self.plaintext;
+        let into = (&mut self.plaintext, &mut self.early);
         match &mut self.connection {
-            Connection::Client(c) => step::take(c.process_tls_records(wire), task, plaintext, out),
-            Connection::Server(c) => step::take(c.process_tls_records(wire), task, plaintext, out),
+            Connection::Client(c) => step::take(c.process_tls_records(wire), task, into, out),
+            Connection::Server(c) => step::take(c.process_tls_records(wire), task, into, out),
         }
     }
 
@@ -186,11 +205,27 @@ impl TlsLayer {
             if handshake.consumed_bytes + wire.len() > bytes_max {
                 return Err(self.fail(classify::handshake_too_long(bytes_max)));
             }
+            if matches!(&self.early, Some(early) if early.has_arrived()) {
+                self.on_early_data(&observed);
+            }
             handshake.observed = observed;
             self.handshake = Some(handshake);
             return Ok(());
         }
+        if let Some(early) = &mut self.early {
+            early.on_handshake_complete(&out[start..]);
+        }
         self.on_handshake_complete(observed, out)
+    }
+
+    /// A server has early data, which only a client has that it knows: everything is settled but
+    /// that its client is there.
+    fn on_early_data(&mut self, observed: &Observed) {
+        let may_speak = !self.is_alpn_demanded || self.common().alpn_protocol().is_some();
+        if may_speak && self.status == LayerStatus::Handshaking {
+            self.status = LayerStatus::Ready;
+            self.server_name = observed.server_name.as_deref().map(Into::into);
+        }
     }
 
     /// Ends the handshake for a reason of our own. What rustls has appended since `start` is not
@@ -475,8 +510,23 @@ impl ByteLayer for TlsLayer {
         self.status
     }
 
+    fn take_is_early_data(&mut self) -> bool {
+        let early = self.early.as_mut();
+        early.is_some_and(|early| early.take_is_untold())
+    }
+
+    fn is_early_data_accepted(&self) -> Option<bool> {
+        self.early.as_ref()?.is_accepted()
+    }
+
     fn protection(&self) -> Option<Protection> {
-        protection::describe(self.common(), self.server_name.as_deref())
+        let (common, name) = (self.common(), self.server_name.as_deref());
+        match self.status {
+            LayerStatus::Ready if self.handshake.is_some() => {
+                protection::describe_now(common, name)
+            }
+            _ => protection::describe(common, name),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod algorithm;
 mod classify;
 mod configuration;
+mod early;
 mod engine;
 mod identity;
 mod key;

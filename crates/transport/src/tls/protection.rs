@@ -23,7 +23,8 @@ pub(super) fn describe_early(
     describe_now(common, server_name)
 }
 
-fn describe_now(common: &CommonState, server_name: Option<&str>) -> Option<Protection> {
+/// What is settled by now, whether the handshake is complete or not.
+pub(super) fn describe_now(common: &CommonState, server_name: Option<&str>) -> Option<Protection> {
     let version = match common.protocol_version()? {
         ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
         _ => TlsVersion::Tls12,

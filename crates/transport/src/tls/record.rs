@@ -52,6 +52,25 @@ pub(super) fn encrypted_bytes_max(plaintext_bytes: usize) -> usize {
 /// The plaintext that one record can carry.
 pub(super) const FRAGMENT_BYTES_MAX: usize = 16 * 1024;
 
+/// The plaintext in one record of TLS 1.3 of so many bytes, none of them padding.
+pub(super) fn plaintext_bytes(record_bytes: usize) -> usize {
+    record_bytes.saturating_sub(HEADER_BYTES + 1 + TAG_BYTES)
+}
+
+/// Whether a client's last flight says that early data has ended, which it does only when the
+/// server has taken it (RFC 8446 §4.5). rustls does not tell otherwise, and what this message is
+/// encrypted with is known to no one else; but no other message of that flight is as short.
+pub(super) fn ends_early_data(mut flight: &[u8]) -> bool {
+    while let [kind, _, _, high, low, body @ ..] = flight {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        if *kind == APPLICATION_DATA {
+            return length == END_OF_EARLY_DATA_BYTES + 1 + TAG_BYTES;
+        }
+        flight = body.get(length..).unwrap_or_default();
+    }
+    false
+}
+
 /// A fatal alert in a record of its own, for the time before anything is encrypted.
 pub(super) fn plain_alert(description: AlertDescription) -> [u8; 7] {
     [ALERT, 3, 3, 0, 2, FATAL, u8::from(description)]
@@ -61,9 +80,13 @@ pub(super) fn plain_alert(description: AlertDescription) -> [u8; 7] {
 const TAG_BYTES: usize = 16;
 /// Header, explicit nonce, inner content type and tag.
 const OVERHEAD_BYTES_MAX: usize = 5 + 8 + 1 + 16;
+const HEADER_BYTES: usize = 5;
+/// A message without content.
+const END_OF_EARLY_DATA_BYTES: usize = 4;
 const ALERT: u8 = 21;
 const FATAL: u8 = 2;
 const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
 
 #[cfg(test)]
 mod tests {
@@ -87,6 +110,18 @@ mod tests {
         assert_eq!(plaintext_bytes_max(&two), 10 + 1);
         assert_eq!(plaintext_bytes_max(&two[..two.len() - 1]), 10);
         assert_eq!(plaintext_bytes_max(&record(3)), 0, "an alert of old");
+    }
+
+    #[test]
+    fn the_end_of_early_data_is_the_first_encrypted_record_and_short() {
+        let record =
+            |kind: u8, length: u8| [&[kind, 3, 3, 0, length][..], &vec![0; length.into()]].concat();
+        let [change, end, finished] = [record(20, 1), record(23, 21), record(23, 53)];
+        assert!(ends_early_data(&[&end[..], &finished].concat()));
+        assert!(ends_early_data(&[&change[..], &end, &finished].concat()));
+        assert!(!ends_early_data(&finished));
+        assert!(!ends_early_data(&[&finished[..], &end].concat()));
+        assert!(!ends_early_data(&change));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariant: whatever rustls hands out (plaintext, records to send) is stored before it is asked
 //! for more.
 
+use super::early::{self, Early};
 use crate::layer::Sealed;
 use bytes::BytesMut;
 use rustls::Error;
@@ -71,10 +72,10 @@ impl Records for Sealed {
 }
 
 /// Handles what rustls said and returns how many bytes of input it consumed.
-pub(super) fn take<Data>(
+pub(super) fn take<Data: early::Role>(
     status: UnbufferedStatus<'_, '_, Data>,
     task: Task<'_>,
-    plaintext: &mut BytesMut,
+    (plaintext, early): (&mut BytesMut, &mut Option<Box<Early>>),
     out: &mut impl Records,
 ) -> (usize, Next) {
     let mut consumed = status.discard;
@@ -94,7 +95,10 @@ pub(super) fn take<Data>(
             encode(chunk, out);
             Next::Again
         }
-        Ok(ConnectionState::TransmitTlsData(sent)) => {
+        Ok(ConnectionState::TransmitTlsData(mut sent)) => {
+            if let Some(early) = early {
+                Data::send(&mut sent, early, out);
+            }
             sent.done();
             Next::Again
         }
@@ -104,7 +108,14 @@ pub(super) fn take<Data>(
             Err(Exhausted) => Next::Exhausted,
         },
         Ok(ConnectionState::BlockedHandshake | ConnectionState::Closed) => Next::Wait,
-        Ok(_) => Next::Failed(Error::General("early data that was not allowed".into())),
+        Ok(ConnectionState::ReadEarlyData(read)) => match Data::receive(read, early, plaintext) {
+            Some(bytes) => {
+                consumed += bytes;
+                Next::Again
+            }
+            None => Next::Failed(Error::General("early data from a server".into())),
+        },
+        Ok(_) => Next::Failed(Error::General("an unknown state of TLS".into())),
     };
     (consumed, next)
 }

@@ -15,7 +15,7 @@ const PROVIDED: &[(SelectionProperty, &str)] = &[
     (SelectionProperty::PreserveMsgBoundaries, "nnana"),
     (SelectionProperty::PerMsgReliability, "nnnnn"),
     (SelectionProperty::PreserveOrder, "aanan"),
-    (SelectionProperty::ZeroRttMsg, "nnnon"),
+    (SelectionProperty::ZeroRttMsg, "nonon"),
     (SelectionProperty::Multistreaming, "nnnan"),
     (SelectionProperty::FullChecksumSend, "aaaaa"),
     (SelectionProperty::FullChecksumRecv, "aaaaa"),

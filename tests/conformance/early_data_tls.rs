@@ -1,0 +1,273 @@
+//! A first message as early data of TLS over TCP, in the race and on virtual time.
+
+use crate::support::*;
+use portway::property::SelectionProperty;
+use portway::{
+    Connection, Context, LengthPrefixed, Listener, LocalEndpoint, Message, MessageContext,
+    Preconnection, ReceivedMessage, RemoteEndpoint, StackId, Time, TransportProperties,
+};
+use portway_transport::environment::{Environment, ListenAddress};
+use std::time::Duration;
+
+/// One way.
+const DELAY: Duration = Duration::from_millis(50);
+/// The connection is there, and the client's first flight has come.
+const FIRST_FLIGHT: Duration = Duration::from_millis(150);
+/// The client's second flight has come.
+const SECOND_FLIGHT: Duration = Duration::from_millis(250);
+
+fn listen(net: &Net, context: &Context) -> Listener {
+    let early = TransportProperties::new().prefer(SelectionProperty::ZeroRttMsg);
+    let local = LocalEndpoint::any().port(PORT).for_stack(StackId::TLS);
+    let server = Preconnection::new(server_tls())
+        .context(context)
+        .local(local)
+        .framer(LengthPrefixed::u32())
+        .properties(early);
+    net.listen_with(&server)
+}
+
+fn net(seed: u64) -> (Net, Listener) {
+    let net = Net::new(seed);
+    net.sim.link("client", "server").set_delay(DELAY);
+    let listener = listen(&net, &net.at_server);
+    (net, listener)
+}
+
+fn client(net: &Net, addresses: &[&str]) -> Preconnection {
+    let bare = Preconnection::new(client_tls().with_server_name(NAME))
+        .context(&net.at_client)
+        .framer(LengthPrefixed::u32());
+    addresses.iter().fold(bare, |bare, address| {
+        let remote = RemoteEndpoint::address(ip(address)).port(PORT);
+        bare.remote(remote.for_stack(StackId::TLS))
+    })
+}
+
+fn replayable(data: impl Into<Message>) -> Message {
+    let message: Message = data.into();
+    message.with_context(MessageContext::new().with_safely_replayable())
+}
+
+/// Connects and gets tickets.
+fn visit(net: &Net, to: &Preconnection, listener: &mut Listener) {
+    net.sim.block_on(async {
+        let (client, server) = tokio::join!(to.initiate(), listener.accept());
+        let (client, server) = (client.expect("a connection"), server.expect("accepted"));
+        server.send("with tickets").await.expect("accepted");
+        client.receive().await.expect("behind the tickets");
+        client.close().await.expect("acknowledged");
+    });
+}
+
+/// What came of a first message.
+struct Sent {
+    client: Connection,
+    server: Connection,
+    received: ReceivedMessage,
+    after: Duration,
+}
+
+fn send_first(net: &Net, to: &Preconnection, listener: &mut Listener, first: Message) -> Sent {
+    let begun = net.client.now();
+    net.sim.block_on(async {
+        let connecting = async { to.initiate().first_message(first).await };
+        let receiving = async {
+            let server = listener.accept().await.expect("accepted");
+            let received = server.receive().await.expect("the first message");
+            (server, received, net.client.now())
+        };
+        let (client, (server, received, at)): (_, (_, _, Time)) =
+            tokio::join!(connecting, receiving);
+        Sent {
+            client: client.expect("a connection"),
+            server,
+            received,
+            after: at.saturating_since(begun),
+        }
+    })
+}
+
+/// Nothing but the further messages follows, in both directions, and a close is acknowledged.
+fn go_on(net: &Net, sent: &Sent) {
+    net.sim.block_on(async {
+        sent.client.send("second").await.expect("accepted");
+        let second = sent.server.receive().await.expect("second");
+        assert_eq!(&second[..], b"second");
+        assert!(!second.context.is_early_data(), "it left later");
+        sent.server.send("answer").await.expect("accepted");
+        let answer = sent.client.receive().await.expect("answer");
+        assert_eq!(&answer[..], b"answer");
+        assert!(!answer.context.is_early_data());
+        let receiving = async { sent.server.receive().await.map(drop) };
+        let (closed, ended) = tokio::join!(sent.client.close(), receiving);
+        closed.expect("acknowledged");
+        ended.expect_err("the end");
+    });
+}
+
+#[test]
+fn a_replayable_first_message_arrives_with_the_first_flight_and_is_marked() {
+    for seed in seeds(4) {
+        let (net, mut listener) = net(seed);
+        let to = client(&net, &[V4]);
+        visit(&net, &to, &mut listener);
+        let sent = send_first(&net, &to, &mut listener, replayable("early"));
+        assert_eq!(&sent.received[..], b"early");
+        assert!(sent.received.context.is_early_data());
+        assert!(sent.after < FIRST_FLIGHT + ms(10), "{:?}", sent.after);
+        assert_eq!(sent.client.info().is_early_data_accepted, Some(true));
+        assert_eq!(sent.server.info().is_early_data_accepted, Some(true));
+        let protection = sent.server.info().protection.expect("protected");
+        assert!(protection.is_resumed, "{protection:?}");
+        go_on(&net, &sent);
+    }
+}
+
+#[test]
+fn what_is_heard_early_is_answered_before_the_client_has_finished() {
+    let (net, mut listener) = net(5);
+    let to = client(&net, &[V4]);
+    visit(&net, &to, &mut listener);
+    let begun = net.client.now();
+    net.sim.block_on(async {
+        let asking = async {
+            let client = to.initiate().first_message(replayable("ask")).await;
+            let client = client.expect("a connection");
+            let answer = client.receive().await.expect("an answer");
+            assert_eq!(&answer[..], b"answer");
+            (client, net.client.now())
+        };
+        let answering = async {
+            let server = listener.accept().await.expect("accepted");
+            server.receive().await.expect("a question");
+            server.send("answer").await.expect("accepted");
+            server
+        };
+        let ((_client, answered), _server) = tokio::join!(asking, answering);
+        let after = answered.saturating_since(begun);
+        assert!(after < FIRST_FLIGHT + DELAY + ms(10), "{after:?}");
+    });
+}
+
+#[test]
+fn rejected_early_data_is_sent_again_after_the_handshake_and_seen_once() {
+    for seed in seeds(4) {
+        let (net, mut listener) = net(seed);
+        let to = client(&net, &[V4]);
+        visit(&net, &to, &mut listener);
+        // The server starts anew and knows no session of its predecessor.
+        drop(listener);
+        net.sim.run_for(Duration::from_secs(1));
+        let restarted = Context::new(net.server.clone());
+        let mut listener = listen(&net, &restarted);
+        let sent = send_first(&net, &to, &mut listener, replayable("first"));
+        assert_eq!(&sent.received[..], b"first");
+        assert!(!sent.received.context.is_early_data());
+        assert!(sent.after >= SECOND_FLIGHT, "{:?}", sent.after);
+        assert_eq!(sent.client.info().is_early_data_accepted, Some(false));
+        assert_eq!(sent.server.info().is_early_data_accepted, None);
+        go_on(&net, &sent);
+    }
+}
+
+#[test]
+fn what_was_not_marked_or_may_expire_or_is_unwanted_waits_for_the_handshake() {
+    let lifetime = MessageContext::new()
+        .with_safely_replayable()
+        .with_lifetime(Duration::from_secs(5));
+    let avoid = TransportProperties::new().avoid(SelectionProperty::ZeroRttMsg);
+    let any = TransportProperties::new();
+    let cases: [(Message, &TransportProperties); 3] = [
+        (Message::from("not marked"), &any),
+        (Message::from("expires").with_context(lifetime), &any),
+        (replayable("unwanted"), &avoid),
+    ];
+    let (net, mut listener) = net(1);
+    let to = client(&net, &[V4]);
+    for (first, properties) in cases {
+        visit(&net, &to, &mut listener);
+        let to = to.clone().properties(properties.clone());
+        let sent = send_first(&net, &to, &mut listener, first.clone());
+        assert!(!sent.received.context.is_early_data(), "{first:?}");
+        assert!(sent.after >= SECOND_FLIGHT, "{first:?} {:?}", sent.after);
+        assert_eq!(sent.client.info().is_early_data_accepted, None);
+    }
+}
+
+#[test]
+fn a_listener_takes_no_early_data_unless_it_asks_for_it() {
+    let net = Net::new(2);
+    net.sim.link("client", "server").set_delay(DELAY);
+    let mut listener = net.listen(server_tls());
+    let to = client(&net, &[V4]);
+    visit(&net, &to, &mut listener);
+    let sent = send_first(&net, &to, &mut listener, replayable("first"));
+    assert!(!sent.received.context.is_early_data());
+    assert!(sent.after >= SECOND_FLIGHT, "{:?}", sent.after);
+    assert_eq!(sent.client.info().is_early_data_accepted, None);
+    go_on(&net, &sent);
+}
+
+#[test]
+fn each_leaf_of_a_race_sends_it_with_a_ticket_of_its_own() {
+    let net = Net::new(3);
+    let listener_at = LocalEndpoint::address(ip(V4)).port(PORT);
+    let early = TransportProperties::new().prefer(SelectionProperty::ZeroRttMsg);
+    let server = Preconnection::new(server_tls())
+        .context(&net.at_server)
+        .local(listener_at.for_stack(StackId::TLS))
+        .framer(LengthPrefixed::u32())
+        .properties(early);
+    let mut listener = net.listen_with(&server);
+    visit(&net, &client(&net, &[V4]), &mut listener);
+    // The first address takes connections and says nothing.
+    let silent = ListenAddress::on((ip(V6), PORT).into());
+    let _silent = net.server.tcp_listen(silent).expect("a listener");
+    let two = client(&net, &[V6, V4]);
+    let sent = send_first(&net, &two, &mut listener, replayable("early"));
+    let report = sent.client.report().expect("a report");
+    let story = story(&report);
+    assert_eq!(story.len(), 2, "{story:?}");
+    assert!(story[1].ends_with("198.18.0.2:443 won"), "{story:?}");
+    assert!(sent.received.context.is_early_data());
+    assert_eq!(sent.client.info().is_early_data_accepted, Some(true));
+    go_on(&net, &sent);
+}
+
+#[test]
+fn a_first_message_beyond_what_the_ticket_allows_goes_on_after_the_handshake() {
+    let (net, mut listener) = net(6);
+    let to = client(&net, &[V4]);
+    visit(&net, &to, &mut listener);
+    let first: Vec<u8> = (0..300_000_u32).map(|at| (at % 253) as u8).collect();
+    let sent = send_first(&net, &to, &mut listener, replayable(first.clone()));
+    assert!(sent.received.is_complete() && sent.received[..] == first[..]);
+    assert!(sent.received.context.is_early_data(), "it began early");
+    assert_eq!(sent.client.info().is_early_data_accepted, Some(true));
+    go_on(&net, &sent);
+}
+
+#[test]
+fn a_framer_with_first_words_of_its_own_sends_nothing_early() {
+    let net = Net::new(7);
+    let early = TransportProperties::new().prefer(SelectionProperty::ZeroRttMsg);
+    let server = Preconnection::new(server_tls())
+        .context(&net.at_server)
+        .local(LocalEndpoint::any().port(PORT).for_stack(StackId::TLS))
+        .properties(early)
+        .framer(greeting())
+        .framer(LengthPrefixed::u32());
+    let mut listener = net.listen_with(&server);
+    let remote = RemoteEndpoint::address(ip(V4)).port(PORT);
+    let to = Preconnection::new(client_tls().with_server_name(NAME))
+        .context(&net.at_client)
+        .remote(remote.for_stack(StackId::TLS))
+        .framer(greeting())
+        .framer(LengthPrefixed::u32());
+    visit(&net, &to, &mut listener);
+    let sent = send_first(&net, &to, &mut listener, replayable("first"));
+    assert_eq!(&sent.received[..], b"first");
+    assert!(!sent.received.context.is_early_data());
+    assert_eq!(sent.client.info().is_early_data_accepted, None);
+}
