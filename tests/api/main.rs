@@ -11,6 +11,7 @@ mod ends;
 mod framers;
 mod h3_sharded;
 mod listening;
+mod message_properties;
 mod messages;
 mod names;
 mod properties;

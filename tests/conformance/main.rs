@@ -12,6 +12,7 @@ mod early_data_tls;
 mod faults;
 mod identities;
 mod listening;
+mod message_properties;
 mod quic;
 mod quic_closing;
 mod quic_driver;

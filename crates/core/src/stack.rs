@@ -6,12 +6,14 @@ mod application;
 mod builtin;
 mod effect;
 mod in_use;
+mod message_effect;
 
 #[cfg(test)]
 mod tests;
 
 pub use effect::Moment;
 pub use in_use::InUse;
+pub use message_effect::MessageWays;
 
 use crate::property::{Preference, SelectionProperty};
 use crate::security::TlsVersion;

@@ -20,6 +20,11 @@ pub(crate) fn tcp_options(properties: &ConnectionProperties) -> TcpOptions {
     options
 }
 
+/// The code point of a single datagram with this profile.
+pub(crate) fn code_point(profile: CapacityProfile) -> u8 {
+    dscp(profile).unwrap_or(0)
+}
+
 /// Whether small messages may wait to share a packet (Nagle's algorithm).
 ///
 /// Messages of one batch leave in one write already, so the wait would only help applications

@@ -1,7 +1,7 @@
 //! Receipts: what became of one message.
 //!
-//! Invariant: every message that `send` accepted gets exactly one [`Completion`], in the order of
-//! the sends on its connection, whether or not anybody waits for it.
+//! Invariant: every message that `send` accepted gets exactly one [`Completion`], in the order in
+//! which messages leave its connection, whether or not anybody waits for it.
 
 use crate::error::SendError;
 use std::fmt;

@@ -249,7 +249,7 @@ impl State {
             .map(|data| Packet {
                 source,
                 destination: remote,
-                dscp: request.dscp.unwrap_or(0),
+                dscp: transmit.dscp.or(request.dscp).unwrap_or(0),
                 body: Body::Udp {
                     data: Bytes::copy_from_slice(data),
                     ecn: transmit.ecn.unwrap_or(0) & 3,

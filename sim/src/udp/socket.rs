@@ -157,6 +157,10 @@ impl UdpSocket for SimUdpSocket {
         gso_segments_max(&self.request)
     }
 
+    fn code_point(&self) -> Option<u8> {
+        Some(self.request.dscp.unwrap_or(0))
+    }
+
     fn may_fragment(&self) -> bool {
         !self.is_for_packets()
     }

@@ -1,7 +1,8 @@
 //! The sends of one connection, in order.
 //!
-//! Invariant: the parts of a message stand together, and nothing overtakes within a lane; so a
-//! final message, after which nothing is accepted, is the last one (RFC 9622 §9.1.3.5).
+//! Invariant: the parts of a message stand together. A message overtakes another only while both
+//! wait whole, and one of the two gave up its order; a final message, after which nothing is
+//! accepted, stays the last one (RFC 9622 §9.1.3.5).
 
 use super::{Completion, ConnectionId, OpenMessage, Outcome, PartialSends, SendId};
 use crate::Time;
@@ -54,6 +55,26 @@ pub(super) struct Entry<R> {
     pub(super) receipt: R,
 }
 
+impl<R> Entry<R> {
+    /// Whether this message goes before one that was accepted earlier.
+    fn overtakes(&self, earlier: &Entry<R>) -> bool {
+        // RFC 9622 §9.1.3.3: those that did not give up their order keep it among themselves.
+        let may_change = self.is_unordered() || earlier.is_unordered();
+        let is_urgent = self.send.context.priority() < earlier.send.context.priority();
+        may_change && is_urgent && self.is_movable() && earlier.is_movable()
+    }
+
+    /// Messages in parts keep their place: a sender may wait for the rest of the one that is first.
+    fn is_movable(&self) -> bool {
+        self.send.is_start && self.send.is_end && !self.send.context.is_final()
+    }
+
+    fn is_unordered(&self) -> bool {
+        let properties = self.send.context.properties();
+        properties.is_some_and(|properties| properties.is_ordered() == Some(false))
+    }
+}
+
 /// A send that has left the queue and not yet the wire buffer.
 #[derive(Debug)]
 struct InFlight<R> {
@@ -76,6 +97,8 @@ pub(super) struct Lane<R> {
     pub(super) partial_sends: PartialSends,
     pub(super) is_blocked: bool,
     pub(super) is_broken: bool,
+    /// Whether messages may leave in another order than that of the sends.
+    reorders: bool,
     /// The final message that was accepted.
     pub(super) last: Option<OpenMessage>,
     /// The message of which the start has left the queue and the end has not.
@@ -92,6 +115,7 @@ impl<R> Lane<R> {
             partial_sends: PartialSends::Stream,
             is_blocked: false,
             is_broken: false,
+            reorders: false,
             last: None,
             on_wire: None,
             entries: VecDeque::new(),
@@ -104,9 +128,20 @@ impl<R> Lane<R> {
         self.entries.is_empty() && self.in_flight.is_empty() && self.on_wire.is_none()
     }
 
-    /// Adds a message, or the first part of one, at the end.
+    /// Adds a message, or the first part of one, behind the last that it does not overtake.
     pub(super) fn push(&mut self, entry: Entry<R>) {
-        self.entries.push_back(entry);
+        let is_before = |earlier: &Entry<R>| !self.reorders || !entry.overtakes(earlier);
+        let behind = self.entries.iter().rposition(is_before);
+        self.entries
+            .insert(behind.map_or(0, |last| last + 1), entry);
+    }
+
+    /// Lets messages overtake one another from now on, those that wait included, or no longer.
+    pub(super) fn set_reorders(&mut self, reorders: bool) {
+        self.reorders = reorders;
+        for entry in std::mem::take(&mut self.entries) {
+            self.push(entry);
+        }
     }
 
     /// Adds a part behind the last part of its message.

@@ -38,7 +38,7 @@ pub enum Policy {
     #[default]
     FirstComeFirstServed,
     /// The lowest connPriority first, among equals the lowest msgPriority of the messages that
-    /// are next, then in order. Messages of one connection do not overtake one another.
+    /// are next, then in order.
     // RFC 9622 §9.2.6: connPriority goes before msgPriority.
     StrictPriority,
 }
@@ -133,6 +133,25 @@ impl<R> SendQueue<R> {
         partial_sends: PartialSends,
     ) -> Result<(), QueueError> {
         self.lane_mut(connection)?.partial_sends = partial_sends;
+        Ok(())
+    }
+
+    /// Says whether messages of a connection may leave in another order than that of the sends:
+    /// a more urgent one (msgPriority) then overtakes those that wait, as long as either of the
+    /// two gave up its order (msgOrdered). Messages in parts keep their place.
+    ///
+    /// For wires and framers that keep messages apart; without them what is received would have
+    /// no meaning.
+    ///
+    /// # Errors
+    /// The connection is unknown.
+    // RFC 9622 §9.1.3.2: the priority is relative to other messages of the connection.
+    pub fn set_reorders(
+        &mut self,
+        connection: ConnectionId,
+        reorders: bool,
+    ) -> Result<(), QueueError> {
+        self.lane_mut(connection)?.set_reorders(reorders);
         Ok(())
     }
 

@@ -224,3 +224,95 @@ fn reasons_name_the_cause_that_fits_the_stack() {
     let other = why(StackDescriptor::tcp(), Property::Reliability);
     assert!(other.contains("no connection property"), "{other}");
 }
+
+/// Ways of a connection: whether messages are kept apart, whether datagrams are marked.
+fn ways(keeps_messages: bool, marks_datagrams: bool) -> MessageWays {
+    MessageWays {
+        keeps_messages,
+        marks_datagrams,
+    }
+}
+
+#[test]
+fn every_message_property_has_an_effect_or_a_reason_on_every_stack() {
+    for stack in all() {
+        for &property in Property::ALL {
+            if property.class() != PropertyClass::Message {
+                continue;
+            }
+            for value in [true.into(), false.into(), PropertyValue::Integer(7)] {
+                let effect = stack.effect_on_message(property, &value, ways(true, true));
+                let told = effect.to_string();
+                assert!(!told.contains("no message property"), "{property}: {told}");
+            }
+        }
+    }
+    let tcp = StackDescriptor::tcp();
+    let effect = tcp.effect_on_message(Property::ConnPriority, &true.into(), ways(true, true));
+    let told = effect.to_string();
+    assert!(told.contains("no message property"), "{told}");
+}
+
+#[test]
+fn what_a_message_asks_for_is_told_by_stack_and_value() {
+    use Property as P;
+    let (no, yes, seven) = (false.into(), true.into(), PropertyValue::Integer(7));
+    let seconds = PropertyValue::Duration(Duration::from_secs(9));
+    let profile = PropertyValue::from(CapacityProfile::Scavenger);
+    let full = PropertyValue::from(SpecialValue::FullCoverage);
+    let ever = PropertyValue::from(SpecialValue::Infinite);
+    let (framed, bare) = (ways(true, true), ways(false, false));
+    // Applied, emulated, ignored or refused on: tcp, tls, udp, quic, quic-datagram.
+    let rows: [(Property, &PropertyValue, MessageWays, &str); 21] = [
+        (P::MsgLifetime, &ever, bare, "aaaaa"),
+        (P::MsgLifetime, &seconds, bare, "eeeee"),
+        (P::MsgPriority, &seven, framed, "eeeee"),
+        (P::MsgPriority, &seven, bare, "iiiii"),
+        (P::MsgOrdered, &yes, bare, "aarar"),
+        (P::MsgOrdered, &no, framed, "eeaea"),
+        (P::MsgOrdered, &no, bare, "iiaia"),
+        (P::SafelyReplayable, &yes, bare, "iiaai"),
+        (P::SafelyReplayable, &no, bare, "aaraa"),
+        (P::Final, &yes, bare, "aaiai"),
+        (P::Final, &no, bare, "aaaaa"),
+        (P::MsgChecksumLen, &full, bare, "aaaaa"),
+        (P::MsgChecksumLen, &seven, bare, "iiiii"),
+        (P::MsgReliable, &yes, bare, "aarar"),
+        (P::MsgReliable, &no, bare, "rrara"),
+        (P::MsgCapacityProfile, &profile, framed, "iiaii"),
+        (P::MsgCapacityProfile, &profile, bare, "iiiii"),
+        (P::NoFragmentation, &no, bare, "aaaaa"),
+        (P::NoFragmentation, &yes, bare, "eeaea"),
+        (P::NoSegmentation, &no, bare, "aaaaa"),
+        (P::NoSegmentation, &yes, bare, "iiaia"),
+    ];
+    for (property, value, ways, expected) in rows {
+        for (stack, expected) in all().iter().zip(expected.chars()) {
+            let effect = stack.effect_on_message(property, value, ways);
+            let is_as_expected = match &effect {
+                Effect::Applied => expected == 'a',
+                Effect::Emulated(_) => expected == 'e',
+                Effect::Ignored(why) if why.contains("is refused") => expected == 'r',
+                Effect::Ignored(_) => expected == 'i',
+            };
+            assert!(is_as_expected, "{} {property}: {effect}", stack.id);
+        }
+    }
+}
+
+#[test]
+fn why_a_message_has_no_code_point_of_its_own_depends_on_the_stack() {
+    let profile = PropertyValue::from(CapacityProfile::Scavenger);
+    let reasons = [
+        "no packet of its own",
+        "no packet of its own",
+        "one code point",
+        "no packet of its own",
+        "several messages",
+    ];
+    for (stack, reason) in all().iter().zip(reasons) {
+        let effect =
+            stack.effect_on_message(Property::MsgCapacityProfile, &profile, ways(true, false));
+        assert!(effect.to_string().contains(reason), "{} {effect}", stack.id);
+    }
+}

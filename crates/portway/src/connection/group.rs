@@ -225,6 +225,13 @@ impl Group {
         self.wake_waiters();
     }
 
+    /// Puts what waits into the order of its priorities, where messages may change theirs.
+    pub(super) fn reorder(&mut self) {
+        if let Some(link) = &self.link {
+            self.outbound.set_reorders(&self.pipeline, link);
+        }
+    }
+
     /// Makes the connection a member of a group, unless it has ended.
     pub(super) fn join(&mut self, siblings: &Arc<Siblings>) {
         if self.state != ConnectionState::Closed {

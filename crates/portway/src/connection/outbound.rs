@@ -5,14 +5,16 @@
 
 use super::link::{ByteLink, DatagramLink, Link, is_soft};
 use crate::error::SendError;
+use crate::options::code_point;
 use crate::receipt::{Completion, Receipt, ReceiptCell};
 use bytes::{Buf, Bytes, BytesMut};
 use portway_core::framer::{Header, Pipeline};
-use portway_core::message::Message;
+use portway_core::message::{Message, MessageContext};
 use portway_core::send_queue::{
     ConnectionId, Outcome, PartialSends, Policy, QueueError, QueueLimits, SendQueue, WireBuffer,
 };
 use portway_core::{Failure, FailureKind, Time};
+use portway_transport::environment::Transmit;
 use portway_transport::failure_map::failure_from_io;
 use portway_transport::layer::{ByteLayer, Sealed};
 use std::cell::RefCell;
@@ -39,6 +41,8 @@ pub(super) struct Outbound {
 struct Datagram {
     bytes: Bytes,
     sends: usize,
+    /// The code point, where it is not that of the socket.
+    dscp: Option<u8>,
 }
 
 /// How far a flush came.
@@ -74,6 +78,15 @@ impl Outbound {
         };
         self.queue
             .set_partial_sends(ONLY, partial)
+            .expect("the queue's only connection");
+    }
+
+    /// Lets urgent messages overtake others where that leaves them whole: datagrams keep them
+    /// apart, and so do framers. Without either, bytes in another order would mean nothing.
+    pub(super) fn set_reorders(&mut self, pipeline: &Pipeline, link: &Link) {
+        let keeps_messages = keeps_messages(pipeline, link);
+        self.queue
+            .set_reorders(ONLY, keeps_messages)
             .expect("the queue's only connection");
     }
 
@@ -116,6 +129,10 @@ impl Outbound {
             Ok(_) => return None,
             Err(error) => return Some(Err(SendFailure::Refused(refused(error)))),
         }
+        let dscp = match link {
+            Link::Datagrams(link) => own_code_point(link, context),
+            Link::Bytes(_) => None,
+        };
         let message = message.take()?;
         let bytes = message.data.len();
         if let Err(error) = pipeline.frame(message, &mut self.wire) {
@@ -128,12 +145,13 @@ impl Outbound {
             Link::Bytes(link) => self.flush_bytes(link),
             Link::Datagrams(link) => {
                 let datagram = self.take_datagram();
-                match send_datagram(link, &datagram) {
+                match send_datagram(link, &datagram, dscp) {
                     Ok(true) => Ok(Flush::Done),
                     Ok(false) => {
                         self.datagrams.push_back(Datagram {
                             bytes: datagram,
                             sends: 1,
+                            dscp,
                         });
                         Ok(Flush::Blocked)
                     }
@@ -475,6 +493,7 @@ impl Outbound {
                     None => self.datagrams.push_back(Datagram {
                         bytes: datagram,
                         sends,
+                        dscp: own_code_point(link, &next.context),
                     }),
                 }
             }
@@ -489,16 +508,18 @@ impl Outbound {
 
     /// Sends what is framed; false when the socket takes no more for now.
     fn flush_datagrams(&mut self, link: &DatagramLink) -> Result<bool, Failure> {
-        let batch: Vec<&[u8]> = self
-            .datagrams
-            .iter()
-            .map(|datagram| &datagram.bytes[..])
-            .collect();
+        let dscp = self.datagrams.front().and_then(|first| first.dscp);
+        let alike = self.datagrams.iter().take_while(|next| next.dscp.is_none());
+        let batch: Vec<&[u8]> = alike.map(|datagram| &datagram.bytes[..]).collect();
         // Something that keeps the first one from leaving, such as a route that is gone, loses it
         // as the network might have.
         let mut sent = 1;
         for _ in 0..SOFT_ERRORS_MAX {
-            match link.socket.try_send_batch(&batch, None) {
+            let taken = match (dscp, self.datagrams.front()) {
+                (Some(_), Some(first)) => transmit(link, &first.bytes, dscp).map(|()| 1),
+                _ => link.socket.try_send_batch(&batch, None),
+            };
+            match taken {
                 Ok(taken) => {
                     sent = taken;
                     break;
@@ -605,10 +626,10 @@ fn write_again(
 
 /// Sends one datagram; false when the socket takes no more for now. An error that persists is
 /// this datagram's own.
-fn send_datagram(link: &DatagramLink, datagram: &[u8]) -> Result<bool, Failure> {
+fn send_datagram(link: &DatagramLink, datagram: &[u8], dscp: Option<u8>) -> Result<bool, Failure> {
     let mut soft = None;
     for _ in 0..SOFT_ERRORS_MAX {
-        match link.socket.try_send(datagram, None) {
+        match transmit(link, datagram, dscp) {
             Ok(()) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -620,6 +641,30 @@ fn send_datagram(link: &DatagramLink, datagram: &[u8]) -> Result<bool, Failure> 
         }
     }
     soft.map_or(Ok(false), Err)
+}
+
+/// Sends one datagram once, with a code point of its own if there is one.
+fn transmit(link: &DatagramLink, datagram: &[u8], dscp: Option<u8>) -> std::io::Result<()> {
+    match dscp {
+        None => link.socket.try_send(datagram, None),
+        Some(_) => link.socket.try_transmit(&Transmit {
+            dscp,
+            ..Transmit::to(link.peer, datagram)
+        }),
+    }
+}
+
+/// The code point that a message asks for, where its datagram can have it and would have another.
+// RFC 9622 §9.1.3.8: the profile of a message overrides that of its connection.
+fn own_code_point(link: &DatagramLink, context: &MessageContext) -> Option<u8> {
+    let usual = link.socket.code_point()?;
+    let wanted = code_point(context.properties()?.capacity_profile()?);
+    (wanted != usual).then_some(wanted)
+}
+
+/// Whether messages can be told apart by whoever receives them, in whatever order they leave.
+pub(super) fn keeps_messages(pipeline: &Pipeline, link: &Link) -> bool {
+    matches!(link, Link::Datagrams(_)) || !pipeline.is_empty()
 }
 
 enum Aftermath {

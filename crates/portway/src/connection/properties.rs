@@ -15,7 +15,7 @@ use portway_core::property::{
     ConnectionProperties, Effect, MessageProperties, Property, PropertyClass, PropertyError,
     PropertyValue, SpecialValue,
 };
-use portway_core::stack::{InUse, Moment};
+use portway_core::stack::{InUse, MessageWays, Moment};
 use portway_core::{Failure, FailureKind, Origin};
 use portway_transport::environment::TcpOptions;
 use std::net::IpAddr;
@@ -125,8 +125,38 @@ impl Connection {
     }
 
     /// Replaces the properties that messages of this connection have unless they state their own
-    /// (RFC 9622 §9.1.3), for what is sent from now on. Others of the group keep theirs.
-    pub fn set_message_defaults(&self, defaults: &MessageProperties) {
+    /// (RFC 9622 §9.1.3), for what is sent from now on, and says what each of them does, as
+    /// [`Connection::effects_on`]. Others of the group keep theirs.
+    pub fn set_message_defaults(&self, defaults: &MessageProperties) -> Vec<(Property, Effect)> {
+        self.replace_message_defaults(defaults);
+        self.effects_on(defaults)
+    }
+
+    /// What each property that is stated does for a message that is sent with it on this
+    /// connection: most stacks cannot do everything, and say why.
+    pub fn effects_on(&self, stated: &MessageProperties) -> Vec<(Property, Effect)> {
+        let shared = self.shared();
+        let group = shared.lock();
+        let stack = group.details.stack.as_ref();
+        let stack = stack.and_then(|stack| shared.context.stack(stack));
+        let (Some(stack), Some(link)) = (stack, &group.link) else {
+            let later = || Effect::emulated("it takes effect when the connection is established");
+            let all = stated.explicit();
+            return all.map(|(property, _)| (property, later())).collect();
+        };
+        let ways = MessageWays {
+            keeps_messages: super::outbound::keeps_messages(&group.pipeline, link),
+            marks_datagrams: match link {
+                Link::Datagrams(link) => link.socket.code_point().is_some(),
+                Link::Bytes(_) => false,
+            },
+        };
+        let all = stated.explicit();
+        all.map(|(property, value)| (property, stack.effect_on_message(property, &value, ways)))
+            .collect()
+    }
+
+    fn replace_message_defaults(&self, defaults: &MessageProperties) {
         let mut group = self.shared().lock();
         let details = &mut group.details;
         let changed = details

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 impl Connection {
-    /// Sends a message. Ready when the message is accepted: it is then sent in order unless its
-    /// lifetime ends first, and the receipt tells what became of it.
+    /// Sends a message. Ready when the message is accepted: it is then sent in order, or by its
+    /// priority if it gave up its order, unless its lifetime ends first; the receipt tells what
+    /// became of it.
     ///
     /// Waits while the bounds of [`ConnectionLimits`](crate::ConnectionLimits) are reached; those
     /// that wait are served in the order of their calls.

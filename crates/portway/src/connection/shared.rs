@@ -69,6 +69,8 @@ impl Shared {
             let now = self.now();
             group.outbound.on_sent_early(now, rest);
         }
+        // Not before: what left as early data was the first of all.
+        group.reorder();
         if !group.is_flushed() || group.outbound.ends() {
             let now = self.now();
             group.pump(now);

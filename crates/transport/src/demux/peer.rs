@@ -148,6 +148,10 @@ impl UdpSocket for PeerSocket {
             .poll_writable(&mut Context::from_waker(&waker))
     }
 
+    fn code_point(&self) -> Option<u8> {
+        self.inbox.hub.socket.code_point()
+    }
+
     fn payload_max(&self, remote: SocketAddr, may_fragment: bool) -> usize {
         self.inbox.hub.socket.payload_max(remote, may_fragment)
     }

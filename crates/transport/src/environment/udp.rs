@@ -186,6 +186,12 @@ pub trait UdpSocket: Send + Sync {
         1
     }
 
+    /// The code point of datagrams for which [`Transmit::dscp`] says none; `None` where datagrams
+    /// cannot be given one of their own.
+    fn code_point(&self) -> Option<u8> {
+        None
+    }
+
     /// Whether IP may fragment what is sent, so that the path's MTU cannot be probed.
     fn may_fragment(&self) -> bool {
         true
@@ -208,6 +214,9 @@ pub struct Transmit<'a> {
     pub source: Option<IpAddr>,
     /// The two ECN bits.
     pub ecn: Option<u8>,
+    /// The code point, where it is another than that of the socket and
+    /// [`UdpSocket::code_point`] says that there can be one.
+    pub dscp: Option<u8>,
     /// The payload of one datagram, or of several one after the other.
     pub contents: &'a [u8],
     /// The length of each datagram when there are several; the last one may be shorter.
@@ -221,6 +230,7 @@ impl<'a> Transmit<'a> {
             remote,
             source: None,
             ecn: None,
+            dscp: None,
             contents,
             segment_size: None,
         }

@@ -1,5 +1,6 @@
 //! The queue and the wire buffer.
 
+mod priority;
 mod queue;
 mod random;
 mod wire_buffer;

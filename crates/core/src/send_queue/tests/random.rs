@@ -41,6 +41,9 @@ impl World {
         let mut queue = SendQueue::new(policy, QueueLimits::new(BYTES_MAX, SENDS_MAX));
         for (connection, priority) in [(ONE, 1), (TWO, 2)] {
             queue.add_connection(connection, priority);
+            queue
+                .set_reorders(connection, random.below(2) == 0)
+                .expect("just added");
             if random.below(2) == 0 {
                 queue
                     .set_partial_sends(connection, PartialSends::Assemble)
@@ -67,6 +70,10 @@ impl World {
         }
         if random.below(4) == 0 {
             context = context.with_priority(random.below(3) as u32);
+        }
+        if random.below(2) == 0 {
+            let properties = context.properties_mut();
+            *properties = properties.with_ordered(false);
         }
         if random.below(60) == 0 {
             context = context.with_final();
@@ -128,6 +135,11 @@ impl World {
                 let sends = wire.advance(count);
                 self.queue.on_sent(connection, sends);
             }
+        }
+        if random.below(20) == 0 {
+            let reorders = random.below(2) == 0;
+            let set = self.queue.set_reorders(connection, reorders);
+            set.expect("it is there");
         }
         self.check();
     }

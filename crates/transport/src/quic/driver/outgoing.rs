@@ -45,6 +45,7 @@ impl Outgoing {
                 remote: transmit.destination,
                 source: transmit.src_ip,
                 ecn: transmit.ecn.map(|ecn| ecn as u8),
+                dscp: None,
                 contents: &contents[..transmit.size],
                 segment_size: transmit.segment_size,
             });

@@ -224,6 +224,11 @@ impl UdpSocket for RealUdpSocket {
         self.packets.as_ref().is_none_or(Packets::may_fragment)
     }
 
+    #[cfg(target_os = "linux")]
+    fn code_point(&self) -> Option<u8> {
+        Some(self.dscp)
+    }
+
     fn payload_max(&self, remote: SocketAddr, may_fragment: bool) -> usize {
         let (limit, headers) = match remote {
             SocketAddr::V4(_) => (PAYLOAD_MAX_V4, HEADERS_V4),
@@ -280,6 +285,9 @@ impl RealUdpSocket {
 
     #[cfg(not(target_os = "linux"))]
     fn send_one(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if transmit.dscp.is_some() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         match &self.packets {
             Some(packets) => packets.transmit(self.socket.socket(), transmit),
             // Without the system's help there is neither a choice of source nor one of ECN bits.

@@ -68,8 +68,10 @@ pub(super) fn transmit(
         let size = u16::try_from(size).map_err(|_| io::Error::from_raw_os_error(libc::EMSGSIZE))?;
         control.push_segment_size(size);
     }
-    if let Some(ecn) = transmit.ecn {
-        control.push_traffic_class(dscp << 2 | ecn & 3, transmit.remote.is_ipv4());
+    if transmit.ecn.is_some() || transmit.dscp.is_some() {
+        let dscp = transmit.dscp.unwrap_or(dscp);
+        let class = dscp << 2 | transmit.ecn.unwrap_or(0) & 3;
+        control.push_traffic_class(class, transmit.remote.is_ipv4());
     }
     if let Some(source) = transmit.source {
         control.push_source(source);
