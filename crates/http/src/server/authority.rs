@@ -81,13 +81,16 @@ pub(super) fn refusal<B>(request: &Request<B>, names: Option<&Names>) -> Option<
 
 /// Lets the Host field of a request that is not refused say what its target says.
 pub(super) fn settle<B>(request: &mut Request<B>) {
+    if request.version() > Version::HTTP_11 {
+        return;
+    }
     let Some(target) = request.uri().authority() else {
         return;
     };
     // RFC 9112 §3.2.2: the field that came with such a target is ignored.
     let named = without_user(target.as_str());
     let is_said = |field: &HeaderValue| field.as_bytes() == named.as_bytes();
-    if request.version() > Version::HTTP_11 || request.headers().get(HOST).is_some_and(is_said) {
+    if request.headers().get(HOST).is_some_and(is_said) {
         return;
     }
     let field = HeaderValue::try_from(named).expect("an authority is visible ASCII");

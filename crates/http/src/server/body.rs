@@ -59,12 +59,13 @@ impl RequestBody {
         }
     }
 
-    /// The same with its limits.
-    pub(super) fn limited(mut self, bytes_max: u64, idle: Duration, meter: &Arc<Meter>) -> Self {
-        self.left = bytes_max;
-        self.idle = idle;
-        self.meter = Some(Arc::clone(meter));
-        self
+    /// Sets its limits; what has ended needs none.
+    pub(super) fn limit(&mut self, bytes_max: u64, idle: Duration, meter: &Arc<Meter>) {
+        if !self.is_end_stream() {
+            self.left = bytes_max;
+            self.idle = idle;
+            self.meter = Some(Arc::clone(meter));
+        }
     }
 
     fn poll_source(

@@ -8,7 +8,7 @@ use super::info::ConnectionInfo;
 use super::meter::{InFlight, Meter};
 use super::options::Options;
 use bytes::Buf;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -42,26 +42,26 @@ where
     ) -> Answering<S, S::Future> {
         let in_flight = self.meter.begin();
         let is_early = is_early || is_forwarded_early(request.headers());
-        let refusal = self.refusal(&request, is_early);
-        if refusal.is_none() {
-            authority::settle(&mut request);
-        }
-        let is_http1 = matches!(request.version(), Version::HTTP_11 | Version::HTTP_10);
-        let is_head = request.method() == Method::HEAD;
-        let info = self.info.clone().early(is_early);
-        request.extensions_mut().insert(info);
-        let (limits, times) = (&self.options.limits, &self.options.times);
-        let request =
-            request.map(|body| body.limited(limits.body_bytes_max, times.body_idle, &self.meter));
+        let is_http1 = is_http1(request.version());
+        let is_stripped = request.method() == Method::HEAD && !is_http1;
+        let state = match self.refusal(&request, is_early) {
+            Some(status) => State::Refused { status },
+            None => {
+                authority::settle(&mut request);
+                let info = self.info.clone().early(is_early);
+                request.extensions_mut().insert(info);
+                let (limits, times) = (&self.options.limits, &self.options.times);
+                let body = request.body_mut();
+                body.limit(limits.body_bytes_max, times.body_idle, &self.meter);
+                let call = Some((self.service.clone(), request));
+                State::Waiting { call }
+            }
+        };
         Answering {
-            waiting: refusal
-                .is_none()
-                .then(|| (self.service.clone(), Some(request))),
-            called: None,
-            refusal,
+            state,
             in_flight: Some(in_flight),
             alt_svc: self.alt_svc.clone(),
-            is_stripped: is_head && !is_http1,
+            is_stripped,
             is_http1,
         }
     }
@@ -88,9 +88,14 @@ where
     }
 }
 
+fn is_http1(version: Version) -> bool {
+    matches!(version, Version::HTTP_11 | Version::HTTP_10)
+}
+
 /// RFC 8470 §5.1: an intermediary has taken the request as early data.
 fn is_forwarded_early(fields: &HeaderMap) -> bool {
-    fields.contains_key("early-data")
+    static EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
+    fields.contains_key(&EARLY_DATA)
 }
 
 fn clone_head(request: &Request<RequestBody>) -> Request<()> {
@@ -105,14 +110,56 @@ fn clone_head(request: &Request<RequestBody>) -> Request<()> {
 pin_project! {
     /// Waits for the service's answer.
     pub(super) struct Answering<S, F> {
-        waiting: Option<(S, Option<Request<RequestBody>>)>,
         #[pin]
-        called: Option<F>,
-        refusal: Option<StatusCode>,
+        state: State<S, F>,
         in_flight: Option<InFlight>,
         alt_svc: Option<HeaderValue>,
         is_stripped: bool,
         is_http1: bool,
+    }
+}
+
+pin_project! {
+    // Each of these would be moved several times as a whole; together they take the room of one.
+    #[project = StateProject]
+    enum State<S, F> {
+        Waiting {
+            call: Option<(S, Request<RequestBody>)>,
+        },
+        Called {
+            #[pin]
+            future: F,
+        },
+        Refused {
+            status: StatusCode,
+        },
+    }
+}
+
+impl<S: Service<Request<RequestBody>>> State<S, S::Future> {
+    /// The service's response, or the status that stands for it.
+    fn poll(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, StatusCode>> {
+        loop {
+            let future = match self.as_mut().project() {
+                StateProject::Called { future } => {
+                    let answer = ready!(future.poll(context));
+                    return Poll::Ready(answer.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR));
+                }
+                StateProject::Refused { status } => return Poll::Ready(Err(*status)),
+                StateProject::Waiting { call } => {
+                    let (service, _) = call.as_mut().expect("it is called once");
+                    if ready!(service.poll_ready(context)).is_err() {
+                        return Poll::Ready(Err(StatusCode::SERVICE_UNAVAILABLE));
+                    }
+                    let (mut service, request) = call.take().expect("it was there");
+                    service.call(request)
+                }
+            };
+            self.set(State::Called { future });
+        }
     }
 }
 
@@ -124,55 +171,32 @@ where
     type Output = Result<Response<ResponseBody<B>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let answer = loop {
-            if let Some(called) = this.called.as_mut().as_pin_mut() {
-                break ready!(called.poll(context)).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR);
-            }
-            if let Some(status) = *this.refusal {
-                break Err(status);
-            }
-            let Some((service, request)) = this.waiting else {
-                break Err(StatusCode::INTERNAL_SERVER_ERROR);
-            };
-            if ready!(service.poll_ready(context)).is_err() {
-                break Err(StatusCode::SERVICE_UNAVAILABLE);
-            }
-            let request = request.take().expect("it is called once");
-            let future = service.call(request);
-            this.called.set(Some(future));
-            *this.waiting = None;
-        };
-        let (mut head, body) = match answer {
-            Ok(response) => {
-                let (head, body) = response.into_parts();
-                (head, Some(body))
-            }
+        let this = self.project();
+        let mut response = match ready!(this.state.poll(context)) {
+            Ok(response) => response.map(Some),
             Err(status) => {
-                let mut response = Response::new(());
+                let mut response = Response::new(None);
                 *response.status_mut() = status;
-                (response.into_parts().0, None)
+                response
             }
         };
         if let Some(alt_svc) = this.alt_svc.take() {
-            head.headers.entry(header::ALT_SVC).or_insert(alt_svc);
+            let fields = response.headers_mut();
+            fields.entry(header::ALT_SVC).or_insert(alt_svc);
         }
-        let body = match body {
-            Some(body) if *this.is_stripped => {
-                declare_length(&mut head.headers, &body);
-                None
-            }
-            body => body,
-        };
+        if *this.is_stripped
+            && let Some(body) = response.body_mut().take()
+        {
+            declare_length(response.headers_mut(), &body);
+        }
         let in_flight = this.in_flight.take().expect("it is ready once");
-        let is_upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if *this.is_http1 && !is_upgrade && in_flight.meter().is_last() {
             // RFC 9112 §9.6: so the client knows that no further request would be read.
             let close = HeaderValue::from_static("close");
-            head.headers.insert(header::CONNECTION, close);
+            response.headers_mut().insert(header::CONNECTION, close);
         }
-        let body = ResponseBody::new(body, in_flight);
-        Poll::Ready(Ok(Response::from_parts(head, body)))
+        Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, in_flight))))
     }
 }
 

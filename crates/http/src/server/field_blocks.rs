@@ -103,6 +103,12 @@ impl FieldBlocks {
         let mut at = 0;
         while at < bytes.len() && !self.is_lost {
             if matches!(self.state, State::Between) {
+                if !is_trailer {
+                    at += self.indexed(&bytes[at..]);
+                    if at == bytes.len() {
+                        break;
+                    }
+                }
                 began = Some(at);
                 self.field = Field::default();
             }
@@ -116,6 +122,14 @@ impl FieldBlocks {
             }
         }
         Ok(false)
+    }
+
+    /// How many fields come first that are an index of one byte, which changes nothing. They are
+    /// most of a head.
+    fn indexed(&self, bytes: &[u8]) -> usize {
+        let last = (STATIC_NAME_LENS.len() + self.table.len()).min(INDEX_OF_ONE_BYTE_MAX);
+        let is_known = |byte: &&u8| **byte > 0x80 && usize::from(**byte & 0x7f) <= last;
+        bytes.iter().take_while(is_known).count()
     }
 
     /// Takes some bytes, of which there is one at least; how many.
@@ -314,6 +328,9 @@ const INTEGER_SHIFT_MAX: u32 = 21;
 
 /// RFC 7541 Appendix A: those of requests and responses.
 const STATIC_PSEUDO_FIELDS: usize = 14;
+
+/// RFC 7541 §5.1: a prefix of seven bits holds no more.
+const INDEX_OF_ONE_BYTE_MAX: usize = 126;
 
 /// The lengths of the names in the static table.
 const STATIC_NAME_LENS: [u8; 61] = [

@@ -7,7 +7,7 @@ use super::event::End;
 use super::options::Times;
 use portway_core::Time;
 use portway_transport::environment::Environment;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,14 +17,14 @@ pub(super) struct Meter {
     environment: Arc<dyn Environment>,
     state: Mutex<State>,
     all: Arc<AtomicUsize>,
+    /// The connection is to end after what is in flight.
+    is_last: AtomicBool,
     _permit: OwnedSemaphorePermit,
 }
 
 struct State {
     in_flight: usize,
     has_begun: bool,
-    /// The connection is to end after what is in flight.
-    is_last: bool,
     /// Since when no request is in flight.
     quiet_since: Time,
     /// Since when a head is under way.
@@ -60,7 +60,6 @@ impl Meter {
             state: Mutex::new(State {
                 in_flight: 0,
                 has_begun: false,
-                is_last: false,
                 quiet_since: now,
                 head_since: None,
                 blocked_since: None,
@@ -69,6 +68,7 @@ impl Meter {
                 end: None,
             }),
             all,
+            is_last: AtomicBool::new(false),
             _permit: permit,
         })
     }
@@ -135,12 +135,12 @@ impl Meter {
 
     /// The connection is to end after what is in flight.
     pub(super) fn set_last(&self) {
-        self.state().is_last = true;
+        self.is_last.store(true, Ordering::Relaxed);
     }
 
     /// Whether no request is to follow.
     pub(super) fn is_last(&self) -> bool {
-        self.state().is_last
+        self.is_last.load(Ordering::Relaxed)
     }
 
     /// Keeps the first reason for the end.

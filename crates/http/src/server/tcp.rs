@@ -208,8 +208,11 @@ fn http1(shard: &Shard) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .header_read_timeout(None)
-        .max_headers(limits.fields_max)
         .max_buf_size((limits.head_bytes_max as usize).max(HTTP1_BUFFER_BYTES_MIN));
+    // hyper reads fields into its stack, unless it is told how many; fewer are counted later.
+    if limits.fields_max > HTTP1_FIELDS {
+        builder.max_headers(limits.fields_max);
+    }
     builder
 }
 
@@ -361,6 +364,9 @@ const FIRST_READ_BYTES: usize = 4 * 1024;
 
 /// hyper takes no smaller buffer.
 const HTTP1_BUFFER_BYTES_MIN: usize = 8192;
+
+/// As many fields hyper takes by itself.
+const HTTP1_FIELDS: usize = 100;
 
 /// How long the first request of a connection may be on its way when the server drains.
 const FIRST_WORDS: Duration = Duration::from_secs(1);
