@@ -17,6 +17,7 @@
 //! ```
 
 mod account;
+mod apart;
 mod authority;
 mod body;
 mod event;

@@ -4,6 +4,7 @@
 //! made of it.
 
 use super::account::Account;
+use super::apart::Alarm;
 use super::body::{RequestBody, ResponseBody};
 use super::event::{End, Event, Flood};
 use super::exchange::{Answering, Connection};
@@ -238,6 +239,7 @@ async fn watch<C: Future<Output = hyper::Result<()>>>(
     let mut phase = shard.phase.clone();
     let mut timer = environment.timer();
     timer.reset(Some(environment.now() + shortest(times)));
+    let mut alarm = Alarm::new();
     let mut ending_times = times.clone();
     ending_times.keep_alive = times.keep_alive.min(LAST_WORDS);
     let (mut is_draining, mut is_ending) = (false, false);
@@ -262,13 +264,21 @@ async fn watch<C: Future<Output = hyper::Result<()>>>(
             shut_down(connection.as_mut());
             connection.as_mut().poll(context)
         });
-        tokio::select! {
+        let interrupted = alarm.wait(async {
+            tokio::select! {
+                biased;
+                _ = phase.changed() => Interruption::Phase,
+                () = poll_fn(|context| timer.poll_expired(context)) => Interruption::Time,
+            }
+        });
+        let interruption = tokio::select! {
             biased;
             ended = running => return meter.end().unwrap_or_else(|| end_of(ended)),
-            _ = phase.changed() => {}
-            () = poll_fn(|context| timer.poll_expired(context)) => match meter.due(
-                if is_ending { &ending_times } else { times }
-            ) {
+            interruption = interrupted => interruption,
+        };
+        match interruption {
+            Interruption::Phase => {}
+            Interruption::Time => match meter.due(if is_ending { &ending_times } else { times }) {
                 _ if is_draining && !is_ending => {
                     is_ending = true;
                     shut_down(connection.as_mut());
@@ -289,6 +299,12 @@ async fn watch<C: Future<Output = hyper::Result<()>>>(
             },
         }
     }
+}
+
+/// Why a connection that goes on is looked at.
+enum Interruption {
+    Phase,
+    Time,
 }
 
 fn end_of(ended: hyper::Result<()>) -> End {
