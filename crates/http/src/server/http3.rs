@@ -66,7 +66,7 @@ async fn accept_all<S: ServerService>(
     let mut phase = shard.phase.clone();
     let mut timer = environment.timer();
     timer.reset(Some(environment.now() + shortest(times)));
-    let mut is_ending = false;
+    let (mut is_ending, mut is_proven) = (false, false);
     let shut_down = || {
         let server = Arc::clone(&server);
         environment.spawn(Box::pin(async move { server.shutdown().await }));
@@ -90,12 +90,12 @@ async fn accept_all<S: ServerService>(
                 Ok(Some(incoming)) => {
                     // What was accepted before the handshake's end may be a replay; later, the
                     // client has proven itself (RFC 8470 §3).
-                    let is_early = server.quic().protection().is_none();
+                    is_proven = is_proven || server.quic().protection().is_some();
                     let Incoming { request, responder } = incoming;
                     let wanted = expects_continue(&request).then(|| Arc::new(Notify::new()));
                     let request = request.map(|body| RequestBody::http3(body, wanted.clone()));
-                    let answering = connection.answer(request, is_early);
-                    environment.spawn(Box::pin(answer(answering, responder, wanted)));
+                    let answering = connection.answer(request, !is_proven);
+                    shard.begin(answer(answering, responder, wanted));
                 }
                 Ok(None) => return meter.end().unwrap_or(End::Closed),
                 Err(error) => return end_of(&server, &error),
@@ -264,6 +264,17 @@ fn may_have_content(status: StatusCode) -> bool {
 
 /// RFC 9114 §4.2: fields of a connection have no place in HTTP/3; services say them for HTTP/1.1.
 fn remove_connection_fields(fields: &mut HeaderMap) {
+    static OF_CONNECTIONS: [HeaderName; 5] = [
+        header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    // There are few fields, and hardly ever one of these.
+    if !fields.keys().any(|name| OF_CONNECTIONS.contains(name)) {
+        return;
+    }
     if let Some(named) = fields.remove(header::CONNECTION) {
         let names = named.to_str().unwrap_or_default().split(',');
         let names: Vec<HeaderName> = names.filter_map(|name| name.trim().parse().ok()).collect();
@@ -271,10 +282,7 @@ fn remove_connection_fields(fields: &mut HeaderMap) {
             fields.remove(name);
         }
     }
-    for name in ["keep-alive", "proxy-connection"] {
-        fields.remove(name);
-    }
-    for name in [header::TRANSFER_ENCODING, header::UPGRADE] {
+    for name in &OF_CONNECTIONS {
         fields.remove(name);
     }
 }

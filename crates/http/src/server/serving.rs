@@ -386,6 +386,7 @@ impl Common {
             places: Arc::clone(&control.places),
             in_flight: Arc::clone(&control.in_flight[index]),
             alt_svc: port.and_then(|port| alt_svc(port, self.options.alt_svc_age)),
+            is_alone: !environment.has_workers(),
         });
         for listener in sockets.listeners {
             let door = control.door()?;

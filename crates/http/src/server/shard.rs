@@ -15,9 +15,10 @@ use portway_transport::failure_map::failure_from_io;
 use portway_transport::quic::Endpoint;
 use portway_transport::tls::TlsEngine;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -32,9 +33,27 @@ pub(super) struct Shard {
     pub(super) places: Arc<Semaphore>,
     pub(super) in_flight: Arc<AtomicUsize>,
     pub(super) alt_svc: Option<HeaderValue>,
+    /// Nobody else would run a task meanwhile.
+    pub(super) is_alone: bool,
 }
 
 impl Shard {
+    /// Runs what answers a request: most are ready at once, and need no task then. A panic ends
+    /// this and nothing else, as it would end a task.
+    pub(super) fn begin(&self, answering: impl Future<Output = ()> + Send + 'static) {
+        let mut answering = Box::pin(answering);
+        if self.is_alone {
+            // The task that takes what is not ready asks again, with a waker of its own.
+            let mut context = Context::from_waker(Waker::noop());
+            let poll = || answering.as_mut().poll(&mut context);
+            match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(())) | Err(_) => return,
+            }
+        }
+        self.environment.spawn(answering);
+    }
+
     fn meter(&self, permit: OwnedSemaphorePermit) -> Arc<Meter> {
         let environment = Arc::clone(&self.environment);
         Meter::new(environment, Arc::clone(&self.in_flight), permit)
