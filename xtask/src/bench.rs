@@ -9,7 +9,7 @@ use std::process::Command;
 const MANIFEST: &str = "bench/Cargo.toml";
 const PAGE: &str = "docs/performance.md";
 /// Who writes a section, in the page's order.
-const SECTIONS: [&str; 3] = ["quic", "h3", "http"];
+const SECTIONS: [&str; 4] = ["quic", "h3", "http", "serving"];
 
 /// Whether the benchmarks are part of this tree.
 pub(crate) fn is_present(repository: &Repository) -> bool {

@@ -1,9 +1,8 @@
 //! Runs the benchmarks of the HTTP client and writes their section of docs/performance.md.
 //!
 //! `http [--pairs N] [--only NAME] [--output FILE]` measures; `http count CLIENT NAME TIMES` does
-//! the work of one client for a tool that counts; `http serve STACK FORM` is a server.
+//! the work of one client for a tool that counts.
 
-use portway_bench::http::serving::serve;
 use portway_bench::http::{count, measure, section};
 use std::process::ExitCode;
 
@@ -13,10 +12,6 @@ fn main() -> ExitCode {
     let number = |word: &str| word.parse().expect("a number");
     if let ["count", client, name, times] = words[..] {
         count(client, name, number(times));
-        return ExitCode::SUCCESS;
-    }
-    if let ["serve", stack, form] = words[..] {
-        serve(stack, form);
         return ExitCode::SUCCESS;
     }
     let value = |name: &str| {

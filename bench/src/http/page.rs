@@ -4,7 +4,6 @@
 
 use super::faults::{Case, run_faults};
 use super::load::{CLIENTS, LOADS, run};
-use super::serving::{self, Row};
 use crate::counted::Counted;
 use crate::pairs::Comparison;
 use crate::section::Section;
@@ -18,8 +17,6 @@ use std::fmt::Write;
 pub struct Found {
     /// Loads against reqwest.
     pub loads: Vec<Comparison>,
-    /// Servers.
-    pub servers: Vec<Row>,
     /// Faults.
     pub faults: Vec<Case>,
     /// Instructions and system calls.
@@ -51,9 +48,6 @@ pub fn measure(pairs: usize, only: Option<&str>) -> Found {
     }
     let absent = absent.map(|tool| format!("counts, since {tool} is not installed"));
     found.missing.extend(absent);
-    let (servers, missing) = serving::measure(pairs, only);
-    found.servers = servers;
-    found.missing.extend(missing);
     found.missing.push(NOT_YET.to_owned());
     found
 }
@@ -87,15 +81,6 @@ pub fn section(found: &Found) -> Section {
             );
         }
     }
-    if !found.servers.is_empty() {
-        out.push_str(SERVERS);
-        heads(out, "load | against", "µs");
-        for it in &found.servers {
-            let Some(measured) = &it.found else { continue };
-            let name = [it.name.clone(), it.other.to_owned()];
-            row(out, &name, measured, Some(it.gate), it.counts.as_ref());
-        }
-    }
     for line in &found.missing {
         let _ = writeln!(out, "\nNot measured: {line}.");
     }
@@ -114,14 +99,6 @@ What pools do when something goes wrong, on loopback, as the server saw it:
 
 | case, and what is right | portway | reqwest | verdict |
 |---|---|---|---|
-";
-const SERVERS: &str = "
-portway's server, axum's own on hyper, and one on h3 and h3-quinn, each a process with the same
-axum router that answers GET with 1 KiB: HTTP/1.1 and 2 in cleartext, the number is that of requests
-in flight. By itself a server has a runtime of one thread; with `two` portway's has two shards, and
-the others a runtime of two workers. Processor time, instructions and system calls of the server's
-process for one request; the clients are the same for both.
-
 ";
 const NOT_YET: &str = "\
     HTTP/3 against reqwest's, which is that of the crate `h3` above, an idle connection's memory, \

@@ -6,9 +6,11 @@
 mod app;
 mod count;
 mod load;
+mod page;
 mod process;
 mod run;
 
 pub use app::serve;
 pub use load::{LOADS, Load, Protocol};
+pub use page::section;
 pub use run::{Row, measure};

@@ -25,8 +25,8 @@ pub struct Row {
     pub counts: Option<Counts>,
 }
 
-/// Measures so many pairs of every load, or of the one that is named, such as `serve-http1-32`, or
-/// of all servers, `serve`; gives what could not be counted, too.
+/// Measures so many pairs of every load, or of the one that is named, such as `serve-http1-32`;
+/// gives what could not be counted, too.
 pub fn measure(pairs: usize, only: Option<&str>) -> (Vec<Row>, Vec<String>) {
     let (mut rows, mut missing) = (Vec::new(), Vec::new());
     for form in ["one", "two"] {
@@ -35,7 +35,7 @@ pub fn measure(pairs: usize, only: Option<&str>) -> (Vec<Row>, Vec<String>) {
                 "one" => format!("serve-{}", load.name),
                 _ => format!("serve-{}-two", load.name),
             };
-            let is_wanted = only.is_none_or(|only| name == only || only == "serve");
+            let is_wanted = only.is_none_or(|only| name == only);
             // What two processors do for one request at a time is not what they are for.
             let is_alone = load.connections * load.in_flight == 1;
             if !is_wanted || form == "two" && is_alone {
