@@ -135,5 +135,6 @@ async fn connect_evenly<S: Spoken>(server: &ShardedServer, client: &Portway) -> 
 const CONNECTIONS: usize = 8;
 /// Requests in flight on each.
 const IN_FLIGHT: usize = 32;
-/// Requests on each in one go.
-const REQUESTS: usize = 640;
+/// Requests on each in one go: so many that what the other server has left in the caches, and the
+/// first requests after a rest, do not count.
+const REQUESTS: usize = 2_560;
