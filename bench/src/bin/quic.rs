@@ -1,15 +1,19 @@
 //! Runs the benchmarks of QUIC and writes their section of docs/performance.md.
 //!
 //! `quic [--pairs N] [--only NAME] [--output FILE]` measures; `quic count SIDE NAME TIMES` does the
-//! work in one thread for a tool that counts, `quic workers SIDE NAME TIMES` the same on
-//! two workers, `quic idle SIDE CONNECTIONS ROUNDS` looks at memory.
+//! work in one thread for a tool that counts, `quic workers SIDE NAME TIMES` the same on two
+//! workers; `quic pairs NAME PAIRS [--awake]` times one work alone, with processors that do not go
+//! idle if so wished; `quic watch SIDE NAME TIMES` does it with both ends as they are timed and
+//! says what each thread and the wire have seen of it; `quic idle SIDE CONNECTIONS ROUNDS` looks at
+//! memory.
 
+use portway_bench::clock::Awake;
 use portway_bench::heap::Heap;
 use portway_bench::pairs::Comparison;
 use portway_bench::quic::{
     Counted, Found, Idle, Portway, Quinn, WORK, WORKERS, Work, count, count_connects,
     count_on_two_workers, is_done_beside, run, run_beside, run_engine, run_idle,
-    run_on_two_workers, run_sharded, section,
+    run_on_two_workers, run_sharded, section, watch,
 };
 use portway_bench::tools;
 use portway_bench::verdict::Counts;
@@ -42,6 +46,23 @@ fn main() -> ExitCode {
                 "portway" => count_on_two_workers::<Portway>(work, number(times)),
                 _ => count_on_two_workers::<Quinn>(work, number(times)),
             }
+            return ExitCode::SUCCESS;
+        }
+        ["pairs", name, pairs] | ["pairs", name, pairs, AWAKE] => {
+            let _awake = words.contains(&AWAKE).then(Awake::start);
+            for (found, gate) in run(number(pairs), Some(name)) {
+                let found = serde_json::to_string(&found).expect("plain data");
+                println!("{found} for at most {gate}");
+            }
+            return ExitCode::SUCCESS;
+        }
+        ["watch", side, name, times] => {
+            let work = Work::named(name).expect("the name of a work");
+            let found = match side {
+                "portway" => watch::<Portway>(work, number(times)),
+                _ => watch::<Quinn>(work, number(times)),
+            };
+            println!("{found}");
             return ExitCode::SUCCESS;
         }
         ["beside", name, pairs] => {
@@ -219,6 +240,8 @@ fn calls_each(
     Ok(long.saturating_sub(short) as f64 / (times * 3) as f64)
 }
 
+/// No processor goes idle meanwhile.
+const AWAKE: &str = "--awake";
 /// A connect by the engine, beside one by the driver instead of one by quinn.
 const CONNECT: &str = "connect";
 /// Whose idle connections are looked at, and how many.

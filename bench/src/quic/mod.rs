@@ -11,6 +11,7 @@ mod quinn_side;
 mod s2n_side;
 mod sharded;
 mod timed;
+mod traffic;
 mod work;
 
 pub use engine::{count as count_connects, run as run_engine};
@@ -24,6 +25,7 @@ pub(crate) use timed::Server;
 pub use timed::{
     compare_with, count_on_two_workers, is_done_beside, run, run_beside, run_on_two_workers,
 };
+pub use traffic::{Traffic, watch};
 pub(crate) use work::{Doing, warm_up};
 pub use work::{STREAMS_MAX, WORK, WORKERS, Work, count, runtime};
 
@@ -84,6 +86,11 @@ pub trait Peer: Clone + Send + Sync + 'static {
 
     /// Waits for the end.
     fn closed(&self) -> impl Future<Output = ()> + Send;
+
+    /// What it has put on the wire and taken from there, as far as it tells.
+    fn traffic(&self) -> Option<Traffic> {
+        None
+    }
 }
 
 /// A certificate and the TLS configurations around it: rustls's for quinn, parameters for portway.

@@ -1,7 +1,7 @@
 //! portway's driver as the benchmarks use it.
 
 use super::work::{IDLE, UNI_STREAMS_MAX};
-use super::{Identity, Peer, Stack};
+use super::{Identity, Peer, Stack, Traffic};
 use bytes::Bytes;
 use portway_transport::RealEnvironment;
 use portway_transport::environment::UdpBind;
@@ -159,5 +159,14 @@ impl Peer for Connection {
 
     async fn closed(&self) {
         Connection::closed(self).await;
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        let counted = self.statistics();
+        Some(Traffic {
+            sent: (counted.datagrams_sent, counted.bytes_sent),
+            received: (counted.datagrams_received, counted.bytes_received),
+            lost: counted.packets_lost,
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! quinn as the benchmarks use it.
 
 use super::work::{IDLE, UNI_STREAMS_MAX};
-use super::{Identity, Peer, Stack};
+use super::{Identity, Peer, Stack, Traffic};
 use bytes::Bytes;
 use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -147,5 +147,14 @@ impl Peer for Connection {
 
     async fn closed(&self) {
         Connection::closed(self).await;
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        let counted = self.stats();
+        Some(Traffic {
+            sent: (counted.udp_tx.datagrams, counted.udp_tx.bytes),
+            received: (counted.udp_rx.datagrams, counted.udp_rx.bytes),
+            lost: counted.path.lost_packets,
+        })
     }
 }

@@ -4,7 +4,7 @@
 
 use super::work::{self, Doing, STREAMS_MAX, WORK, WORKERS, Work};
 use super::{Identity, Portway, Quinn, S2n, Stack};
-use crate::clock::{ThreadClock, pin, process_time, unpin};
+use crate::clock::{ThreadClock, pin, process_time, this_thread, unpin};
 use crate::pairs::{Comparison, Side, alternate};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -164,6 +164,8 @@ impl<S: Stack> Workers<S> {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) clock: ThreadClock,
+    /// What the system calls its thread.
+    pub(crate) thread: u32,
 }
 
 impl Server {
@@ -177,6 +179,7 @@ impl Server {
                 let server = Server {
                     address: stack.address(),
                     clock: ThreadClock::of_this_thread(),
+                    thread: this_thread(),
                 };
                 sender.send(server).expect("the client waits");
                 work::serve(stack, work).await;

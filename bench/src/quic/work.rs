@@ -2,7 +2,7 @@
 //!
 //! Invariant: a unit of work is the same for both sides, and what is set up once does not count.
 
-use super::{Identity, Peer, Stack};
+use super::{Identity, Peer, Stack, Traffic};
 use bytes::Bytes;
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -116,6 +116,11 @@ impl<S: Stack> Doing<S> {
             remote,
             connection,
         }
+    }
+
+    /// What its connection has put on the wire and taken from there.
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.connection.as_ref()?.traffic()
     }
 
     /// Does the work so often.
