@@ -608,7 +608,7 @@ impl Receive {
                 self.state = match head.is_connect() {
                     true => ReceiveState::Tunnel,
                     false => {
-                        self.expected = declared(&head.headers)?;
+                        self.expected = declared(section)?;
                         ReceiveState::Body
                     }
                 };
@@ -636,10 +636,10 @@ impl Receive {
                     self.state = ReceiveState::Tunnel;
                 } else if to_head || has_no_content(head.status) {
                     // RFC 9114 §4.1.2: such a response may declare content that does not come.
-                    declared(&head.headers)?;
+                    declared(section)?;
                     self.expected = Expected::Nothing;
                 } else {
-                    self.expected = declared(&head.headers)?;
+                    self.expected = declared(section)?;
                 }
                 context.learn_flows(&head.headers)?;
                 self.inbox.push_back(Incoming::Response(Box::new(head)));
@@ -707,8 +707,8 @@ fn stream_fault(fault: SectionFault) -> Fault {
     }
 }
 
-fn declared(headers: &http::HeaderMap) -> Result<Expected, StreamError> {
-    Expected::declared(headers).map_err(StreamError::malformed)
+fn declared(section: &Section) -> Result<Expected, StreamError> {
+    section.declared().map_err(StreamError::malformed)
 }
 
 // RFC 9297 §3.2: a message that uses capsules has no content of another kind.

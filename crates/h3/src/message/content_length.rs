@@ -27,10 +27,14 @@ impl Expected {
     // where a message ends on its way through intermediaries.
     pub fn declared(headers: &HeaderMap) -> Result<Self, &'static str> {
         let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(Self::Any),
-            (Some(value), None) => parse(value).map(Self::Exactly),
-            (Some(_), Some(_)) => Err("several content-length fields"),
+        values.try_fold(Self::Any, Self::and_declared)
+    }
+
+    /// What a message declares that has one more content-length field, this one.
+    pub(crate) fn and_declared(self, value: &HeaderValue) -> Result<Self, &'static str> {
+        match self {
+            Self::Any => parse(value).map(Self::Exactly),
+            _ => Err("several content-length fields"),
         }
     }
 
@@ -80,12 +84,13 @@ impl Expected {
 
 /// Digits only; no sign, no list, no white space.
 fn parse(value: &HeaderValue) -> Result<u64, &'static str> {
-    let bytes = value.as_bytes();
-    let digits = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
-    let number = digits
-        .then(|| std::str::from_utf8(bytes).ok()?.parse().ok())
-        .flatten();
-    number.ok_or("content-length is not a number")
+    let append = |number: Option<u64>, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+        let tens = number.unwrap_or(0).checked_mul(10)?;
+        tens.checked_add(u64::from(digit)).map(Some)
+    };
+    let number = value.as_bytes().iter().try_fold(None, append);
+    number.flatten().ok_or("content-length is not a number")
 }
 
 #[cfg(test)]

@@ -48,7 +48,16 @@ impl std::error::Error for Unsendable {}
 pub struct Outgoing<'a> {
     pseudo: [Option<(&'static FieldName, &'a [u8])>; 5],
     headers: &'a HeaderMap,
+    seen: Seen,
+}
+
+/// What one look at the header fields has told.
+#[derive(Debug, Clone)]
+struct Seen {
     expected: Expected,
+    has_capsules: bool,
+    /// Their size as RFC 9114 §4.2.2 counts.
+    size: usize,
 }
 
 impl<'a> Outgoing<'a> {
@@ -57,10 +66,9 @@ impl<'a> Outgoing<'a> {
     /// # Errors
     /// When HTTP/3 cannot carry it.
     pub fn request(head: &'a RequestHead) -> Result<Self, Unsendable> {
-        check_fields(&head.headers, |name| {
+        let seen = Seen::in_fields(&head.headers, |name| {
             *name != header::TE || is_te_trailers(&head.headers)
         })?;
-        let expected = Expected::declared(&head.headers).map_err(Unsendable::Line)?;
         let authority = head.uri.authority().map(|authority| authority.as_str());
         if let (Some(authority), Some(host)) = (authority, head.headers.get(header::HOST))
             && authority.as_bytes() != host.as_bytes()
@@ -76,7 +84,7 @@ impl<'a> Outgoing<'a> {
             return Ok(Self {
                 pseudo,
                 headers: &head.headers,
-                expected,
+                seen,
             });
         }
         if head.protocol.is_some() && capsule::is_announced(&head.headers) {
@@ -104,7 +112,7 @@ impl<'a> Outgoing<'a> {
                 protocol.map(|protocol| (&FieldName::Protocol, protocol.as_str().as_bytes())),
             ],
             headers: &head.headers,
-            expected,
+            seen,
         })
     }
 
@@ -116,24 +124,19 @@ impl<'a> Outgoing<'a> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Unsendable::Line("HTTP/3 has no 101"));
         }
-        let mut has_capsules = false;
-        check_fields(&head.headers, |name| {
-            has_capsules |= *name == capsule::NAME;
-            *name != header::TE
-        })?;
+        let seen = Seen::in_fields(&head.headers, |name| *name != header::TE)?;
         // RFC 9297 §3.4: only a success says that capsules are in use.
-        if has_capsules && capsule::is_announced(&head.headers) {
+        if seen.has_capsules && capsule::is_announced(&head.headers) {
             if !head.status.is_success() {
                 return Err(Unsendable::Line("capsules are announced without a success"));
             }
             check_capsules(&head.headers, Some(head.status))?;
         }
-        let expected = Expected::declared(&head.headers).map_err(Unsendable::Line)?;
         let status = Some((&FieldName::Status, status_bytes(&head.status)));
         Ok(Self {
             pseudo: [status, None, None, None, None],
             headers: &head.headers,
-            expected,
+            seen,
         })
     }
 
@@ -142,17 +145,17 @@ impl<'a> Outgoing<'a> {
     /// # Errors
     /// When HTTP/3 cannot carry it.
     pub fn trailers(trailers: &'a HeaderMap) -> Result<Self, Unsendable> {
-        check_fields(trailers, may_be_a_trailer)?;
+        let seen = Seen::in_fields(trailers, may_be_a_trailer)?;
         Ok(Self {
             pseudo: [None, None, None, None, None],
             headers: trailers,
-            expected: Expected::Any,
+            seen,
         })
     }
 
     /// What the header fields declare of the content.
     pub fn expected(&self) -> Expected {
-        self.expected
+        self.seen.expected
     }
 
     /// Checks the size against what the peer takes, if it said so.
@@ -162,10 +165,9 @@ impl<'a> Outgoing<'a> {
     // RFC 9114 §4.2.2: what exceeds the peer's limit should not be sent.
     pub fn check_size(&self, limit: Option<u64>) -> Result<(), Unsendable> {
         let Some(limit) = limit else { return Ok(()) };
-        let mut size = 0;
-        self.for_each(|name, value, _| {
-            size += (name.len() + value.len() + FIELD_OVERHEAD) as u64;
-        });
+        let line = |(name, value): (&FieldName, &[u8])| line_size(name.as_bytes(), value);
+        let pseudo: usize = self.pseudo().map(line).sum();
+        let size = (pseudo + self.seen.size) as u64;
         if size > limit {
             Err(Unsendable::TooLarge { size, limit })
         } else {
@@ -184,13 +186,9 @@ impl<'a> Outgoing<'a> {
     /// The same without pseudo-header fields.
     pub(crate) fn for_each_header(&self, mut visit: impl FnMut(&'a [u8], &'a [u8], bool)) {
         for (name, value) in self.headers {
-            let bytes = trim(value.as_bytes());
-            if name == header::COOKIE {
-                Split::new(bytes)
-                    .for_each(|crumb| visit(b"cookie", trim(crumb), value.is_sensitive()));
-            } else {
-                visit(name.as_str().as_bytes(), bytes, value.is_sensitive());
-            }
+            for_each_line(name, value, |name, bytes| {
+                visit(name, bytes, value.is_sensitive());
+            });
         }
     }
 
@@ -216,18 +214,51 @@ pub fn section_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(len).sum()
 }
 
-fn check_fields(
-    headers: &HeaderMap,
-    mut is_allowed: impl FnMut(&HeaderName) -> bool,
-) -> Result<(), Unsendable> {
-    // RFC 9114 §4.2: connection-specific fields are never generated.
-    match headers
-        .keys()
-        .find(|name| is_connection_specific(name) || !is_allowed(name))
-    {
-        Some(name) => Err(Unsendable::Field(name.clone())),
-        None => Ok(()),
+impl Seen {
+    /// Looks at all fields, each of which has to be allowed.
+    fn in_fields(
+        headers: &HeaderMap,
+        is_allowed: impl Fn(&HeaderName) -> bool,
+    ) -> Result<Self, Unsendable> {
+        let mut expected = Ok(Expected::Any);
+        let mut has_capsules = false;
+        let mut size = 0;
+        for (name, value) in headers {
+            // RFC 9114 §4.2: connection-specific fields are never generated.
+            if is_connection_specific(name) || !is_allowed(name) {
+                return Err(Unsendable::Field(name.clone()));
+            }
+            if *name == header::CONTENT_LENGTH {
+                expected = expected.and_then(|expected| expected.and_declared(value));
+            }
+            has_capsules |= *name == capsule::NAME;
+            for_each_line(name, value, |name, bytes| size += line_size(name, bytes));
+        }
+        Ok(Self {
+            expected: expected.map_err(Unsendable::Line)?,
+            has_capsules,
+            size,
+        })
     }
+}
+
+/// The lines that a field is sent in.
+#[inline]
+fn for_each_line<'a>(
+    name: &'a HeaderName,
+    value: &'a HeaderValue,
+    mut visit: impl FnMut(&'a [u8], &'a [u8]),
+) {
+    let bytes = trim(value.as_bytes());
+    match *name == header::COOKIE {
+        true => Split::new(bytes).for_each(|crumb| visit(b"cookie", trim(crumb))),
+        false => visit(name.as_str().as_bytes(), bytes),
+    }
+}
+
+// RFC 9114 §4.2.2: names, values and 32 bytes a field.
+fn line_size(name: &[u8], value: &[u8]) -> usize {
+    name.len() + value.len() + FIELD_OVERHEAD
 }
 
 // RFC 9297 §3.2: a message that uses capsules has no content of another kind.
@@ -246,8 +277,8 @@ fn check_authority(
     headers: &HeaderMap,
 ) -> Result<(), Unsendable> {
     let is_web = *scheme == Scheme::HTTPS || *scheme == Scheme::HTTP;
-    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-    match authority.or(host) {
+    let host = || headers.get(header::HOST).map(HeaderValue::as_bytes);
+    match authority.or_else(host) {
         _ if !is_web => Ok(()),
         None | Some(b"") => Err(Unsendable::Line("the target has no authority")),
         Some(authority) if authority.contains(&b'@') => {

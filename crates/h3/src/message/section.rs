@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::Expected;
 use super::cookie::Crumbs;
 use crate::field::{FieldName, FieldValue};
 use crate::limits::Limits;
@@ -55,6 +56,7 @@ pub struct Section {
     likely_fields: usize,
     has_regular: bool,
     pub(super) has_te: bool,
+    declared: Result<Expected, &'static str>,
     fault: Option<SectionFault>,
 }
 
@@ -81,6 +83,7 @@ impl Section {
             likely_fields: 0,
             has_regular: false,
             has_te: false,
+            declared: Ok(Expected::Any),
             fault: None,
         }
     }
@@ -137,6 +140,14 @@ impl Section {
     /// The first fault, so that a section that was read to its end is not mistaken for a good one.
     pub fn fault(&self) -> Option<SectionFault> {
         self.fault
+    }
+
+    /// What the header fields declare of the content.
+    ///
+    /// # Errors
+    /// As [`Expected::declared`].
+    pub(crate) fn declared(&self) -> Result<Expected, &'static str> {
+        self.declared
     }
 
     /// Gives the header fields, the cookie among them.
@@ -222,6 +233,9 @@ impl Section {
                 return Err(malformed("te with a value other than trailers"));
             }
         }
+        if name == header::CONTENT_LENGTH {
+            self.declared = self.declared.and_then(|it| it.and_declared(&value));
+        }
         if name == header::COOKIE {
             self.crumbs.push(value);
             return Ok(());
@@ -260,8 +274,12 @@ pub(super) fn is_connection_specific(name: &HeaderName) -> bool {
     *name == header::CONNECTION
         || *name == header::TRANSFER_ENCODING
         || *name == header::UPGRADE
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
 }
+
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 pub(super) const fn malformed(reason: &'static str) -> SectionFault {
     SectionFault::Malformed(reason)

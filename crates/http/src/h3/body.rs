@@ -12,6 +12,7 @@ use http::{HeaderMap, Request};
 use http_body::{Body, Frame, SizeHint};
 use portway_h3::error::{Code, StreamError};
 use portway_h3::frame::FrameType;
+use portway_h3::message::Expected;
 use portway_h3::priority::Priority;
 use portway_h3::{Finish, Incoming as Received, SendError, StreamId};
 
@@ -32,10 +33,14 @@ pub struct ReceiveBody {
 
 impl ReceiveBody {
     pub(super) fn new(half: ReceiveHalf, headers: &HeaderMap) -> Self {
-        let declared = headers.get(http::header::CONTENT_LENGTH);
+        // Whoever checked the message has refused one that declares anything else.
+        let expected = match Expected::declared(headers) {
+            Ok(Expected::Exactly(bytes)) => Some(bytes),
+            _ => None,
+        };
         ReceiveBody {
             half,
-            expected: declared.and_then(|value| value.to_str().ok()?.parse().ok()),
+            expected,
             is_ended: false,
         }
     }
