@@ -52,7 +52,7 @@ pub struct Decoder {
     blocked: Blocked,
     /// How many insertions the peer knows that we have: the Known Received Count.
     known_received: u64,
-    instructions: BytesMut,
+    instructions: Vec<u8>,
     /// Whether the peer gains by them at once.
     is_pressing: bool,
     /// How many sections were decoded since the first of them was written, its own included.
@@ -72,7 +72,7 @@ impl Decoder {
             stream: EncoderStream::default(),
             blocked: Blocked::default(),
             known_received: 0,
-            instructions: BytesMut::new(),
+            instructions: Vec::new(),
             is_pressing: false,
             waited: 0,
             scratch: BytesMut::new(),
@@ -192,7 +192,7 @@ impl Decoder {
         }
         self.is_pressing = false;
         self.waited = 0;
-        (!self.instructions.is_empty()).then(|| self.instructions.split().freeze())
+        (!self.instructions.is_empty()).then(|| std::mem::take(&mut self.instructions).into())
     }
 
     /// Whether what is to be sent is worth a frame beside others. An acknowledgment that tells the
