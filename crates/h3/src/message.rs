@@ -80,6 +80,19 @@ impl RequestHead {
     pub fn is_connect(&self) -> bool {
         self.method == Method::CONNECT
     }
+
+    /// The request with this body.
+    pub fn with_body<B>(self, body: B) -> http::Request<B> {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.version_mut() = http::Version::HTTP_3;
+        *request.headers_mut() = self.headers;
+        if let Some(protocol) = self.protocol {
+            request.extensions_mut().insert(protocol);
+        }
+        request
+    }
 }
 
 impl From<http::request::Parts> for RequestHead {
@@ -96,15 +109,7 @@ impl From<http::request::Parts> for RequestHead {
 
 impl From<RequestHead> for http::Request<()> {
     fn from(head: RequestHead) -> Self {
-        let mut request = Self::new(());
-        *request.method_mut() = head.method;
-        *request.uri_mut() = head.uri;
-        *request.version_mut() = http::Version::HTTP_3;
-        *request.headers_mut() = head.headers;
-        if let Some(protocol) = head.protocol {
-            request.extensions_mut().insert(protocol);
-        }
-        request
+        head.with_body(())
     }
 }
 
@@ -126,6 +131,15 @@ impl ResponseHead {
             headers: HeaderMap::new(),
         }
     }
+
+    /// The response with this body.
+    pub fn with_body<B>(self, body: B) -> http::Response<B> {
+        let mut response = http::Response::new(body);
+        *response.status_mut() = self.status;
+        *response.version_mut() = http::Version::HTTP_3;
+        *response.headers_mut() = self.headers;
+        response
+    }
 }
 
 impl From<http::response::Parts> for ResponseHead {
@@ -139,11 +153,7 @@ impl From<http::response::Parts> for ResponseHead {
 
 impl From<ResponseHead> for http::Response<()> {
     fn from(head: ResponseHead) -> Self {
-        let mut response = Self::new(());
-        *response.status_mut() = head.status;
-        *response.version_mut() = http::Version::HTTP_3;
-        *response.headers_mut() = head.headers;
-        response
+        head.with_body(())
     }
 }
 

@@ -381,8 +381,7 @@ impl Future for Responding {
         let pending = self.0.take().expect("it was there above");
         let head = pending.found.expect("it was found above");
         let body = ReceiveBody::new(pending.half, &head.headers);
-        let response: Response<()> = (*head).into();
-        Poll::Ready(Ok(response.map(|()| body)))
+        Poll::Ready(Ok(head.with_body(body)))
     }
 }
 

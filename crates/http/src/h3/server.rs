@@ -7,7 +7,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::Request;
 use portway_h3::error::{Code, ConnectionError};
 use portway_h3::message::RequestHead;
 use portway_h3::settings::Settings;
@@ -200,10 +199,9 @@ fn incoming(hosted: &Hosted<Engine>, accepted: Accepted) -> Incoming {
     // RFC 9114 §4.1: a server that does not need the rest of a request says no error.
     let mut receive = ReceiveHalf::new(hosted.clone(), stream, Code::H3_NO_ERROR);
     receive.begin_with(ahead);
-    let head: Request<()> = (*head).into();
-    let body = ReceiveBody::new(receive, head.headers());
+    let body = ReceiveBody::new(receive, &head.headers);
     Incoming {
-        request: head.map(|()| body),
+        request: head.with_body(body),
         responder: Responder::new(SendHalf::new(hosted.clone(), stream)),
     }
 }
