@@ -89,6 +89,8 @@ struct HandedOut {
 struct Watch {
     glitches: Glitches,
     stalls: Stalls,
+    /// When the last exchange ended.
+    idle_since: Duration,
 }
 
 /// What waits to be fetched by the driver of the connection.
@@ -125,6 +127,7 @@ impl Connection {
         let watch = Watch {
             glitches: Glitches::new(&config.limits),
             stalls: Stalls::default(),
+            idle_since: Duration::ZERO,
         };
         let mut grease = Grease::new(config.grease_seed);
         let local = LocalStreams::new(&config, role, &mut grease);
@@ -173,17 +176,39 @@ impl Connection {
             self.expire_unclaimed();
         }
         self.end_stalled();
+        let now = self.watch.glitches.now();
+        if self.spare_due().is_some_and(|due| due <= now) {
+            self.release_spare();
+        }
+    }
+
+    /// When memory is to be given back that exchanges have left. A connection that is about to
+    /// have the next ones keeps it.
+    fn spare_due(&self) -> Option<Duration> {
+        let has_spare = self.exchanges.has_spare_places();
+        has_spare.then(|| self.watch.idle_since.saturating_add(SPARE_KEPT))
+    }
+
+    fn release_spare(&mut self) {
+        self.exchanges.release();
+        self.out.sections.shared = BytesMut::new();
+    }
+
+    /// Whether nothing has been in flight for a while, so that no memory is kept for it.
+    pub fn is_at_rest(&self) -> bool {
+        self.exchanges.is_empty() && !self.exchanges.has_spare_places()
     }
 
     /// When [`set_time`](Self::set_time) is to be called next if nothing happens before; `None`
-    /// while nothing of the peer is waited for.
+    /// while nothing of the peer is waited for and the connection is at rest.
     pub fn poll_timeout(&self) -> Option<Duration> {
         if self.closed.is_some() {
             return None;
         }
         let unclaimed = self.pushes.next_expiry();
         let stalled = self.watch.stalls.next_check();
-        unclaimed.into_iter().chain(stalled).min()
+        let spare = self.spare_due();
+        unclaimed.into_iter().chain(stalled).chain(spare).min()
     }
 
     /// The next thing that happened.
@@ -288,6 +313,7 @@ impl Connection {
             Self::notify(&mut self.out, stream, exchange);
         }
         self.exchanges.retain(|exchange| exchange.is_known);
+        self.release_spare();
         self.datagrams = Datagrams::default();
         self.out.actions.clear();
         self.out.resumed.clear();
@@ -368,7 +394,7 @@ impl Connection {
         }
         self.exchanges.remove(stream);
         if self.exchanges.is_empty() {
-            self.out.sections.shared = BytesMut::new();
+            self.watch.idle_since = self.watch.glitches.now();
         }
         self.datagrams.forget(stream);
         if is_extension {
@@ -430,3 +456,7 @@ impl Connection {
         }
     }
 }
+
+/// How long memory is kept for the next exchange: longer than most peers wait for the answer
+/// before they ask again, and no longer than a server wants it for idle connections.
+const SPARE_KEPT: Duration = Duration::from_millis(200);

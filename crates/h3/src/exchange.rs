@@ -95,7 +95,6 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    #[inline]
     pub(crate) fn new(receive: Receive, send: Sender) -> Self {
         Self {
             receive,
@@ -115,9 +114,52 @@ impl Exchange {
         }
     }
 
+    /// Makes it one that has just begun, for the next stream: all of it is written where it is,
+    /// since it is too large to be moved for every request.
+    pub(crate) fn renew(&mut self) {
+        // Every field by its name, so that none is forgotten.
+        let Self {
+            receive,
+            send,
+            priority,
+            is_extension,
+            is_known,
+            is_told,
+            is_scheduled,
+            is_blocked,
+            stalled_since,
+            has_priority_update,
+            asked,
+            takes_datagrams,
+            datagrams,
+            request_authority,
+        } = self;
+        receive.renew();
+        send.renew();
+        *priority = crate::priority::Priority::default();
+        *is_extension = false;
+        *is_known = false;
+        *is_told = false;
+        *is_scheduled = false;
+        *is_blocked = false;
+        *stalled_since = None;
+        *has_priority_update = false;
+        *asked = Asked::Other;
+        *takes_datagrams = false;
+        *datagrams = None;
+        *request_authority = None;
+    }
+
     /// Whether nothing is left to do or to tell.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.send.is_over() && self.receive.is_over()
+    }
+}
+
+impl Default for Exchange {
+    /// One that has just begun: a request to a server.
+    fn default() -> Self {
+        Self::new(Receive::new(Answer::Request), Sender::new(SendState::Head))
     }
 }

@@ -80,8 +80,9 @@ impl<T, const N: usize> Queue<T, N> {
         self.len == 0 && self.far.is_none()
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        while self.pop_front().is_some() {}
     }
 }
 
@@ -149,8 +150,13 @@ impl Pieces {
         self.len == 0 && self.far.is_none()
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        for place in &mut self.near[..self.len] {
+            *place = Bytes::new();
+        }
+        self.len = 0;
+        self.far = None;
     }
 }
 

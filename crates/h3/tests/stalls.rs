@@ -298,3 +298,37 @@ fn a_pair_that_does_its_work_never_waits_for_a_timeout() {
     assert_eq!(pair.server.poll_timeout(), None);
     assert_eq!(pair.get().index(), 10, "and the connections go on");
 }
+
+#[test]
+fn memory_for_the_next_request_is_given_back_when_none_comes() {
+    let mut raw = Raw::server(Config::default());
+    assert!(raw.connection.is_at_rest());
+    let answer = |raw: &mut Raw, index: u64| {
+        respond(raw, index);
+        assert!(!raw.connection.is_at_rest());
+        let got = received(&mut raw.connection, bidi(index));
+        assert!(!got.is_empty());
+        assert_eq!(raw.connection.in_flight(), 0);
+    };
+    raw.now = SECOND;
+    answer(&mut raw, 0);
+    let due = raw
+        .connection
+        .poll_timeout()
+        .expect("it is kept for a while");
+    assert!(due > SECOND && due < 2 * SECOND);
+    assert!(!raw.connection.is_at_rest());
+    // A request puts it off, and memory that is in use has no time.
+    raw.now = due - Duration::from_millis(1);
+    answer(&mut raw, 1);
+    let put_off = raw
+        .connection
+        .poll_timeout()
+        .expect("it is kept for a while");
+    assert!(put_off > due);
+    wait(&mut raw, put_off);
+    raw.run();
+    assert!(raw.connection.is_at_rest());
+    assert_eq!(raw.connection.poll_timeout(), None);
+    answer(&mut raw, 2);
+}

@@ -1,17 +1,17 @@
 //! The exchanges of a connection, by stream.
 //!
-//! Invariant: an exchange stays at its place until it is removed, and a connection without
-//! exchanges holds no place.
+//! Invariant: an exchange stays at its place until it is removed; a place without one has an
+//! exchange that is as if it had just begun, and places are given back only when there is no
+//! exchange.
 
 use crate::exchange::Exchange;
 use crate::stream::{StreamId, StreamMap};
 
-/// All exchanges. Places are allocated by the handful and used again while there are any
-/// exchanges.
+/// All exchanges. Places are allocated by the handful and used again until they are given back.
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
     /// One place, as most idle connections have had one exchange at a time, then more at once.
-    places: Vec<Box<[Option<Exchange>]>>,
+    places: Vec<Box<[Exchange]>>,
     free: Vec<Place>,
     by_stream: StreamMap<Place>,
     /// The one that was looked for last: what happens next mostly concerns it, too.
@@ -44,7 +44,7 @@ impl Exchanges {
     #[inline]
     pub(super) fn get(&self, stream: StreamId) -> Option<&Exchange> {
         let (handful, place) = self.place(stream)?;
-        self.places[handful as usize][place as usize].as_ref()
+        Some(&self.places[handful as usize][place as usize])
     }
 
     #[inline]
@@ -53,7 +53,7 @@ impl Exchanges {
             Some((last, place)) if last == stream => place,
             _ => self.look_up(stream)?,
         };
-        self.places[place.0 as usize][place.1 as usize].as_mut()
+        Some(&mut self.places[place.0 as usize][place.1 as usize])
     }
 
     #[inline(never)]
@@ -68,14 +68,19 @@ impl Exchanges {
         self.place(stream).is_some()
     }
 
-    /// Adds an exchange for a stream that has none, and gives it back.
+    /// Adds an exchange for a stream that has none.
+    pub(super) fn insert(&mut self, stream: StreamId, exchange: Exchange) {
+        *self.begin(stream) = exchange;
+    }
+
+    /// Begins an exchange for a stream that has none: [`Exchange::default`] says how it is.
     #[inline]
-    pub(super) fn insert(&mut self, stream: StreamId, exchange: Exchange) -> &mut Exchange {
+    pub(super) fn begin(&mut self, stream: StreamId) -> &mut Exchange {
         let place = self.free.pop().unwrap_or_else(|| self.add_places());
         let before = self.by_stream.insert(stream, place);
         debug_assert!(before.is_none(), "the caller has looked");
         self.last = Some((stream, place));
-        self.places[place.0 as usize][place.1 as usize].insert(exchange)
+        &mut self.places[place.0 as usize][place.1 as usize]
     }
 
     /// Allocates places and gives the first one.
@@ -83,7 +88,8 @@ impl Exchanges {
     fn add_places(&mut self) -> Place {
         let handful = self.places.len() as u32;
         let count = if handful == 0 { 1 } else { PLACES };
-        self.places.push((0..count).map(|_| None).collect());
+        let fresh = (0..count).map(|_| Exchange::default());
+        self.places.push(fresh.collect());
         self.free
             .extend((1..count).rev().map(|place| (handful, place)));
         (handful, 0)
@@ -96,11 +102,20 @@ impl Exchanges {
         if self.last.is_some_and(|(last, _)| last == stream) {
             self.last = None;
         }
-        self.places[place.0 as usize][place.1 as usize] = None;
+        self.places[place.0 as usize][place.1 as usize].renew();
         self.free.push(place);
+    }
+
+    /// Whether there is memory that no exchange uses.
+    #[inline]
+    pub(super) fn has_spare_places(&self) -> bool {
+        self.by_stream.is_empty() && !self.places.is_empty()
+    }
+
+    /// Gives memory back, if there is no exchange.
+    pub(super) fn release(&mut self) {
         if self.by_stream.is_empty() {
-            self.places.clear();
-            self.free.clear();
+            *self = Self::default();
         }
     }
 
@@ -120,10 +135,10 @@ impl Exchanges {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (StreamId, &Exchange)> {
         let at = |(stream, place): (&StreamId, &Place)| {
-            let exchange = self.places[place.0 as usize][place.1 as usize].as_ref()?;
-            Some((*stream, exchange))
+            let exchange = &self.places[place.0 as usize][place.1 as usize];
+            (*stream, exchange)
         };
-        self.by_stream.iter().filter_map(at)
+        self.by_stream.iter().map(at)
     }
 }
 
@@ -173,17 +188,41 @@ mod tests {
                 assert!(exchanges.get_mut(stream).is_none());
             }
             assert!(exchanges.is_empty());
-            assert_eq!((exchanges.places.len(), exchanges.free.len()), (0, 0));
+            assert_eq!((exchanges.places.len(), exchanges.free.len()), (2, 9));
         }
     }
 
     #[test]
-    fn a_connection_without_exchanges_holds_no_place() {
+    fn places_are_given_back_only_when_there_is_no_exchange() {
         let mut exchanges = Exchanges::default();
-        for number in 0..4 {
-            exchanges.insert(id(4 * number), known(true));
-            exchanges.remove(id(4 * number));
-            assert_eq!((exchanges.len(), exchanges.places.len()), (0, 0));
-        }
+        exchanges.insert(id(0), known(true));
+        exchanges.release();
+        assert!(!exchanges.has_spare_places());
+        assert!(exchanges.contains(id(0)));
+        exchanges.remove(id(0));
+        assert!(exchanges.has_spare_places());
+        exchanges.release();
+        assert!(!exchanges.has_spare_places());
+        assert_eq!((exchanges.places.len(), exchanges.free.len()), (0, 0));
+        exchanges.insert(id(4), known(true));
+        assert!(exchanges.contains(id(4)));
+    }
+
+    #[test]
+    fn an_exchange_at_a_used_place_is_as_new() {
+        let mut exchanges = Exchanges::default();
+        let exchange = exchanges.begin(id(0));
+        exchange.is_known = true;
+        exchange.is_told = true;
+        exchange.takes_datagrams = true;
+        exchange.receive = Receive::raw();
+        exchange.send = Sender::raw();
+        exchange
+            .receive
+            .arrive(bytes::Bytes::from_static(b"x"), true);
+        exchange.send.queue_bytes(bytes::Bytes::from_static(b"y"));
+        exchanges.remove(id(0));
+        let again = format!("{:?}", exchanges.begin(id(4)));
+        assert_eq!(again, format!("{:?}", Exchange::default()));
     }
 }

@@ -11,7 +11,7 @@ use super::requests::Behind;
 use super::unidirectional::CLOSED_CRITICAL;
 use crate::error::{Code, ConnectionError, Fault, Origin, Retry, StreamError};
 use crate::event::{Action, Event};
-use crate::exchange::{Answer, Asked, Exchange, FrameOutcome, Receive, SendState, Sender};
+use crate::exchange::{Answer, Asked, FrameOutcome, Receive, SendState};
 use crate::message::{Outgoing, ResponseHead};
 use crate::priority::Priority;
 use crate::stream::{Direction, Role, StreamId};
@@ -130,17 +130,14 @@ impl Connection {
             self.reject_unseen(stream);
             return Ok(false);
         }
-        let send = Sender::new(SendState::Head);
-        let receive = match self.config.extension_bidirectional.is_empty() {
-            true => Receive::new(Answer::Request),
-            false => Receive::untyped(Answer::Request),
-        };
-        let mut exchange = Exchange::new(receive, send);
+        let exchange = self.exchanges.begin(stream);
+        if !self.config.extension_bidirectional.is_empty() {
+            exchange.receive = Receive::untyped(Answer::Request);
+        }
         if let Some(priority) = self.peer.take_early_priority(stream) {
             exchange.priority = priority;
             exchange.has_priority_update = true;
         }
-        self.exchanges.insert(stream, exchange);
         Ok(true)
     }
 

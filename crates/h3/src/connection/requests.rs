@@ -11,8 +11,7 @@ use crate::datagram::Profile;
 use crate::error::{Code, StreamError};
 use crate::event::{Action, Finish};
 use crate::exchange::{
-    Answer, Asked, Content, Exchange, Head, Incoming, Receive, SendError, SendState, Sender,
-    has_no_content,
+    Answer, Asked, Content, Head, Incoming, SendError, SendState, has_no_content,
 };
 use crate::frame::{self, FrameType, data};
 use crate::message::{Expected, Outgoing, RequestHead, ResponseHead};
@@ -94,7 +93,8 @@ impl Connection {
                 .map_err(SendError::Stream)?;
         }
         let encoded = self.encode(stream, &outgoing, Behind::message(content.len(), finish));
-        let mut exchange = Exchange::new(Receive::new(answer), Sender::new(SendState::Head));
+        let exchange = self.exchanges.begin(stream);
+        exchange.receive.await_answer(answer);
         exchange.is_known = true;
         exchange.takes_datagrams = head.protocol.is_some();
         if self.pushes.max().is_some() {
@@ -106,7 +106,6 @@ impl Connection {
             let action = Action::Prioritize(stream, priority.for_transport());
             self.out.actions.push_back(action);
         }
-        let exchange = self.exchanges.insert(stream, exchange);
         let head = Head {
             expected,
             content: kind,

@@ -137,6 +137,13 @@ struct Unread {
     fin: bool,
 }
 
+impl Unread {
+    fn clear(&mut self) {
+        self.bytes = Bytes::new();
+        self.fin = false;
+    }
+}
+
 /// Whether the end of a stream is an error, and whether the application knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failure {
@@ -194,6 +201,42 @@ impl Receive {
             blocked: None,
             unread: Unread::default(),
         }
+    }
+
+    /// Begins again: a request to a server.
+    pub(crate) fn renew(&mut self) {
+        let Self {
+            state,
+            answer,
+            decoder,
+            expected,
+            interim,
+            skipped,
+            inbox,
+            inbox_bytes,
+            failure,
+            wait,
+            blocked,
+            unread,
+        } = self;
+        *state = ReceiveState::Head;
+        *answer = Answer::Request;
+        decoder.clear();
+        *expected = Expected::Any;
+        *interim = 0;
+        *skipped = 0;
+        inbox.clear();
+        *inbox_bytes = 0;
+        *failure = Failure::None;
+        *wait = Wait::Nothing;
+        *blocked = None;
+        unread.clear();
+    }
+
+    /// Says which message is to come, before anything of it has.
+    #[inline]
+    pub(crate) fn await_answer(&mut self, answer: Answer) {
+        self.answer = answer;
     }
 
     /// A stream whose first type is still to come.
@@ -359,8 +402,8 @@ impl Receive {
     fn drop_unread(&mut self) {
         self.wait = Wait::Nothing;
         self.blocked = None;
-        self.unread = Unread::default();
-        self.decoder = Decoder::default();
+        self.unread.clear();
+        self.decoder.clear();
     }
 
     /// Takes what arrived; [`Receive::process`] looks at it.

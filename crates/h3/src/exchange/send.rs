@@ -155,6 +155,30 @@ impl Sender {
         }
     }
 
+    /// Begins again, before any header section.
+    pub(crate) fn renew(&mut self) {
+        let Self {
+            state,
+            expected,
+            content,
+            tail,
+            chunks,
+            queued_bytes,
+            total_bytes,
+            wants_room,
+            has_sent,
+        } = self;
+        *state = SendState::Head;
+        *expected = Expected::Any;
+        *content = Content::Message;
+        *tail = BytesMut::new();
+        chunks.clear();
+        *queued_bytes = 0;
+        *total_bytes = 0;
+        *wants_room = false;
+        *has_sent = false;
+    }
+
     #[inline]
     pub(crate) fn state(&self) -> SendState {
         self.state

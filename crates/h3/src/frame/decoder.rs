@@ -145,6 +145,18 @@ impl Decoder {
         Some(ty)
     }
 
+    /// Begins again, as on a new stream.
+    pub fn clear(&mut self) {
+        let Self {
+            state,
+            integer,
+            collected,
+        } = self;
+        *state = State::Type;
+        *integer = Reader::default();
+        *collected = BytesMut::new();
+    }
+
     /// Whether a payload that is handed over whole has begun and is not complete.
     pub fn is_collecting(&self) -> bool {
         matches!(self.state, State::Collecting(..))

@@ -103,6 +103,9 @@ impl Resident for Engine {
             .drive(&mut carrier, now.saturating_duration_since(began));
         self.dispatch(host);
         self.learn(news, host);
+        if self.slots.is_empty() && self.http.is_at_rest() {
+            self.slots.shrink_to(0);
+        }
         if (self.life.is_drained || self.life.is_orphaned) && self.is_acknowledged(host) {
             self.watching.drain(host.wakers());
             self.end_orphaned(host);
@@ -497,10 +500,6 @@ impl Engine {
     fn forget(&mut self, stream: StreamId, host: &mut Host<'_>) {
         if let Some(mut slot) = self.slots.remove(&stream) {
             slot.wake_all(host);
-        }
-        // A connection may be idle from now on.
-        if self.slots.is_empty() {
-            self.slots.shrink_to(0);
         }
     }
 
