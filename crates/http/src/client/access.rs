@@ -19,6 +19,7 @@ use http::header::{
     AUTHORIZATION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Request, StatusCode};
+use http_body::Body as _;
 use portway_core::FailureKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +38,10 @@ pub(super) struct Access {
     challenges: usize,
     /// Where the challenges came from.
     challenged: Option<Origin>,
+    /// Whether the latest request waited for one with its content.
+    waited: bool,
+    /// A server has refused to be waited for.
+    is_impatient: bool,
 }
 
 impl Access {
@@ -86,6 +91,38 @@ impl Exchange {
         }
     }
 
+    /// Whether its content, which can be read once only, is to wait until the server or the proxy
+    /// has said whether it wants a password proven: nobody has asked yet, and without the question
+    /// there is no answer (RFC 7616 §3.3).
+    pub(super) fn asks_first(&mut self, settings: &Settings, key: &Key) -> bool {
+        let asks = !self.access.is_impatient && self.awaits_challenge(settings, key);
+        self.access.waited = asks;
+        asks
+    }
+
+    fn awaits_challenge(&self, settings: &Settings, key: &Key) -> bool {
+        let has_any = self.access.own.is_some() || !settings.keyring.is_empty();
+        let forwarding = key.proxy().filter(|_| key.is_forwarded());
+        if !has_any && forwarding.is_none() || !is_read_once(&self.body) {
+            return false;
+        }
+        let origin = self.url.origin();
+        let whom = origin.ascii_serialization();
+        let at_server = (!self.headers.contains_key(AUTHORIZATION))
+            .then(|| self.at_server(&whom, &origin))
+            .and_then(|place| settings.keyring.is_challenge_known(place));
+        let whom = forwarding.map(|proxy| proxy.whom()).unwrap_or_default();
+        let at_proxy = forwarding
+            .filter(|_| !self.headers.contains_key(PROXY_AUTHORIZATION))
+            .and_then(|proxy| proxy.own_credentials())
+            .and_then(|own| {
+                settings
+                    .keyring
+                    .is_challenge_known(Place::at_proxy(&whom, own))
+            });
+        at_server == Some(false) || at_proxy == Some(false)
+    }
+
     /// The same request with what its server and proxy are to be shown.
     pub(super) fn authorized(
         &mut self,
@@ -117,12 +154,19 @@ impl Exchange {
         let mut shown = (None, None);
         if !request.headers().contains_key(AUTHORIZATION) {
             let whom = origin.ascii_serialization();
-            let given = settings
-                .keyring
-                .authorize(self.at_server(&whom, &origin), &asked)?;
+            let place = self.at_server(&whom, &origin);
+            let given = settings.keyring.authorize(place, &asked)?;
             if let Some((value, sent)) = given {
                 request.headers_mut().insert(AUTHORIZATION, value);
                 shown.0 = Some(sent);
+            } else if content.is_none()
+                && is_read_once(request.body())
+                && settings.keyring.is_challenge_known(place) == Some(true)
+            {
+                return Err(Error::invalid(
+                    "the server asks for a Digest of the content (auth-int), which can be read \
+                     once only",
+                ));
             }
         }
         if let Some(proxy) = forwarding
@@ -150,6 +194,11 @@ impl Exchange {
         replay: Replay,
     ) -> bool {
         let headers = &head.headers;
+        if head.status == StatusCode::EXPECTATION_FAILED && self.access.waited {
+            // RFC 9110 §10.1.1: it may be sent again without the expectation.
+            self.access.is_impatient = true;
+            return replay == Replay::Possible;
+        }
         let is_asked = matches!(
             head.status,
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED
@@ -247,6 +296,11 @@ fn without_udp(wish: Wish, way: impl Fn() -> String) -> Result<Wish, Error> {
         versions,
         tries_http3: false,
     })
+}
+
+/// Whether there is content that can be read once only.
+fn is_read_once(body: &Body) -> bool {
+    body.replay().is_none() && !body.is_end_stream()
 }
 
 fn whole(body: Body) -> Option<Bytes> {

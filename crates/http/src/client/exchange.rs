@@ -20,7 +20,7 @@ use super::policy::Wish;
 use super::shared::Shared;
 use super::timeouts::{Deadline, within};
 use crate::pool::Version;
-use http::header::{HOST, HeaderValue};
+use http::header::{EXPECT, HOST, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use portway_core::{Advice, FailureKind};
@@ -62,8 +62,13 @@ impl Exchange {
             let telemetry = &shared.settings.telemetry;
             telemetry.on_assigned(&key, lease.info().version, waited);
             let replay = self.body.replay();
-            let gate = self.gate(shared, lease.info().version);
-            let request = self.request(lease.info(), &key)?;
+            let version = lease.info().version;
+            let asks_first = self.asks_first(&shared.settings, &key);
+            let gate = self.gate(shared, version, asks_first);
+            let mut request = self.request(lease.info(), &key)?;
+            if asks_first && version != Version::Http2 {
+                request.headers_mut().insert(EXPECT, CONTINUE);
+            }
             let request = self.authorized(&shared.settings, &key, request)?;
             let interim = match &gate {
                 Some(gate) => self.interim.opening(gate.clone()),
@@ -88,7 +93,8 @@ impl Exchange {
                     let may_ask_elsewhere = replay.is_some() && shared.is_patient();
                     let is_misdirected = response.status() == StatusCode::MISDIRECTED_REQUEST;
                     if !is_misdirected || !may_ask_elsewhere || !shared.misdirected(&key, &lease) {
-                        self.body = replay.unwrap_or_default();
+                        let back = || gate.as_ref().and_then(Gate::take_back);
+                        self.body = replay.or_else(back).unwrap_or_default();
                         return Ok((response, lease));
                     }
                     Unanswered::misdirected(lease.info().version)
@@ -107,9 +113,12 @@ impl Exchange {
             };
             // What was not sent at all costs the peer nothing.
             let is_free = unanswered.unsent.is_some();
-            self.body = body
-                .or(unanswered.unsent.map(Request::into_body))
-                .unwrap_or_default();
+            let unsent = unanswered.unsent.map(|request| {
+                // Without the gate, which was for that try.
+                let held = gate.as_ref().and_then(Gate::give_up);
+                held.unwrap_or_else(|| request.into_body())
+            });
+            self.body = body.or(unsent).unwrap_or_default();
             match shared.retry(lease.into_request(), wish, is_free) {
                 Some(again) => waiting = again,
                 None => return Err(unanswered.error),
@@ -117,12 +126,17 @@ impl Exchange {
         }
     }
 
-    /// Holds the body back where the server is to say first whether it wants it.
-    fn gate(&mut self, shared: &Arc<Shared>, version: Version) -> Option<Gate> {
-        if version == Version::Http2 || !expects_continue(&self.headers, &self.body) {
+    /// Holds the body back where the server is to say first whether it wants it. hyper tells of no
+    /// 100 over HTTP/2, so that there only a refusal or patience ends the wait.
+    fn gate(&mut self, shared: &Arc<Shared>, version: Version, asks_first: bool) -> Option<Gate> {
+        let is_asked = version != Version::Http2 && expects_continue(&self.headers, &self.body);
+        if !is_asked && !asks_first {
             return None;
         }
-        let patience = shared.settings.timeouts.expect;
+        let mut patience = shared.settings.timeouts.expect;
+        if !is_asked {
+            patience = patience.or(Some(ASKING_MAX));
+        }
         let patience = Deadline::after(&**shared.environment(), patience, Phase::Expect);
         let gate = Gate::new(patience);
         self.body = gate.hold(std::mem::take(&mut self.body));
@@ -235,4 +249,7 @@ impl Exchange {
     }
 }
 
+/// How long a request that asks for a challenge waits for one, unless told otherwise.
+const ASKING_MAX: Duration = Duration::from_secs(1);
+const CONTINUE: HeaderValue = HeaderValue::from_static("100-continue");
 const ALT_USED: HeaderName = HeaderName::from_static("alt-used");

@@ -1,7 +1,8 @@
 //! A body that waits for the server's word (RFC 9110 §10.1.1).
 //!
 //! Invariant: nothing of it is sent before a 100, before a response that succeeds, or before the
-//! client's patience ends; after another final response that came first, nothing at all.
+//! client's patience ends; after another final response that came first, nothing at all, and then
+//! it is there for another request, even if it can be read once only.
 
 use super::body::{Body, BoxError};
 use super::timeouts::Deadline;
@@ -21,6 +22,8 @@ struct Waits {
     state: State,
     patience: Option<Deadline>,
     waker: Option<Waker>,
+    /// What waits, until it is sent or taken back.
+    body: Option<Body>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,15 +41,28 @@ impl Gate {
             state: State::Waiting,
             patience,
             waker: None,
+            body: None,
         })))
     }
 
     /// The same body behind this gate.
     pub(super) fn hold(&self, body: Body) -> Body {
+        let size = body.size_hint();
+        self.waits().body = Some(body);
         Body::stream(Held {
             gate: self.clone(),
-            body,
+            size,
+            body: None,
         })
+    }
+
+    /// The body, when nothing of it was sent and nothing will be.
+    pub(super) fn take_back(&self) -> Option<Body> {
+        let mut waits = self.waits();
+        match waits.state {
+            State::Shut => waits.body.take(),
+            State::Waiting | State::Open => None,
+        }
     }
 
     /// The server wants the content.
@@ -61,6 +77,12 @@ impl Gate {
             true => State::Open,
             false => State::Shut,
         });
+    }
+
+    /// The body, of which nothing was sent, when its request never left.
+    pub(super) fn give_up(&self) -> Option<Body> {
+        self.turn(State::Shut);
+        self.take_back()
     }
 
     fn turn(&self, to: State) {
@@ -79,7 +101,8 @@ impl Gate {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn poll_open(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// The body as soon as it may be sent.
+    fn poll_open(&self, context: &mut Context<'_>) -> Poll<Body> {
         let mut waits = self.waits();
         let waits = &mut *waits;
         if waits.state == State::Waiting
@@ -89,7 +112,7 @@ impl Gate {
             waits.state = State::Open;
         }
         match waits.state {
-            State::Open => Poll::Ready(()),
+            State::Open => Poll::Ready(waits.body.take().unwrap_or_default()),
             _ => {
                 waits.waker = Some(context.waker().clone());
                 Poll::Pending
@@ -107,7 +130,10 @@ pub(super) fn expects_continue(headers: &HeaderMap, body: &Body) -> bool {
 
 struct Held {
     gate: Gate,
-    body: Body,
+    /// Of all of it, which is never nothing.
+    size: SizeHint,
+    /// As soon as it is sent.
+    body: Option<Body>,
 }
 
 impl HttpBody for Held {
@@ -118,15 +144,23 @@ impl HttpBody for Held {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        std::task::ready!(self.gate.poll_open(context));
-        Pin::new(&mut self.body).poll_frame(context)
+        if self.body.is_none() {
+            self.body = Some(std::task::ready!(self.gate.poll_open(context)));
+        }
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Pending,
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_some_and(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Some(body) => body.size_hint(),
+            None => self.size.clone(),
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::pool::{Version, Versions};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, Method};
+use http_body::Body as _;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -331,13 +332,15 @@ async fn send(
     let habits = &settings.habits;
     loop {
         habits.prepare(&mut exchange, &settings);
-        let replay = match exchange.body.replay() {
-            Some(_) => Replay::Possible,
-            None => Replay::Impossible,
-        };
+        let is_repeatable = exchange.body.replay().is_some();
         let (response, lease) = {
             let running = pin!(exchange.run(&shared));
             within(&mut total, running).await?
+        };
+        // A stream is there again when the answer came before any of it was sent.
+        let replay = match is_repeatable || !exchange.body.is_end_stream() {
+            true => Replay::Possible,
+            false => Replay::Impossible,
         };
         let (mut head, content) = response.into_parts();
         let (info, is_reused) = (lease.info().clone(), lease.is_reused());

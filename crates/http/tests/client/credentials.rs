@@ -272,9 +272,88 @@ async fn content_that_can_be_read_once_is_not_sent_for_a_challenge() {
     let response = request().body("again and again").send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.text().await.unwrap(), "again and again");
+    let error = request().body(once()).send().await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::InvalidRequest);
+    let stranger = Client::builder().build().post(server.url("/"));
+    let stranger = stranger.credentials(Credentials::digest("a", "b"));
+    let response = stranger.body(once()).send().await.unwrap();
+    assert_eq!(response.status(), 401, "this server reads before it asks");
+}
+
+/// What can be read once.
+fn once() -> Body {
     let once = http_body_util::Full::new(bytes::Bytes::from_static(b"once"));
-    let response = request().body(Body::stream(once)).send().await.unwrap();
-    assert_eq!(response.status(), 401);
+    Body::stream(once)
+}
+
+#[tokio::test]
+async fn content_that_can_be_read_once_waits_for_the_challenge() {
+    for speaks in [Speaks::Http1, Speaks::Tls(&[b"h2"])] {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counted = seen.clone();
+        let server = Server::start(speaks, 100, move |request| {
+            let counted = counted.clone();
+            async move {
+                use http_body_util::BodyExt;
+                counted.fetch_add(1, Ordering::SeqCst);
+                if !request.headers().contains_key("authorization") {
+                    let mut asked = answer(401, "no");
+                    let challenge = "Digest realm=r, nonce=n, qop=auth".parse().unwrap();
+                    asked.headers_mut().insert("www-authenticate", challenge);
+                    return asked;
+                }
+                let content = request.into_body().collect().await.expect("content");
+                answer(200, content.to_bytes())
+            }
+        })
+        .await;
+        let client = Client::builder().security(server.security()).build();
+        let request = client
+            .post(server.url("/"))
+            .credentials(Credentials::digest("a", "b"));
+        let response = request.body(once()).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.text().await.unwrap(), "once");
+        assert_eq!(seen.load(Ordering::SeqCst), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_to_be_waited_for_gets_the_content_at_once() {
+    let server = Server::start(Speaks::Http1, 1, |request| async move {
+        use http_body_util::BodyExt;
+        if request.headers().contains_key("expect") {
+            return answer(417, "no");
+        }
+        let content = request.into_body().collect().await.expect("content");
+        answer(200, content.to_bytes())
+    })
+    .await;
+    let client = Client::builder().build();
+    let request = client
+        .post(server.url("/"))
+        .credentials(Credentials::digest("a", "b"));
+    let response = request.body(once()).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.text().await.unwrap(), "once");
+}
+
+#[tokio::test]
+async fn a_digest_of_content_that_can_be_read_once_is_an_error_that_says_so() {
+    let server = Server::start(Speaks::Http1, 1, |_| async {
+        let mut asked = answer(401, "no");
+        let challenge = "Digest realm=r, nonce=n, qop=\"auth-int\"".parse().unwrap();
+        asked.headers_mut().insert("www-authenticate", challenge);
+        asked
+    })
+    .await;
+    let client = Client::builder().build();
+    let request = client
+        .post(server.url("/"))
+        .credentials(Credentials::digest("a", "b"));
+    let error = request.body(once()).send().await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::InvalidRequest);
+    assert!(error.to_string().contains("auth-int"), "{error}");
 }
 
 #[tokio::test]

@@ -108,6 +108,21 @@ impl Keyring {
         Ok(unasked.map(|value| (value, Sent::Shown(credentials.clone()))))
     }
 
+    /// Whether there are credentials for a place that answer a challenge only, with whether one has
+    /// come; `None` where there are none.
+    pub(in crate::client) fn is_challenge_known(&self, place: Place) -> Option<bool> {
+        let scoped = self.scoped.iter();
+        let mut scoped = scoped.filter(|(scope, _)| scope.origin == place.whom);
+        let waits =
+            |credentials: &Credentials| matches!(credentials.kind, Kind::Digest | Kind::Password);
+        let is_any = match place.own {
+            Some(own) => waits(own),
+            None => scoped.any(|(_, credentials)| waits(credentials)),
+        };
+        let spaces = self.spaces();
+        is_any.then(|| find(&spaces, |space| self.is_for(space, place)).is_some())
+    }
+
     /// Takes challenges, and says whether another try may help: whether there is something to
     /// answer with that was not rejected by them.
     pub(in crate::client) fn on_challenge(
