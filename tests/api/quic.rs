@@ -433,4 +433,12 @@ async fn a_context_keeps_what_shows_its_address_to_a_server() {
         client.receive().await.expect("an answer");
         assert!((2..=4).contains(&count()), "{}", count());
     }
+    let kept = count();
+    let learned = context.export_learned().to_json();
+    assert_eq!(count(), 0, "each is shown once, so they are gone from here");
+    let later = self::context();
+    let learned = portway::learned::Learned::from_json(&learned).expect("what was exported");
+    later.import_learned(learned);
+    let history = later.history();
+    assert_eq!(history.address_tokens().count("localhost"), kept);
 }

@@ -11,6 +11,7 @@ mod early_data;
 mod early_data_tls;
 mod faults;
 mod identities;
+mod learned;
 mod listening;
 mod message_properties;
 mod quic;

@@ -109,6 +109,7 @@ pub use portway_core::{
 };
 pub use portway_transport::context::{Context, ContextBuilder};
 pub use portway_transport::environment::Environment;
+pub use portway_transport::learned;
 pub use portway_transport::listen::DemuxLimits;
 pub use portway_transport::real::{Config as RealConfig, DnsConfig, DnsSource, RealEnvironment};
 pub use portway_transport::tls::{EarlyData, load_certificates, load_identity, self_signed};

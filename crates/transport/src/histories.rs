@@ -4,6 +4,7 @@
 //! protocols.
 
 use crate::environment::Environment;
+use crate::learned::{Learned, OfNetwork};
 use crate::quic::AddressTokens;
 use portway_core::path::{LocalAddress, Path};
 use portway_core::race::History;
@@ -49,6 +50,48 @@ impl Histories {
     /// known until this number changes.
     pub fn network_changes(&self) -> u64 {
         self.changes
+    }
+
+    /// What is known of every network, with the tokens, which are taken out.
+    pub(crate) fn export(&mut self) -> Learned {
+        let of = |network: &Network, history: &History, tokens: &AddressTokens| OfNetwork {
+            prefixes: network.0.clone(),
+            rtts: history.rtts.clone(),
+            used: history.used.clone(),
+            tokens: tokens.take_all(),
+        };
+        let others = self.others.iter();
+        let mut networks: Vec<OfNetwork> = others.map(|it| of(&it.0, &it.1, &it.2)).collect();
+        networks.push(of(&self.network, &self.current, &self.tokens));
+        Learned { networks }
+    }
+
+    /// Adds what is not known yet, up to so many addresses of each kind on each network.
+    pub(crate) fn import(&mut self, learned: Learned, addresses_max: usize) {
+        for of in learned.networks {
+            let network = Network(of.prefixes);
+            let known = self.others.iter().position(|it| it.0 == network);
+            let (history, tokens) = match known {
+                _ if network == self.network => (&mut self.current, &self.tokens),
+                Some(index) => {
+                    let (_, history, tokens) = &mut self.others[index];
+                    (history, &*tokens)
+                }
+                None if self.others.len() == NETWORKS_MAX => continue,
+                None => {
+                    self.others
+                        .push((network, Default::default(), Default::default()));
+                    let (_, history, tokens) = self.others.last_mut().expect("it was pushed");
+                    (history, &*tokens)
+                }
+            };
+            for (address, rtt) in of.rtts {
+                history.rtts.entry(address).or_insert(rtt);
+            }
+            history.used.extend(of.used);
+            history.shrink(addresses_max);
+            tokens.put_all(of.tokens);
+        }
     }
 
     fn turn_to(&mut self, network: Network) {

@@ -11,6 +11,7 @@ pub mod established;
 pub mod failure_map;
 mod histories;
 pub mod layer;
+pub mod learned;
 pub mod listen;
 pub mod quic;
 pub mod quic_stack;

@@ -35,6 +35,25 @@ impl AddressTokens {
             .map_or(0, VecDeque::len)
     }
 
+    /// Takes all of them with their servers, for a later process.
+    pub(crate) fn take_all(&self) -> Vec<(String, Vec<u8>)> {
+        let Kept { mut by_name, names } = std::mem::take(&mut *self.locked());
+        let taken = names.into_iter().flat_map(|name| {
+            let tokens = by_name.remove(&name).unwrap_or_default();
+            tokens
+                .into_iter()
+                .map(move |it| (name.clone(), it.to_vec()))
+        });
+        taken.collect()
+    }
+
+    /// Adds such as an earlier process had, under the same bounds.
+    pub(crate) fn put_all(&self, tokens: Vec<(String, Vec<u8>)>) {
+        for (name, token) in tokens {
+            self.insert(&name, token.into());
+        }
+    }
+
     fn locked(&self) -> MutexGuard<'_, Kept> {
         // A panic while holding the lock leaves a store that is merely incomplete.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
