@@ -1,6 +1,7 @@
 //! Through the library.
 
 mod binary;
+mod http1;
 mod plain;
 mod postgres;
 mod tls_client;

@@ -9,6 +9,7 @@ mod body;
 mod datagram;
 mod delimited;
 mod factory;
+mod http1;
 mod length_prefixed;
 mod pipeline;
 mod receive;
@@ -22,6 +23,10 @@ pub use body::{Body, Demand};
 pub use datagram::{DatagramPacker, PackedDatagram};
 pub use delimited::Delimited;
 pub use factory::{FramerFactory, Framers, from_fn};
+pub use http1::{
+    HTTP1_FIELDS, HTTP1_METHOD, HTTP1_MINOR_VERSION, HTTP1_REASON, HTTP1_STATUS, HTTP1_TARGET,
+    HTTP1_TRAILERS, Http1,
+};
 pub use length_prefixed::{ByteOrder, LengthPrefixed};
 pub use pipeline::{FrameError, Pipeline};
 pub use receive::{Receive, ReceiveBuffer, ReceiveFailure, ReceiveLimits};

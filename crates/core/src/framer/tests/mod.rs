@@ -1,6 +1,7 @@
 //! Framers in both directions, their stacks, and what receives see of them.
 
 mod codecs;
+mod http1;
 mod pipeline;
 mod receive;
 mod shortcut;

@@ -350,3 +350,12 @@ fn datagrams_are_taken_apart_and_a_broken_one_loses_only_itself() {
     assert_eq!(end, Ok(Receive::NeedsMore(1)));
     assert_eq!(bytes_of(&received), [&b"a"[..], b"bc", b"d", b"e"]);
 }
+
+#[test]
+fn a_framer_that_is_added_when_messages_flow_is_refused() {
+    let mut framers = Pipeline::new([Box::new(LengthPrefixed::u8()) as Box<dyn Framer>]);
+    framers.start(&mut WireBuffer::new()).expect("no handshake");
+    let late = framers.push(Box::new(LengthPrefixed::u8()));
+    let failure = late.expect_err("too late");
+    assert_eq!(failure.kind, FailureKind::InvalidRequest);
+}
