@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::Connection;
@@ -144,7 +144,7 @@ impl Connection {
                 max: max.saturating_sub(header),
             });
         }
-        let mut datagram = BytesMut::with_capacity(header + payload.len());
+        let mut datagram = Vec::with_capacity(header + payload.len());
         match profile {
             Profile::Rfc9297 => varint::encode(stream.index(), &mut datagram),
             Profile::Draft01 => {
@@ -153,13 +153,13 @@ impl Connection {
             }
             Profile::Draft00 => varint::encode(context, &mut datagram),
         }
-        datagram.put_slice(payload);
+        datagram.extend_from_slice(payload);
         let group = match profile {
             Profile::Draft00 => context,
             Profile::Rfc9297 | Profile::Draft01 => stream.value(),
         };
         let limit = self.config.limits.datagrams.queued;
-        self.datagrams.unsent.push(group, datagram.freeze(), limit);
+        self.datagrams.unsent.push(group, datagram.into(), limit);
         Ok(())
     }
 
