@@ -3,9 +3,12 @@
 //! Invariant: both trust the same certificate, and read an answer to its end.
 
 use super::server::{CONTENT, Server};
-use crate::portway_side::context;
-use portway::Security;
+use portway::{Context, DnsConfig, RealConfig, RealEnvironment, Security};
+use portway_http::client::VersionPolicy;
+use portway_http::pool::Version;
 use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A client.
 pub trait Gets: Clone + Send + Sync + 'static {
@@ -17,12 +20,16 @@ pub trait Gets: Clone + Send + Sync + 'static {
 }
 
 /// What is not as it is by default.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// HTTP/2 alone, without asking.
     pub knows_http2: bool,
     /// So many connections at most, where a client can say that.
     pub connections_max: Option<usize>,
+    /// HTTP/3 alone, without asking.
+    pub knows_http3: bool,
+    /// Names with their addresses, in the order in which a resolver would give them.
+    pub hosts: Vec<(String, Vec<IpAddr>)>,
 }
 
 /// portway's.
@@ -36,7 +43,16 @@ impl Gets for Ours {
         if let Some(max) = settings.connections_max {
             pool.connections_per_key_max = max;
         }
-        let builder = portway_http::Client::builder().context(&context());
+        let mut dns = DnsConfig::default();
+        for (name, addresses) in &settings.hosts {
+            dns = dns.with_host(&**name, addresses.iter().copied());
+        }
+        let config = RealConfig::default().with_dns(dns);
+        let context = Context::new(Arc::new(RealEnvironment::new(config)));
+        let mut builder = portway_http::Client::builder().context(&context);
+        if settings.knows_http3 {
+            builder = builder.version(Version::Http3, VersionPolicy::Exact);
+        }
         Ours(builder.security(security).pool(pool).build())
     }
 
@@ -63,6 +79,11 @@ impl Gets for Reqwest {
         if settings.knows_http2 {
             builder = builder.http2_prior_knowledge();
         }
+        for (name, addresses) in &settings.hosts {
+            let port = server.port();
+            let sockets = addresses.iter().map(|address| (*address, port).into());
+            builder = builder.resolve_to_addrs(name, &sockets.collect::<Vec<_>>());
+        }
         Reqwest(builder.build().expect("a client"))
     }
 
@@ -84,7 +105,8 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
 }
 
-fn whole(bytes: usize) -> Result<(), String> {
+/// Whether so many bytes are the whole content.
+pub(super) fn whole(bytes: usize) -> Result<(), String> {
     match bytes == CONTENT.len() {
         true => Ok(()),
         false => Err(format!("{bytes} bytes came")),

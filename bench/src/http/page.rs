@@ -2,15 +2,19 @@
 //!
 //! Invariant: every number comes from this run.
 
+use super::clients::{Ours, Reqwest};
 use super::faults::{Case, run_faults};
-use super::load::{CLIENTS, LOADS, run};
-use crate::counted::Counted;
+use super::first::{self, Dead};
+use super::idle;
+use super::load::{LOADS, OURS, other, run};
+use crate::counted::{Counted, this_program};
 use crate::pairs::Comparison;
 use crate::section::Section;
 use crate::table::{heads, row};
 use crate::tools;
 use crate::verdict::{Gate, Verdict};
 use std::fmt::Write;
+use std::process::Command;
 
 /// Everything that was found.
 #[derive(Default)]
@@ -19,6 +23,12 @@ pub struct Found {
     pub loads: Vec<Comparison>,
     /// Faults.
     pub faults: Vec<Case>,
+    /// First requests with all addresses alive.
+    pub firsts: Vec<Comparison>,
+    /// First requests with the first address dead.
+    pub dead: Vec<Dead>,
+    /// Bytes of an idle connection, portway's and reqwest's, by name.
+    pub idle: Vec<(&'static str, isize, isize)>,
     /// Instructions and system calls.
     pub counted: Counted,
     /// What could not be measured, and why.
@@ -26,12 +36,27 @@ pub struct Found {
 }
 
 /// Measures so many pairs of everything, or of what has the name `only`: that of a load such as
-/// `http2-32`, or `faults`.
+/// `http2-32`, or `faults`, `first`, `idle`, or that of a server.
 pub fn measure(pairs: usize, only: Option<&str>) -> Found {
     let mut found = Found::default();
     let wants = |name: &str| only.is_none_or(|only| only == name);
     if wants("faults") {
         found.faults = run_faults();
+    }
+    if wants("first") {
+        found.firsts = match pairs {
+            0 => Vec::new(),
+            _ => first::run_alive(pairs),
+        };
+        found.dead = first::run_dead();
+    }
+    if wants("idle") {
+        for (name, _) in idle::WORK {
+            match (idle_of(OURS, name), idle_of("reqwest", name)) {
+                (Ok(ours), Ok(theirs)) => found.idle.push((name, ours, theirs)),
+                (Err(why), _) | (_, Err(why)) => found.missing.push(format!("{name}: {why}")),
+            }
+        }
     }
     let tools = ["valgrind", "strace"];
     let absent = tools.iter().find(|tool| !tools::is_present(tool));
@@ -40,7 +65,7 @@ pub fn measure(pairs: usize, only: Option<&str>) -> Found {
             found.loads.push(run(load, pairs));
         }
         if absent.is_none() {
-            for client in CLIENTS {
+            for client in [OURS, other(load.1).0] {
                 let counted = found.counted.count(client, load.0, load.3 / 4);
                 found.missing.extend(counted.err());
             }
@@ -48,8 +73,29 @@ pub fn measure(pairs: usize, only: Option<&str>) -> Found {
     }
     let absent = absent.map(|tool| format!("counts, since {tool} is not installed"));
     found.missing.extend(absent);
-    found.missing.push(NOT_YET.to_owned());
     found
+}
+
+/// Bytes of each idle connection of a client, in this process.
+pub fn idle_bytes(client: &str, name: &str) -> isize {
+    let work = idle::WORK.iter().find(|work| work.0 == name);
+    let (_, version) = *work.expect("the name of a work");
+    match client {
+        OURS => idle::run::<Ours>(version),
+        _ => idle::run::<Reqwest>(version),
+    }
+}
+
+/// The same in a process of its own.
+fn idle_of(client: &str, name: &str) -> Result<isize, String> {
+    let mut command = Command::new(this_program());
+    let output = command.args(["idle", client, name]).output();
+    let output = output.map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.trim().parse().map_err(|_| {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        format!("{client} ended with {}: {}", output.status, errors.trim())
+    })
 }
 
 /// The section as Markdown.
@@ -59,11 +105,15 @@ pub fn section(found: &Found) -> Section {
     if !found.loads.is_empty() {
         heads(out, "load | against", "µs");
         for it in &found.loads {
-            let counts = found.counted.pair(CLIENTS[0], CLIENTS[1], &it.name);
-            let name = [it.name.clone(), CLIENTS[1].to_owned()];
-            row(out, &name, it, Some(Gate::AtMost(1.0)), counts.as_ref());
+            let load = LOADS.iter().find(|load| load.0 == it.name);
+            let (client, gate) = other(load.expect("one of them").1);
+            let counts = found.counted.pair(OURS, client, &it.name);
+            let name = [it.name.clone(), client.to_owned()];
+            row(out, &name, it, Some(gate), counts.as_ref());
         }
     }
+    firsts(out, found);
+    idle_table(out, &found.idle);
     if !found.faults.is_empty() {
         out.push_str(FAULTS);
         for case in &found.faults {
@@ -87,12 +137,50 @@ pub fn section(found: &Found) -> Section {
     section
 }
 
+fn firsts(out: &mut String, found: &Found) {
+    if !found.firsts.is_empty() {
+        out.push_str(FIRSTS);
+        heads(out, "first request | against", "µs");
+        for it in &found.firsts {
+            let name = [it.name.clone(), "reqwest".to_owned()];
+            row(out, &name, it, Some(Gate::AtMost(1.0)), None);
+        }
+    }
+    if !found.dead.is_empty() {
+        out.push_str(DEAD);
+        for it in &found.dead {
+            let later = it.portway - it.alive;
+            let verdict = Verdict::from(later <= first::LATER_MAX);
+            let theirs = it
+                .reqwest
+                .map_or(NO_ANSWER.to_owned(), |it| format!("{it:.1}"));
+            let _ = writeln!(
+                out,
+                "| {} | {:.1} | {:.1} | {later:.1} | {theirs} | {verdict} |",
+                it.name, it.alive, it.portway,
+            );
+        }
+    }
+}
+
+fn idle_table(out: &mut String, found: &[(&str, isize, isize)]) {
+    if !found.is_empty() {
+        out.push_str(IDLE);
+    }
+    for (name, ours, theirs) in found {
+        let verdict = Verdict::from(ours <= theirs);
+        let _ = writeln!(out, "| {name} | {ours} | {theirs} | {verdict} |");
+    }
+}
+
 const TITLE: &str = "## HTTP client";
 const HEAD: &str = "
 portway's client against reqwest, both as they are by default, on the same server of hyper over TLS
 on loopback: GET of 1 KiB, the number is that of requests in flight, `http1` opens as many
-connections. Processor time of the client's thread for one request; instructions are the client's,
-system calls those of both ends.
+connections. For HTTP/3 it is the crate `h3` over quinn, on the same server of that crate: reqwest's
+own HTTP/3 is that with a pool above, and its authors let it be built by a flag of the compiler
+only. Processor time of the client's thread for one request; instructions are the client's, system
+calls those of both ends.
 ";
 const FAULTS: &str = "
 What pools do when something goes wrong, on loopback, as the server saw it:
@@ -100,6 +188,23 @@ What pools do when something goes wrong, on loopback, as the server saw it:
 | case, and what is right | portway | reqwest | verdict |
 |---|---|---|---|
 ";
-const NOT_YET: &str = "\
-    HTTP/3 against reqwest's, which is that of the crate `h3` above, an idle connection's memory, \
-    and a first request with a dead first address";
+const FIRSTS: &str = "
+The first request of a new client to a name with one address, to the end of its answer; what makes
+the client does not count.
+
+";
+const DEAD: &str = "
+The same with two addresses of which the first is dead: what is sent there is dropped. Medians in
+milliseconds. Gate: portway's at most 300 ms later than with all addresses alive.
+
+| what is dead | portway, all alive | portway, one dead | later | reqwest, one dead | verdict |
+|---|---:|---:|---:|---:|---|
+";
+const NO_ANSWER: &str = "no answer in 5 s";
+const IDLE: &str = "
+Heap of the client for an idle connection in its pool, over TLS and after one request: 200 of
+HTTP/1.1 to one host, 200 of HTTP/2 to as many. Gate: no more than in reqwest.
+
+| connections | portway, bytes each | reqwest, bytes each | verdict |
+|---|---:|---:|---|
+";

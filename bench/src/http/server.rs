@@ -2,6 +2,8 @@
 //!
 //! Invariant: what it does is the same for every client.
 
+use super::http3;
+use crate::carrier::HOST;
 use crate::clock::pin;
 use crate::quic::runtime;
 use bytes::Bytes;
@@ -27,6 +29,8 @@ pub enum Version {
     Http1,
     /// HTTP/2.
     Http2,
+    /// HTTP/3, by the crate `h3` over quinn.
+    Http3,
 }
 
 /// How it behaves.
@@ -42,6 +46,10 @@ pub struct Behaviour {
     pub hesitates: Duration,
     /// Connections that it serves; it accepts later ones and says nothing.
     pub served_max: usize,
+    /// Whether it is at every address of this host, and not at one alone.
+    pub is_everywhere: bool,
+    /// Whether its sessions can be resumed.
+    pub gives_tickets: bool,
 }
 
 impl Behaviour {
@@ -53,6 +61,8 @@ impl Behaviour {
             thinks: Duration::ZERO,
             hesitates: Duration::ZERO,
             served_max: usize::MAX,
+            is_everywhere: false,
+            gives_tickets: true,
         }
     }
 }
@@ -72,6 +82,17 @@ impl Seen {
         self.accepted.load(Ordering::SeqCst)
     }
 
+    /// There is one more.
+    pub(super) fn accept(&self) -> usize {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        self.accepted.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// One has ended.
+    pub(super) fn end(&self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
     /// Connections that are open.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
@@ -86,6 +107,8 @@ impl Seen {
 /// A server in a thread of its own, for ever.
 pub struct Server {
     address: SocketAddr,
+    /// What it speaks.
+    pub version: Version,
     /// Its certificate, which is its own root.
     pub certificate: CertificateDer<'static>,
     /// What it has seen.
@@ -99,25 +122,50 @@ impl Server {
         std::thread::spawn(move || {
             pin(1);
             runtime().block_on(async {
-                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-                let listener = listener.expect("a socket on loopback");
-                let (acceptor, certificate) = acceptor(behaviour.version);
+                let (config, certificate) = tls(behaviour);
                 let seen = Arc::<Seen>::default();
-                let server = Server {
-                    address: listener.local_addr().expect("it is bound"),
-                    certificate,
-                    seen: Arc::clone(&seen),
+                let tell = |address| {
+                    let server = Server {
+                        address,
+                        version: behaviour.version,
+                        certificate,
+                        seen: Arc::clone(&seen),
+                    };
+                    sender.send(server).ok().expect("who starts it waits");
                 };
-                sender.send(server).ok().expect("who starts it waits");
-                accept(listener, acceptor, behaviour, seen).await;
+                let at = match behaviour.is_everywhere {
+                    true => Ipv4Addr::UNSPECIFIED,
+                    false => Ipv4Addr::LOCALHOST,
+                };
+                if behaviour.version == Version::Http3 {
+                    let endpoint = http3::bind(config, at);
+                    tell(endpoint.local_addr().expect("it is bound"));
+                    return http3::accept(endpoint, &seen).await;
+                }
+                let listener = TcpListener::bind((at, 0)).await;
+                let listener = listener.expect("a socket on loopback");
+                tell(listener.local_addr().expect("it is bound"));
+                let acceptor = TlsAcceptor::from(Arc::new(config));
+                accept(listener, acceptor, behaviour, Arc::clone(&seen)).await;
             });
         });
         receiver.recv().expect("it starts")
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Where its resource is.
     pub fn url(&self) -> String {
         format!("https://{}/resource", self.address)
+    }
+
+    /// Where its resource is by the name of a host, which its certificate has if it ends as
+    /// [`DOMAIN`].
+    pub fn url_at(&self, host: &str) -> String {
+        format!("https://{host}:{}/resource", self.port())
     }
 }
 
@@ -129,15 +177,14 @@ async fn accept(
 ) {
     loop {
         let (stream, _) = listener.accept().await.expect("it is open");
-        let number = seen.accepted.fetch_add(1, Ordering::SeqCst);
-        seen.open.fetch_add(1, Ordering::SeqCst);
+        let number = seen.accept();
         let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
         tokio::spawn(async move {
             match number < behaviour.served_max {
                 true => serve(stream, acceptor, behaviour, &seen).await,
                 false => say_nothing(&stream).await,
             }
-            seen.open.fetch_sub(1, Ordering::SeqCst);
+            seen.end();
         });
     }
 }
@@ -178,6 +225,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, behaviour: Behaviour, s
             builder.max_concurrent_streams(behaviour.streams_max);
             builder.serve_connection(stream, service).await
         }
+        Version::Http3 => unreachable!("it comes over QUIC"),
     };
 }
 
@@ -195,8 +243,13 @@ async fn answer(
     Ok(Response::new(Full::new(Bytes::from_static(CONTENT))))
 }
 
-fn acceptor(version: Version) -> (TlsAcceptor, CertificateDer<'static>) {
-    let names = ["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()];
+/// How it does TLS, and its certificate.
+fn tls(behaviour: Behaviour) -> (rustls::ServerConfig, CertificateDer<'static>) {
+    let names = [
+        HOST.to_owned(),
+        Ipv4Addr::LOCALHOST.to_string(),
+        format!("*.{DOMAIN}"),
+    ];
     let certified = rcgen::generate_simple_self_signed(names).expect("names of a certificate");
     let certificate = certified.cert.der().clone();
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
@@ -204,8 +257,11 @@ fn acceptor(version: Version) -> (TlsAcceptor, CertificateDer<'static>) {
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], key.into())
         .expect("the key belongs to the certificate");
-    config.alpn_protocols = vec![protocol(version).to_vec()];
-    (TlsAcceptor::from(Arc::new(config)), certificate)
+    config.alpn_protocols = vec![protocol(behaviour.version).to_vec()];
+    if !behaviour.gives_tickets {
+        config.send_tls13_tickets = 0;
+    }
+    (config, certificate)
 }
 
 /// The protocol's identifier.
@@ -213,8 +269,11 @@ fn protocol(version: Version) -> &'static [u8] {
     match version {
         Version::Http1 => b"http/1.1",
         Version::Http2 => b"h2",
+        Version::Http3 => b"h3",
     }
 }
 
+/// The end of names that the certificate has beside that of loopback.
+pub const DOMAIN: &str = "bench.test";
 /// The content of every answer.
 pub static CONTENT: &[u8] = &[7; 1024];
