@@ -10,7 +10,7 @@ use crate::quic::http3::{self, Critical};
 use crate::quic::{ALPN, context, pattern, scripted};
 use portway::quic::{
     AddressValidation, Connection, Connector, Endpoint, EndpointOptions, ReceiveStream, SendStream,
-    ServerConfig, TransportOptions, server_config,
+    ServerConfig, StreamError, TransportOptions, server_config,
 };
 use portway::{Context, Security};
 use portway_transport::environment::UdpBind;
@@ -184,6 +184,11 @@ pub(super) struct Asking<'a> {
 impl Asking<'_> {
     /// Asks for so many bytes, and checks them.
     pub(super) async fn get(&self, count: usize) {
+        assert!(self.is_answered(count).await, "early data was rejected");
+    }
+
+    /// The same, where it may be rejected early data.
+    pub(super) async fn is_answered(&self, count: usize) -> bool {
         let request = match self.server.kind {
             Kind::Ours | Kind::Aioquic => (count as u64).to_be_bytes().to_vec(),
             Kind::Ngtcp2 => {
@@ -195,14 +200,20 @@ impl Asking<'_> {
             }
         };
         let (mut send, mut receive) = self.connection.open_bi().await.expect("opened");
-        let written = send.write_and_finish(request.into());
-        written.await.expect("written");
-        let answer = receive.read_to_end(count + 4096).await.expect("an answer");
+        match send.write_and_finish(request.into()).await {
+            Err(StreamError::EarlyDataRejected) => return false,
+            written => written.expect("written"),
+        }
+        let answer = match receive.read_to_end(count + 4096).await {
+            Err(StreamError::EarlyDataRejected) => return false,
+            answer => answer.expect("an answer"),
+        };
         let answer = match self.server.kind {
             Kind::Ours | Kind::Aioquic => answer,
             Kind::Ngtcp2 => http3::body(&answer),
         };
         assert!(answer == pattern(count), "{} of {count}", answer.len());
+        true
     }
 }
 
