@@ -1,9 +1,10 @@
 //! Numbers, texts and slices of binary protocols, read and written over connections.
 
 use crate::support::{framed, pair, tls_pair};
+use portway::framer::ByteOrder;
 use portway::{
-    BinaryWriter, ByteOrder, Connection, FailureKind, MessageProperties, Preconnection, ReadError,
-    Security, TlsRole, WriteError,
+    BinaryWriter, Connection, FailureKind, MessageProperties, Preconnection, ReadError, Security,
+    TlsRole, WriteError,
 };
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -24,7 +25,7 @@ async fn every_number_crosses_in_both_byte_orders() {
     let (server, client) = tls_pair();
     let (client, server) = pair(&Preconnection::new(server), &Preconnection::new(client)).await;
     let (mut writer, mut reader) = (client.binary_writer(), server.binary_reader());
-    for order in [ByteOrder::BigEndian, ByteOrder::LittleEndian] {
+    for order in [ByteOrder::Big, ByteOrder::Little] {
         writer.set_byte_order(order);
         reader.set_byte_order(order);
         macro_rules! cross {
@@ -60,7 +61,7 @@ async fn numbers_lie_on_the_wire_as_their_order_says() {
     writer
         .write_prefixed_str::<u32>("é")
         .expect("there is room");
-    writer.set_byte_order(ByteOrder::LittleEndian);
+    writer.set_byte_order(ByteOrder::Little);
     writer.write_u16(0x0102).expect("there is room");
     writer.write_prefixed::<u16>(b"xyz").expect("there is room");
     let expected = b"\x01\x02\0\0\0\x02\xc3\xa9\x02\x01\x03\0xyz";

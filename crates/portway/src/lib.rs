@@ -79,8 +79,8 @@ pub mod http {
 }
 
 pub use connection::{
-    Batch, BinaryReader, BinaryWriter, ByteOrder, ByteStream, Connection, ConnectionInfo,
-    LengthPrefix, MessageSink, Messages, PartialSend, ReadError, SendPermit, TlsRole, WriteError,
+    Batch, BinaryReader, BinaryWriter, ByteStream, Connection, ConnectionInfo, LengthPrefix,
+    MessageSink, Messages, PartialSend, ReadError, SendPermit, TlsRole, WriteError,
 };
 pub use error::{
     CloseError, EstablishmentError, ReceiveError, SendError, TrySendError, UpgradeError,

@@ -2,7 +2,8 @@
 
 use super::{connect, preconnection};
 use crate::peer::{Peer, run};
-use portway::{BinaryReader, BinaryWriter, ByteOrder, Security};
+use portway::framer::ByteOrder;
+use portway::{BinaryReader, BinaryWriter, Security};
 use std::error::Error;
 
 /// Packs values in the order that it is told, reads them back, and answers what it has read.
@@ -38,13 +39,13 @@ fn typed_reads_and_writes_agree_with_pythons_struct() {
         let address = peer.address_after("listening at ").await;
         let connection = connect(&preconnection(Security::disabled()), address).await;
         let (mut reader, mut writer) = (connection.binary_reader(), connection.binary_writer());
-        for order in [ByteOrder::BigEndian, ByteOrder::LittleEndian] {
+        for order in [ByteOrder::Big, ByteOrder::Little] {
             reader.set_byte_order(order);
             writer.set_byte_order(order);
             mirror(&mut reader, &mut writer).await.expect("all values");
             assert_eq!(peer.after("read ").await, "True naïve", "{order:?}");
         }
-        reader.set_byte_order(ByteOrder::BigEndian);
+        reader.set_byte_order(ByteOrder::Big);
         let error = reader.read_prefixed::<u32>().await.expect_err("half of it");
         assert_eq!(error.to_string(), "the stream ends after 8 of 12 bytes");
         let (connection, unconsumed) = reader.detach();

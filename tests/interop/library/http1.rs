@@ -153,7 +153,7 @@ fn curl_talks_to_a_server_that_is_only_a_framer() {
             "-sS",
             "--http1.1",
             "--cacert",
-            &ca,
+            ca,
             "--resolve",
             &resolve,
             "-H",

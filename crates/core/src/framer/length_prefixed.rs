@@ -33,7 +33,7 @@ pub struct LengthPrefixed {
     unsent: u64,
 }
 
-/// The order of the bytes of a length.
+/// The order of the bytes of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteOrder {
     /// Most significant first, the network's order.

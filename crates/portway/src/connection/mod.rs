@@ -25,7 +25,7 @@ mod waiters;
 mod writer;
 
 pub use batch::Batch;
-pub use binary::{BinaryReader, BinaryWriter, ByteOrder, LengthPrefix, ReadError, WriteError};
+pub use binary::{BinaryReader, BinaryWriter, LengthPrefix, ReadError, WriteError};
 pub use byte_stream::ByteStream;
 pub use info::ConnectionInfo;
 pub use messages::{MessageSink, Messages};

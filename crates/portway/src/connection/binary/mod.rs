@@ -10,6 +10,6 @@ mod reader;
 mod writer;
 
 pub use error::{ReadError, WriteError};
-pub use number::{ByteOrder, LengthPrefix};
+pub use number::LengthPrefix;
 pub use reader::BinaryReader;
 pub use writer::BinaryWriter;

@@ -3,22 +3,13 @@
 //! Invariant: both sides name and lay out a number alike.
 
 use super::{BinaryReader, BinaryWriter, ReadError, WriteError};
-
-/// In which order the bytes of a number come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ByteOrder {
-    /// The most significant byte first, as most protocols have it.
-    #[default]
-    BigEndian,
-    /// The least significant byte first.
-    LittleEndian,
-}
+use portway_core::framer::ByteOrder;
 
 /// A number that can stand before bytes as their length: `u8`, `u16`, `u32` or `u64`.
 pub trait LengthPrefix: sealed::Prefix {}
 
 pub(super) mod sealed {
-    use super::ByteOrder;
+    use portway_core::framer::ByteOrder;
 
     pub trait Prefix: Sized {
         /// How many bytes it takes.
@@ -40,8 +31,8 @@ macro_rules! prefixes {
             fn decode(bytes: &[u8], order: ByteOrder) -> u64 {
                 let bytes = bytes.try_into().expect("the caller gives as many as it takes");
                 u64::from(match order {
-                    ByteOrder::BigEndian => $type::from_be_bytes(bytes),
-                    ByteOrder::LittleEndian => $type::from_le_bytes(bytes),
+                    ByteOrder::Big => $type::from_be_bytes(bytes),
+                    ByteOrder::Little => $type::from_le_bytes(bytes),
                 })
             }
 
@@ -49,8 +40,8 @@ macro_rules! prefixes {
                 let length = $type::try_from(length).ok()?;
                 let mut out = [0; 8];
                 out[..Self::BYTES].copy_from_slice(&match order {
-                    ByteOrder::BigEndian => length.to_be_bytes(),
-                    ByteOrder::LittleEndian => length.to_le_bytes(),
+                    ByteOrder::Big => length.to_be_bytes(),
+                    ByteOrder::Little => length.to_le_bytes(),
                 });
                 Some((out, Self::BYTES))
             }
@@ -72,8 +63,8 @@ macro_rules! numbers {
                 pub async fn $read(&mut self) -> Result<$type, ReadError> {
                     let bytes = self.take_array().await?;
                     Ok(match self.byte_order() {
-                        ByteOrder::BigEndian => $type::from_be_bytes(bytes),
-                        ByteOrder::LittleEndian => $type::from_le_bytes(bytes),
+                        ByteOrder::Big => $type::from_be_bytes(bytes),
+                        ByteOrder::Little => $type::from_le_bytes(bytes),
                     })
                 }
             )*
@@ -88,8 +79,8 @@ macro_rules! numbers {
                 /// [`WriteError::BufferFull`].
                 pub fn $write(&mut self, value: $type) -> Result<(), WriteError> {
                     match self.byte_order() {
-                        ByteOrder::BigEndian => self.put(&[&value.to_be_bytes()]),
-                        ByteOrder::LittleEndian => self.put(&[&value.to_le_bytes()]),
+                        ByteOrder::Big => self.put(&[&value.to_be_bytes()]),
+                        ByteOrder::Little => self.put(&[&value.to_le_bytes()]),
                     }
                 }
             )*

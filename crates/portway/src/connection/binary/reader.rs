@@ -1,10 +1,11 @@
 //! Reads values of binary protocols out of a connection.
 
 use super::ReadError;
-use super::number::{ByteOrder, LengthPrefix};
+use super::number::LengthPrefix;
 use crate::connection::{ByteStream, Connection};
 use crate::error::ReceiveError;
 use bytes::{Buf, Bytes, BytesMut};
+use portway_core::framer::ByteOrder;
 
 impl Connection {
     /// A reader of numbers, texts and slices out of this connection's bytes. With framers,
@@ -56,7 +57,7 @@ impl BinaryReader {
         BinaryReader {
             connection,
             loaded: BytesMut::from(unconsumed.into()),
-            order: ByteOrder::default(),
+            order: ByteOrder::Big,
             read_bytes_max: READ_BYTES_MAX,
             read_ahead_bytes: 0,
             has_ended: false,

@@ -1,11 +1,12 @@
 //! Collects values of binary protocols and sends them over a connection.
 
 use super::WriteError;
-use super::number::{ByteOrder, LengthPrefix};
+use super::number::LengthPrefix;
 use crate::connection::Connection;
 use crate::error::{SendError, TrySendError};
 use crate::receipt::Receipt;
 use bytes::{Bytes, BytesMut};
+use portway_core::framer::ByteOrder;
 use portway_core::message::{Message, MessageContext};
 use std::future::poll_fn;
 
@@ -16,7 +17,7 @@ impl Connection {
         BinaryWriter {
             connection: self.clone(),
             unstored: BytesMut::new(),
-            order: ByteOrder::default(),
+            order: ByteOrder::Big,
             buffer_bytes_max: BUFFER_BYTES_MAX,
             last: None,
         }
