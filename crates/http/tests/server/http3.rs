@@ -71,6 +71,24 @@ fn heads_with_too_many_fields_are_answered_with_431() {
 }
 
 #[test]
+fn a_handler_that_panics_fails_its_request_and_no_other() {
+    Net::run(protected, async |net| {
+        let quic = Quic::new(net);
+        let client = quic.connect().await;
+        let held = client.send(get3("/hold")).await.expect("sent");
+        net.app.held.notified().await;
+        let fault = client.send(get3("/fault")).await.expect("sent");
+        fault.response().await.expect_err("nobody answers it");
+        assert_eq!(fetch3(&client, get3("/")).await.body(), "hello");
+        net.app.release.notify_one();
+        let answer = held.response().await.expect("an answer");
+        assert_eq!(whole(answer.into_body()).await, "released");
+        drop(client);
+        quic.close().await;
+    });
+}
+
+#[test]
 fn content_that_is_too_long_is_refused_or_fails() {
     let limited = |server: Server| protected(server).limits(|limits| limits.body_bytes_max = 8);
     Net::run(limited, async |net| {

@@ -80,6 +80,7 @@ impl App {
                 "/length",
                 post(|body: Bytes| async move { body.len().to_string() }),
             )
+            .route("/fault", get(fault))
             .route(
                 "/hold",
                 get(move || async move {
@@ -89,6 +90,10 @@ impl App {
                 }),
             )
     }
+}
+
+async fn fault() -> &'static str {
+    panic!("a handler with a fault")
 }
 
 /// Content that is made piece by piece.
