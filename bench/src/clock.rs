@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Keeps every processor from going idle while it lives, by threads that run when no other wants to.
-/// What a hypervisor makes of an idle processor is then no part of what is measured.
+/// Keeps every processor from going idle while it lives, by threads that run when no other one
+/// wants to. What a hypervisor makes of an idle processor is then no part of what is measured.
 pub struct Awake {
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,

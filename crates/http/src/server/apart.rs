@@ -120,20 +120,21 @@ mod tests {
         let task = Arc::new(Task::default());
         let task_waker = Waker::from(Arc::clone(&task));
         let mut context = Context::from_waker(&task_waker);
-        let mut waiting = pin!(alarm.wait(poll_fn(|context| {
-            polls += 1;
-            waker = Some(context.waker().clone());
-            if polls < 3 {
-                Poll::Pending
-            } else {
-                Poll::Ready(())
+        {
+            let mut waiting = pin!(alarm.wait(poll_fn(|context| {
+                polls += 1;
+                waker = Some(context.waker().clone());
+                if polls < 3 {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })));
+            for _ in 0..3 {
+                assert!(waiting.as_mut().poll(&mut context).is_pending());
             }
-        })));
-        for _ in 0..3 {
-            assert!(waiting.as_mut().poll(&mut context).is_pending());
+            assert_eq!(task.0.load(Ordering::Relaxed), 0);
         }
-        assert_eq!(task.0.load(Ordering::Relaxed), 0);
-        drop(waiting);
         let waker = waker.expect("it was polled");
         assert_eq!(polls, 1, "the first time, and not again until it was woken");
         waker.wake_by_ref();
