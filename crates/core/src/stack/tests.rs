@@ -271,7 +271,7 @@ fn what_a_message_asks_for_is_told_by_stack_and_value() {
         (P::MsgOrdered, &yes, bare, "aarar"),
         (P::MsgOrdered, &no, framed, "eeaea"),
         (P::MsgOrdered, &no, bare, "iiaia"),
-        (P::SafelyReplayable, &yes, bare, "iiaai"),
+        (P::SafelyReplayable, &yes, bare, "iaaai"),
         (P::SafelyReplayable, &no, bare, "aaraa"),
         (P::Final, &yes, bare, "aaiai"),
         (P::Final, &no, bare, "aaaaa"),
