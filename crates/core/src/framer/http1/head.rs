@@ -280,11 +280,20 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Failure> {
     if !is_token(&line[..colon]) {
         return Err(violation("the name of a field is malformed"));
     }
-    let value = line[colon + 1..].trim_ascii();
+    // RFC 9112 §5: only spaces and tabs around a value are not part of it; what else looks like
+    // a space is a control character, which another reader may keep.
+    let value = trim_blanks(&line[colon + 1..]);
     match value.iter().copied().all(is_value_byte) {
         true => Ok((&line[..colon], value)),
         false => Err(violation("the value of a field has a control character")),
     }
+}
+
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
 }
 
 fn decimal(value: &[u8]) -> Result<u64, Failure> {

@@ -165,6 +165,10 @@ fn heads_that_could_be_read_in_two_ways_are_refused() {
         (format!("{post}X: a\r\n b: c"), "name"),
         (format!("{post}X: a\0b"), "control"),
         (format!("{post}X: a\rb"), "control"),
+        (format!("{post}X: a\r"), "control"),
+        (format!("{post}X:\ra"), "control"),
+        (format!("{post}Content-Length: 3\r"), "control"),
+        (format!("{post}Transfer-Encoding:\x0cchunked"), "control"),
         (format!("{post}X: a\nY: b"), "carriage return"),
         (format!("{post}Host: b"), "one Host"),
         ("GET / HTTP/1.1\r\nX: a".to_owned(), "one Host"),
@@ -202,6 +206,8 @@ fn chunks_that_could_be_read_in_two_ways_are_refused() {
         "10000000000000003\r\nabc\r\n0\r\n\r\n",
         "0\r\nContent-Length: 3\r\n\r\n",
         "0\r\nX: a\nY: b\r\n\r\n",
+        "0\r\nX: a\r\r\n\r\n",
+        "0\r\nX:\x0ca\r\n\r\n",
     ] {
         let wire = format!("{head}{body}");
         let (messages, failure) = received(&mut one(Http1::server()), wire.as_bytes());
@@ -329,6 +335,8 @@ fn what_cannot_be_framed_is_refused_alone() {
         request("GET", "Host: a"),
         request("GET", "Host: a\r\n\r\nGET / HTTP/1.1\r\n"),
         request("GET", "Host: a\nX: b\r\n"),
+        request("GET", "Host: a\r\nX: b\r\r\n"),
+        request("GET", "Host: a\r\nX:\x0cb\r\n"),
         request("GET", "Content-Length: 3\r\n"),
         request("GET", "Transfer-Encoding: chunked\r\n"),
     ] {
