@@ -94,8 +94,8 @@ enum Receiving {
     Head,
     Sized(Body),
     Chunked(Box<Chunked>),
-    /// Everything up to the end of the stream.
-    UntilEnd,
+    /// Everything up to the end of the stream, of which so many bytes were delivered.
+    UntilEnd(u64),
 }
 
 /// How the rest of a message that is being sent is framed.
@@ -210,7 +210,7 @@ impl Http1 {
             Length::Chunked => {
                 Receiving::Chunked(Box::new(Chunked::new(self.max_body, self.max_head)))
             }
-            Length::UntilEnd => Receiving::UntilEnd,
+            Length::UntilEnd => Receiving::UntilEnd(0),
         };
         Ok(true)
     }
@@ -398,13 +398,19 @@ impl Framer for Http1 {
                 }
                 Ok(self.part(data, is_end))
             }
-            Receiving::UntilEnd => match demand.take(input.len(), None) {
-                Some(count) => {
-                    let data = input.split_to(count);
-                    Ok(self.part(data, false))
+            Receiving::UntilEnd(delivered) => {
+                // No head said how long it is, so it is measured as it comes.
+                let length = *delivered + input.len() as u64;
+                if length > self.max_body {
+                    return Err(too_long(length, self.max_body));
                 }
-                None => Ok(Deframed::NeedsMore(1)),
-            },
+                let Some(count) = demand.take(input.len(), None) else {
+                    return Ok(Deframed::NeedsMore(1));
+                };
+                *delivered += count as u64;
+                let data = input.split_to(count);
+                Ok(self.part(data, false))
+            }
         }
     }
 
@@ -418,7 +424,7 @@ impl Framer for Http1 {
             // RFC 9112 §8: a body that lacks a part of its length is incomplete.
             Receiving::Sized(body) => body.cut_short(unread),
             Receiving::Chunked(chunks) => ended_within_message(chunks.taken(unread), None),
-            Receiving::UntilEnd => {
+            Receiving::UntilEnd(_) => {
                 return Ok(Some(Frame {
                     data: input.split(),
                     context: context.unwrap_or_default(),

@@ -281,6 +281,35 @@ fn limits_hold_for_heads_fields_bodies_extensions_and_trailers() {
 }
 
 #[test]
+fn a_body_that_ends_with_the_stream_is_bounded_as_it_comes() {
+    for (body, expected) in [
+        ("1234567890", None),
+        ("12345678901", Some(FailureKind::LimitReached)),
+    ] {
+        for demand in [Demand::WHOLE, Demand::new(1, 4)] {
+            let mut framers = one(Http1::client().max_body(10));
+            sent(&mut framers, "", request("GET", HOST)).expect("a request");
+            let mut buffer = arrived(b"HTTP/1.1 200 OK\r\n\r\n");
+            let mut messages = Vec::new();
+            // In pieces, so that no single one is above the limit.
+            let mut end = Ok(Receive::NeedsMore(1));
+            for piece in body.as_bytes().chunks(3) {
+                buffer.prepare_read().extend_from_slice(piece);
+                end = drain(&mut buffer, &mut framers, demand, &mut messages);
+            }
+            if end.is_ok() {
+                buffer.on_end();
+                end = drain(&mut buffer, &mut framers, demand, &mut messages);
+            }
+            let kind = end.err().map(|error| error.failure.kind);
+            assert_eq!(kind, expected, "{body} {demand:?}");
+            let bytes: usize = messages.iter().map(|part| part.len()).sum();
+            assert!(bytes <= 10);
+        }
+    }
+}
+
+#[test]
 fn a_long_body_comes_in_parts_of_one_message_with_its_head() {
     for body in [
         "Content-Length: 9\r\n\r\nabcdefghi",
