@@ -254,10 +254,14 @@ pub(super) fn start_line(context: &MessageContext, is_request: bool) -> Result<S
 }
 
 /// The fields that a context asks for.
-pub(super) fn fields_to_send(context: &MessageContext) -> Result<&[u8], Failure> {
+pub(super) fn fields_to_send(context: &MessageContext, is_request: bool) -> Result<&[u8], Failure> {
     let fields = context.metadata(HTTP1_FIELDS);
     let fields = fields.and_then(MetadataValue::as_bytes).unwrap_or_default();
     let read = Fields::read(fields).map_err(|failure| unframeable(failure.detail))?;
+    // RFC 9112 §3.2: a server refuses a request of which nobody knows whom it is for.
+    if is_request && read.hosts != 1 {
+        return Err(unframeable("a request has one Host field"));
+    }
     match read.states_length() {
         true => Err(unframeable("where a message ends is the framer's to say")),
         false => Ok(fields),

@@ -263,7 +263,7 @@ impl Http1 {
             false => part.length,
         };
         let start = head::start_line(part.context, self.role == Role::Client)?;
-        let fields = head::fields_to_send(part.context)?;
+        let fields = head::fields_to_send(part.context, self.role == Role::Client)?;
         let (has_body, may_be_silent) = match self.role {
             Role::Client => {
                 if self.pending.len() == PENDING_MAX {

@@ -366,8 +366,10 @@ fn what_cannot_be_framed_is_refused_alone() {
         request("GET", "Host: a\nX: b\r\n"),
         request("GET", "Host: a\r\nX: b\r\r\n"),
         request("GET", "Host: a\r\nX:\x0cb\r\n"),
-        request("GET", "Content-Length: 3\r\n"),
-        request("GET", "Transfer-Encoding: chunked\r\n"),
+        request("GET", "Host: a\r\nContent-Length: 3\r\n"),
+        request("GET", "Host: a\r\nTransfer-Encoding: chunked\r\n"),
+        request("GET", "X: a\r\n"),
+        request("GET", "Host: a\r\nHost: a\r\n"),
     ] {
         let refused = sent(&mut framers, "abc", context.clone()).expect_err("refused");
         assert_eq!(refused.kind, FailureKind::InvalidRequest, "{context:?}");
