@@ -64,6 +64,8 @@ pub struct Http1 {
     context: Option<MessageContext>,
     /// What of the input is known not to end a head.
     searched: usize,
+    /// Whether the empty line that may stand before the next head was there.
+    is_empty_line_read: bool,
     sending: Sending,
     is_tunnel: bool,
 }
@@ -127,6 +129,7 @@ impl Http1 {
             receiving: Receiving::Head,
             context: None,
             searched: 0,
+            is_empty_line_read: false,
             sending: Sending::Nothing,
             is_tunnel: false,
         }
@@ -151,8 +154,10 @@ impl Http1 {
     /// The end of the head at the front of `input`, behind its empty line.
     fn find_head(&mut self, input: &mut BytesMut) -> Result<Option<usize>, Failure> {
         // RFC 9112 §2.2: a server ignores an empty line before a request; more are no request.
-        if self.searched == 0 && self.role == Role::Server && input.starts_with(b"\r\n") {
+        let may_skip = self.role == Role::Server && !self.is_empty_line_read;
+        if may_skip && self.searched == 0 && input.starts_with(b"\r\n") {
             input.advance(2);
+            self.is_empty_line_read = true;
         }
         // RFC 9112 §2.2: a line ends with CR LF; a bare LF is where readers differ.
         for at in memchr_iter(b'\n', &input[self.searched..]) {
@@ -170,6 +175,7 @@ impl Http1 {
             }
             if at >= 3 && &input[at - 3..=at] == b"\r\n\r\n" {
                 self.searched = 0;
+                self.is_empty_line_read = false;
                 return Ok(Some(at + 1));
             }
         }
@@ -416,6 +422,7 @@ impl Framer for Http1 {
 
     fn end_of_input(&mut self, input: &mut BytesMut) -> Result<Option<Frame>, Failure> {
         self.searched = 0;
+        self.is_empty_line_read = false;
         let context = self.context.take();
         let unread = input.len();
         let cut_short = match std::mem::replace(&mut self.receiving, Receiving::Head) {

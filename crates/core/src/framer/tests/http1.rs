@@ -118,6 +118,31 @@ fn every_split_of_the_input_gives_the_same() {
 }
 
 #[test]
+fn one_empty_line_is_skipped_before_each_request_however_it_is_split() {
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (wire, count, is_refused) in [
+        (format!("\r\n{get}\r\n{get}"), 2, false),
+        (format!("\r\n\r\n{get}"), 0, true),
+        (format!("{get}\r\n\r\n{get}"), 1, true),
+    ] {
+        for split in 0..=wire.len() {
+            let mut framers = one(Http1::server());
+            let mut messages = Vec::new();
+            let mut buffer = arrived(&wire.as_bytes()[..split]);
+            let mut end = drain(&mut buffer, &mut framers, Demand::WHOLE, &mut messages);
+            if end.is_ok() {
+                buffer
+                    .prepare_read()
+                    .extend_from_slice(&wire.as_bytes()[split..]);
+                end = drain(&mut buffer, &mut framers, Demand::WHOLE, &mut messages);
+            }
+            let found = (messages.len(), end.is_err());
+            assert_eq!(found, (count, is_refused), "{wire:?} at {split}");
+        }
+    }
+}
+
+#[test]
 fn a_message_that_ends_early_is_never_complete() {
     for wire in [
         &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcd"[..],
