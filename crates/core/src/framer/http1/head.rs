@@ -23,6 +23,8 @@ pub(super) enum Length {
 pub(super) struct Head {
     start: Start,
     pub(super) minor_version: u8,
+    /// Whether there is an Upgrade field.
+    pub(super) asks_to_switch: bool,
     fields: Bytes,
     stated: Option<Length>,
 }
@@ -103,6 +105,7 @@ impl Head {
         Ok(Head {
             start,
             minor_version,
+            asks_to_switch: fields.has_upgrade,
             fields: fields.text,
             stated,
         })
@@ -157,6 +160,7 @@ pub(super) struct Fields {
     length: Option<u64>,
     is_chunked: bool,
     hosts: usize,
+    has_upgrade: bool,
 }
 
 impl Fields {
@@ -167,6 +171,7 @@ impl Fields {
             length: None,
             is_chunked: false,
             hosts: 0,
+            has_upgrade: false,
         };
         let lines = text.split_inclusive(|byte| *byte == b'\n');
         for (count, line) in lines.enumerate() {
@@ -186,6 +191,8 @@ impl Fields {
     fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Failure> {
         if name.eq_ignore_ascii_case(b"host") {
             self.hosts += 1;
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            self.has_upgrade = true;
         } else if name.eq_ignore_ascii_case(b"content-length") {
             // RFC 9112 §6.3: two values, even equal ones, are no length.
             if self.length.replace(decimal(value)?).is_some() {
@@ -253,8 +260,11 @@ pub(super) fn start_line(context: &MessageContext, is_request: bool) -> Result<S
     })
 }
 
-/// The fields that a context asks for.
-pub(super) fn fields_to_send(context: &MessageContext, is_request: bool) -> Result<&[u8], Failure> {
+/// The fields that a context asks for, and whether Upgrade is one of them.
+pub(super) fn fields_to_send(
+    context: &MessageContext,
+    is_request: bool,
+) -> Result<(&[u8], bool), Failure> {
     let fields = context.metadata(HTTP1_FIELDS);
     let fields = fields.and_then(MetadataValue::as_bytes).unwrap_or_default();
     let read = Fields::read(fields).map_err(|failure| unframeable(failure.detail))?;
@@ -264,7 +274,7 @@ pub(super) fn fields_to_send(context: &MessageContext, is_request: bool) -> Resu
     }
     match read.states_length() {
         true => Err(unframeable("where a message ends is the framer's to say")),
-        false => Ok(fields),
+        false => Ok((fields, read.has_upgrade)),
     }
 }
 

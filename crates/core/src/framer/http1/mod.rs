@@ -81,6 +81,7 @@ enum Role {
 struct Request {
     kind: Kind,
     minor_version: u8,
+    asks_to_switch: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +202,7 @@ impl Http1 {
                 self.pending.push_back(Request {
                     kind: Kind::of(head.method()),
                     minor_version: head.minor_version,
+                    asks_to_switch: head.asks_to_switch,
                 });
                 head.length(Length::Sized(0))
             }
@@ -230,6 +232,10 @@ impl Http1 {
         if status < 200 || status == 204 {
             if stated != Length::UntilEnd {
                 return Err(violation(format!("a response of {status} states a body")));
+            }
+            // RFC 9110 §15.2.2: a server switches only to what it was asked for.
+            if status == 101 && !request.asks_to_switch {
+                return Err(violation("a response of 101 to a request without Upgrade"));
             }
             self.is_tunnel = status == 101;
         }
@@ -269,7 +275,8 @@ impl Http1 {
             false => part.length,
         };
         let start = head::start_line(part.context, self.role == Role::Client)?;
-        let fields = head::fields_to_send(part.context, self.role == Role::Client)?;
+        let (fields, asks_to_switch) =
+            head::fields_to_send(part.context, self.role == Role::Client)?;
         let (has_body, may_be_silent) = match self.role {
             Role::Client => {
                 if self.pending.len() == PENDING_MAX {
@@ -279,6 +286,7 @@ impl Http1 {
                 self.pending.push_back(Request {
                     kind,
                     minor_version: 1,
+                    asks_to_switch,
                 });
                 // RFC 9110 §8.6: where a body means nothing, none need not be announced.
                 let is_bare = matches!(
@@ -312,6 +320,9 @@ impl Http1 {
         let Some(request) = self.pending.front().copied() else {
             return Err(unframeable("there is no request to respond to"));
         };
+        if status == 101 && !request.asks_to_switch {
+            return Err(unframeable("the request did not ask for another protocol"));
+        }
         let is_tunnel =
             status == 101 || (request.kind == Kind::Connect && (200..300).contains(&status));
         let is_bodiless = status < 200 || status == 204 || status == 304 || is_tunnel;
@@ -342,6 +353,10 @@ impl Kind {
 impl Framer for Http1 {
     fn frame(&mut self, part: Outgoing<'_>, out: &mut WireBuffer) -> Result<(), Failure> {
         if self.is_tunnel && self.sending == Sending::Nothing {
+            let has = |name| part.context.metadata(name).is_some();
+            if part.is_start && (has(HTTP1_METHOD) || has(HTTP1_STATUS)) {
+                return Err(unframeable("the connection speaks another protocol now"));
+            }
             out.put_chunks(part.data);
             return Ok(());
         }

@@ -250,6 +250,8 @@ fn responses_that_contradict_their_status_or_come_unasked_are_refused() {
             &["GET"],
             "HTTP/1.1 100 Go\r\nTransfer-Encoding: chunked\r\n\r\n",
         ),
+        (&["GET"], "HTTP/1.1 101 Unasked\r\n\r\nraw"),
+        (&["CONNECT"], "HTTP/1.1 101 Unasked\r\n\r\nraw"),
         (&["GET"], "HTTP/1.1 099 No\r\n\r\n"),
         (&["GET"], "HTTP/1.1 20 No\r\n\r\n"),
         (&["GET"], "HTTP/1.1  200 OK\r\n\r\n"),
@@ -409,6 +411,7 @@ fn what_cannot_be_framed_is_refused_alone() {
     sent(&mut server, "abc", response(200)).expect_err("a response to HEAD has no body");
     sent(&mut server, "abc", response(204)).expect_err("204 has no body");
     sent(&mut server, "", response(42)).expect_err("no status code");
+    sent(&mut server, "", response(101)).expect_err("nobody asked for another protocol");
     let wire = sent(&mut server, "", response(200)).expect("without a body");
     assert_eq!(wire, "HTTP/1.1 200 \r\n\r\n");
     let context = response(200);
@@ -422,8 +425,9 @@ fn what_cannot_be_framed_is_refused_alone() {
 #[test]
 fn bytes_pass_through_after_a_switch_or_a_tunnel() {
     for (method, status) in [("GET", 101), ("CONNECT", 200)] {
-        let (mut client, mut server) = (client(&[method]), one(Http1::server()));
-        let asked = format!("{method} /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (mut client, mut server) = (one(Http1::client()), one(Http1::server()));
+        let fields = "Host: a\r\nConnection: upgrade\r\nUpgrade: x\r\n";
+        let asked = sent(&mut client, "", request(method, fields)).expect("a request");
         assert_eq!(received(&mut server, asked.as_bytes()).0.len(), 1);
         let head = sent(&mut server, "", response(status)).expect("a response");
         let raw = sent(&mut server, "raw", MessageContext::new()).expect("as it is");
@@ -432,6 +436,7 @@ fn bytes_pass_through_after_a_switch_or_a_tunnel() {
         let mut buffer = arrived(format!("{head}{raw}").as_bytes());
         drain(&mut buffer, &mut client, Demand::ANY, &mut messages).expect("well-formed");
         assert_eq!(bytes_of(&messages), [&b""[..], b"raw"]);
+        sent(&mut server, "", response(200)).expect_err("no response any more");
         let raw = sent(&mut client, "back", MessageContext::new()).expect("as it is");
         assert_eq!(raw, "back");
     }
