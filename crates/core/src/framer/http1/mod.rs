@@ -8,9 +8,9 @@ mod head;
 
 use super::body::{Body, Demand, ended_within_message, too_long, unframeable, violation};
 use super::{Deframed, Frame, Framer, Outgoing};
-use crate::Failure;
 use crate::message::MessageContext;
 use crate::send_queue::WireBuffer;
+use crate::{Failure, FailureKind, Origin};
 use bytes::{Buf, BytesMut};
 use chunked::Chunked;
 use head::{Head, Length};
@@ -196,9 +196,6 @@ impl Http1 {
         };
         let length = match head.status() {
             None => {
-                if self.pending.len() == PENDING_MAX {
-                    return Err(too_long(PENDING_MAX as u64 + 1, PENDING_MAX as u64));
-                }
                 self.pending.push_back(Request {
                     kind: Kind::of(head.method()),
                     minor_version: head.minor_version,
@@ -250,6 +247,14 @@ impl Http1 {
             true => Ok(Length::Sized(0)),
             false => Ok(stated),
         }
+    }
+
+    /// Whether what follows is not read before a response has left.
+    fn waits_for_response(&self) -> bool {
+        // RFC 9110 §9.3.6: the answer to CONNECT decides what the bytes behind it are.
+        let is_undecided = |request: &Request| request.kind == Kind::Connect;
+        let is_full = self.pending.len() == PENDING_MAX;
+        self.role == Role::Server && (is_full || self.pending.back().is_some_and(is_undecided))
     }
 
     /// The part that `data` is, with the head if it is the first.
@@ -394,6 +399,12 @@ impl Framer for Http1 {
             if self.is_tunnel {
                 return Ok(Deframed::Passthrough);
             }
+            if self.waits_for_response() {
+                return match input.len() > UNREAD_BYTES_MAX {
+                    true => Err(too_much_unread(input.len())),
+                    false => Ok(Deframed::NeedsMore(1)),
+                };
+            }
             let Some(end) = self.find_head(input)? else {
                 return Ok(Deframed::NeedsMore(1));
             };
@@ -459,6 +470,14 @@ impl Framer for Http1 {
     }
 }
 
+fn too_much_unread(bytes: usize) -> Failure {
+    Failure::new(
+        Origin::Framing,
+        FailureKind::LimitReached,
+        format!("{bytes} bytes wait behind requests that have no response"),
+    )
+}
+
 /// Whether `text` has the empty line that ends a section.
 fn ends_section(text: &[u8]) -> Option<usize> {
     match text.starts_with(b"\r\n") {
@@ -470,3 +489,5 @@ fn ends_section(text: &[u8]) -> Option<usize> {
 const MAX_HEAD: usize = 64 * 1024;
 /// Requests that may wait for their responses.
 const PENDING_MAX: usize = 128;
+/// What may arrive behind requests that must have their responses first.
+const UNREAD_BYTES_MAX: usize = 256 * 1024;

@@ -143,6 +143,58 @@ fn one_empty_line_is_skipped_before_each_request_however_it_is_split() {
 }
 
 #[test]
+fn requests_beyond_the_limit_are_read_when_responses_leave() {
+    let (mut client, mut server) = (one(Http1::client()), one(Http1::server()));
+    let mut wire = String::new();
+    for _ in 0..128 {
+        wire += &sent(&mut client, "", request("GET", HOST)).expect("below the limit");
+    }
+    sent(&mut client, "", request("GET", HOST)).expect_err("above the limit");
+    let last = "PUT /last HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+    let mut buffer = arrived((wire + last).as_bytes());
+    let mut messages = Vec::new();
+    for count in [128, 129] {
+        let end = drain(&mut buffer, &mut server, Demand::WHOLE, &mut messages);
+        assert!(matches!(end, Ok(Receive::NeedsMore(_))), "{end:?}");
+        assert_eq!(messages.len(), count);
+        let wire = sent(&mut server, "", response(200)).expect("a response");
+        assert_eq!(received(&mut client, wire.as_bytes()).0.len(), 1);
+    }
+    assert_eq!(text(&messages[128], HTTP1_METHOD), "PUT");
+    sent(&mut client, "", request("GET", HOST)).expect("below the limit again");
+}
+
+#[test]
+fn what_follows_connect_is_read_when_its_response_says_what_it_is() {
+    let next = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (status, unframed) in [(200, next), (407, "")] {
+        let mut server = one(Http1::server());
+        let wire = format!("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n{next}");
+        let mut buffer = arrived(wire.as_bytes());
+        let mut messages = Vec::new();
+        drain(&mut buffer, &mut server, Demand::ANY, &mut messages).expect("well-formed");
+        assert_eq!(messages.len(), 1);
+        sent(&mut server, "", response(status)).expect("a response");
+        drain(&mut buffer, &mut server, Demand::ANY, &mut messages).expect("well-formed");
+        assert_eq!(bytes_of(&messages), [&b""[..], unframed.as_bytes()]);
+    }
+}
+
+#[test]
+fn what_waits_for_responses_is_bounded() {
+    let mut buffer = arrived(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    buffer.prepare_read().extend_from_slice(&[b'x'; 256 * 1024]);
+    let (mut server, mut messages) = (one(Http1::server()), Vec::new());
+    let end = drain(&mut buffer, &mut server, Demand::WHOLE, &mut messages);
+    assert!(matches!(end, Ok(Receive::NeedsMore(_))), "{end:?}");
+    buffer.prepare_read().extend_from_slice(b"x");
+    let end = drain(&mut buffer, &mut server, Demand::WHOLE, &mut messages);
+    let failure = end.expect_err("too much").failure;
+    assert_eq!(failure.kind, FailureKind::LimitReached);
+    assert!(failure.detail.contains("no response"), "{failure}");
+}
+
+#[test]
 fn a_message_that_ends_early_is_never_complete() {
     for wire in [
         &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcd"[..],
