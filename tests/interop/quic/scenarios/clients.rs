@@ -176,8 +176,10 @@ impl Trial<'_> {
             assert!(connection.may_send_early_data(), "no ticket for early data");
             let asking = server.asking(&connection).await;
             let answered = Cell::new(0);
-            let ask =
-                async || answered.set(answered.get() + u32::from(asking.is_answered(32).await));
+            let ask = async || {
+                let is_answered = asking.is_answered(32).await;
+                answered.set(answered.get() + u32::from(is_answered));
+            };
             all_of((0..40).map(|_| ask())).await;
             if connection.is_early_data_accepted() == Some(true) {
                 assert_eq!(answered.get(), 40);
