@@ -7,7 +7,7 @@ use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Stands between futures and the task that waits for them beside something busier: a connection
@@ -49,8 +49,14 @@ impl Alarm {
 
 impl Bell {
     fn set(&self, task: &Waker) {
-        let mut set = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        *set = Some(task.clone());
+        let task = Some(task.clone());
+        // The one before is dropped after the lock: its drop is somebody else's code.
+        let before = std::mem::replace(&mut *self.lock(), task);
+        drop(before);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,9 +68,10 @@ impl Wake for Bell {
     fn wake_by_ref(self: &Arc<Self>) {
         // Before the task is woken, which may look at once.
         self.has_rung.store(true, Ordering::Release);
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = &*task {
-            task.wake_by_ref();
+        // Not under the lock: what wakes the task is somebody else's code.
+        let task = self.lock().clone();
+        if let Some(task) = task {
+            task.wake();
         }
     }
 }
@@ -88,11 +95,10 @@ impl<F: Future> Future for Apart<'_, F> {
             alarm.bell.set(task);
             alarm.task = Some(task.clone());
         }
-        if !alarm.bell.has_rung.load(Ordering::Acquire) {
+        // Before the future is polled, so that it may ring meanwhile.
+        if !alarm.bell.has_rung.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
-        // Before the future is polled, so that it may ring meanwhile.
-        alarm.bell.has_rung.store(false, Ordering::Release);
         let mut context = Context::from_waker(&alarm.waker);
         this.future.poll(&mut context)
     }
@@ -116,29 +122,89 @@ mod tests {
 
     #[test]
     fn it_is_polled_once_for_each_time_that_it_is_woken() {
-        let (mut alarm, mut polls, mut waker) = (Alarm::new(), 0, None);
+        let (mut alarm, mut polls, kept) = (Alarm::new(), 0, Mutex::new(None));
         let task = Arc::new(Task::default());
         let task_waker = Waker::from(Arc::clone(&task));
         let mut context = Context::from_waker(&task_waker);
         {
             let mut waiting = pin!(alarm.wait(poll_fn(|context| {
                 polls += 1;
-                waker = Some(context.waker().clone());
-                if polls < 3 {
-                    Poll::Pending
-                } else {
-                    Poll::Ready(())
-                }
+                *kept.lock().expect("no panic") = Some(context.waker().clone());
+                Poll::<()>::Pending
             })));
             for _ in 0..3 {
                 assert!(waiting.as_mut().poll(&mut context).is_pending());
             }
             assert_eq!(task.0.load(Ordering::Relaxed), 0);
+            let woken = kept.lock().expect("no panic").take();
+            woken.expect("it was polled").wake();
+            assert_eq!(task.0.load(Ordering::Relaxed), 1);
+            for _ in 0..3 {
+                assert!(waiting.as_mut().poll(&mut context).is_pending());
+            }
         }
-        let waker = waker.expect("it was polled");
-        assert_eq!(polls, 1, "the first time, and not again until it was woken");
-        waker.wake_by_ref();
+        assert_eq!(polls, 2, "the first time, and when it was woken");
+    }
+
+    #[test]
+    fn a_future_that_wakes_itself_is_polled_again() {
+        let (mut alarm, mut polls) = (Alarm::new(), 0);
+        let task = Arc::new(Task::default());
+        let task_waker = Waker::from(Arc::clone(&task));
+        let mut context = Context::from_waker(&task_waker);
+        let mut waiting = pin!(alarm.wait(poll_fn(|context| {
+            polls += 1;
+            context.waker().wake_by_ref();
+            match polls {
+                1 => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
+        })));
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
         assert_eq!(task.0.load(Ordering::Relaxed), 1);
+        assert!(waiting.as_mut().poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn the_next_future_is_polled_although_nothing_has_woken_the_one_before() {
+        let mut alarm = Alarm::new();
+        let mut context = Context::from_waker(Waker::noop());
+        {
+            let mut waiting = pin!(alarm.wait(std::future::pending::<()>()));
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+        }
+        let mut waiting = pin!(alarm.wait(std::future::ready(7)));
+        assert_eq!(waiting.as_mut().poll(&mut context), Poll::Ready(7));
+    }
+
+    /// Looks whether the bell's lock is free while it is woken.
+    struct Looker {
+        bell: Arc<Bell>,
+        was_free: AtomicBool,
+    }
+
+    impl Wake for Looker {
+        fn wake(self: Arc<Self>) {
+            let is_free = self.bell.task.try_lock().is_ok();
+            self.was_free.store(is_free, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_task_is_woken_without_the_lock() {
+        let mut alarm = Alarm::new();
+        let looker = Arc::new(Looker {
+            bell: Arc::clone(&alarm.bell),
+            was_free: AtomicBool::new(false),
+        });
+        let task = Waker::from(Arc::clone(&looker));
+        let mut waiting = pin!(alarm.wait(std::future::pending::<()>()));
+        let mut context = Context::from_waker(&task);
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        looker.bell.wake_by_ref();
+        assert!(looker.was_free.load(Ordering::Relaxed));
+        // Else they would keep each other.
+        drop(looker.bell.lock().take());
     }
 
     #[test]
