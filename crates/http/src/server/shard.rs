@@ -16,6 +16,7 @@ use portway_transport::quic::Endpoint;
 use portway_transport::tls::TlsEngine;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker};
@@ -41,17 +42,14 @@ impl Shard {
     /// Runs what answers a request: most are ready at once, and need no task then. A panic ends
     /// this and nothing else, as it would end a task.
     pub(super) fn begin(&self, answering: impl Future<Output = ()> + Send + 'static) {
-        let mut answering = Box::pin(answering);
-        if self.is_alone {
-            // The task that takes what is not ready asks again, with a waker of its own.
-            let mut context = Context::from_waker(Waker::noop());
-            let poll = || answering.as_mut().poll(&mut context);
-            match catch_unwind(AssertUnwindSafe(poll)) {
-                Ok(Poll::Pending) => {}
-                Ok(Poll::Ready(())) | Err(_) => return,
-            }
+        let answering = Box::pin(answering);
+        let unready = match self.is_alone {
+            true => poll_once(answering),
+            false => Some(answering),
+        };
+        if let Some(answering) = unready {
+            self.environment.spawn(answering);
         }
-        self.environment.spawn(answering);
     }
 
     fn meter(&self, permit: OwnedSemaphorePermit) -> Arc<Meter> {
@@ -203,6 +201,21 @@ impl Shard {
     }
 }
 
+/// Gives a future back that is not ready. The task that takes it polls it again, with a waker of
+/// its own.
+fn poll_once<F: Future<Output = ()>>(mut future: Pin<Box<F>>) -> Option<Pin<Box<F>>> {
+    let poll = || {
+        let mut context = Context::from_waker(Waker::noop());
+        future.as_mut().poll(&mut context)
+    };
+    if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(poll)) {
+        return Some(future);
+    }
+    // It may panic at its end, too.
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(future)));
+    None
+}
+
 /// Resolves when the server drains or is stopped.
 async fn draining(phase: &mut watch::Receiver<Phase>) {
     // The sender is gone only with the server.
@@ -211,3 +224,35 @@ async fn draining(phase: &mut watch::Receiver<Phase>) {
 
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Panics when it is dropped.
+    struct Faulty {
+        panics_at_once: bool,
+    }
+
+    impl Future for Faulty {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            assert!(!self.panics_at_once, "a handler with a fault");
+            Poll::Ready(())
+        }
+    }
+
+    impl Drop for Faulty {
+        fn drop(&mut self) {
+            panic!("its end has a fault, too");
+        }
+    }
+
+    #[test]
+    fn what_panics_when_it_is_dropped_ends_itself_alone() {
+        for panics_at_once in [false, true] {
+            assert!(poll_once(Box::pin(Faulty { panics_at_once })).is_none());
+        }
+    }
+}
