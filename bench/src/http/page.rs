@@ -36,7 +36,7 @@ pub struct Found {
 }
 
 /// Measures so many pairs of everything, or of what has the name `only`: that of a load such as
-/// `http2-32`, or `faults`, `first`, `idle`, or that of a server.
+/// `http2-32`, or `faults`, `first`, `idle`.
 pub fn measure(pairs: usize, only: Option<&str>) -> Found {
     let mut found = Found::default();
     let wants = |name: &str| only.is_none_or(|only| only == name);
