@@ -3,6 +3,7 @@
 //! Invariant: two contexts share nothing, so isolating a session is using another context.
 
 use crate::environment::Environment;
+use crate::histories::ADDRESSES_MAX;
 pub use crate::histories::Histories;
 use crate::quic::{Endpoint, WeakEndpoint};
 use crate::tls::TlsEngine;
@@ -157,7 +158,7 @@ impl Context {
     pub fn learn(&self, teach: impl FnOnce(&mut History)) {
         let mut history = self.history();
         teach(&mut history);
-        history.shrink(HISTORY_ADDRESSES_MAX);
+        history.shrink(ADDRESSES_MAX);
     }
 }
 
@@ -225,9 +226,6 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// Reports that a context remembers.
 const REPORTS_MAX: usize = 256;
-
-/// Addresses of which a context remembers something.
-const HISTORY_ADDRESSES_MAX: usize = 1024;
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

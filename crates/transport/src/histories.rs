@@ -11,6 +11,7 @@ use portway_core::race::History;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 /// The history of the present network, and those of the networks before it.
 #[derive(Debug, Default)]
@@ -66,9 +67,9 @@ impl Histories {
         Learned { networks }
     }
 
-    /// Adds what is not known yet, up to so many addresses of each kind on each network.
-    pub(crate) fn import(&mut self, learned: Learned, addresses_max: usize) {
-        for of in learned.networks {
+    /// Adds what is not known yet while there is room, the latest network first.
+    pub(crate) fn import(&mut self, learned: Learned) {
+        for of in learned.networks.into_iter().rev() {
             let network = Network(of.prefixes);
             let known = self.others.iter().position(|it| it.0 == network);
             let (history, tokens) = match known {
@@ -79,17 +80,23 @@ impl Histories {
                 }
                 None if self.others.len() == NETWORKS_MAX => continue,
                 None => {
+                    // Older than those of this process, and than what was imported before it.
                     self.others
-                        .push((network, Default::default(), Default::default()));
-                    let (_, history, tokens) = self.others.last_mut().expect("it was pushed");
+                        .insert(0, (network, Default::default(), Default::default()));
+                    let (_, history, tokens) = &mut self.others[0];
                     (history, &*tokens)
                 }
             };
             for (address, rtt) in of.rtts {
-                history.rtts.entry(address).or_insert(rtt);
+                if rtt <= RTT_MAX && history.rtts.len() < ADDRESSES_MAX {
+                    history.rtts.entry(address).or_insert(rtt);
+                }
             }
-            history.used.extend(of.used);
-            history.shrink(addresses_max);
+            for address in of.used {
+                if history.used.len() < ADDRESSES_MAX {
+                    history.used.insert(address);
+                }
+            }
             tokens.put_all(of.tokens);
         }
     }
@@ -157,12 +164,15 @@ fn prefix(local: &LocalAddress) -> IpAddr {
 }
 
 /// Networks of which something is remembered, beside the present one.
-const NETWORKS_MAX: usize = 8;
+pub(crate) const NETWORKS_MAX: usize = 8;
+/// Addresses of one network of which something is remembered.
+pub(crate) const ADDRESSES_MAX: usize = 1024;
+/// A longer round trip is not believed: timers are computed from it.
+const RTT_MAX: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn network(interface: &str, address: &str, prefix_len: u8) -> Network {
         let local = LocalAddress {
@@ -205,5 +215,67 @@ mod tests {
         assert_eq!(histories.others.len(), NETWORKS_MAX);
         histories.turn_to(network("eth0", "10.0.0.1", 8));
         assert!(histories.rtts.is_empty(), "the oldest was forgotten");
+    }
+
+    fn learned(networks: impl IntoIterator<Item = (Network, u64)>) -> Learned {
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let of = |(network, seconds): (Network, u64)| OfNetwork {
+            prefixes: network.0,
+            rtts: [(address, Duration::from_secs(seconds))].into(),
+            ..OfNetwork::default()
+        };
+        Learned {
+            networks: networks.into_iter().map(of).collect(),
+        }
+    }
+
+    #[test]
+    fn an_imported_round_trip_that_is_too_long_is_not_believed() {
+        let mut histories = Histories::default();
+        histories.import(learned([(Network::default(), u64::MAX)]));
+        assert!(histories.rtts.is_empty());
+        histories.import(learned([(Network::default(), RTT_MAX.as_secs() + 1)]));
+        assert!(histories.rtts.is_empty());
+        histories.import(learned([(Network::default(), RTT_MAX.as_secs())]));
+        assert_eq!(histories.rtts.len(), 1);
+    }
+
+    #[test]
+    fn an_import_takes_only_the_room_that_is_left() {
+        let address = |number: usize| IpAddr::from(Ipv4Addr::from_bits(number as u32));
+        let own: Vec<IpAddr> = (1..ADDRESSES_MAX).map(address).collect();
+        let mut histories = Histories::default();
+        for &address in &own {
+            histories.rtts.insert(address, Duration::from_millis(7));
+            histories.used.insert(address);
+        }
+        let strangers = || (ADDRESSES_MAX..2 * ADDRESSES_MAX).map(address);
+        let network = OfNetwork {
+            rtts: strangers().map(|it| (it, Duration::ZERO)).collect(),
+            used: strangers().collect(),
+            ..OfNetwork::default()
+        };
+        histories.import(Learned {
+            networks: vec![network],
+        });
+        assert_eq!(histories.rtts.len(), ADDRESSES_MAX);
+        assert_eq!(histories.used.len(), ADDRESSES_MAX);
+        for address in &own {
+            assert_eq!(histories.rtts[address], Duration::from_millis(7));
+            assert!(histories.used.contains(address));
+        }
+    }
+
+    #[test]
+    fn of_too_many_imported_networks_the_latest_ones_are_taken_as_older_than_the_own() {
+        let at = |number: usize| network("eth0", &format!("{number}.0.0.1"), 8);
+        let mut histories = Histories::default();
+        histories.turn_to(at(1));
+        histories.import(learned((10..30).map(|number| (at(number), 1))));
+        let kept: Vec<&Network> = histories.others.iter().map(|it| &it.0).collect();
+        let latest: Vec<Network> = (31 - NETWORKS_MAX..30).map(at).collect();
+        let own = Network::default();
+        let expected: Vec<&Network> = latest.iter().chain([&own]).collect();
+        assert_eq!(kept, expected);
     }
 }

@@ -69,7 +69,7 @@ impl Context {
 
     /// Adds what an earlier process has learned. What this context knows itself is kept.
     pub fn import_learned(&self, learned: Learned) {
-        self.history().import(learned, HISTORY_ADDRESSES_MAX);
+        self.history().import(learned);
     }
 
     /// The sessions of TLS and QUIC that could be resumed, for a later process.
@@ -89,5 +89,3 @@ impl Context {
 
 /// More than a thousand addresses on each of nine networks need.
 const JSON_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Addresses of one network of which something is taken.
-const HISTORY_ADDRESSES_MAX: usize = 1024;
