@@ -18,6 +18,10 @@ const SECOND_FLIGHT: Duration = Duration::from_millis(250);
 
 fn listen(net: &Net, context: &Context) -> Listener {
     let early = TransportProperties::new().prefer(SelectionProperty::ZeroRttMsg);
+    listen_as(net, context, early)
+}
+
+fn listen_as(net: &Net, context: &Context, early: TransportProperties) -> Listener {
     let local = LocalEndpoint::any().port(PORT).for_stack(StackId::TLS);
     let server = Preconnection::new(server_tls())
         .context(context)
@@ -165,6 +169,29 @@ fn rejected_early_data_is_sent_again_after_the_handshake_and_seen_once() {
         assert_eq!(&sent.received[..], b"first");
         assert!(!sent.received.context.is_early_data());
         assert!(sent.after >= SECOND_FLIGHT, "{:?}", sent.after);
+        assert_eq!(sent.client.info().is_early_data_accepted, Some(false));
+        assert_eq!(sent.server.info().is_early_data_accepted, None);
+        go_on(&net, &sent);
+    }
+}
+
+#[test]
+fn a_long_first_message_survives_that_its_early_part_is_rejected() {
+    for is_switched_off in [false, true] {
+        let (net, mut listener) = net(8);
+        let to = client(&net, &[V4]);
+        visit(&net, &to, &mut listener);
+        drop(listener);
+        net.sim.run_for(Duration::from_secs(1));
+        // The server knows no session any more, or it takes no early data any more.
+        let mut listener = match is_switched_off {
+            false => listen(&net, &Context::new(net.server.clone())),
+            true => listen_as(&net, &net.at_server, TransportProperties::new()),
+        };
+        let first: Vec<u8> = (0..300_000_u32).map(|at| (at % 253) as u8).collect();
+        let sent = send_first(&net, &to, &mut listener, replayable(first.clone()));
+        assert!(sent.received.is_complete() && sent.received[..] == first[..]);
+        assert!(!sent.received.context.is_early_data());
         assert_eq!(sent.client.info().is_early_data_accepted, Some(false));
         assert_eq!(sent.server.info().is_early_data_accepted, None);
         go_on(&net, &sent);

@@ -103,20 +103,20 @@ impl Role for ClientConnectionData {
         let Some(mut encrypter) = sent.may_encrypt_early_data() else {
             return;
         };
-        while !rest.is_empty() {
-            let piece = &rest[..rest.len().min(record::FRAGMENT_BYTES_MAX)];
-            let room = record::encrypted_bytes_max(piece.len());
-            let mut written = 0;
-            // RFC 8446 §4.2.10: no more leaves than the ticket allows; rustls counts, and says what
-            // it has written, which is one record.
-            let outcome = out.append(room, |space| {
-                written = encrypter.encrypt(piece, space).map_err(drop)?;
-                Ok::<_, ()>(written)
-            });
-            let taken = record::plaintext_bytes(written);
-            if outcome.is_err() || taken == 0 {
-                break;
-            }
+        if *has_left || rest.is_empty() {
+            return;
+        }
+        let piece = &rest[..rest.len().min(LEAVING_BYTES_MAX)];
+        let room = record::encrypted_bytes_max(piece.len());
+        let mut written = 0;
+        // RFC 8446 §4.2.10: no more leaves than the ticket allows; rustls counts, and says what it
+        // has written, which is one record.
+        let outcome = out.append(room, |space| {
+            written = encrypter.encrypt(piece, space).map_err(drop)?;
+            Ok::<_, ()>(written)
+        });
+        let taken = record::plaintext_bytes(written);
+        if outcome.is_ok() && taken > 0 {
             rest.advance(taken);
             *has_left = true;
         }
@@ -152,3 +152,9 @@ impl Role for ServerConnectionData {
 
 /// What a ticket of ours lets its client send early, and so what a server keeps of it.
 pub(super) const EARLY_BYTES_MAX: u32 = 16 * 1024;
+
+/// What a client sends early, in one record. RFC 8446 §4.2.10: a server that refuses early data
+/// skips as much of it as it would take at most. rustls counts that after encryption, and again
+/// each time it is asked before the client's Finished is there, at least three times; eight are
+/// allowed for. One that takes none any more skips as much as fits here.
+const LEAVING_BYTES_MAX: usize = EARLY_BYTES_MAX as usize / 8 - record::PROTECTION_BYTES;

@@ -54,7 +54,7 @@ pub(super) const FRAGMENT_BYTES_MAX: usize = 16 * 1024;
 
 /// The plaintext in one record of TLS 1.3 of so many bytes, none of them padding.
 pub(super) fn plaintext_bytes(record_bytes: usize) -> usize {
-    record_bytes.saturating_sub(HEADER_BYTES + 1 + TAG_BYTES)
+    record_bytes.saturating_sub(HEADER_BYTES + PROTECTION_BYTES)
 }
 
 /// Whether a client's last flight says that early data has ended, which it does only when the
@@ -64,7 +64,7 @@ pub(super) fn ends_early_data(mut flight: &[u8]) -> bool {
     while let [kind, _, _, high, low, body @ ..] = flight {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         if *kind == APPLICATION_DATA {
-            return length == END_OF_EARLY_DATA_BYTES + 1 + TAG_BYTES;
+            return length == END_OF_EARLY_DATA_BYTES + PROTECTION_BYTES;
         }
         flight = body.get(length..).unwrap_or_default();
     }
@@ -76,6 +76,8 @@ pub(super) fn plain_alert(description: AlertDescription) -> [u8; 7] {
     [ALERT, 3, 3, 0, 2, FATAL, u8::from(description)]
 }
 
+/// What TLS 1.3 adds to the plaintext of a record without padding: its content type and the tag.
+pub(super) const PROTECTION_BYTES: usize = 1 + TAG_BYTES;
 /// What a suite appends to be able to tell that nothing was changed.
 const TAG_BYTES: usize = 16;
 /// Header, explicit nonce, inner content type and tag.
