@@ -65,6 +65,7 @@ impl Exchange {
             let version = lease.info().version;
             let asks_first = self.asks_first(&shared.settings, &key);
             let gate = self.gate(shared, version, asks_first);
+            lease.ends(gate.as_ref());
             let mut request = self.request(lease.info(), &key)?;
             if asks_first && version != Version::Http2 {
                 request.headers_mut().insert(EXPECT, CONTINUE);

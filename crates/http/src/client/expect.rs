@@ -32,6 +32,8 @@ enum State {
     Open,
     /// The answer is there: the content is not wanted.
     Shut,
+    /// The exchange is over, and the request with it.
+    Over,
 }
 
 impl Gate {
@@ -61,7 +63,7 @@ impl Gate {
         let mut waits = self.waits();
         match waits.state {
             State::Shut => waits.body.take(),
-            State::Waiting | State::Open => None,
+            State::Waiting | State::Open | State::Over => None,
         }
     }
 
@@ -85,10 +87,16 @@ impl Gate {
         self.take_back()
     }
 
+    /// Ends a request whose content is not wanted, which nobody waits for any more.
+    pub(super) fn on_over(&self) {
+        self.turn(State::Over);
+    }
+
     fn turn(&self, to: State) {
         let mut waits = self.waits();
-        if waits.state == State::Waiting {
-            waits.state = to;
+        match (waits.state, to) {
+            (State::Waiting, _) | (State::Shut, State::Over) => waits.state = to,
+            _ => {}
         }
         let waker = waits.waker.take();
         drop(waits);
@@ -101,8 +109,8 @@ impl Gate {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The body as soon as it may be sent.
-    fn poll_open(&self, context: &mut Context<'_>) -> Poll<Body> {
+    /// The body as soon as it may be sent; an error as soon as it never will be.
+    fn poll_open(&self, context: &mut Context<'_>) -> Poll<Result<Body, BoxError>> {
         let mut waits = self.waits();
         let waits = &mut *waits;
         if waits.state == State::Waiting
@@ -112,8 +120,10 @@ impl Gate {
             waits.state = State::Open;
         }
         match waits.state {
-            State::Open => Poll::Ready(waits.body.take().unwrap_or_default()),
-            _ => {
+            State::Open => Poll::Ready(Ok(waits.body.take().unwrap_or_default())),
+            // RFC 9113 §7: the stream is not needed any more.
+            State::Over => Poll::Ready(Err(Box::new(h2::Error::from(h2::Reason::CANCEL)))),
+            State::Waiting | State::Shut => {
                 waits.waker = Some(context.waker().clone());
                 Poll::Pending
             }
@@ -145,7 +155,10 @@ impl HttpBody for Held {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.body.is_none() {
-            self.body = Some(std::task::ready!(self.gate.poll_open(context)));
+            match std::task::ready!(self.gate.poll_open(context)) {
+                Ok(body) => self.body = Some(body),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
         }
         match &mut self.body {
             Some(body) => Pin::new(body).poll_frame(context),

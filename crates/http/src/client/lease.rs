@@ -9,6 +9,7 @@ use super::content::Content;
 use super::dial::Sender;
 use super::error::{Error, ErrorClass, Phase};
 use super::event::ConnectionInfo;
+use super::expect::Gate;
 use super::http3::Http3;
 use super::interim::Interim;
 use super::shared::Shared;
@@ -40,6 +41,8 @@ pub(super) struct Lease {
     gauge: Option<Arc<Gauge>>,
     /// Counts the connection as in use, from the sending on.
     in_use: Option<InUse>,
+    /// What holds the request's content back over HTTP/2.
+    gate: Option<Gate>,
 }
 
 /// A request that was not answered.
@@ -82,6 +85,7 @@ impl Lease {
             is_over: false,
             gauge: None,
             in_use: None,
+            gate: None,
         }
     }
 
@@ -89,6 +93,14 @@ impl Lease {
     pub(super) fn counted(mut self, gauge: Option<Arc<Gauge>>) -> Self {
         self.gauge = gauge;
         self
+    }
+
+    /// Ends the request with the exchange if its content is still held back then. hyper would keep
+    /// the stream of HTTP/2 open for ever; the other versions end theirs by themselves.
+    pub(super) fn ends(&mut self, gate: Option<&Gate>) {
+        self.gate = gate
+            .filter(|_| self.info.version == Version::Http2)
+            .cloned();
     }
 
     pub(super) fn info(&self) -> &Arc<ConnectionInfo> {
@@ -192,6 +204,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.on_over();
+        }
         // One that was never used leaves its connection as it was.
         match self.wire.take() {
             Some(Wire::Http1(sender)) if !self.is_over && sender.is_ready() => {

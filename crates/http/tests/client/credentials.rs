@@ -1,12 +1,13 @@
 //! Credentials of requests: to whom they are shown, and how challenges are answered.
 
 use super::relay::{Heard, proxy};
-use super::server::{Server, Speaks, answer};
+use super::server::{Server, Speaks, answer, raw};
 use http::StatusCode;
 use portway_http::Client;
 use portway_http::client::{
     Body, CredentialScope, Credentials, ErrorClass, Proxy, ProxyFault, Response,
 };
+use portway_http::pool::Version;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -316,6 +317,36 @@ async fn content_that_can_be_read_once_waits_for_the_challenge() {
         assert_eq!(response.text().await.unwrap(), "once");
         assert_eq!(seen.load(Ordering::SeqCst), 2);
     }
+}
+
+#[tokio::test]
+async fn content_that_is_not_wanted_ends_its_stream_of_http2() {
+    let address = raw(|_, stream| async move {
+        let mut builder = h2::server::Builder::new();
+        let handshake = builder.max_concurrent_streams(1).handshake(stream);
+        let mut connection: h2::server::Connection<_, bytes::Bytes> =
+            handshake.await.expect("HTTP/2");
+        // Bodies that are kept are not reset by this side.
+        let mut kept: Vec<h2::RecvStream> = Vec::new();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let mut head = http::Response::builder();
+            if !request.headers().contains_key("authorization") {
+                let challenge = "Digest realm=r, nonce=n, qop=auth";
+                head = head.status(401).header("www-authenticate", challenge);
+            }
+            let head = head.body(()).expect("it is valid");
+            let _ = respond.send_response(head, true);
+            kept.push(request.into_body());
+        }
+    })
+    .await;
+    let client = Client::builder().build();
+    let request = client
+        .post(format!("http://{address}/"))
+        .versions(Version::Http2)
+        .credentials(Credentials::digest("a", "b"));
+    let response = request.body(once()).send().await.unwrap();
+    assert_eq!(response.status(), 200, "the first stream made room");
 }
 
 #[tokio::test]
