@@ -14,7 +14,6 @@ use super::redirect::Replay;
 use super::settings::Settings;
 use super::socket::shown;
 use crate::pool::Version;
-use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, WWW_AUTHENTICATE,
 };
@@ -123,12 +122,14 @@ impl Exchange {
         at_server == Some(false) || at_proxy == Some(false)
     }
 
-    /// The same request with what its server and proxy are to be shown.
+    /// The same request with what its server and proxy are to be shown. `replay` is its content as
+    /// it was before it was held back.
     pub(super) fn authorized(
         &mut self,
         settings: &Settings,
         key: &Key,
         mut request: Request<Body>,
+        replay: Option<&Body>,
     ) -> Result<Request<Body>, Error> {
         let forwarding = key.proxy().filter(|_| key.is_forwarded());
         if forwarding.is_none() && self.target.is_none() {
@@ -141,7 +142,7 @@ impl Exchange {
         if forwarding.is_none() && !has_any {
             return Ok(request);
         }
-        let content = request.body().replay().and_then(whole);
+        let content = replay.and_then(Body::as_whole);
         let asked = Asked {
             method: self.method.as_str(),
             target: match &self.target {
@@ -159,8 +160,8 @@ impl Exchange {
             if let Some((value, sent)) = given {
                 request.headers_mut().insert(AUTHORIZATION, value);
                 shown.0 = Some(sent);
-            } else if content.is_none()
-                && is_read_once(request.body())
+            } else if replay.is_none()
+                && !request.body().is_end_stream()
                 && settings.keyring.is_challenge_known(place) == Some(true)
             {
                 return Err(Error::invalid(
@@ -301,10 +302,6 @@ fn without_udp(wish: Wish, way: impl Fn() -> String) -> Result<Wish, Error> {
 /// Whether there is content that can be read once only.
 fn is_read_once(body: &Body) -> bool {
     body.replay().is_none() && !body.is_end_stream()
-}
-
-fn whole(body: Body) -> Option<Bytes> {
-    body.into_whole().ok()
 }
 
 /// Whether the application answers this challenge itself.

@@ -70,7 +70,7 @@ impl Exchange {
             if asks_first && version != Version::Http2 {
                 request.headers_mut().insert(EXPECT, CONTINUE);
             }
-            let request = self.authorized(&shared.settings, &key, request)?;
+            let request = self.authorized(&shared.settings, &key, request, replay.as_ref())?;
             let interim = match &gate {
                 Some(gate) => self.interim.opening(gate.clone()),
                 None => self.interim.clone(),

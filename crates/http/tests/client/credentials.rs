@@ -350,6 +350,28 @@ async fn content_that_is_not_wanted_ends_its_stream_of_http2() {
 }
 
 #[tokio::test]
+async fn content_that_waits_for_a_100_is_proven_by_its_digest() {
+    let server = Server::start(Speaks::Http1, 1, |request| async move {
+        use http_body_util::BodyExt;
+        let is_authorized = request.headers().contains_key("authorization");
+        let content = request.into_body().collect().await.expect("content");
+        let mut answered = answer(if is_authorized { 200 } else { 401 }, content.to_bytes());
+        let challenge = "Digest realm=r, nonce=n, qop=\"auth-int\"".parse().unwrap();
+        answered.headers_mut().insert("www-authenticate", challenge);
+        answered
+    })
+    .await;
+    let client = Client::builder().build();
+    let request = client
+        .post(server.url("/"))
+        .header("expect", "100-continue")
+        .credentials(Credentials::digest("a", "b"));
+    let response = request.body("again and again").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.text().await.unwrap(), "again and again");
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_to_be_waited_for_gets_the_content_at_once() {
     let server = Server::start(Speaks::Http1, 1, |request| async move {
         use http_body_util::BodyExt;
