@@ -20,8 +20,10 @@ pub struct Timeouts {
     pub handshake: Option<Duration>,
     /// From the request to the head of its response.
     pub response_head: Option<Duration>,
-    /// For a 100 to a request with `expect: 100-continue`; then its content is sent without. Not
-    /// for HTTP/2, where hyper passes over what is to be waited for, and nothing is.
+    /// For a 100 to a request with `expect: 100-continue`; then its content is sent without. The
+    /// client adds that field itself where credentials wait for a challenge and the content can be
+    /// read once only; there no limit is one second. Over HTTP/2, where hyper passes over a 100,
+    /// nothing but such content waits, for a refusal or for this limit, and without the field.
     pub expect: Option<Duration>,
     /// Between two parts of the response's body.
     pub body_idle: Option<Duration>,
