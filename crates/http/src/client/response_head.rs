@@ -68,7 +68,7 @@ impl ResponseHead {
     }
 
     /// How long the server asks to wait before the next request, by its clock where it names a time
-    /// (RFC 9110 §10.2.3); `None` where it asks nothing that can be understood.
+    /// (RFC 9110 §10.2.3), and a day at most; `None` where it asks nothing that can be understood.
     pub fn retry_after(&self) -> Option<Duration> {
         super::status::retry_after(self.headers(), SystemTime::now())
     }

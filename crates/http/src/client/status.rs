@@ -64,15 +64,20 @@ fn meaning(status: StatusCode) -> (FailureKind, Advice) {
     }
 }
 
-/// How long a server asks to wait, at this time (RFC 9110 §10.2.3).
+/// How long a server asks to wait, at this time (RFC 9110 §10.2.3); no longer than
+/// [`RETRY_AFTER_MAX`], which every clock can add to its time.
 pub(super) fn retry_after(fields: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = fields.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let time = httpdate::parse_http_date(value).ok()?;
-    Some(time.duration_since(now).unwrap_or(Duration::ZERO))
+    let wait = if value.bytes().all(|it| it.is_ascii_digit()) {
+        Duration::from_secs(value.parse().ok()?)
+    } else {
+        let time = httpdate::parse_http_date(value).ok()?;
+        time.duration_since(now).unwrap_or(Duration::ZERO)
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
 }
+
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -90,8 +95,12 @@ mod tests {
         assert_eq!(asked(at), Some(Duration::from_secs(23)));
         let past = "Sun, 06 Nov 1994 08:00:00 GMT";
         assert_eq!(asked(past), Some(Duration::ZERO));
-        for nonsense in ["-1", "soon", "1.5", "99999999999999999999"] {
+        for nonsense in ["-1", "+5", "", "soon", "1.5", "99999999999999999999"] {
             assert_eq!(asked(nonsense), None, "{nonsense}");
+        }
+        let far = "Fri, 31 Dec 9999 23:59:59 GMT";
+        for long in ["86400", "86401", u64::MAX.to_string().as_str(), far] {
+            assert_eq!(asked(long), Some(Duration::from_secs(86400)), "{long}");
         }
     }
 
