@@ -15,11 +15,7 @@ pub(super) fn failure(head: &ResponseHead) -> Option<Error> {
         return None;
     }
     let (kind, advice) = meaning(status);
-    let advice = match (advice, head.retry_after()) {
-        // RFC 9110 §10.2.3: the server's own word, where another try has a chance at all.
-        (Advice::BackOff, Some(after)) => Advice::After(after),
-        _ => advice,
-    };
+    let advice = advised(status, advice, head.retry_after());
     let failure = Failure::new(Origin::Http, kind, format!("the answer of {}", head.url()))
         .with_code(status.as_u16().into())
         .with_advice(advice);
@@ -64,6 +60,13 @@ fn meaning(status: StatusCode) -> (FailureKind, Advice) {
     }
 }
 
+/// RFC 9110 §10.2.3: the server's own word, where another try has a chance at all.
+fn advised(status: StatusCode, advice: Advice, after: Option<Duration>) -> Advice {
+    // RFC 9110 §15.5.14: content may be too large for now only, which this field says.
+    let may_pass = advice == Advice::BackOff || status == StatusCode::PAYLOAD_TOO_LARGE;
+    after.filter(|_| may_pass).map_or(advice, Advice::After)
+}
+
 /// How long a server asks to wait, at this time (RFC 9110 §10.2.3); no longer than
 /// [`RETRY_AFTER_MAX`], which every clock can add to its time.
 pub(super) fn retry_after(fields: &HeaderMap, now: SystemTime) -> Option<Duration> {
@@ -101,6 +104,21 @@ mod tests {
         let far = "Fri, 31 Dec 9999 23:59:59 GMT";
         for long in ["86400", "86401", u64::MAX.to_string().as_str(), far] {
             assert_eq!(asked(long), Some(Duration::from_secs(86400)), "{long}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_names_a_time_is_asked_again_where_that_may_help() {
+        let after = Duration::from_secs(7);
+        for (code, is_asked_again) in [(413, true), (429, true), (503, true), (403, false)] {
+            let status = StatusCode::from_u16(code).expect("a status");
+            let (_, advice) = meaning(status);
+            assert_eq!(advised(status, advice, None), advice, "{code}");
+            let expected = match is_asked_again {
+                true => Advice::After(after),
+                false => advice,
+            };
+            assert_eq!(advised(status, advice, Some(after)), expected, "{code}");
         }
     }
 
