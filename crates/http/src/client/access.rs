@@ -37,8 +37,8 @@ pub(super) struct Access {
     challenges: usize,
     /// Where the challenges came from.
     challenged: Option<Origin>,
-    /// Whether the latest request waited for one with its content.
-    waited: bool,
+    /// Whether the latest request had an expectation that its application had not set.
+    pub(super) adds_expect: bool,
     /// A server has refused to be waited for.
     is_impatient: bool,
 }
@@ -93,13 +93,10 @@ impl Exchange {
     /// Whether its content, which can be read once only, is to wait until the server or the proxy
     /// has said whether it wants a password proven: nobody has asked yet, and without the question
     /// there is no answer (RFC 7616 §3.3).
-    pub(super) fn asks_first(&mut self, settings: &Settings, key: &Key) -> bool {
-        let asks = !self.access.is_impatient && self.awaits_challenge(settings, key);
-        self.access.waited = asks;
-        asks
-    }
-
-    fn awaits_challenge(&self, settings: &Settings, key: &Key) -> bool {
+    pub(super) fn asks_first(&self, settings: &Settings, key: &Key) -> bool {
+        if self.access.is_impatient {
+            return false;
+        }
         let has_any = self.access.own.is_some() || !settings.keyring.is_empty();
         let forwarding = key.proxy().filter(|_| key.is_forwarded());
         if !has_any && forwarding.is_none() || !is_read_once(&self.body) {
@@ -151,6 +148,7 @@ impl Exchange {
             },
             content: content.as_deref(),
         };
+        let is_once = replay.is_none() && !request.body().is_end_stream();
         let origin = self.url.origin();
         let mut shown = (None, None);
         if !request.headers().contains_key(AUTHORIZATION) {
@@ -160,14 +158,8 @@ impl Exchange {
             if let Some((value, sent)) = given {
                 request.headers_mut().insert(AUTHORIZATION, value);
                 shown.0 = Some(sent);
-            } else if replay.is_none()
-                && !request.body().is_end_stream()
-                && settings.keyring.is_challenge_known(place) == Some(true)
-            {
-                return Err(Error::invalid(
-                    "the server asks for a Digest of the content (auth-int), which can be read \
-                     once only",
-                ));
+            } else if is_once && settings.keyring.is_challenge_known(place) == Some(true) {
+                return Err(unproven("server"));
             }
         }
         if let Some(proxy) = forwarding
@@ -181,6 +173,8 @@ impl Exchange {
             if let Some((value, sent)) = settings.keyring.authorize(place, &asked)? {
                 request.headers_mut().insert(PROXY_AUTHORIZATION, value);
                 shown.1 = Some(sent);
+            } else if is_once && settings.keyring.is_challenge_known(place) == Some(true) {
+                return Err(unproven("proxy"));
             }
         }
         self.access.shown = shown;
@@ -195,7 +189,7 @@ impl Exchange {
         replay: Replay,
     ) -> bool {
         let headers = &head.headers;
-        if head.status == StatusCode::EXPECTATION_FAILED && self.access.waited {
+        if head.status == StatusCode::EXPECTATION_FAILED && self.access.adds_expect {
             // RFC 9110 §10.1.1: it may be sent again without the expectation.
             self.access.is_impatient = true;
             return replay == Replay::Possible;
@@ -302,6 +296,13 @@ fn without_udp(wish: Wish, way: impl Fn() -> String) -> Result<Wish, Error> {
 /// Whether there is content that can be read once only.
 fn is_read_once(body: &Body) -> bool {
     body.replay().is_none() && !body.is_end_stream()
+}
+
+/// The failure of a Digest that is asked for and cannot be made.
+fn unproven(whom: &str) -> Error {
+    Error::invalid(format!(
+        "the {whom} asks for a Digest of the content (auth-int), which can be read once only"
+    ))
 }
 
 /// Whether the application answers this challenge itself.

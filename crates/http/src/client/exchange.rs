@@ -67,7 +67,7 @@ impl Exchange {
             let gate = self.gate(shared, version, asks_first);
             lease.ends(gate.as_ref());
             let mut request = self.request(lease.info(), &key)?;
-            if asks_first && version != Version::Http2 {
+            if self.access.adds_expect {
                 request.headers_mut().insert(EXPECT, CONTINUE);
             }
             let request = self.authorized(&shared.settings, &key, request, replay.as_ref())?;
@@ -130,7 +130,9 @@ impl Exchange {
     /// Holds the body back where the server is to say first whether it wants it. hyper tells of no
     /// 100 over HTTP/2, so that there only a refusal or patience ends the wait.
     fn gate(&mut self, shared: &Arc<Shared>, version: Version, asks_first: bool) -> Option<Gate> {
-        let is_asked = version != Version::Http2 && expects_continue(&self.headers, &self.body);
+        let tells = version != Version::Http2;
+        self.access.adds_expect = asks_first && tells && !self.headers.contains_key(EXPECT);
+        let is_asked = tells && expects_continue(&self.headers, &self.body);
         if !is_asked && !asks_first {
             return None;
         }

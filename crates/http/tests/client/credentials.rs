@@ -392,6 +392,35 @@ async fn a_server_that_refuses_to_be_waited_for_gets_the_content_at_once() {
 }
 
 #[tokio::test]
+async fn an_expectation_of_the_application_is_its_own_to_give_up() {
+    let refused = "HTTP/1.1 417 no\r\ncontent-length: 2\r\n\r\nno";
+    let (address, heard) = says(move |_, _| refused.to_owned()).await;
+    let client = Client::builder().build();
+    let request = client
+        .post(format!("http://{address}/"))
+        .header("expect", "100-continue")
+        .credentials(Credentials::digest("a", "b"));
+    let response = request.body(once()).send().await.unwrap();
+    assert_eq!(response.status(), 417);
+    assert_eq!(heard.all().len(), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_that_asks_for_a_digest_of_what_can_be_read_once_is_told_apart() {
+    let challenge = "proxy-authenticate: Digest realm=p, nonce=n, qop=\"auth-int\"";
+    let asked = format!("HTTP/1.1 407 who\r\n{challenge}\r\ncontent-length: 0\r\n\r\n");
+    let (address, heard) = proxy(move |_, _| asked.clone()).await;
+    let proxy = Proxy::parse(&format!("http://{address}")).unwrap();
+    let proxy = proxy.credentials(Credentials::digest("a", "b"));
+    let client = Client::builder().proxy(proxy).build();
+    let request = client.post("http://one.test/x").body(once());
+    let error = request.send().await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::InvalidRequest);
+    assert!(error.to_string().contains("the proxy asks"), "{error}");
+    assert_eq!(heard.all().len(), 1);
+}
+
+#[tokio::test]
 async fn a_digest_of_content_that_can_be_read_once_is_an_error_that_says_so() {
     let server = Server::start(Speaks::Http1, 1, |_| async {
         let mut asked = answer(401, "no");
