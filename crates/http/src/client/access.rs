@@ -37,6 +37,8 @@ pub(super) struct Access {
     challenges: usize,
     /// Where the challenges came from.
     challenged: Option<Origin>,
+    /// Whether the latest request waited for one with its content.
+    pub(super) waited: bool,
     /// Whether the latest request had an expectation that its application had not set.
     pub(super) adds_expect: bool,
     /// A server has refused to be waited for.
@@ -92,7 +94,7 @@ impl Exchange {
 
     /// Whether its content, which can be read once only, is to wait until the server or the proxy
     /// has said whether it wants a password proven: nobody has asked yet, and without the question
-    /// there is no answer (RFC 7616 §3.3).
+    /// there is no answer (RFC 7616 §3.3). Not again where content was taken without it.
     pub(super) fn asks_first(&self, settings: &Settings, key: &Key) -> bool {
         if self.access.is_impatient {
             return false;
@@ -106,17 +108,14 @@ impl Exchange {
         let whom = origin.ascii_serialization();
         let at_server = (!self.headers.contains_key(AUTHORIZATION))
             .then(|| self.at_server(&whom, &origin))
-            .and_then(|place| settings.keyring.is_challenge_known(place));
+            .is_some_and(|place| settings.keyring.awaits_challenge(place));
         let whom = forwarding.map(|proxy| proxy.whom()).unwrap_or_default();
         let at_proxy = forwarding
             .filter(|_| !self.headers.contains_key(PROXY_AUTHORIZATION))
             .and_then(|proxy| proxy.own_credentials())
-            .and_then(|own| {
-                settings
-                    .keyring
-                    .is_challenge_known(Place::at_proxy(&whom, own))
-            });
-        at_server == Some(false) || at_proxy == Some(false)
+            .map(|own| Place::at_proxy(&whom, own))
+            .is_some_and(|place| settings.keyring.awaits_challenge(place));
+        at_server || at_proxy
     }
 
     /// The same request with what its server and proxy are to be shown. `replay` is its content as
@@ -203,7 +202,8 @@ impl Exchange {
                 .iter()
                 .any(|it| headers.contains_key(it))
         };
-        if !is_asked && !is_told() {
+        let is_served = self.access.waited && head.status.is_success();
+        if !is_asked && !is_served && !is_told() {
             return false;
         }
         let Ok((key, _)) = self.aim(settings) else {
@@ -227,15 +227,23 @@ impl Exchange {
                 (at_proxy, PROXY_AUTHENTICATE, self.access.shown.1.as_ref())
             }
             _ => {
-                let places = [(Some(at_server), SERVER_INFO), (at_proxy, PROXY_INFO)];
-                for (place, name) in places {
-                    if let (Some(place), Some(info)) = (place, headers.get(name)) {
+                let places = [
+                    (Some(at_server), SERVER_INFO, AUTHORIZATION),
+                    (at_proxy, PROXY_INFO, PROXY_AUTHORIZATION),
+                ];
+                for (place, name, by_hand) in places {
+                    let Some(place) = place else { continue };
+                    if let Some(info) = headers.get(name) {
                         settings.keyring.on_info(place, info, environment);
+                    }
+                    if is_served && !self.headers.contains_key(by_hand) {
+                        settings.keyring.on_unasked(place);
                     }
                 }
                 return false;
             }
         };
+        settings.keyring.on_asked(place);
         let met = match self.access.challenged.as_ref() == Some(&origin) {
             true => self.access.challenges,
             false => 0,

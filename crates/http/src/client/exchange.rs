@@ -131,6 +131,7 @@ impl Exchange {
     /// 100 over HTTP/2, so that there only a refusal or patience ends the wait.
     fn gate(&mut self, shared: &Arc<Shared>, version: Version, asks_first: bool) -> Option<Gate> {
         let tells = version != Version::Http2;
+        self.access.waited = asks_first;
         self.access.adds_expect = asks_first && tells && !self.headers.contains_key(EXPECT);
         let is_asked = tells && expects_continue(&self.headers, &self.body);
         if !is_asked && !asks_first {

@@ -9,8 +9,8 @@ use portway_http::client::{
 };
 use portway_http::pool::Version;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// A server in cleartext that answers as `say` does.
 async fn says<F>(say: F) -> (SocketAddr, Heard)
@@ -389,6 +389,36 @@ async fn a_server_that_refuses_to_be_waited_for_gets_the_content_at_once() {
     let response = request.body(once()).send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.text().await.unwrap(), "once");
+}
+
+#[tokio::test]
+async fn content_waits_once_where_nobody_asks_until_somebody_does() {
+    let waited = Arc::new(Mutex::new(Vec::new()));
+    let told = waited.clone();
+    let server = Server::start(Speaks::Http1, 1, move |request| {
+        let told = told.clone();
+        async move {
+            use http_body_util::BodyExt;
+            let number = {
+                let mut told = told.lock().expect("nobody panics with it");
+                told.push(request.headers().contains_key("expect"));
+                told.len()
+            };
+            request.into_body().collect().await.expect("content");
+            let mut answered = answer(if number == 3 { 401 } else { 200 }, "");
+            let challenge = "Digest realm=r, nonce=n, qop=auth".parse().unwrap();
+            answered.headers_mut().insert("www-authenticate", challenge);
+            answered
+        }
+    })
+    .await;
+    let client = with(server.address, Credentials::digest("a", "b"));
+    for status in [200, 200, 401, 200] {
+        let request = client.post(server.url("/in/1")).body(once());
+        assert_eq!(request.send().await.unwrap().status(), status);
+    }
+    let waited = waited.lock().unwrap().clone();
+    assert_eq!(waited, [true, false, false, true]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use crate::client::error::Error;
 use http::HeaderValue;
 use http::header::GetAll;
 use portway_transport::environment::Environment;
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
@@ -19,6 +20,8 @@ pub(in crate::client) struct Keyring {
     scoped: Vec<(CredentialScope, Credentials)>,
     /// The latest used last.
     spaces: Mutex<Vec<Space>>,
+    /// Where content was taken without a challenge, the latest last.
+    unasked: Mutex<VecDeque<(String, String)>>,
 }
 
 /// Where a request goes, and the credentials that are its own.
@@ -39,6 +42,12 @@ impl<'a> Place<'a> {
             path: "",
             own: Some(own),
         }
+    }
+
+    /// Its path without the last part.
+    fn directory(&self) -> &'a str {
+        let end = self.path.rfind('/').map_or(0, |slash| slash + 1);
+        &self.path[..end]
     }
 }
 
@@ -70,7 +79,7 @@ impl Keyring {
     pub(in crate::client) fn new(scoped: Vec<(CredentialScope, Credentials)>) -> Self {
         Keyring {
             scoped,
-            spaces: Mutex::default(),
+            ..Keyring::default()
         }
     }
 
@@ -121,6 +130,34 @@ impl Keyring {
         };
         let spaces = self.spaces();
         is_any.then(|| find(&spaces, |space| self.is_for(space, place)).is_some())
+    }
+
+    /// Whether credentials for a place wait for a challenge that is yet to be expected: none has
+    /// come, and content was not taken without one.
+    pub(in crate::client) fn awaits_challenge(&self, place: Place) -> bool {
+        let is_it = |(whom, at): &(String, String)| whom == place.whom && at == place.directory();
+        self.is_challenge_known(place) == Some(false) && !self.unasked().iter().any(is_it)
+    }
+
+    /// Content was taken here without a challenge.
+    pub(in crate::client) fn on_unasked(&self, place: Place) {
+        if !self.awaits_challenge(place) {
+            return;
+        }
+        let mut unasked = self.unasked();
+        if unasked.len() >= UNASKED_MAX {
+            unasked.pop_front();
+        }
+        unasked.push_back((place.whom.to_owned(), place.directory().to_owned()));
+    }
+
+    /// A challenge has come: whatever is there may be asked for from now on.
+    pub(in crate::client) fn on_asked(&self, place: Place) {
+        self.unasked().retain(|(whom, _)| whom != place.whom);
+    }
+
+    fn unasked(&self) -> MutexGuard<'_, VecDeque<(String, String)>> {
+        self.unasked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes challenges, and says whether another try may help: whether there is something to
@@ -269,8 +306,7 @@ fn answer_to(
 fn prefixes(place: Place, challenge: &Challenge, answer: &Answer) -> Vec<String> {
     if let Answer::Shown = answer {
         // RFC 7617 §2.2: everything at the depth of the path, and below.
-        let end = place.path.rfind('/').map_or(0, |slash| slash + 1);
-        return vec![place.path[..end].to_owned()];
+        return vec![place.directory().to_owned()];
     }
     let all = vec![String::new()];
     let Some(domain) = challenge
@@ -306,3 +342,36 @@ fn find(spaces: &[Space], fits: impl Fn(&Space) -> bool) -> Option<usize> {
 
 const SPACES_MAX: usize = 256;
 const PREFIXES_MAX: usize = 16;
+const UNASKED_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_that_ask_nothing_are_remembered_until_one_asks() {
+        let whom = "https://a.test";
+        let own = Credentials::digest("a", "b");
+        let keyring = Keyring::default();
+        let place = |path| Place {
+            whom,
+            path,
+            own: Some(&own),
+        };
+        keyring.on_unasked(place("/in/1"));
+        assert!(!keyring.awaits_challenge(place("/in/2")));
+        assert!(keyring.awaits_challenge(place("/other")));
+        keyring.on_asked(place("/other"));
+        assert!(keyring.awaits_challenge(place("/in/2")));
+        let paths: Vec<String> = (0..=UNASKED_MAX).map(|at| format!("/{at}/")).collect();
+        for path in &paths {
+            keyring.on_unasked(place(path));
+        }
+        assert_eq!(keyring.unasked().len(), UNASKED_MAX);
+        assert!(
+            keyring.awaits_challenge(place("/0/")),
+            "the oldest gave way"
+        );
+        assert!(!keyring.awaits_challenge(place("/1/")));
+    }
+}
