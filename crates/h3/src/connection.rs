@@ -395,6 +395,10 @@ impl Connection {
         self.exchanges.remove(stream);
         if self.exchanges.is_empty() {
             self.watch.idle_since = self.watch.glitches.now();
+            // Nobody asks a connection that is over for its timeout.
+            if self.closed.is_some() {
+                self.release_spare();
+            }
         }
         self.datagrams.forget(stream);
         if is_extension {

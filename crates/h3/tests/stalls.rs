@@ -332,3 +332,14 @@ fn memory_for_the_next_request_is_given_back_when_none_comes() {
     assert_eq!(raw.connection.poll_timeout(), None);
     answer(&mut raw, 2);
 }
+
+#[test]
+fn a_connection_that_was_closed_keeps_no_memory_for_the_next_request() {
+    let mut raw = Raw::server(Config::default());
+    respond(&mut raw, 0);
+    raw.connection.close(Code::H3_NO_ERROR, "");
+    raw.run();
+    received(&mut raw.connection, bidi(0));
+    assert_eq!(raw.connection.in_flight(), 0);
+    assert!(raw.connection.is_at_rest());
+}
