@@ -3,6 +3,8 @@
 //! Invariant: the parts of a message stand together. A message overtakes another only while both
 //! wait whole, and one of the two gave up its order; a final message, after which nothing is
 //! accepted, stays the last one (RFC 9622 §9.1.3.5).
+//! Priority is strict: waiting makes no message more urgent, so those that gave up their order can
+//! delay less urgent ones for as long as they keep coming.
 
 use super::{Completion, ConnectionId, OpenMessage, Outcome, PartialSends, SendId};
 use crate::Time;

@@ -15,7 +15,8 @@ use std::task::{Context, Poll};
 impl Connection {
     /// Sends a message. Ready when the message is accepted: it is then sent in order, or by its
     /// priority if it gave up its order, unless its lifetime ends first; the receipt tells what
-    /// became of it.
+    /// became of it. Waiting makes no message more urgent: as long as more urgent ones that gave up
+    /// their order keep coming, others may wait.
     ///
     /// Waits while the bounds of [`ConnectionLimits`](crate::ConnectionLimits) are reached; those
     /// that wait are served in the order of their calls.
