@@ -1,6 +1,7 @@
 //! What single messages ask for: their place among those that wait, and their code point.
 
 use crate::support::*;
+use portway::framer::{HTTP1_FIELDS, HTTP1_METHOD, HTTP1_STATUS, HTTP1_TARGET, Http1};
 use portway::property::{CapacityProfile, SelectionProperty};
 use portway::{
     Connection, LocalEndpoint, Message, MessageContext, MessageProperties, Preconnection,
@@ -119,6 +120,59 @@ fn bytes_without_framers_never_change_their_order() {
         let effects = client.effects_on(&asked);
         let told = effects[0].1.to_string();
         assert!(told.starts_with("ignored: without a framer"), "{told}");
+    });
+}
+
+#[test]
+fn requests_of_http1_never_change_their_order() {
+    let net = Net::named(1);
+    let framed = |context, security| Preconnection::new(security).context(context);
+    let local = LocalEndpoint::any().port(PORT);
+    let listening = framed(&net.at_server, server_tls()).local(local);
+    let mut listener = net.listen_with(&listening.framer(Http1::server()));
+    let remote = RemoteEndpoint::host_name(NAME).port(PORT);
+    let client = framed(&net.at_client, client_tls()).remote(remote);
+    let client = client.framer(Http1::client());
+    net.sim.block_on(async {
+        let client = client.initiate().background().expect("planned");
+        for mut message in [urgent(1, 9), urgent(2, 3)] {
+            message.context.set_metadata(HTTP1_METHOD, "POST");
+            message.context.set_metadata(HTTP1_TARGET, "/");
+            message.context.set_metadata(HTTP1_FIELDS, "Host: a\r\n");
+            client.send(message).await.expect("accepted");
+        }
+        let server = listener.accept().await.expect("a connection");
+        for mark in [1, 2] {
+            assert_eq!(server.receive().await.expect("a request")[0], mark);
+        }
+        let asked = MessageProperties::new().with_priority(3);
+        let told = client.effects_on(&asked)[0].1.to_string();
+        assert!(told.starts_with("ignored: without a framer"), "{told}");
+    });
+}
+
+#[test]
+fn what_came_behind_connect_is_received_once_it_is_answered() {
+    let net = Net::named(1);
+    let bare = |context| Preconnection::new(Security::disabled()).context(context);
+    let local = LocalEndpoint::any().port(PORT);
+    let listening = bare(&net.at_server).local(local).framer(Http1::server());
+    let mut listener = net.listen_with(&listening);
+    let client = bare(&net.at_client).remote(RemoteEndpoint::host_name(NAME).port(PORT));
+    net.sim.block_on(async {
+        let client = client.initiate().await.expect("a connection");
+        let early = "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nearly";
+        client.send(early).await.expect("accepted");
+        let server = listener.accept().await.expect("a connection");
+        server.receive().await.expect("a request");
+        let answer = MessageContext::new().with_metadata(HTTP1_STATUS, 200u64);
+        // The receive waits before the answer leaves, and nothing more comes.
+        let (received, sent) = tokio::join!(
+            server.receive_partial(1, 100),
+            server.send(Message::from("").with_context(answer)),
+        );
+        sent.expect("accepted");
+        assert_eq!(&received.expect("bytes")[..], b"early");
     });
 }
 

@@ -84,6 +84,12 @@ pub trait Framer: Send {
         false
     }
 
+    /// Whether messages must leave in the order of their sends, because the peer tells by their
+    /// place what they belong to. Their priorities then change nothing.
+    fn keeps_order(&self) -> bool {
+        false
+    }
+
     /// Frames one message, or one part of it, into `out`, with `put_bytes` for the payload.
     ///
     /// # Errors

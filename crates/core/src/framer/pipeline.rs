@@ -97,6 +97,12 @@ impl Pipeline {
             .any(|stage| !stage.is_aside() && stage.framer.needs_length())
     }
 
+    /// Whether messages must leave in the order of their sends, as a framer says.
+    pub fn keeps_order(&self) -> bool {
+        let mut stages = self.stages.iter().filter(|stage| !stage.is_aside());
+        stages.any(|stage| stage.framer.keeps_order())
+    }
+
     /// Adds a framer above all others.
     ///
     /// # Errors

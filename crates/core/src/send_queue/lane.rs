@@ -140,7 +140,9 @@ impl<R> Lane<R> {
 
     /// Lets messages overtake one another from now on, those that wait included, or no longer.
     pub(super) fn set_reorders(&mut self, reorders: bool) {
-        self.reorders = reorders;
+        if std::mem::replace(&mut self.reorders, reorders) == reorders {
+            return;
+        }
         for entry in std::mem::take(&mut self.entries) {
             self.push(entry);
         }

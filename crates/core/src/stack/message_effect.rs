@@ -32,17 +32,13 @@ impl StackDescriptor {
             Property::MsgPriority if ways.keeps_messages => Effect::emulated(
                 "it orders what waits to be sent, as far as messages gave up their order",
             ),
-            Property::MsgPriority => Effect::ignored(
-                "without a framer the bytes of a stream have no meaning in another order",
-            ),
+            Property::MsgPriority => Effect::ignored(ORDER_HAS_MEANING),
             Property::MsgOrdered if is_datagrams && is_wanted => refused("datagrams have no order"),
             Property::MsgOrdered if is_datagrams || is_wanted => Effect::Applied,
             Property::MsgOrdered if ways.keeps_messages => Effect::emulated(
                 "a more urgent message may go before it; what has left arrives in order",
             ),
-            Property::MsgOrdered => Effect::ignored(
-                "without a framer the bytes of a stream have no meaning in another order",
-            ),
+            Property::MsgOrdered => Effect::ignored(ORDER_HAS_MEANING),
             Property::SafelyReplayable if is_wanted => self.effect_of_replay(),
             Property::SafelyReplayable if self.rejects_duplicates => Effect::Applied,
             Property::SafelyReplayable => refused("the network may deliver datagrams twice"),
@@ -98,6 +94,9 @@ impl StackDescriptor {
         }
     }
 }
+
+const ORDER_HAS_MEANING: &str =
+    "without a framer that tells messages apart in any order, another one has no meaning";
 
 /// What would be no effect but an error of the send.
 fn refused(why: &str) -> Effect {

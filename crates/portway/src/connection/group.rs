@@ -264,6 +264,8 @@ impl Group {
         if !self.outbound.queue.has_room(message.as_ref()?.data.len()) {
             return None;
         }
+        // A framer that has stepped aside since the last send tells no messages apart.
+        self.reorder();
         let now = now();
         match self.outbound.enqueue(now, message.take()?) {
             Ok(receipt) => {
@@ -278,6 +280,7 @@ impl Group {
         &mut self,
         result: Result<(Receipt, Flush), SendFailure>,
     ) -> Result<Receipt, SendError> {
+        self.look_again();
         match result {
             Ok((receipt, Flush::Done)) => Ok(receipt),
             Ok((receipt, Flush::Blocked)) => {
@@ -290,6 +293,14 @@ impl Group {
                 self.end(Ending::Failed(failure.clone()));
                 Err(SendError::Failed(failure))
             }
+        }
+    }
+
+    /// Lets who receives look at what is there once more: a framer that keeps the order may have
+    /// waited for a message to leave.
+    fn look_again(&mut self) {
+        if self.pipeline.keeps_order() && self.inbound.unread_bytes() > 0 {
+            self.inbound.wake_reader();
         }
     }
 
@@ -350,7 +361,9 @@ impl Group {
             return Flush::Done;
         }
         let before = self.progress();
-        match self.flush(now) {
+        let flushed = self.flush(now);
+        self.look_again();
+        match flushed {
             Ok(Flush::Done) => {
                 self.shut_when_flushed();
                 // Waiters write too, so waking them for nothing would never end.

@@ -664,7 +664,8 @@ fn own_code_point(link: &DatagramLink, context: &MessageContext) -> Option<u8> {
 
 /// Whether messages can be told apart by whoever receives them, in whatever order they leave.
 pub(super) fn keeps_messages(pipeline: &Pipeline, link: &Link) -> bool {
-    matches!(link, Link::Datagrams(_)) || !pipeline.is_empty()
+    let are_apart = matches!(link, Link::Datagrams(_)) || !pipeline.is_empty();
+    are_apart && !pipeline.keeps_order()
 }
 
 enum Aftermath {

@@ -356,6 +356,11 @@ impl Kind {
 }
 
 impl Framer for Http1 {
+    // RFC 9112 §9.3.2: nothing but their order says which request a response is for.
+    fn keeps_order(&self) -> bool {
+        true
+    }
+
     fn frame(&mut self, part: Outgoing<'_>, out: &mut WireBuffer) -> Result<(), Failure> {
         if self.is_tunnel && self.sending == Sending::Nothing {
             let has = |name| part.context.metadata(name).is_some();
