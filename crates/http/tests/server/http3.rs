@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use portway_http::server::{End, Server};
 use portway_transport::environment::Environment;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 fn seconds(seconds: u64) -> Duration {
@@ -84,6 +85,24 @@ fn a_handler_that_panics_fails_its_request_and_no_other() {
         let answer = held.response().await.expect("an answer");
         assert_eq!(whole(answer.into_body()).await, "released");
         drop(client);
+        quic.close().await;
+    });
+}
+
+#[test]
+fn others_have_their_turn_between_many_requests_of_one_connection() {
+    Net::run(protected, async |net| {
+        let quic = Quic::new(net);
+        let client = quic.connect().await;
+        let mut sent = Vec::new();
+        for _ in 0..64 {
+            sent.push(client.send(get3("/hold")).await.expect("sent"));
+        }
+        // This has its turn when the first handler was called.
+        net.app.held.notified().await;
+        let calls = net.app.calls.load(Ordering::Relaxed);
+        assert!(calls <= 16, "{calls} came first");
+        drop((sent, client));
         quic.close().await;
     });
 }

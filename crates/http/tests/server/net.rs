@@ -16,6 +16,7 @@ use portway_transport::tls::{EarlyData, TlsEngine};
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) release: Arc<Notify>,
     /// Told when `/hold` was called.
     pub(crate) held: Arc<Notify>,
+    /// How often `/hold` was called.
+    pub(crate) calls: Arc<AtomicUsize>,
 }
 
 impl App {
@@ -84,6 +87,7 @@ impl App {
             .route(
                 "/hold",
                 get(move || async move {
+                    app.calls.fetch_add(1, Ordering::Relaxed);
                     app.held.notify_one();
                     app.release.notified().await;
                     "released"
