@@ -8,7 +8,6 @@ mod cancel;
 mod close;
 mod delivery;
 mod early_data;
-mod early_data_tls;
 mod faults;
 mod identities;
 mod learned;

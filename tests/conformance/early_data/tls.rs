@@ -1,16 +1,15 @@
 //! A first message as early data of TLS over TCP, in the race and on virtual time.
 
+use super::{DELAY, go_on, replayable, send_first, to_wait};
 use crate::support::*;
 use portway::property::SelectionProperty;
 use portway::{
-    Connection, Context, LengthPrefixed, Listener, LocalEndpoint, Message, MessageContext,
-    Preconnection, ReceivedMessage, RemoteEndpoint, StackId, Time, TransportProperties,
+    Context, LengthPrefixed, Listener, LocalEndpoint, Preconnection, RemoteEndpoint, StackId,
+    TransportProperties,
 };
 use portway_transport::environment::{Environment, ListenAddress};
 use std::time::Duration;
 
-/// One way.
-const DELAY: Duration = Duration::from_millis(50);
 /// The connection is there, and the client's first flight has come.
 const FIRST_FLIGHT: Duration = Duration::from_millis(150);
 /// The client's second flight has come.
@@ -48,11 +47,6 @@ fn client(net: &Net, addresses: &[&str]) -> Preconnection {
     })
 }
 
-fn replayable(data: impl Into<Message>) -> Message {
-    let message: Message = data.into();
-    message.with_context(MessageContext::new().with_safely_replayable())
-}
-
 /// Connects and gets tickets.
 fn visit(net: &Net, to: &Preconnection, listener: &mut Listener) {
     net.sim.block_on(async {
@@ -61,52 +55,6 @@ fn visit(net: &Net, to: &Preconnection, listener: &mut Listener) {
         server.send("with tickets").await.expect("accepted");
         client.receive().await.expect("behind the tickets");
         client.close().await.expect("acknowledged");
-    });
-}
-
-/// What came of a first message.
-struct Sent {
-    client: Connection,
-    server: Connection,
-    received: ReceivedMessage,
-    after: Duration,
-}
-
-fn send_first(net: &Net, to: &Preconnection, listener: &mut Listener, first: Message) -> Sent {
-    let begun = net.client.now();
-    net.sim.block_on(async {
-        let connecting = async { to.initiate().first_message(first).await };
-        let receiving = async {
-            let server = listener.accept().await.expect("accepted");
-            let received = server.receive().await.expect("the first message");
-            (server, received, net.client.now())
-        };
-        let (client, (server, received, at)): (_, (_, _, Time)) =
-            tokio::join!(connecting, receiving);
-        Sent {
-            client: client.expect("a connection"),
-            server,
-            received,
-            after: at.saturating_since(begun),
-        }
-    })
-}
-
-/// Nothing but the further messages follows, in both directions, and a close is acknowledged.
-fn go_on(net: &Net, sent: &Sent) {
-    net.sim.block_on(async {
-        sent.client.send("second").await.expect("accepted");
-        let second = sent.server.receive().await.expect("second");
-        assert_eq!(&second[..], b"second");
-        assert!(!second.context.is_early_data(), "it left later");
-        sent.server.send("answer").await.expect("accepted");
-        let answer = sent.client.receive().await.expect("answer");
-        assert_eq!(&answer[..], b"answer");
-        assert!(!answer.context.is_early_data());
-        let receiving = async { sent.server.receive().await.map(drop) };
-        let (closed, ended) = tokio::join!(sent.client.close(), receiving);
-        closed.expect("acknowledged");
-        ended.expect_err("the end");
     });
 }
 
@@ -200,21 +148,11 @@ fn a_long_first_message_survives_that_its_early_part_is_rejected() {
 
 #[test]
 fn what_was_not_marked_or_may_expire_or_is_unwanted_waits_for_the_handshake() {
-    let lifetime = MessageContext::new()
-        .with_safely_replayable()
-        .with_lifetime(Duration::from_secs(5));
-    let avoid = TransportProperties::new().avoid(SelectionProperty::ZeroRttMsg);
-    let any = TransportProperties::new();
-    let cases: [(Message, &TransportProperties); 3] = [
-        (Message::from("not marked"), &any),
-        (Message::from("expires").with_context(lifetime), &any),
-        (replayable("unwanted"), &avoid),
-    ];
     let (net, mut listener) = net(1);
     let to = client(&net, &[V4]);
-    for (first, properties) in cases {
+    for (first, properties) in to_wait() {
         visit(&net, &to, &mut listener);
-        let to = to.clone().properties(properties.clone());
+        let to = to.clone().properties(properties);
         let sent = send_first(&net, &to, &mut listener, first.clone());
         assert!(!sent.received.context.is_early_data(), "{first:?}");
         assert!(sent.after >= SECOND_FLIGHT, "{first:?} {:?}", sent.after);
