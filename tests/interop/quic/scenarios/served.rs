@@ -189,10 +189,22 @@ pub(super) async fn with_ngtcp2(
                 .await?
         }
         "handshakeloss" | "handshakecorruption" => {
+            let mut lost = 0;
             for _ in 0..if is_long() { 30 } else { 3 } {
-                client.fetch(&[]).await?;
+                let asked = client.ask(&[]).await?;
+                match asked.has_lost_its_finished() {
+                    true => lost += 1,
+                    false => drop(client.whole(asked)),
+                }
             }
-            "each connection got its bytes".to_owned()
+            assert!(lost <= 1, "{lost} handshakes were not finished");
+            match lost {
+                0 => "each connection got its bytes".to_owned(),
+                // About one in 150 with 30 % of loss.
+                _ => "each connection got its bytes but one, whose client (0.12.1) lost its \
+                      Finished and never sent it again"
+                    .to_owned(),
+            }
         }
         _ => {
             client.fetch(&[]).await?;
@@ -209,9 +221,40 @@ struct Ngtcp2<'a> {
     expected: usize,
 }
 
+/// What came of a run of the client.
+struct Asked {
+    peer: Peer,
+    /// What it wrote to its file.
+    answer: Vec<u8>,
+}
+
+impl Asked {
+    /// Whether the server goes on with the handshake in vain: the client sends the end of it no
+    /// more, although RFC 9002 §6.2 has it probe until the handshake is confirmed.
+    fn has_lost_its_finished(&self) -> bool {
+        let output = self.peer.output();
+        let last = |way: &str| {
+            let is_it = |line: &str| line.contains(way) && line.contains(" Handshake CRYPTO");
+            let lines = output.lines().enumerate();
+            lines
+                .filter(|(_, line)| is_it(line))
+                .last()
+                .map(|(at, _)| at)
+        };
+        self.answer.is_empty()
+            && !output.contains(" HANDSHAKE_DONE")
+            && last(" frm tx ").is_some_and(|sent| Some(sent) < last(" frm rx "))
+    }
+}
+
 impl Ngtcp2<'_> {
     /// Lets it ask, and looks at the file that it wrote.
     async fn fetch(&self, arguments: &[&str]) -> Option<Peer> {
+        Some(self.whole(self.ask(arguments).await?))
+    }
+
+    /// Lets it ask.
+    async fn ask(&self, arguments: &[&str]) -> Option<Asked> {
         let directory = self.authority.path("downloads");
         std::fs::create_dir_all(&directory).expect("a directory");
         let file = format!("{directory}/answer");
@@ -231,7 +274,12 @@ impl Ngtcp2<'_> {
         let arguments = [&fixed[..], arguments, &at].concat();
         let mut peer = self.scene.start_near("gtlsclient", &arguments)?;
         peer.end().await;
-        let answer = std::fs::read(&file).expect("it wrote a file");
+        let answer = std::fs::read(&file).unwrap_or_default();
+        Some(Asked { peer, answer })
+    }
+
+    /// The client, which has got all bytes.
+    fn whole(&self, Asked { peer, answer }: Asked) -> Peer {
         // Several answers are one after the other in it.
         let is_whole = !answer.is_empty() && answer.len().is_multiple_of(self.expected);
         assert!(
@@ -244,7 +292,7 @@ impl Ngtcp2<'_> {
         let expected = pattern(self.expected);
         let mut parts = answer.chunks(self.expected);
         assert!(parts.all(|part| part == expected), "other bytes");
-        Some(peer)
+        peer
     }
 
     /// As [`Ngtcp2::fetch`]; it must have said all of this.
