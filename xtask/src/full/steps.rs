@@ -123,10 +123,7 @@ fn gates() -> Vec<Step> {
 
 /// The tests as they stand, with every peer.
 fn tests(repository: &Repository) -> Vec<Step> {
-    let on_peers = [
-        no_test(repository, "interop"),
-        missing_tool("openssl", "version"),
-    ];
+    let on_peers = no_peers(repository);
     let on_quiche = [missing_tool("cmake", "--version"), no_libclang()];
     vec![
         Step::command("tests", "cargo test --workspace --no-fail-fast"),
@@ -152,10 +149,7 @@ fn tests(repository: &Repository) -> Vec<Step> {
 /// The tests with many more seeds and with whole sizes.
 fn long_tests(repository: &Repository) -> Vec<Step> {
     let conformance = "cargo test -p portway-tests --test conformance --";
-    let on_peers = [
-        no_test(repository, "interop"),
-        missing_tool("openssl", "version"),
-    ];
+    let on_peers = no_peers(repository);
     vec![
         Step::commands(
             "sim",
@@ -192,6 +186,14 @@ fn long_tests(repository: &Repository) -> Vec<Step> {
         )
         .with("PORTWAY_LONG", "1")
         .remark("`PORTWAY_LONG=1`: fifty times the seeds of the race, QPACK and the pool"),
+    ]
+}
+
+/// What keeps the tests with peers from running.
+fn no_peers(repository: &Repository) -> [Option<String>; 2] {
+    [
+        no_test(repository, "interop"),
+        missing_tool("openssl", "version"),
     ]
 }
 
