@@ -75,9 +75,7 @@ impl TlsEngine {
         remote: IpAddr,
         alpn: &[Vec<u8>],
     ) -> Result<TlsLayer, Failure> {
-        let name = server_name(p.server_name.as_deref().or(host_name), remote)?;
-        let config = Arc::clone(&self.client_configs(p)?.without_early_data);
-        TlsLayer::client(config, name, alpn, self.limits.clone())
+        self.client_layer(p, host_name, remote, alpn, EarlyData::Refused)
     }
 
     /// As [`TlsEngine::client`], with data that leaves with the first flight when there is a ticket
@@ -97,17 +95,28 @@ impl TlsEngine {
         alpn: &[Vec<u8>],
         data: Bytes,
     ) -> Result<TlsLayer, Failure> {
-        let name = server_name(p.server_name.as_deref().or(host_name), remote)?;
-        let config = Arc::clone(&self.client_configs(p)?.with_early_data);
-        let layer = TlsLayer::client(config, name, alpn, self.limits.clone())?;
+        let layer = self.client_layer(p, host_name, remote, alpn, EarlyData::Allowed)?;
         Ok(layer.with_early_data(data))
     }
 
-    fn client_configs(&self, p: &TlsParameters) -> Result<Arc<ClientConfigs>, Failure> {
+    fn client_layer(
+        &self,
+        p: &TlsParameters,
+        host_name: Option<&str>,
+        remote: IpAddr,
+        alpn: &[Vec<u8>],
+        early_data: EarlyData,
+    ) -> Result<TlsLayer, Failure> {
+        let name = server_name(p.server_name.as_deref().or(host_name), remote)?;
         let key = (&[][..], EarlyData::Refused);
-        locked(&self.clients).find_or_make(p, key, &self.limits, || {
-            Ok(configuration::client(p, &self.clock)?.into())
-        })
+        let configs = locked(&self.clients).find_or_make(p, key, &self.limits, || {
+            Ok(ClientConfigs::from(configuration::client(p, &self.clock)?))
+        })?;
+        let config = match early_data {
+            EarlyData::Refused => &configs.without_early_data,
+            EarlyData::Allowed => &configs.with_early_data,
+        };
+        TlsLayer::client(Arc::clone(config), name, alpn, self.limits.clone())
     }
 
     /// A server's layer.
@@ -115,11 +124,7 @@ impl TlsEngine {
     /// # Errors
     /// As [`TlsEngine::client`]; a server also needs an identity.
     pub fn server(&self, p: &TlsParameters, alpn: &[Vec<u8>]) -> Result<TlsLayer, Failure> {
-        let key = (alpn, EarlyData::Refused);
-        let config = locked(&self.servers).find_or_make(p, key, &self.limits, || {
-            configuration::server(p, alpn, &self.clock)
-        })?;
-        TlsLayer::server(config, !alpn.is_empty(), self.limits.clone())
+        self.server_taking(p, alpn, EarlyData::Refused)
     }
 
     /// As [`TlsEngine::server`], with early data taken or not. Where it is, the layer is ready as
@@ -136,14 +141,16 @@ impl TlsEngine {
         alpn: &[Vec<u8>],
         early_data: EarlyData,
     ) -> Result<TlsLayer, Failure> {
-        let is_anyone = matches!(p.client_authentication, ClientAuthentication::None);
-        if early_data == EarlyData::Refused || !is_anyone {
-            return self.server(p, alpn);
-        }
+        let early_data = match p.client_authentication {
+            ClientAuthentication::None => early_data,
+            _ => EarlyData::Refused,
+        };
         let key = (alpn, early_data);
-        let config = locked(&self.servers).find_or_make(p, key, &self.limits, || {
-            configuration::early_server(p, alpn, &self.clock)
-        })?;
+        let config =
+            locked(&self.servers).find_or_make(p, key, &self.limits, || match early_data {
+                EarlyData::Refused => configuration::server(p, alpn, &self.clock),
+                EarlyData::Allowed => configuration::early_server(p, alpn, &self.clock),
+            })?;
         TlsLayer::server(config, !alpn.is_empty(), self.limits.clone())
     }
 
