@@ -84,6 +84,19 @@ struct Request {
     asks_to_switch: bool,
 }
 
+impl Request {
+    /// Whether a response with this status ends HTTP on the connection (RFC 9110 §9.3.6, §15.2.2).
+    fn opens_tunnel(self, status: u16) -> bool {
+        status == 101 || (self.kind == Kind::Connect && (200..300).contains(&status))
+    }
+
+    /// Whether a response with this status may have a body (RFC 9112 §6.3).
+    fn may_have_body(self, status: u16) -> bool {
+        let has_none = status < 200 || status == 204 || status == 304;
+        !has_none && self.kind != Kind::Head && !self.opens_tunnel(status)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Head,
@@ -234,18 +247,14 @@ impl Http1 {
             if status == 101 && !request.asks_to_switch {
                 return Err(violation("a response of 101 to a request without Upgrade"));
             }
-            self.is_tunnel = status == 101;
         }
         if status >= 200 {
             self.pending.pop_front();
         }
-        let has_none = status < 200 || status == 204 || status == 304;
-        if request.kind == Kind::Connect && (200..300).contains(&status) {
-            self.is_tunnel = true;
-        }
-        match has_none || request.kind == Kind::Head || self.is_tunnel {
-            true => Ok(Length::Sized(0)),
-            false => Ok(stated),
+        self.is_tunnel = request.opens_tunnel(status);
+        match request.may_have_body(status) {
+            true => Ok(stated),
+            false => Ok(Length::Sized(0)),
         }
     }
 
@@ -328,10 +337,8 @@ impl Http1 {
         if status == 101 && !request.asks_to_switch {
             return Err(unframeable("the request did not ask for another protocol"));
         }
-        let is_tunnel =
-            status == 101 || (request.kind == Kind::Connect && (200..300).contains(&status));
-        let is_bodiless = status < 200 || status == 204 || status == 304 || is_tunnel;
-        if (is_bodiless || request.kind == Kind::Head) && length != Some(0) {
+        let may_have_body = request.may_have_body(status);
+        if !may_have_body && length != Some(0) {
             return Err(unframeable("this response has no body"));
         }
         if length.is_none() && request.minor_version == 0 {
@@ -340,8 +347,8 @@ impl Http1 {
         if status >= 200 {
             self.pending.pop_front();
         }
-        self.is_tunnel = is_tunnel;
-        Ok(!is_bodiless && request.kind != Kind::Head)
+        self.is_tunnel = request.opens_tunnel(status);
+        Ok(may_have_body)
     }
 }
 
