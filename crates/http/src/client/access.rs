@@ -94,14 +94,15 @@ impl Exchange {
 
     /// Whether its content, which can be read once only, is to wait until the server or the proxy
     /// has said whether it wants a password proven: nobody has asked yet, and without the question
-    /// there is no answer (RFC 7616 §3.3). Not again where content was taken without it.
-    pub(super) fn asks_first(&self, settings: &Settings, key: &Key) -> bool {
+    /// there is no answer (RFC 7616 §3.3). Not again where content was taken without it. `replay`
+    /// is what repeats its content.
+    pub(super) fn asks_first(&self, settings: &Settings, key: &Key, replay: Option<&Body>) -> bool {
         if self.access.is_impatient {
             return false;
         }
         let has_any = self.access.own.is_some() || !settings.keyring.is_empty();
         let forwarding = key.proxy().filter(|_| key.is_forwarded());
-        if !has_any && forwarding.is_none() || !is_read_once(&self.body) {
+        if !has_any && forwarding.is_none() || !is_read_once(&self.body, replay) {
             return false;
         }
         let origin = self.url.origin();
@@ -147,7 +148,7 @@ impl Exchange {
             },
             content: content.as_deref(),
         };
-        let is_once = replay.is_none() && !request.body().is_end_stream();
+        let is_once = is_read_once(request.body(), replay);
         let origin = self.url.origin();
         let mut shown = (None, None);
         if !request.headers().contains_key(AUTHORIZATION) {
@@ -301,9 +302,9 @@ fn without_udp(wish: Wish, way: impl Fn() -> String) -> Result<Wish, Error> {
     })
 }
 
-/// Whether there is content that can be read once only.
-fn is_read_once(body: &Body) -> bool {
-    body.replay().is_none() && !body.is_end_stream()
+/// Whether there is content that can be read once only, of which `replay` is what repeats it.
+fn is_read_once(body: &Body, replay: Option<&Body>) -> bool {
+    replay.is_none() && !body.is_end_stream()
 }
 
 /// The failure of a Digest that is asked for and cannot be made.

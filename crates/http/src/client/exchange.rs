@@ -63,7 +63,7 @@ impl Exchange {
             telemetry.on_assigned(&key, lease.info().version, waited);
             let replay = self.body.replay();
             let version = lease.info().version;
-            let asks_first = self.asks_first(&shared.settings, &key);
+            let asks_first = self.asks_first(&shared.settings, &key, replay.as_ref());
             let gate = self.gate(shared, version, asks_first);
             lease.ends(gate.as_ref());
             let mut request = self.request(lease.info(), &key)?;

@@ -154,16 +154,15 @@ impl HttpBody for Held {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.body.is_none() {
-            match std::task::ready!(self.gate.poll_open(context)) {
-                Ok(body) => self.body = Some(body),
+        let held = &mut *self;
+        let body = match &mut held.body {
+            Some(body) => body,
+            empty => match std::task::ready!(held.gate.poll_open(context)) {
+                Ok(body) => empty.insert(body),
                 Err(error) => return Poll::Ready(Some(Err(error))),
-            }
-        }
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Pending,
-        }
+            },
+        };
+        Pin::new(body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -97,8 +97,8 @@ async fn accept_all<S: ServerService>(
                     let request = request.map(|body| RequestBody::http3(body, wanted.clone()));
                     let answering = connection.answer(request, !is_proven);
                     shard.begin(answer(answering, responder, wanted));
-                    begun += 1;
-                    if begun.is_multiple_of(BEGUN_IN_A_ROW_MAX) {
+                    begun = (begun + 1) % BEGUN_IN_A_ROW_MAX;
+                    if begun == 0 {
                         tokio::task::yield_now().await;
                     }
                 }
