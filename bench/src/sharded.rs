@@ -1,12 +1,13 @@
 //! A server on two threads that share a port, against the same server on one.
 //!
 //! Invariant: both serve the same connections' worth of requests, as many connections on each
-//! thread; only the time of the servers' threads counts; and whatever serves a connection runs on
-//! the thread that accepted it.
+//! thread; only the time of the servers' threads counts; whatever serves a connection runs on the
+//! thread that accepted it; and there are as many clients as processors, since a single one would
+//! leave two shards idle, who then find less each time that they wake.
 
 use crate::clock::{ThreadClock, unpin};
 use crate::pairs::{Comparison, Side, alternate};
-use crate::quic::{Identity, Portway, STREAMS_MAX, Stack, runtime};
+use crate::quic::{Identity, Portway, STREAMS_MAX, Stack, two_workers};
 use portway_transport::environment::UdpBind;
 use portway_transport::quic::{Connection, ShardedOptions, ShardedServer};
 use std::future::Future;
@@ -41,7 +42,7 @@ pub trait Spoken {
 pub fn run<S: Spoken>(pairs: usize) -> Comparison {
     unpin();
     let identity = Identity::new();
-    runtime().block_on(async {
+    two_workers().block_on(async {
         let two = Server::<S>::start(&identity, 2).await;
         let one = Server::<S>::start(&identity, 1).await;
         let found = alternate(pairs, async |side| match side {
@@ -57,7 +58,7 @@ struct Server<S: Spoken> {
     /// Closes when dropped.
     _server: ShardedServer,
     /// Whom the connections belong to.
-    _client: Portway,
+    _clients: [Portway; CLIENTS],
     clocks: Vec<ThreadClock>,
     connections: Vec<S::Client>,
 }
@@ -83,11 +84,14 @@ impl<S: Spoken> Server<S> {
         .expect("threads on loopback");
         let clocks = (0..shards).map(|_| receiver.recv().expect("each starts"));
         let clocks = clocks.collect();
-        let client = Portway::bind(identity, STREAMS_MAX);
-        let connections = connect_evenly::<S>(&server, &client).await;
+        let clients: [_; CLIENTS] = std::array::from_fn(|_| Portway::bind(identity, STREAMS_MAX));
+        let mut connections = Vec::new();
+        for client in &clients {
+            connections.append(&mut connect_evenly::<S>(&server, client).await);
+        }
         Server {
             _server: server,
-            _client: client,
+            _clients: clients,
             clocks,
             connections,
         }
@@ -108,20 +112,20 @@ impl<S: Spoken> Server<S> {
     }
 }
 
-/// As many connections for each shard: the client's first identifier is random, so what comes too
+/// As many connections of a client for each shard: the client's first identifier is random, so what comes too
 /// often is closed again.
 async fn connect_evenly<S: Spoken>(server: &ShardedServer, client: &Portway) -> Vec<S::Client> {
     let shards = server.endpoints().len();
     let mut kept = vec![0; shards];
     let mut connections = Vec::new();
-    while connections.len() < CONNECTIONS {
+    while connections.len() < CONNECTIONS / CLIENTS {
         let count = || server.endpoints().iter().map(|it| it.connections());
         let before: Vec<_> = count().collect();
         let connection = client.connect(server.local_address()).await;
         let shard = count().zip(before).position(|(now, before)| now > before);
         let connection = S::client(connection);
         match shard {
-            Some(shard) if kept[shard] < CONNECTIONS / shards => {
+            Some(shard) if kept[shard] < CONNECTIONS / CLIENTS / shards => {
                 kept[shard] += 1;
                 connections.push(connection);
             }
@@ -131,7 +135,9 @@ async fn connect_evenly<S: Spoken>(server: &ShardedServer, client: &Portway) -> 
     connections
 }
 
-/// Connections, the same number for each shard.
+/// Clients, each in a task of a worker of its own.
+const CLIENTS: usize = 2;
+/// Connections, the same number for each client, and of each for each shard.
 const CONNECTIONS: usize = 8;
 /// Requests in flight on each.
 const IN_FLIGHT: usize = 32;

@@ -24,6 +24,7 @@ pub use sharded::run as run_sharded;
 pub(crate) use timed::Server;
 pub use timed::{
     compare_with, count_on_two_workers, is_done_beside, run, run_beside, run_on_two_workers,
+    two_workers,
 };
 pub use traffic::{Traffic, watch};
 pub(crate) use work::{Doing, warm_up};

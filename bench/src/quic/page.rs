@@ -162,7 +162,8 @@ Both ends on one runtime of two workers, processor time of the whole process.
 ";
 const OWN: &str = "
 portway against itself. A server on two threads that share a port, against one on one thread:
-processor time of the server's threads for one request, with 8 connections and 32 requests in flight
+processor time of the server's threads for one request, with 8 connections of two clients, a thread
+each, and 32 requests in flight on each connection
 on each. A connect with QUIC as the engine's only stack, against a socket and a connection of the
 driver's own: processor time of the client.
 

@@ -121,7 +121,8 @@ pub fn count_on_two_workers<S: Stack>(work: Work, times: usize) {
     runtime.shutdown_background();
 }
 
-fn two_workers() -> tokio::runtime::Runtime {
+/// A runtime of two threads.
+pub fn two_workers() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
