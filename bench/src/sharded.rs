@@ -112,8 +112,8 @@ impl<S: Spoken> Server<S> {
     }
 }
 
-/// As many connections of a client for each shard: the client's first identifier is random, so what comes too
-/// often is closed again.
+/// As many connections of a client for each shard: the client's first identifier is random, so what
+/// comes too often is closed again.
 async fn connect_evenly<S: Spoken>(server: &ShardedServer, client: &Portway) -> Vec<S::Client> {
     let shards = server.endpoints().len();
     let mut kept = vec![0; shards];

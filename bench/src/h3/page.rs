@@ -201,8 +201,8 @@ const BULK: &str = "
 A download and an upload of 256 MiB in one message, and datagrams (RFC 9297) of 1000 bytes in bursts
 of 20, against the raw driver's streams and datagrams; and portway against itself: an HTTP/3 server
 on two threads that share a port, against one on one thread, processor time of the server's threads
-with 8 connections of two clients and 32 requests in flight on each. What serves a connection stays on the thread
-that accepted it: `tests/api/h3_sharded.rs` looks.
+with 8 connections of two clients and 32 requests in flight on each. What serves a connection stays
+on the thread that accepted it: `tests/api/h3_sharded.rs` looks.
 
 ";
 const ENDS: &str = "
