@@ -1,4 +1,4 @@
-//! `portway get` through squid and microsocks, and with Apache's Digest.
+//! `portway get` through squid, microsocks and nghttpx, and with Apache's Digest.
 //!
 //! Invariant: the target is Apache, and its page is what comes through.
 
@@ -220,6 +220,73 @@ fn get_goes_through_microsocks() {
             matrix.pass(what, ROLE, evidence);
         }
         matrix.check();
+    });
+}
+
+/// nghttpx speaks HTTP/2 with us and asks squid for what we ask it for.
+#[test]
+fn get_opens_several_tunnels_on_one_connection_to_nghttpx() {
+    let test = "get_opens_several_tunnels_on_one_connection_to_nghttpx";
+    with_apache(test, async |apache, authority| {
+        let (port, behind) = (free_port(), free_port());
+        let text = format!(
+            "http_port 127.0.0.1:{behind}\npid_filename none\ncache deny all\naccess_log none\n\
+             cache_log stdio:/dev/null\nshutdown_lifetime 0 seconds\nhttp_access allow all\n"
+        );
+        let file = authority.path("squid.conf");
+        std::fs::write(&file, text).expect("a file");
+        let mut command = Command::new("/usr/sbin/squid");
+        command.args(["-N", "-f", &file]);
+        let Some(_squid) = Peer::spawn(test, command) else {
+            return;
+        };
+        listening(behind).await;
+        let log = authority.path("nghttpx.log");
+        let (cert, key) = (&authority.server.cert, &authority.server.key);
+        let mut command = Command::new("/usr/sbin/nghttpx");
+        command.args([
+            "--conf=/dev/null",
+            "--http2-proxy",
+            "--no-ocsp",
+            "--workers=1",
+        ]);
+        command.arg(format!("--frontend=127.0.0.1,{port}"));
+        command.arg(format!("--backend=127.0.0.1,{behind}"));
+        command.arg(format!("--accesslog-file={log}"));
+        command.arg("--accesslog-format=$remote_port $alpn $method $status");
+        command.args([key, cert]);
+        let Some(mut nghttpx) = Peer::spawn(test, command) else {
+            return;
+        };
+        listening(port).await;
+        let proxy = format!("https://127.0.0.1:{port}");
+        // Two origins: their names differ.
+        let other = apache.https.replace("localhost", "127.0.0.1");
+        let pages = [format!("{}/page", apache.https), format!("{other}/page")];
+        let trust = [
+            "--cacert",
+            &authority.root,
+            "--proxy-cacert",
+            &authority.root,
+        ];
+        let pages = [&*pages[0], &*pages[1], &*pages[0]];
+        let arguments = [&pages[..], &trust, &["-x", &proxy]].concat();
+        let Some((code, said)) = got(test, &arguments).await else {
+            return;
+        };
+        assert_eq!((code, &*said), (Some(0), "for allfor allfor all"));
+        nghttpx.terminate();
+        nghttpx.end().await;
+        let heard = std::fs::read_to_string(&log).expect("a log");
+        let lines: Vec<&str> = heard.lines().filter(|it| it.contains("CONNECT")).collect();
+        assert_eq!(lines.len(), 2, "a tunnel for each origin: {heard}");
+        assert_eq!(lines[0], lines[1], "from the same port");
+        assert!(lines[0].ends_with(" h2 CONNECT 200"), "{heard}");
+        let mut matrix = Matrix::new(&http::PAGE, "nghttpx 1.52.0 of Debian, before squid");
+        let evidence = "two origins in TLS with each, from one port by its log";
+        matrix.pass("CONNECT twice on one connection of HTTP/2", ROLE, evidence);
+        let installed = http::version("/usr/sbin/nghttpx", "--version");
+        http::check(&matrix, test, ("nghttpx", "1.52.0"), installed.as_deref());
     });
 }
 

@@ -29,7 +29,7 @@ Envoy and Chromium are large: `cargo xtask full` tries them. Behind a proxy is A
 ",
     sections: &[
         "curl",
-        "nghttp",
+        "nghttp ",
         "h2load",
         "wrk",
         "libcurl",
@@ -42,6 +42,7 @@ Envoy and Chromium are large: `cargo xtask full` tries them. Behind a proxy is A
         "Envoy",
         "squid",
         "microsocks",
+        "nghttpx",
     ],
 };
 

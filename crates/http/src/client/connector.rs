@@ -12,7 +12,7 @@ use super::error::{Error, Phase};
 use super::event::ConnectionInfo;
 use super::key::Key;
 use super::policy::Wish;
-use super::proxy::Proxies;
+use super::proxy::{Proxies, Trunks};
 use super::timeouts::{Deadline, Timeouts, within};
 use crate::carrier_io::{CarrierIo, Unwatched};
 use crate::pool::{DialId, Version, Versions};
@@ -31,7 +31,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context as TaskContext, Poll};
 use tower_service::Service;
 use url::Url;
@@ -48,6 +48,8 @@ pub struct Connector {
     timeouts: Timeouts,
     proxies: Proxies,
     socket: Option<PathBuf>,
+    /// What all that is connected to shares, made with the first one.
+    trunks: Arc<OnceLock<Arc<Trunks>>>,
 }
 
 impl Connector {
@@ -62,21 +64,39 @@ impl Connector {
             timeouts: Timeouts::default(),
             proxies: Proxies::none(),
             socket: None,
+            trunks: Arc::default(),
         }
+    }
+
+    /// What others share was made with other choices.
+    fn apart(self) -> Self {
+        Connector {
+            trunks: Arc::default(),
+            ..self
+        }
+    }
+
+    fn trunks(&self) -> &Arc<Trunks> {
+        self.trunks.get_or_init(|| {
+            let builder = Client::builder().context(&self.context);
+            let builder = builder.security(self.security.clone());
+            let builder = builder.timeouts(self.timeouts.clone());
+            Trunks::new(Arc::new(builder.settings()))
+        })
     }
 
     /// Uses the resolver, caches and environment of this context.
     #[must_use]
     pub fn context(mut self, context: &Context) -> Self {
         self.context = context.clone();
-        self
+        self.apart()
     }
 
     /// The protection of https. The application protocols are the connector's own.
     #[must_use]
     pub fn security(mut self, security: SecurityParameters) -> Self {
         self.security = security;
-        self
+        self.apart()
     }
 
     /// Offers these versions by ALPN instead of HTTP/1.1 and 2, as a client that speaks one of them
@@ -92,7 +112,7 @@ impl Connector {
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
-        self
+        self.apart()
     }
 
     /// Goes through a proxy, or through whichever [`Proxies`] choose; directly unless said. What is
@@ -123,9 +143,8 @@ impl Connector {
             (None, Some(proxy)) => by_proxy(key, wish, proxy, true)?,
             (None, None) => (key, wish),
         };
-        let builder = Client::builder().context(&self.context).proxy(self.proxies);
-        let builder = builder.security(self.security).timeouts(self.timeouts);
-        let settings = Arc::new(builder.settings());
+        let trunks = self.trunks().clone();
+        let settings = trunks.settings.clone();
         let environment = settings.context.environment().clone();
         let is_forwarding = key.is_forwarded();
         let call = Call {
@@ -134,6 +153,7 @@ impl Connector {
             finder: Finder::new(Weak::new(), key.clone()),
             key,
             wish,
+            trunks,
         };
         let total = settings.timeouts.total;
         let mut total = Deadline::after(&*environment, total, Phase::Total);
@@ -146,10 +166,6 @@ impl Connector {
             let failure = Failure::new(Origin::Local, FailureKind::Unsupported, detail);
             return Err(Error::of_dial(failure, None));
         };
-        if let Some(below) = ground.work {
-            // It ends with the tunnel through it.
-            environment.spawn(below);
-        }
         Ok(ConnectorStream {
             io: CarrierIo::new(carrier, Unwatched),
             info,

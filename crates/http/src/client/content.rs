@@ -4,6 +4,7 @@
 
 use super::error::{Error, ErrorClass, Scope};
 use super::http3::Http3Content;
+use super::proxy::Fate;
 use crate::pool::Version;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
@@ -13,8 +14,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 pub(super) enum Content {
-    /// Of HTTP/1.1 or 2.
-    Hyper(Incoming, Version),
+    /// Of HTTP/1.1 or 2, with what became of the tunnel below, where that shares its connection.
+    Hyper(Incoming, Version, Option<Fate>),
     Http3(Http3Content),
 }
 
@@ -24,10 +25,16 @@ impl Content {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self {
-            Content::Hyper(incoming, version) => {
-                let version = *version;
+            Content::Hyper(incoming, version, fate) => {
+                let cut_off = |error| {
+                    let error = cut_off(error, *version);
+                    match fate {
+                        Some(fate) => fate.explain(error),
+                        None => error,
+                    }
+                };
                 let frame = Pin::new(incoming).poll_frame(context);
-                frame.map(|frame| frame.map(|frame| frame.map_err(|e| cut_off(e, version))))
+                frame.map(|frame| frame.map(|frame| frame.map_err(cut_off)))
             }
             Content::Http3(content) => content.poll_frame(context),
         }
@@ -35,14 +42,14 @@ impl Content {
 
     pub(super) fn is_end_stream(&self) -> bool {
         match self {
-            Content::Hyper(incoming, _) => incoming.is_end_stream(),
+            Content::Hyper(incoming, ..) => incoming.is_end_stream(),
             Content::Http3(content) => content.body().is_end_stream(),
         }
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
         match self {
-            Content::Hyper(incoming, _) => incoming.size_hint(),
+            Content::Hyper(incoming, ..) => incoming.size_hint(),
             Content::Http3(content) => content.body().size_hint(),
         }
     }

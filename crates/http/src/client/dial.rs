@@ -13,7 +13,7 @@ use super::key::Key;
 use super::link::Link;
 use super::listener::{Listener, Listening};
 use super::policy::Wish;
-use super::proxy::{Proxy, Route};
+use super::proxy::{Fate, Proxy, Route, Trunks};
 use super::racing::Course;
 use super::settings::Settings;
 use super::socket;
@@ -57,6 +57,8 @@ pub(super) struct Call {
     pub(super) wish: Wish,
     /// Knows the connections that are there.
     pub(super) finder: Finder,
+    /// Those to proxies.
+    pub(super) trunks: Arc<Trunks>,
 }
 
 /// Dials a key. `listener` hears of the connection as a whole.
@@ -86,6 +88,7 @@ pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Err
         key,
         wish,
         finder,
+        trunks,
     } = call;
     if let Some(found) = finder.by_origin(wish.versions) {
         return Ok(Way::Shared(Box::new(found)));
@@ -103,34 +106,34 @@ pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Err
         };
         return Ok(Way::New(Box::new(ground), Box::new(info)));
     }
-    let route = key.proxy().map(|proxy| route(settings, proxy, &key, wish));
-    let route = route.transpose()?;
-    let (aims, finder) = match &route {
-        None => {
-            let aims = Aims::new(settings, &settings.security, key.clone(), wish)?;
-            (aims, finder)
-        }
-        Some(route) => {
-            settings.tell(|| ClientEvent::ThroughProxy {
-                dial: id,
-                proxy: route.proxy.to_string(),
-            });
-            route.aims()?
-        }
-    };
-    let aims = Arc::new(aims);
-    let _blocking = Blocking {
-        settings: settings.clone(),
-        watch: watch.clone(),
-        aims: aims.clone(),
-    };
-    let ground = match reach(route.as_ref(), &aims, finder, &watch).await? {
+    if let Some(proxy) = key.proxy() {
+        settings.tell(|| ClientEvent::ThroughProxy {
+            dial: id,
+            proxy: proxy.to_string(),
+        });
+        let route = Route {
+            settings,
+            trunks: &trunks,
+            proxy,
+            key: &key,
+            security: security(&settings.security, &key, wish)?,
+            wish,
+        };
+        let ground = route.open(&watch).await.map_err(|e| at_proxy(e, proxy))?;
+        let info = ConnectionInfo {
+            proxy: Some(proxy.to_string()),
+            ..ground.info(by_knowledge, watch.phases(environment.now()))
+        };
+        return Ok(Way::New(Box::new(ground), Box::new(info)));
+    }
+    let aims = Arc::new(Aims::new(settings, &settings.security, key, wish)?);
+    let _blocking = Blocking::new(settings, &watch, &aims);
+    let ground = match watch.bounded(race(&aims, finder, watch.clone())).await? {
         Reached::Established(ground) => *ground,
         Reached::Shared(found) => return Ok(Way::Shared(found)),
     };
     let leaf = ground.leaf.as_ref();
     let alternative = leaf.and_then(|leaf| aims.alternative(leaf.remote_index));
-    let alternative = alternative.filter(|_| route.is_none());
     let info = ground.info(by_knowledge, watch.phases(environment.now()));
     let info = ConnectionInfo {
         reason: match (info.version, &alternative) {
@@ -139,10 +142,9 @@ pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Err
                 Reason::Record
             }
             (Version::Http3, None) => Reason::AskedFor,
-            _ => Reason::Negotiated(watch.quic_outcome().filter(|_| route.is_none())),
+            _ => Reason::Negotiated(watch.quic_outcome()),
         },
         alternative: alternative.map(|alternative| alternative.to_string()),
-        proxy: route.map(|route| route.proxy.to_string()),
         ..info
     };
     Ok(Way::New(Box::new(ground), Box::new(info)))
@@ -173,71 +175,37 @@ async fn with_http(
     Ok(Dialled {
         sender,
         info,
-        work: match ground.work {
-            None => work,
-            Some(below) => Box::pin(with_below(work, below)),
-        },
+        work,
         root: None,
     })
 }
 
-impl Route<'_> {
-    /// What is dialled instead of the target.
-    fn aims(&self) -> Result<(Aims, Finder), Error> {
-        let (key, wish, base) = self.proxy.leg(self.settings, self.key);
-        // A connection to another origin leads to no proxy.
-        let finder = Finder::new(Weak::new(), key.clone());
-        Ok((Aims::new(self.settings, &base, key, wish)?, finder))
+/// Connects to a proxy.
+pub(super) async fn to_proxy(
+    settings: Arc<Settings>,
+    proxy: Proxy,
+    is_forwarded: bool,
+    watch: Watch,
+) -> Result<Ground, Error> {
+    let (key, wish, base) = proxy.leg(&settings, is_forwarded);
+    // A connection to another origin leads to no proxy.
+    let finder = Finder::new(Weak::new(), key.clone());
+    let aims = Arc::new(Aims::new(&settings, &base, key, wish)?);
+    let _blocking = Blocking::new(&settings, &watch, &aims);
+    match race(&aims, finder, watch).await {
+        Ok(Reached::Established(ground)) => Ok(*ground),
+        Ok(Reached::Shared(_)) => unreachable!("nothing is found for a proxy"),
+        Err(error) => Err(error.at_proxy(&proxy)),
     }
 }
 
-/// Reaches the target, or the one behind it where a proxy is between.
-async fn reach(
-    route: Option<&Route<'_>>,
-    aims: &Aims,
-    finder: Finder,
-    watch: &Watch,
-) -> Result<Reached, Error> {
-    let Some(route) = route else {
-        return watch.bounded(race(aims, finder, watch.clone())).await;
-    };
-    let to_proxy = || {
-        let race = race(aims, finder.clone(), watch.clone());
-        Box::pin(async { reached_proxy(race.await, route.proxy) }) as _
-    };
-    let through = watch.bounded(route.open(&to_proxy)).await;
-    let ground = through.map_err(|error| match error.class() {
-        // Before anything was connected, it can only have been the proxy that was waited for.
+/// Before anything was connected, it can only have been the proxy that was waited for.
+fn at_proxy(error: Error, proxy: &Proxy) -> Error {
+    match error.class() {
         ErrorClass::TimedOut(Phase::Resolve | Phase::Connect) if error.proxy().is_none() => {
-            error.at_proxy(route.proxy)
+            error.at_proxy(proxy)
         }
         _ => error,
-    })?;
-    Ok(Reached::Established(Box::new(ground)))
-}
-
-/// The way through a proxy.
-fn route<'a>(
-    settings: &'a Arc<Settings>,
-    proxy: &'a Proxy,
-    key: &'a Key,
-    wish: Wish,
-) -> Result<Route<'a>, Error> {
-    Ok(Route {
-        settings,
-        proxy,
-        key,
-        security: security(&settings.security, key, wish)?,
-        wish,
-    })
-}
-
-/// What a race for the way to a proxy has come to.
-fn reached_proxy(reached: Result<Reached, Error>, proxy: &Proxy) -> Result<Ground, Error> {
-    match reached {
-        Ok(Reached::Established(ground)) => Ok(*ground),
-        Ok(Reached::Shared(_)) => unreachable!("nothing is found for a proxy"),
-        Err(error) => Err(error.at_proxy(proxy)),
     }
 }
 
@@ -274,10 +242,10 @@ impl From<Found> for Dialled {
 pub(super) struct Ground {
     pub(super) carrier: Carrier,
     pub(super) protection: Option<Protection>,
-    /// The leaf of the race, which with a proxy is the way to that; none without a race.
+    /// The leaf of the race; none without one.
     pub(super) leaf: Option<Leaf>,
-    /// Moves what is below a tunnel.
-    pub(super) work: Option<Work>,
+    /// What became of the tunnel that it is, where that shares its connection.
+    pub(super) fate: Option<Fate>,
 }
 
 impl Ground {
@@ -309,6 +277,7 @@ impl Ground {
             unix_socket: None,
             protection: self.protection.clone(),
             phases,
+            fate: self.fate.clone(),
         }
     }
 }
@@ -325,7 +294,7 @@ impl From<Established> for Ground {
             carrier,
             protection,
             leaf: Some(leaf),
-            work: None,
+            fate: None,
         }
     }
 }
@@ -343,6 +312,16 @@ struct Blocking {
     settings: Arc<Settings>,
     watch: Watch,
     aims: Arc<Aims>,
+}
+
+impl Blocking {
+    fn new(settings: &Arc<Settings>, watch: &Watch, aims: &Arc<Aims>) -> Self {
+        Blocking {
+            settings: settings.clone(),
+            watch: watch.clone(),
+            aims: aims.clone(),
+        }
+    }
 }
 
 impl Drop for Blocking {

@@ -175,10 +175,14 @@ impl Error {
             ErrorClass::InvalidRequest => return self,
             _ => ProxyFault::Unreachable,
         };
-        let mut error = self.with_proxy(fault);
-        let detail = &mut error.0.failure.detail;
-        *detail = format!("the proxy {proxy} {fault}: {detail}");
-        error
+        let why = self.0.failure.detail.clone();
+        self.by_proxy(proxy, fault, &why)
+    }
+
+    /// The same, which is a proxy's doing for this reason.
+    pub(super) fn by_proxy(mut self, proxy: &Proxy, fault: ProxyFault, why: &str) -> Self {
+        self.0.failure.detail = format!("the proxy {proxy} {fault}: {why}");
+        self.with_proxy(fault)
     }
 
     /// Whether it says something of one address of a target, so that another one may do.
@@ -223,7 +227,8 @@ impl Error {
     }
 
     /// What a proxy has to do with it; [`ProxyFault::party`] says whether the proxy or the target
-    /// failed. `None` where no proxy was in the way or the failure is beyond the tunnel.
+    /// failed. `None` where no proxy was in the way, the failure is beyond the tunnel, or a tunnel
+    /// broke that had its connection for itself.
     pub fn proxy(&self) -> Option<ProxyFault> {
         self.0.proxy
     }

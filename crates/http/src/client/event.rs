@@ -1,5 +1,6 @@
 //! What a client tells of its work, for logs and for people who ask why.
 
+use super::proxy::Fate;
 use super::socket::shown;
 use crate::pool::{self, CancelReason, CloseReason, ConnectionId, DialId, Version, Versions};
 use portway_core::race;
@@ -23,7 +24,7 @@ pub enum ClientEvent {
         versions: Versions,
     },
     /// A dial leads through a proxy, so that HTTP/3 with the target is not tried; the race is for
-    /// the way to the proxy.
+    /// the way to the proxy, and there is none where a connection to it has room for a tunnel.
     ThroughProxy {
         /// The dial.
         dial: DialId,
@@ -90,6 +91,8 @@ pub struct ConnectionInfo {
     pub protection: Option<Protection>,
     /// How long it took to establish.
     pub phases: Phases,
+    /// What became of the tunnel that it is, where that shares its connection.
+    pub(super) fate: Option<Fate>,
 }
 
 /// Why a connection speaks its version of HTTP.

@@ -12,6 +12,7 @@ use super::event::ConnectionInfo;
 use super::expect::Gate;
 use super::http3::Http3;
 use super::interim::Interim;
+use super::proxy::Fate;
 use super::shared::Shared;
 use super::telemetry::{Gauge, InUse};
 use super::timeouts::Deadline;
@@ -133,8 +134,9 @@ impl Lease {
             Some(Wire::Http3(sender)) => return Box::pin(sender.send(request, interim)).await,
             None => unreachable!("a lease is used before it is over"),
         };
-        let response = sent.map_err(|error| unanswered(error, version))?;
-        Ok(response.map(|incoming| Content::Hyper(incoming, version)))
+        let fate = self.info.fate.as_ref();
+        let response = sent.map_err(|error| unanswered(error, version, fate))?;
+        Ok(response.map(|incoming| Content::Hyper(incoming, version, fate.cloned())))
     }
 
     /// Leaves the request to the pool to be queued again.
@@ -220,11 +222,18 @@ impl Drop for Lease {
     }
 }
 
-fn unanswered(mut error: TrySendError<Request<Body>>, version: Version) -> Unanswered {
+fn unanswered(
+    mut error: TrySendError<Request<Body>>,
+    version: Version,
+    fate: Option<&Fate>,
+) -> Unanswered {
     let unsent = error.take_message();
     let (error, processing) = classify(error.into_error(), version);
     Unanswered {
-        error,
+        error: match fate {
+            Some(fate) => fate.explain(error),
+            None => error,
+        },
         processing: match unsent {
             Some(_) => Processing::Excluded,
             None => processing,

@@ -12,6 +12,7 @@ use super::key::Key;
 use super::lease::{Lease, Wire};
 use super::link::Link;
 use super::policy::Wish;
+use super::proxy::Trunks;
 use super::settings::Settings;
 use super::telemetry::Gauge;
 use crate::pool::{Action, After, ConnectionId, DialId, FailReason, Pool, RequestId, Version};
@@ -31,6 +32,8 @@ pub(super) type Verdict = Result<Lease, Error>;
 /// What the clones of a client share.
 pub(super) struct Shared {
     pub(super) settings: Arc<Settings>,
+    /// Connections to proxies.
+    trunks: Arc<Trunks>,
     state: Mutex<State>,
     timer: Arc<Notify>,
 }
@@ -72,8 +75,10 @@ enum Left {
 impl Shared {
     pub(super) fn new(settings: Settings) -> Arc<Self> {
         let pool = Pool::new(settings.pool.clone());
+        let settings = Arc::new(settings);
         Arc::new(Shared {
-            settings: Arc::new(settings),
+            trunks: Trunks::new(settings.clone()),
+            settings,
             state: Mutex::new(State {
                 pool,
                 waiting: HashMap::new(),
@@ -356,6 +361,7 @@ impl Shared {
             key: key.clone(),
             wish,
             finder,
+            trunks: self.trunks.clone(),
         };
         let dialling = dial(self.settings.clone(), call, link.clone());
         let shared = Arc::downgrade(self);

@@ -52,7 +52,7 @@ pub(super) async fn open(
         carrier: Carrier::Bytes(carrier),
         protection,
         leaf: None,
-        work: None,
+        fate: None,
     })
 }
 

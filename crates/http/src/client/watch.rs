@@ -104,6 +104,13 @@ impl Watch {
         self.marks().connected = Some(now);
     }
 
+    /// What the race was to lead to is there already.
+    pub(super) fn on_reached(&self, now: Time) {
+        let mut marks = self.marks();
+        marks.attempted.get_or_insert(now);
+        marks.connected.get_or_insert(now);
+    }
+
     /// Runs the race unless one of its phases takes too long.
     pub(super) async fn bounded<T>(
         &self,

@@ -222,6 +222,14 @@ impl ClientConnection {
         .await;
     }
 
+    /// Resolves when the server allows another request, or none can be sent any more.
+    ///
+    /// Cancel safety: nothing is lost when the future is dropped.
+    #[cfg(feature = "client")]
+    pub(crate) async fn room(&self) {
+        super::room::Room::new(&self.hosted).await;
+    }
+
     /// Why the connection is over, if it is.
     pub fn error(&self) -> Option<ConnectionError> {
         self.hosted.with(|engine, _| engine.closed())

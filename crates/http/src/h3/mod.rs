@@ -22,6 +22,8 @@ mod half;
 mod options;
 mod push;
 mod pushes;
+#[cfg(feature = "client")]
+mod room;
 mod server;
 mod statistics;
 mod tunnel;

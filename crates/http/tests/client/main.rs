@@ -15,6 +15,7 @@ mod requests;
 mod server;
 mod telemetry;
 mod times;
+mod trunks;
 #[cfg(target_os = "linux")]
 mod unix_sockets;
 mod upgrades;

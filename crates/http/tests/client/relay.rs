@@ -9,9 +9,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::server::TlsStream;
 
 /// What a proxy was asked, each as one text.
 #[derive(Clone, Default)]
@@ -77,38 +80,151 @@ pub(crate) async fn protected(
     made: &Made,
     protocols: &'static [&'static [u8]],
 ) -> (SocketAddr, Heard) {
-    let heard = Heard::default();
-    let told = heard.clone();
-    let acceptor = acceptor(made, protocols);
-    let address = raw(move |_, stream| {
-        let (told, acceptor) = (told.clone(), acceptor.clone());
-        async move {
-            let Ok(stream) = acceptor.accept(stream).await else {
-                return;
-            };
-            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let service = service_fn(move |request| {
-                let told = told.clone();
-                async move { Ok::<_, Infallible>(relay(request, &told)) }
-            });
-            let io = TokioIo::new(stream);
-            if is_h2 {
-                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                    .serve_connection(io, service)
-                    .await;
-            } else {
-                let _ = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(io, service)
-                    .with_upgrades()
-                    .await;
-            }
-        }
-    })
-    .await;
-    (address, heard)
+    let relay = Relay::start(made, protocols, 100).await;
+    (relay.address, relay.heard)
 }
 
-fn relay(mut request: Request<Incoming>, told: &Heard) -> Response<Empty<Bytes>> {
+/// A proxy in TLS whose connections are counted and ended.
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
+    pub(crate) heard: Heard,
+    shared: Arc<Common>,
+}
+
+#[derive(Default)]
+struct Common {
+    opened: AtomicUsize,
+    open: AtomicUsize,
+    gone_away: AtomicUsize,
+    /// What each connection is told to do.
+    orders: Mutex<Vec<watch::Sender<Order>>>,
+    /// The credentials that every tunnel has to show.
+    demanded: OnceLock<&'static str>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    GoOn,
+    GoAway,
+    Cut,
+}
+
+impl Relay {
+    /// One that takes so many tunnels on a connection of HTTP/2.
+    pub(crate) async fn start(
+        made: &Made,
+        protocols: &'static [&'static [u8]],
+        streams_max: u32,
+    ) -> Relay {
+        let (heard, shared) = (Heard::default(), Arc::new(Common::default()));
+        let (told, common) = (heard.clone(), shared.clone());
+        let acceptor = acceptor(made, protocols);
+        let address = raw(move |_, stream| {
+            let (told, acceptor, common) = (told.clone(), acceptor.clone(), common.clone());
+            async move {
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let (order, orders) = watch::channel(Order::GoOn);
+                common.orders.lock().expect("no panic").push(order);
+                common.opened.fetch_add(1, Ordering::SeqCst);
+                common.open.fetch_add(1, Ordering::SeqCst);
+                relay_all(stream, streams_max, &told, &common, orders).await;
+                common.open.fetch_sub(1, Ordering::SeqCst);
+            }
+        })
+        .await;
+        Relay {
+            address,
+            heard,
+            shared,
+        }
+    }
+
+    /// Connections that ever were.
+    pub(crate) fn opened(&self) -> usize {
+        self.shared.opened.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// Connections that have said that they go away.
+    pub(crate) fn gone_away(&self) -> usize {
+        self.shared.gone_away.load(Ordering::SeqCst)
+    }
+
+    /// Says on all connections that they go away.
+    pub(crate) fn go_away(&self) {
+        self.order(Order::GoAway);
+    }
+
+    /// Ends all connections without a word.
+    pub(crate) fn cut(&self) {
+        self.order(Order::Cut);
+    }
+
+    /// Every tunnel has to show this from now on.
+    pub(crate) fn demand(&self, credentials: &'static str) {
+        self.shared.demanded.set(credentials).expect("once");
+    }
+
+    fn order(&self, order: Order) {
+        for one in &*self.shared.orders.lock().expect("no panic") {
+            let _ = one.send(order);
+        }
+    }
+}
+
+async fn relay_all(
+    stream: TlsStream<TcpStream>,
+    streams_max: u32,
+    told: &Heard,
+    common: &Arc<Common>,
+    mut orders: watch::Receiver<Order>,
+) {
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let (told, shared) = (told.clone(), common.clone());
+    let service = service_fn(move |request| {
+        let (told, shared) = (told.clone(), shared.clone());
+        async move { Ok::<_, Infallible>(relay(request, &told, &shared).await) }
+    });
+    let io = TokioIo::new(stream);
+    if !is_h2 {
+        let _ = hyper::server::conn::http1::Builder::new()
+            .serve_connection(io, service)
+            .with_upgrades()
+            .await;
+        return;
+    }
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(streams_max)
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    loop {
+        let order = tokio::select! {
+            _ = connection.as_mut() => return,
+            Ok(()) = orders.changed() => *orders.borrow_and_update(),
+        };
+        match order {
+            Order::GoOn => {}
+            Order::GoAway => {
+                connection.as_mut().graceful_shutdown();
+                common.gone_away.fetch_add(1, Ordering::SeqCst);
+            }
+            Order::Cut => return,
+        }
+    }
+}
+
+async fn relay(
+    mut request: Request<Incoming>,
+    told: &Heard,
+    common: &Common,
+) -> Response<Empty<Bytes>> {
     told.add(format!(
         "{:?} {} {}",
         request.version(),
@@ -116,14 +232,27 @@ fn relay(mut request: Request<Incoming>, told: &Heard) -> Response<Empty<Bytes>>
         request.uri()
     ));
     let mut response = Response::new(Empty::new());
+    let mut refuse = |status| *response.status_mut() = status;
     if request.method() != Method::CONNECT {
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        refuse(StatusCode::METHOD_NOT_ALLOWED);
         return response;
     }
-    let target = request.uri().to_string();
+    let shown = request.headers().get("proxy-authorization");
+    let demanded = common.demanded.get().map(|it| it.as_bytes());
+    if demanded.is_some() && shown.map(|it| it.as_bytes()) != demanded {
+        refuse(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+        let challenge = "Basic realm=tunnels".parse().expect("a value");
+        response
+            .headers_mut()
+            .insert("proxy-authenticate", challenge);
+        return response;
+    }
+    let Ok(mut far) = TcpStream::connect(request.uri().to_string()).await else {
+        refuse(StatusCode::BAD_GATEWAY);
+        return response;
+    };
     tokio::spawn(async move {
         let near = hyper::upgrade::on(&mut request).await.expect("a tunnel");
-        let mut far = TcpStream::connect(target).await.expect("the target");
         let _ = copy_bidirectional(&mut TokioIo::new(near), &mut far).await;
     });
     response

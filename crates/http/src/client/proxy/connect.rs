@@ -1,19 +1,23 @@
 //! CONNECT (RFC 9110 §9.3.6) as a client asks for it, over HTTP/1.1, 2 and 3.
 //!
 //! Invariant: what came behind the answer is handed over with the tunnel; the content of a refusal
-//! is read as far as it is short, and thrown away.
+//! is read as far as it is short, and thrown away; what is asked again had not been answered.
 
 use super::Proxy;
+use super::fate::{Beside, Fate};
 use super::fault::{ProxyFault, ProxyLie};
 use super::piped::Piped;
+use super::trunk::{Berth, Sender};
 use crate::carrier_io::{CarrierIo, Unwatched};
 use crate::client::access::PROXY_INFO;
 use crate::client::body::{Body, BoxError};
+use crate::client::classify::{Processing, classify, classify_h3};
 use crate::client::credentials::{Asked, Place, Sent};
-use crate::client::dial::{Spawner, Work, with_below};
-use crate::client::error::Error;
+use crate::client::dial::{Work, with_below};
+use crate::client::error::{Error, ErrorClass, Scope};
 use crate::client::settings::Settings;
-use crate::h3::{self, ClientConnection, ConnectError};
+use crate::h3::{ClientConnection, Tunnel};
+use crate::pool::Version;
 use bytes::BytesMut;
 use http::header::{HOST, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -23,13 +27,13 @@ use hyper::client::conn::{http1, http2};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use portway_core::{Failure, FailureKind, Origin};
 use portway_transport::environment::TcpStream;
 use portway_transport::established::ByteCarrier;
-use portway_transport::quic_stack::QuicCarrier;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -38,8 +42,8 @@ pub(super) struct Opened {
     pub(super) stream: Box<dyn TcpStream>,
     /// What came behind the answer.
     pub(super) unread: BytesMut,
-    /// Moves the connection to the proxy, where that is more than the tunnel.
-    pub(super) work: Option<Work>,
+    /// What became of it, where it shares its connection.
+    pub(super) fate: Option<Fate>,
 }
 
 /// What is asked of a proxy, again with other credentials after a 407.
@@ -59,6 +63,10 @@ pub(super) enum Asking {
     Opened(Opened),
     /// There is another answer for its challenge, but it takes no further request.
     Again,
+    /// It allows no further tunnel for now.
+    Full,
+    /// It was lost, and the same can be asked over another one.
+    Lost(Error),
 }
 
 impl<'a> Ask<'a> {
@@ -178,64 +186,113 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// Asks over HTTP/2.
-    pub(super) async fn over_http2(&mut self, carrier: ByteCarrier) -> Result<Asking, Error> {
-        let addresses = addresses(&carrier);
-        let io = CarrierIo::new(carrier, Unwatched);
-        let environment = self.settings.context.environment().clone();
-        let handshake = http2::Builder::new(Spawner(environment))
-            .max_header_list_size(HEAD_BYTES_MAX as u32)
-            .handshake::<_, Body>(io)
-            .await;
-        let (mut sender, connection) = handshake.map_err(|error| self.broken(error))?;
-        let mut connection = Driven::new(connection);
+    /// Asks over a connection that carries other tunnels too.
+    pub(super) async fn beside(&mut self, berth: Berth) -> Result<Asking, Error> {
+        match berth.wire.sender.clone() {
+            Sender::Http2(sender) => self.over_http2(sender, berth).await,
+            Sender::Http3(connection) => self.over_http3(&connection, berth).await,
+        }
+    }
+
+    async fn over_http2(
+        &mut self,
+        mut sender: http2::SendRequest<Body>,
+        berth: Berth,
+    ) -> Result<Asking, Error> {
         loop {
             let request = self.request()?.map(|()| Body::empty());
-            let answering = sender.send_request(request);
-            let mut response = connection
-                .during(answering)
-                .await
-                .map_err(|error| self.broken(error))?;
+            let mut response = match sender.try_send_request(request).await {
+                Ok(response) => response,
+                Err(mut error) => {
+                    let is_unsent = error.take_message().is_some();
+                    let (error, processing) = classify(error.into_error(), Version::Http2);
+                    let is_safe = is_unsent || processing == Processing::Excluded;
+                    return self.unanswered(&berth, is_safe, error);
+                }
+            };
             if response.status().is_success() {
                 self.accepted(response.headers());
-                let upgraded = connection.upgrade(&mut response).await;
+                let upgraded = hyper::upgrade::on(&mut response).await;
                 let upgraded = upgraded.map_err(|error| self.broken(error))?;
-                return Ok(Asking::Opened(Opened {
-                    stream: Box::new(Piped::new(upgraded, BytesMut::new(), addresses)),
-                    unread: BytesMut::new(),
-                    work: Some(Box::pin(connection)),
-                }));
+                return Ok(self.opened(upgraded, berth));
             }
             self.refused(response.status(), response.headers())?;
         }
     }
 
-    /// Asks over HTTP/3.
-    pub(super) async fn over_http3(&mut self, carrier: &QuicCarrier) -> Result<Asking, Error> {
-        let quic = carrier.connection();
-        let addresses = (carrier.local_address(), quic.remote_address());
-        let connection = ClientConnection::new(quic, &h3::Options::default());
-        let connection =
-            connection.map_err(|error| self.lied(ProxyLie::Garbled, error.to_string()))?;
+    async fn over_http3(
+        &mut self,
+        connection: &ClientConnection,
+        berth: Berth,
+    ) -> Result<Asking, Error> {
         loop {
             let request = self.request()?;
-            match connection.connect(request).await {
-                Ok(response) => {
-                    self.accepted(response.headers());
-                    let tunnel = TokioIo::new(response.into_body());
-                    return Ok(Asking::Opened(Opened {
-                        stream: Box::new(Piped::new(tunnel, BytesMut::new(), addresses)),
-                        unread: BytesMut::new(),
-                        work: None,
-                    }));
+            let stream = {
+                let mut opening = pin!(connection.send_request(request));
+                let first = poll_fn(|context| Poll::Ready(opening.as_mut().poll(context))).await;
+                let in_flight = connection.in_flight();
+                match first {
+                    Poll::Ready(stream) => stream,
+                    // Other tunnels may last for ever; without any, a stream is on its way.
+                    Poll::Pending if in_flight > 0 => {
+                        berth.on_full(in_flight);
+                        return Ok(Asking::Full);
+                    }
+                    Poll::Pending => opening.await,
                 }
-                Err(ConnectError::Refused(response)) => {
-                    self.refused(response.status(), response.headers())?;
-                }
+            };
+            let (send, pending) = match stream {
+                Ok(stream) => stream.split(),
                 Err(error) => {
-                    return Err(self.lied(ProxyLie::Truncated, error.to_string()));
+                    let failure =
+                        Failure::new(Origin::Http, FailureKind::Closed, error.to_string());
+                    let error = Error::new(ErrorClass::Closed, failure);
+                    return self.unanswered(&berth, true, error.with_scope(Scope::Connection));
                 }
+            };
+            let response = match pending.response().await {
+                Ok(response) => response,
+                Err(error) => {
+                    let (error, processing) = classify_h3(&error, connection);
+                    return self.unanswered(&berth, processing == Processing::Excluded, error);
+                }
+            };
+            if response.status().is_success() {
+                self.accepted(response.headers());
+                let tunnel = Tunnel::new(response.into_body(), send);
+                return Ok(self.opened(TokioIo::new(tunnel), berth));
             }
+            // Nothing was tunnelled: the end of the request is enough.
+            let _ = send.finish();
+            self.refused(response.status(), response.headers())?;
+        }
+    }
+
+    /// A tunnel that was opened beside others.
+    fn opened(&self, io: impl Read + Write + Unpin + Send + 'static, berth: Berth) -> Asking {
+        let fate = Fate::new(self.proxy);
+        let addresses = berth.wire.addresses;
+        let io = Beside::new(io, fate.clone(), berth);
+        Asking::Opened(Opened {
+            stream: Box::new(Piped::new(io, addresses)),
+            unread: BytesMut::new(),
+            fate: Some(fate),
+        })
+    }
+
+    /// There was no answer. `is_safe` says that the proxy has not acted upon the request.
+    fn unanswered(&self, berth: &Berth, is_safe: bool, error: Error) -> Result<Asking, Error> {
+        let is_connections = error.scope() == Some(Scope::Connection);
+        if is_connections {
+            berth.condemn();
+        }
+        // Nothing of the application's was sent, so that asking again opens one more connection to
+        // the target at worst.
+        let may_repeat = is_safe || (is_connections && berth.is_reused);
+        let error = self.lied(ProxyLie::Truncated, error);
+        match may_repeat {
+            true => Ok(Asking::Lost(error)),
+            false => Err(error),
         }
     }
 }
@@ -248,9 +305,9 @@ fn addresses(carrier: &ByteCarrier) -> (SocketAddr, SocketAddr) {
 /// The tunnel that HTTP/1.1 leaves: in cleartext it is the socket itself.
 fn tunnel(upgraded: Upgraded, addresses: (SocketAddr, SocketAddr)) -> Opened {
     let piped = |io, input: BytesMut| Opened {
-        stream: Box::new(Piped::new(io, BytesMut::new(), addresses)),
+        stream: Box::new(Piped::new(io, addresses)),
         unread: input,
-        work: None,
+        fate: None,
     };
     match upgraded.downcast::<CarrierIo<Unwatched>>() {
         Err(upgraded) => piped(Io::Upgraded(upgraded), BytesMut::new()),
@@ -262,7 +319,7 @@ fn tunnel(upgraded: Upgraded, addresses: (SocketAddr, SocketAddr)) -> Opened {
                     Opened {
                         stream: socket,
                         unread,
-                        work: None,
+                        fate: None,
                     }
                 }
                 Err(io) => piped(Io::Carrier(io), unread),
@@ -365,7 +422,7 @@ impl Write for Io {
 }
 
 /// Of an answer's head.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Of a refusal's content, to keep its connection.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;

@@ -23,6 +23,9 @@ pub enum ProxyFault {
     Socks(SocksFailure),
     /// What the proxy said is no answer.
     Lied(ProxyLie),
+    /// The proxy broke a tunnel off that was open, most often together with the connection that
+    /// carried it beside others.
+    Broken,
 }
 
 /// Why there is no connection by SOCKS5: its replies (RFC 1928 §6), and what else goes wrong.
@@ -160,6 +163,7 @@ impl fmt::Display for ProxyFault {
                 write!(f, "gave no proper answer: {lie}")
             }
             ProxyFault::Socks(failure) => write!(f, "says: {failure}"),
+            ProxyFault::Broken => f.write_str("broke the tunnel off"),
         }
     }
 }

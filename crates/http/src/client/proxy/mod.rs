@@ -8,21 +8,27 @@
 //! |---|---|
 //! | `rules.rs`, `bypass.rs` | which request goes through which proxy |
 //! | `route.rs` | the way to a target: to the proxy, through it, and TLS inside |
+//! | `trunks.rs`, `trunk.rs` | connections that carry tunnels side by side |
 //! | `connect.rs`, `socks.rs` | how a proxy is asked |
-//! | `piped.rs` | a tunnel as a carrier |
+//! | `piped.rs`, `fate.rs` | a tunnel as a carrier, and what became of it |
 //! | `fault.rs` | what goes wrong |
 
 mod bypass;
 mod connect;
+mod fate;
 mod fault;
 mod piped;
 mod route;
 mod rules;
 mod socks;
+mod trunk;
+mod trunks;
 
+pub(super) use fate::Fate;
 pub use fault::{Party, ProxyFault, ProxyLie, SocksFailure};
 pub(super) use route::Route;
 pub use rules::Proxies;
+pub(super) use trunks::Trunks;
 
 use super::credentials::Credentials;
 use super::error::Error;
@@ -170,6 +176,24 @@ impl Proxy {
 
     pub(super) fn own_credentials(&self) -> Option<&Credentials> {
         self.0.credentials.as_ref()
+    }
+
+    /// Whether one connection to it may carry several tunnels.
+    fn carries_several(&self) -> bool {
+        !self.tunnel_versions().multiplexed().is_empty()
+    }
+
+    /// The versions that it is asked for tunnels over.
+    fn tunnel_versions(&self) -> Versions {
+        let versions = match self.0.kind {
+            Kind::Https => self.0.versions,
+            _ => Version::Http1.into(),
+        };
+        // One that is to be found by UDP alone is not asked for by TCP.
+        match versions == Versions::from(Version::Http3) {
+            true => versions,
+            false => versions.without(Version::Http3.into()),
+        }
     }
 
     fn own_security(&self) -> Option<&SecurityParameters> {

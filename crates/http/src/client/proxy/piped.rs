@@ -42,14 +42,13 @@ enum Ending {
 }
 
 impl<I: Read + Write + Unpin> Piped<I> {
-    /// `addresses` are ours and the one that the connection below leads to; `input` is what was
-    /// read already.
-    pub(super) fn new(io: I, input: BytesMut, addresses: (SocketAddr, SocketAddr)) -> Self {
+    /// `addresses` are ours and the one that the connection below leads to.
+    pub(super) fn new(io: I, addresses: (SocketAddr, SocketAddr)) -> Self {
         let (local, peer) = addresses;
         Piped {
             state: Mutex::new(State {
                 io: Some(io),
-                input,
+                input: BytesMut::new(),
                 output: BytesMut::new(),
                 has_ended: false,
                 ending: Ending::Open,

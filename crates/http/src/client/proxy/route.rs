@@ -6,31 +6,27 @@
 use super::connect::{Ask, Asking, Opened};
 use super::fault::{ProxyFault, ProxyLie};
 use super::socks::{self, Goal, NotOpened};
+use super::trunks::{Found, Trunks};
 use super::{Kind, Proxy};
-use crate::client::dial::{Ground, with_below};
+use crate::client::dial::{Ground, to_proxy};
 use crate::client::error::Error;
 use crate::client::key::Key;
 use crate::client::policy::Wish;
 use crate::client::settings::Settings;
 use crate::client::socket::protect;
-use crate::pool::{Version, Versions};
+use crate::client::watch::Watch;
+use crate::pool::Version;
 use portway_core::dns::{AnswerData, Question, RecordKind};
-use portway_core::race::Leaf;
 use portway_core::security::Trust;
 use portway_core::{Failure, FailureKind, Origin, SecurityParameters};
 use portway_transport::established::{ByteCarrier, Carrier};
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-
-/// Connects to the proxy once more.
-pub(in crate::client) type Reach<'a> =
-    &'a (dyn Fn() -> Pin<Box<dyn Future<Output = Result<Ground, Error>> + Send + 'a>> + Sync);
 
 /// The way to a target through a proxy.
 pub(in crate::client) struct Route<'a> {
     pub(in crate::client) settings: &'a Arc<Settings>,
+    pub(in crate::client) trunks: &'a Arc<Trunks>,
     pub(in crate::client) proxy: &'a Proxy,
     /// The target.
     pub(in crate::client) key: &'a Key,
@@ -44,18 +40,13 @@ impl Proxy {
     pub(in crate::client) fn leg(
         &self,
         settings: &Settings,
-        target: &Key,
+        is_forwarded: bool,
     ) -> (Key, Wish, SecurityParameters) {
         let key = Key::to_proxy(self);
-        let versions = match (self.0.kind, target.is_forwarded()) {
+        let versions = match is_forwarded {
             // Requests that are forwarded are HTTP/1.1's.
-            (Kind::Https, false) => self.0.versions,
-            _ => Version::Http1.into(),
-        };
-        // One that is to be found by UDP alone is not asked for by TCP.
-        let versions = match versions == Versions::from(Version::Http3) {
-            true => versions,
-            false => versions.without(Version::Http3.into()),
+            true => Version::Http1.into(),
+            false => self.tunnel_versions(),
         };
         let own = self.own_security().cloned();
         let security = own.unwrap_or_else(|| for_proxies(&settings.security));
@@ -69,51 +60,87 @@ impl Proxy {
 }
 
 impl Route<'_> {
-    /// What HTTP with the target is spoken upon.
-    pub(in crate::client) async fn open(&self, reach: Reach<'_>) -> Result<Ground, Error> {
+    /// What HTTP with the target is spoken upon; `watch` sees the way to the proxy.
+    pub(in crate::client) async fn open(&self, watch: &Watch) -> Result<Ground, Error> {
+        let is_shared = !self.key.is_forwarded() && self.proxy.carries_several();
+        let found = match is_shared {
+            // For how long another tunnel's dial is waited for, the pool says.
+            true => Some(self.trunks.find(self.proxy, watch).await?),
+            false => None,
+        };
+        if let Some(Found::Shared(_)) = &found {
+            watch.on_reached(self.settings.context.environment().now());
+        }
+        watch.bounded(self.open_upon(found, watch)).await
+    }
+
+    async fn open_upon(&self, found: Option<Found>, watch: &Watch) -> Result<Ground, Error> {
         if self.key.is_forwarded() {
-            let ground = reach().await?;
+            let ground = self.reach(watch).await?;
             // What was agreed on with the proxy says nothing of the target.
             return Ok(Ground {
                 protection: None,
                 ..ground
             });
         }
-        let (leaf, opened) = match self.proxy.0.kind {
-            Kind::Http | Kind::Https => self.by_connect(reach).await?,
-            Kind::Socks => self.by_address(reach).await?,
+        let opened = match self.proxy.0.kind {
+            Kind::Http | Kind::Https => self.by_connect(found, watch).await?,
+            Kind::Socks => self.by_address(watch).await?,
             Kind::SocksNames => {
                 let name = Goal::Name(self.key.host(), self.key.port());
                 let goal = self.key.address().map(|ip| self.goal(ip));
-                self.by_socks(reach, goal.unwrap_or(name)).await?
+                self.by_socks(watch, goal.unwrap_or(name)).await?
             }
         };
-        self.protect(leaf, opened).await
+        self.protect(opened).await
     }
 
-    async fn by_connect(&self, reach: Reach<'_>) -> Result<(Option<Leaf>, Opened), Error> {
+    /// A connection to the proxy that is nobody else's.
+    async fn reach(&self, watch: &Watch) -> Result<Ground, Error> {
+        let (settings, proxy) = (self.settings.clone(), self.proxy.clone());
+        Box::pin(to_proxy(
+            settings,
+            proxy,
+            self.key.is_forwarded(),
+            watch.clone(),
+        ))
+        .await
+    }
+
+    async fn by_connect(&self, found: Option<Found>, watch: &Watch) -> Result<Opened, Error> {
+        let is_shared = found.is_some();
         let mut ask = Ask::new(self.settings, self.proxy, self.key.authority());
+        let mut next = found;
+        let mut losses = 0;
         loop {
-            let ground = reach().await?;
-            let agreed = ground.protection.as_ref();
-            let is_http2 = agreed.and_then(|it| it.alpn.as_deref()) == Some(b"h2");
-            let asking = match ground.carrier {
-                Carrier::Bytes(carrier) if is_http2 => ask.over_http2(carrier).await?,
-                Carrier::Bytes(carrier) => ask.over_http1(carrier).await?,
-                Carrier::Quic(quic) => ask.over_http3(&quic).await?,
-                _ => return Err(no_stream()),
+            let found = match next.take() {
+                Some(found) => found,
+                None if is_shared => self.trunks.find(self.proxy, watch).await?,
+                None => Found::Own(Box::new(self.reach(watch).await?)),
             };
-            if let Asking::Opened(opened) = asking {
-                return Ok((ground.leaf, opened));
+            let asking = match found {
+                Found::Shared(berth) => ask.beside(berth).await?,
+                Found::Own(ground) => match ground.carrier {
+                    Carrier::Bytes(carrier) => ask.over_http1(carrier).await?,
+                    _ => return Err(no_stream()),
+                },
+            };
+            match asking {
+                Asking::Opened(opened) => return Ok(opened),
+                Asking::Again | Asking::Full => {}
+                Asking::Lost(error) if losses == self.settings.pool.retries_max => {
+                    return Err(error);
+                }
+                Asking::Lost(_) => losses += 1,
             }
         }
     }
 
     /// Resolves the target's name and tries its addresses in their order.
-    async fn by_address(&self, reach: Reach<'_>) -> Result<(Option<Leaf>, Opened), Error> {
+    async fn by_address(&self, watch: &Watch) -> Result<Opened, Error> {
         let mut last = None;
         for address in self.addresses().await?.into_iter().take(ADDRESSES_MAX) {
-            match self.by_socks(reach, self.goal(address)).await {
+            match self.by_socks(watch, self.goal(address)).await {
                 Err(error) if error.is_by_target() => last = Some(error),
                 done => return done,
             }
@@ -161,12 +188,8 @@ impl Route<'_> {
         }
     }
 
-    async fn by_socks(
-        &self,
-        reach: Reach<'_>,
-        goal: Goal<'_>,
-    ) -> Result<(Option<Leaf>, Opened), Error> {
-        let ground = reach().await?;
+    async fn by_socks(&self, watch: &Watch, goal: Goal<'_>) -> Result<Opened, Error> {
+        let ground = self.reach(watch).await?;
         let Carrier::Bytes(mut carrier) = ground.carrier else {
             return Err(no_stream());
         };
@@ -177,23 +200,17 @@ impl Route<'_> {
             NotOpened::Fault(failure) => ProxyFault::Socks(failure).error(self.proxy),
             NotOpened::Unaskable(why) => Error::invalid(why),
         })?;
-        let opened = Opened {
+        Ok(Opened {
             stream: carrier.socket,
             unread: carrier.unread,
-            work: None,
-        };
-        Ok((ground.leaf, opened))
+            fate: None,
+        })
     }
 
     /// TLS with the target, as without a proxy.
-    async fn protect(&self, leaf: Option<Leaf>, opened: Opened) -> Result<Ground, Error> {
-        let Opened {
-            stream,
-            unread,
-            mut work,
-        } = opened;
-        let mut carrier = ByteCarrier::new(stream);
-        carrier.unread = unread;
+    async fn protect(&self, opened: Opened) -> Result<Ground, Error> {
+        let mut carrier = ByteCarrier::new(opened.stream);
+        carrier.unread = opened.unread;
         let mut protection = None;
         if self.key.is_protected {
             // The client speaks first: whatever is there is not the target's.
@@ -201,19 +218,17 @@ impl Route<'_> {
                 return Err(ProxyFault::Lied(ProxyLie::EarlyBytes).error(self.proxy));
             }
             let (key, security) = (self.key, &self.security);
-            let shaking = protect(self.settings, key, security, self.wish, &mut carrier);
-            let below = async {
-                if let Some(work) = &mut work {
-                    work.await;
-                }
-            };
-            protection = with_below(shaking, below).await?;
+            let shaken = protect(self.settings, key, security, self.wish, &mut carrier).await;
+            protection = shaken.map_err(|error| match &opened.fate {
+                Some(fate) => fate.explain(error),
+                None => error,
+            })?;
         }
         Ok(Ground {
             carrier: Carrier::Bytes(carrier),
             protection,
-            leaf,
-            work,
+            leaf: None,
+            fate: opened.fate,
         })
     }
 }

@@ -10,6 +10,7 @@ mod expectations;
 mod rests;
 mod retries;
 mod server;
+mod trunks;
 
 use super::server::Made;
 use portway_core::Time;

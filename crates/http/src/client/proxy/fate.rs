@@ -1,0 +1,143 @@
+//! A tunnel beside others on one connection to its proxy, and what became of it.
+//!
+//! Invariant: that the proxy broke a tunnel off is known here before whoever uses the tunnel hears
+//! of an error; that the target's connection failed is no fault of the proxy.
+
+use super::trunk::Berth;
+use super::{Proxy, ProxyFault};
+use crate::client::error::Error;
+use crate::h3::{Code, StreamError};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use std::error::Error as StdError;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+/// What became of a tunnel.
+#[derive(Clone, Debug)]
+pub(in crate::client) struct Fate(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    proxy: Proxy,
+    /// Why the proxy broke it off, once it has.
+    cause: OnceLock<String>,
+}
+
+impl Fate {
+    pub(super) fn new(proxy: &Proxy) -> Self {
+        Fate(Arc::new(Known {
+            proxy: proxy.clone(),
+            cause: OnceLock::new(),
+        }))
+    }
+
+    /// What an error of what is spoken through the tunnel is where the proxy has broken that off.
+    pub(in crate::client) fn explain(&self, error: Error) -> Error {
+        match self.0.cause.get() {
+            Some(cause) => error.by_proxy(&self.0.proxy, ProxyFault::Broken, cause),
+            None => error,
+        }
+    }
+
+    fn note<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &polled
+            && !is_targets(error)
+        {
+            let _ = self.0.cause.set(error.to_string());
+        }
+        polled
+    }
+}
+
+/// Whether it is a proxy's word for a failure of the target's connection (RFC 9113 §8.5, RFC 9114
+/// §4.4).
+fn is_targets(error: &io::Error) -> bool {
+    let mut next: Option<&(dyn StdError + 'static)> = error.get_ref().map(|inner| inner as _);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.reason() == Some(h2::Reason::CONNECT_ERROR);
+        }
+        if let Some(error) = error.downcast_ref::<StreamError>() {
+            return error.code == Code::H3_CONNECT_ERROR;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// A tunnel beside others; its place is given back when it goes.
+pub(super) struct Beside<I> {
+    // Before its place, so that the stream has ended when the next tunnel takes that.
+    io: I,
+    fate: Fate,
+    _berth: Berth,
+}
+
+impl<I> Beside<I> {
+    pub(super) fn new(io: I, fate: Fate, berth: Berth) -> Self {
+        Beside {
+            io,
+            fate,
+            _berth: berth,
+        }
+    }
+}
+
+impl<I: Read + Unpin> Read for Beside<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.io).poll_read(context, out);
+        self.fate.note(polled)
+    }
+}
+
+impl<I: Write + Unpin> Write for Beside<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.fate.note(polled)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.io).poll_flush(context);
+        self.fate.note(polled)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.io).poll_shutdown(context);
+        self.fate.note(polled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_of_the_target_is_no_fault_of_the_proxy() {
+        let h2 = |reason| io::Error::other(h2::Error::from(reason));
+        let proxy = Proxy::parse("https://proxy.test").unwrap();
+        let rows = [
+            (h2(h2::Reason::CONNECT_ERROR), true),
+            (h2(h2::Reason::INTERNAL_ERROR), false),
+            (io::ErrorKind::BrokenPipe.into(), false),
+        ];
+        for (error, is_by_target) in rows {
+            let said = error.to_string();
+            assert_eq!(is_targets(&error), is_by_target, "{said}");
+            let fate = Fate::new(&proxy);
+            let _ = fate.note::<()>(Poll::Ready(Err(error)));
+            let error = fate.explain(Error::invalid("it broke"));
+            let blamed = (!is_by_target).then_some(ProxyFault::Broken);
+            assert_eq!(error.proxy(), blamed, "{said}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Tunnels beside each other on one connection to their proxy: when they are open, what becomes of
+//! them, and when their connection ends.
+
+use super::super::server::acceptor;
+use super::server::{OK, Pipe, answer_all, gone, protected};
+use super::{Listening, Net, ROUND_TRIP, config, millis};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use portway_http::Client;
+use portway_http::client::{ClientBuilder, ErrorClass, Proxy, ProxyFault};
+use portway_sim::SimEnvironment;
+use portway_transport::environment::Environment;
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// What a proxy does when it is asked for a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Does {
+    /// It plays the target itself, whichever that is.
+    Opens,
+    /// It closes the connection instead.
+    Cuts,
+    /// It says nothing.
+    Waits,
+}
+
+/// A proxy over HTTP/2, told by the numbers of connection and tunnel what to do. The connections
+/// that it refuses end before TLS.
+fn proxy(
+    net: &Net,
+    refuses: fn(usize) -> bool,
+    does: fn(usize, usize) -> Does,
+) -> (Listening, Arc<AtomicUsize>) {
+    let (made, ended) = (net.made.clone(), Arc::new(AtomicUsize::new(0)));
+    let told = ended.clone();
+    let listening = net.serve(move |connection, pipe| {
+        let (made, ended) = (made.clone(), told.clone());
+        async move {
+            let host = pipe.environment.clone();
+            if refuses(connection) {
+                return;
+            }
+            let Some(stream) = protected(&made, pipe, b"h2").await else {
+                return;
+            };
+            let (tunnels, cut) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+            let cutting = cut.clone();
+            let near = host.clone();
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                let tunnel = tunnels.fetch_add(1, Ordering::SeqCst);
+                let (made, host, cut) = (made.clone(), near.clone(), cutting.clone());
+                async move {
+                    match does(connection, tunnel) {
+                        Does::Opens => {}
+                        Does::Cuts => cut.notify_one(),
+                        Does::Waits => pending().await,
+                    }
+                    host.spawn(Box::pin(async move {
+                        let Ok(near) = hyper::upgrade::on(&mut request).await else {
+                            return;
+                        };
+                        let tls = acceptor(&made, &[b"http/1.1"]);
+                        if let Ok(mut stream) = tls.accept(TokioIo::new(near)).await {
+                            answer_all(&mut stream, OK).await;
+                        }
+                    }));
+                    Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+                }
+            });
+            let serving = hyper::server::conn::http2::Builder::new(Tasks(host))
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::select! {
+                biased;
+                () = cut.notified() => {}
+                _ = serving => {}
+            }
+            ended.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (listening, ended)
+}
+
+/// Runs hyper's tasks on a host.
+#[derive(Clone)]
+struct Tasks(Arc<SimEnvironment>);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        self.0.spawn(Box::pin(task));
+    }
+}
+
+fn opens(_: usize, _: usize) -> Does {
+    Does::Opens
+}
+
+fn through(net: &Net, proxy: &Listening) -> ClientBuilder {
+    let proxy = Proxy::parse(&proxy.url("https")).expect("it is valid");
+    net.client().proxy(proxy.security(net.made.security()))
+}
+
+/// An origin of its own, which only a proxy can reach.
+fn origin(number: u16) -> String {
+    format!("https://10.0.0.2:{}/", 9000 + number)
+}
+
+async fn get(client: &Client, number: u16) -> String {
+    let response = client.get(origin(number)).send().await.expect("an answer");
+    response.text().await.expect("whole")
+}
+
+#[test]
+fn a_further_tunnel_costs_neither_connection_nor_handshake() {
+    Net::run(async |net| {
+        let (proxy, _) = proxy(net, |_| false, opens);
+        let client = through(net, &proxy).build();
+        // TCP, TLS with the proxy, CONNECT, TLS with the target, the request.
+        assert_eq!(net.timed(get(&client, 1)).await.1, 5 * ROUND_TRIP);
+        assert_eq!(net.timed(get(&client, 2)).await.1, 3 * ROUND_TRIP);
+        assert_eq!(net.timed(get(&client, 2)).await.1, ROUND_TRIP);
+        assert_eq!(proxy.accepted(), 1);
+    });
+}
+
+#[test]
+fn tunnels_at_the_same_time_wait_for_one_dial() {
+    Net::run(async |net| {
+        let (proxy, _) = proxy(net, |_| false, opens);
+        let client = through(net, &proxy).build();
+        let asked = async { tokio::join!(get(&client, 1), get(&client, 2), get(&client, 3)) };
+        let (_, took) = net.timed(asked).await;
+        // How many tunnels there may be is known with the answer to the first one at the latest.
+        assert!(took <= 6 * ROUND_TRIP, "{took:?}");
+        assert_eq!(proxy.accepted(), 1);
+    });
+}
+
+#[test]
+fn an_idle_connection_to_a_proxy_ends_after_its_last_tunnel() {
+    Net::run(async |net| {
+        let (proxy, ended) = proxy(net, |_| false, opens);
+        let own = config(|config| config.idle_max = Duration::from_secs(10));
+        let client = through(net, &proxy).pool(own).build();
+        get(&client, 1).await;
+        net.sleep(Duration::from_secs(15)).await;
+        assert_eq!(client.counts().idle, 0, "the tunnel has ended");
+        assert_eq!(ended.load(Ordering::SeqCst), 0, "its connection has not");
+        let (_, took) = net.timed(get(&client, 2)).await;
+        assert_eq!(took, 3 * ROUND_TRIP, "which takes another");
+        net.sleep(Duration::from_millis(20_200)).await;
+        assert_eq!(ended.load(Ordering::SeqCst), 1);
+        assert_eq!(proxy.accepted(), 1);
+    });
+}
+
+#[test]
+fn a_failed_dial_to_a_proxy_fails_its_own_tunnel_only() {
+    Net::run(async |net| {
+        let (proxy, _) = proxy(net, |connection| connection == 0, opens);
+        let client = through(net, &proxy).build();
+        let failing = async { client.get(origin(1)).send().await };
+        let (failed, other) = tokio::join!(failing, get(&client, 2));
+        let error = failed.expect_err("the dial was its own");
+        assert!(error.proxy().is_some(), "{error}");
+        assert_eq!(other, "ok");
+        assert_eq!(proxy.accepted(), 2);
+    });
+}
+
+#[test]
+fn a_tunnel_is_asked_for_again_where_a_used_connection_ends_instead_of_answering() {
+    Net::run(async |net| {
+        let does = |connection, tunnel| match (connection, tunnel) {
+            (0, 1) => Does::Cuts,
+            _ => Does::Opens,
+        };
+        let (proxy, _) = proxy(net, |_| false, does);
+        let client = through(net, &proxy).build();
+        get(&client, 1).await;
+        // Nothing of this request has been sent, so that it need not be one to be repeated.
+        let request = client.post(origin(2)).body("content");
+        let response = request.send().await.expect("an answer over a new one");
+        assert_eq!(response.status(), 200);
+        assert_eq!(proxy.accepted(), 2);
+    });
+}
+
+#[test]
+fn a_new_connection_that_ends_instead_of_answering_is_the_proxys_fault() {
+    Net::run(async |net| {
+        let (proxy, _) = proxy(net, |_| false, |_, _| Does::Cuts);
+        let client = through(net, &proxy).build();
+        let error = client.get(origin(1)).send().await.expect_err("no tunnel");
+        assert_eq!(error.class(), ErrorClass::Proxy, "{error}");
+        assert!(
+            matches!(error.proxy(), Some(ProxyFault::Lied(_))),
+            "{error}"
+        );
+        assert_eq!(proxy.accepted(), 1);
+    });
+}
+
+#[test]
+fn a_tunnel_that_waits_holds_up_no_other_and_is_dropped_with_its_request() {
+    Net::run(async |net| {
+        let does = |_, tunnel| match tunnel {
+            1 => Does::Waits,
+            _ => Does::Opens,
+        };
+        let (proxy, _) = proxy(net, |_| false, does);
+        let own = config(|config| config.abandoned_dial_max = millis(100));
+        let client = through(net, &proxy).pool(own).build();
+        get(&client, 1).await;
+        let mut silent = pin!(client.get(origin(2)).send());
+        let meanwhile = async {
+            net.sleep(millis(10)).await;
+            let (_, took) = net.timed(get(&client, 3)).await;
+            assert_eq!(took, 3 * ROUND_TRIP);
+        };
+        tokio::select! {
+            biased;
+            _ = silent.as_mut() => panic!("nobody answers it"),
+            () = meanwhile => {}
+        }
+        assert_eq!(proxy.accepted(), 1);
+    });
+}
+
+#[test]
+fn a_proxy_that_keeps_still_is_given_up_in_time_by_all_who_wait() {
+    Net::run(async |net| {
+        let silent = net.serve(|_, mut pipe: Pipe| async move { gone(&mut pipe).await });
+        let client = through(net, &silent).build();
+        let asked = async {
+            let (one, two) = (client.get(origin(1)).send(), client.get(origin(2)).send());
+            tokio::join!(one, two)
+        };
+        let ((one, two), took) = net.timed(asked).await;
+        for error in [one, two].map(|answered| answered.expect_err("nobody answers")) {
+            assert!(
+                error.proxy().is_some() || error.to_string().contains("time"),
+                "{error}"
+            );
+        }
+        assert!(took <= Duration::from_secs(31), "{took:?}");
+    });
+}
