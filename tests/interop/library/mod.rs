@@ -2,6 +2,7 @@
 
 mod binary;
 mod http1;
+mod key_log;
 mod plain;
 mod postgres;
 mod tls_client;
