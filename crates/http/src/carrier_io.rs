@@ -148,7 +148,8 @@ impl<W: WireWatch> CarrierIo<W> {
     /// Gives the memory of empty buffers back: thousands of connections may stay silent.
     fn release(&mut self) {
         for buffer in [&mut self.carrier.unread, &mut self.plaintext, &mut self.out] {
-            if buffer.is_empty() && buffer.capacity() > 0 {
+            // Its room may be used up and its memory held all the same.
+            if buffer.is_empty() {
                 *buffer = BytesMut::new();
             }
         }

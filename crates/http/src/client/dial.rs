@@ -28,7 +28,7 @@ use portway_core::{Failure, FailureKind, Origin, SecurityParameters, StackId};
 use portway_transport::environment::Environment;
 use portway_transport::established::{ByteCarrier, Carrier, Established};
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -346,9 +346,7 @@ async fn handshake(
     if version == Version::Http1 {
         let io = CarrierIo::new(carrier, Listening::new(None, listener));
         let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
-        // How it ended is told to the request, or nobody was there to tell.
-        let work = Box::pin(async move { drop(connection.with_upgrades().await) });
-        return Ok((Sender::Http1(sender), work));
+        return Ok((Sender::Http1(sender), work_of(connection.with_upgrades())));
     }
     let io = CarrierIo::new(carrier, Listening::new(Some(Frames::default()), listener));
     let (sender, connection) = http2::Builder::new(Spawner(environment))
@@ -357,8 +355,15 @@ async fn handshake(
         .handshake(io)
         .await
         .map_err(failed)?;
-    let work = Box::pin(async move { drop(connection.await) });
-    Ok((Sender::Http2(sender), work))
+    Ok((Sender::Http2(sender), work_of(connection)))
+}
+
+/// Moves a connection of hyper. How it ended is told to the request, or nobody was there to tell.
+fn work_of<T>(mut connection: impl Future<Output = T> + Send + Unpin + 'static) -> Work {
+    // An asynchronous block would have room for the connection twice, for as long as it stays.
+    Box::pin(poll_fn(move |context| {
+        Pin::new(&mut connection).poll(context).map(drop)
+    }))
 }
 
 /// Runs hyper's tasks in the environment.

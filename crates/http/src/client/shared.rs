@@ -5,7 +5,7 @@
 
 use super::alt_svc::{self, AltSvc};
 use super::coalescing::Finder;
-use super::dial::{Call, Sender, dial};
+use super::dial::{Call, Dialled, Sender, Work, dial};
 use super::error::{Error, ErrorClass, Phase};
 use super::event::{ClientEvent, ConnectionInfo, Reason};
 use super::key::Key;
@@ -363,7 +363,8 @@ impl Shared {
             finder,
             trunks: self.trunks.clone(),
         };
-        let dialling = dial(self.settings.clone(), call, link.clone());
+        // In a box, whose room is free when the dial ends: a connection may stay for long.
+        let dialling = Box::pin(dial(self.settings.clone(), call, link.clone()));
         let shared = Arc::downgrade(self);
         self.environment().spawn(Box::pin(async move {
             let dialled = tokio::select! {
@@ -373,39 +374,56 @@ impl Shared {
             let Some(shared) = shared.upgrade() else {
                 return;
             };
-            match dialled {
-                Err(error) => shared.on_dial_failed(id, error),
-                Ok(dialled) => {
-                    let (cut, is_cut) = oneshot::channel();
-                    if let Some(root) = &dialled.root {
-                        root.lead(&link);
-                    }
-                    let telemetry = &shared.settings.telemetry;
-                    let version = dialled.info.version;
-                    // One that was there already is counted already.
-                    let gauge = match dialled.root {
-                        Some(_) => None,
-                        None => telemetry.on_connected(&key, version, shared.environment()),
-                    };
-                    let handle = Handle {
-                        gauge,
-                        sender: Some(dialled.sender),
-                        info: Arc::new(dialled.info),
-                        key,
-                        root: dialled.root.unwrap_or_else(|| link.clone()),
-                        _link: link.clone(),
-                        cut,
-                    };
-                    shared.on_connected(id, handle, &link);
-                    drop(shared);
-                    tokio::select! {
-                        () = dialled.work => {}
-                        // Only a word ends it; the loss of the handle does not.
-                        Ok(()) = is_cut => {}
-                    }
-                }
+            let Some((work, is_cut)) = shared.on_dialled(id, key, &link, dialled) else {
+                return;
+            };
+            drop(shared);
+            tokio::select! {
+                () = work => {}
+                // Only a word ends it; the loss of the handle does not.
+                Ok(()) = is_cut => {}
             }
         }));
+    }
+
+    /// Gives what moves the connection, if there is one, and when it is cut.
+    fn on_dialled(
+        self: &Arc<Self>,
+        id: DialId,
+        key: Key,
+        link: &Arc<Link>,
+        dialled: Result<Dialled, Error>,
+    ) -> Option<(Work, oneshot::Receiver<()>)> {
+        let dialled = match dialled {
+            Ok(dialled) => dialled,
+            Err(error) => {
+                self.on_dial_failed(id, error);
+                return None;
+            }
+        };
+        let (cut, is_cut) = oneshot::channel();
+        if let Some(root) = &dialled.root {
+            root.lead(link);
+        }
+        // One that was there already is counted already.
+        let gauge = match dialled.root {
+            Some(_) => None,
+            None => {
+                let telemetry = &self.settings.telemetry;
+                telemetry.on_connected(&key, dialled.info.version, self.environment())
+            }
+        };
+        let handle = Handle {
+            gauge,
+            sender: Some(dialled.sender),
+            info: Arc::new(dialled.info),
+            key,
+            root: dialled.root.unwrap_or_else(|| link.clone()),
+            _link: link.clone(),
+            cut,
+        };
+        self.on_connected(id, handle, link);
+        Some((dialled.work, is_cut))
     }
 
     fn on_dial_failed(self: &Arc<Self>, dial: DialId, error: Error) {
