@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tower_service::Service;
 
 /// What the requests of one connection have in common.
@@ -34,11 +34,40 @@ where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
     B: Body,
 {
-    /// Answers a request.
+    /// Answers a request, for which the service is called when this is polled.
     pub(super) fn answer(
+        &self,
+        request: Request<RequestBody>,
+        is_early: bool,
+    ) -> Answering<S, S::Future> {
+        self.admit(request, is_early, |service, request| State::Waiting {
+            call: Some((service, request)),
+        })
+    }
+
+    /// Answers a request, for which the service is called now if it is ready.
+    pub(super) fn answer_now(&self, request: Request<RequestBody>) -> Answering<S, S::Future> {
+        self.admit(request, false, |mut service, request| {
+            // Whoever gets this polls it, and with it a service that is not ready.
+            let mut context = Context::from_waker(Waker::noop());
+            match service.poll_ready(&mut context) {
+                Poll::Ready(Ok(())) => State::Called {
+                    future: service.call(request),
+                },
+                Poll::Ready(Err(_)) => State::Refused { status: UNREADY },
+                Poll::Pending => State::Waiting {
+                    call: Some((service, request)),
+                },
+            }
+        })
+    }
+
+    /// Lets the service have the request, unless it is refused.
+    fn admit(
         &self,
         mut request: Request<RequestBody>,
         is_early: bool,
+        call: impl FnOnce(S, Request<RequestBody>) -> State<S, S::Future>,
     ) -> Answering<S, S::Future> {
         let in_flight = self.meter.begin();
         let is_early = is_early || is_forwarded_early(request.headers());
@@ -53,8 +82,7 @@ where
                 let (limits, times) = (&self.options.limits, &self.options.times);
                 let body = request.body_mut();
                 body.limit(limits.body_bytes_max, times.body_idle, &self.meter);
-                let call = Some((self.service.clone(), request));
-                State::Waiting { call }
+                call(self.service.clone(), request)
             }
         };
         Answering {
@@ -152,7 +180,7 @@ impl<S: Service<Request<RequestBody>>> State<S, S::Future> {
                 StateProject::Waiting { call } => {
                     let (service, _) = call.as_mut().expect("it is called once");
                     if ready!(service.poll_ready(context)).is_err() {
-                        return Poll::Ready(Err(StatusCode::SERVICE_UNAVAILABLE));
+                        return Poll::Ready(Err(UNREADY));
                     }
                     let (mut service, request) = call.take().expect("it was there");
                     service.call(request)
@@ -211,3 +239,6 @@ where
         fields.insert(header::CONTENT_LENGTH, length.into());
     }
 }
+
+/// The service says that it can answer nothing any more.
+const UNREADY: StatusCode = StatusCode::SERVICE_UNAVAILABLE;

@@ -7,7 +7,7 @@ use super::event::{End, Event};
 use super::exchange::{Answering, Connection, declare_length};
 use super::info::ConnectionInfo;
 use super::meter::{Due, Meter, shortest};
-use super::shard::Shard;
+use super::shard::{BEGUN_IN_A_ROW_MAX, Shard};
 use super::{BoxError, Phase, ServerService};
 use crate::h3::{Code, Incoming, Responder, SendBody, ServerConnection};
 use bytes::{Buf, Bytes};
@@ -96,7 +96,7 @@ async fn accept_all<S: ServerService>(
                     let wanted = expects_continue(&request).then(|| Arc::new(Notify::new()));
                     let request = request.map(|body| RequestBody::http3(body, wanted.clone()));
                     let answering = connection.answer(request, !is_proven);
-                    shard.begin(answer(answering, responder, wanted));
+                    shard.begin(Box::pin(answer(answering, responder, wanted)));
                     begun = (begun + 1) % BEGUN_IN_A_ROW_MAX;
                     if begun == 0 {
                         tokio::task::yield_now().await;
@@ -126,9 +126,6 @@ async fn accept_all<S: ServerService>(
         }
     }
 }
-
-/// Handlers that are ready at once take no task, and so the time of everybody else.
-const BEGUN_IN_A_ROW_MAX: u32 = 16;
 
 fn end_of(server: &ServerConnection, error: &crate::h3::ConnectionError) -> End {
     match server.quic().error() {

@@ -19,6 +19,7 @@
 mod account;
 mod apart;
 mod authority;
+mod begun;
 mod body;
 mod event;
 mod exchange;
@@ -30,6 +31,7 @@ mod identities;
 mod info;
 mod meter;
 mod options;
+mod prompt;
 mod proxy_protocol;
 mod serving;
 mod shard;

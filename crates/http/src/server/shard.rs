@@ -10,13 +10,12 @@ use super::tcp::{aborted, sleep};
 use super::{Phase, ServerService, http3, tcp};
 use http::HeaderValue;
 use portway_core::Failure;
-use portway_transport::environment::{Environment, TcpListener, TcpStream};
+use portway_transport::environment::{BoxFuture, Environment, TcpListener, TcpStream};
 use portway_transport::failure_map::failure_from_io;
 use portway_transport::quic::Endpoint;
 use portway_transport::tls::TlsEngine;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker};
@@ -41,8 +40,7 @@ pub(super) struct Shard {
 impl Shard {
     /// Runs what answers a request: most are ready at once, and need no task then. A panic ends
     /// this and nothing else, as it would end a task.
-    pub(super) fn begin(&self, answering: impl Future<Output = ()> + Send + 'static) {
-        let answering = Box::pin(answering);
+    pub(super) fn begin(&self, answering: BoxFuture<()>) {
         let unready = match self.is_alone {
             true => poll_once(answering),
             false => Some(answering),
@@ -203,7 +201,7 @@ impl Shard {
 
 /// Gives a future back that is not ready. The task that takes it polls it again, with a waker of
 /// its own.
-fn poll_once<F: Future<Output = ()>>(mut future: Pin<Box<F>>) -> Option<Pin<Box<F>>> {
+fn poll_once(mut future: BoxFuture<()>) -> Option<BoxFuture<()>> {
     let poll = || {
         let mut context = Context::from_waker(Waker::noop());
         future.as_mut().poll(&mut context)
@@ -222,12 +220,16 @@ async fn draining(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
 }
 
+/// Handlers that are ready at once take no task, and so the time of everybody else.
+pub(super) const BEGUN_IN_A_ROW_MAX: u32 = 16;
+
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::Pin;
 
     /// Panics when it is dropped.
     struct Faulty {

@@ -5,12 +5,14 @@
 
 use super::account::Account;
 use super::apart::Alarm;
+use super::begun::Begun;
 use super::body::{RequestBody, ResponseBody};
 use super::event::{End, Event, Flood};
 use super::exchange::{Answering, Connection};
 use super::frames::{Frames, PREFACE};
 use super::info::ConnectionInfo;
 use super::meter::{Due, Meter, shortest};
+use super::prompt::Prompt;
 use super::proxy_protocol::{self, Header};
 use super::shard::Shard;
 use super::{Phase, ServerService};
@@ -31,6 +33,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Serves one connection to its end.
@@ -182,24 +185,33 @@ async fn drive<S: ServerService>(
         frames,
     };
     let io = CarrierIo::new(carrier, account);
-    let service = HyperService(Connection {
+    let connection = Connection {
         service,
         info: info.clone(),
         options: Arc::clone(options),
         meter: Arc::clone(&meter),
         alt_svc: shard.alt_svc.clone().filter(|_| info.is_protected()),
-    });
+    };
     if is_http2 {
-        let connection = http2(shard).serve_connection(io, service);
-        watch(shard, &meter, pin!(connection), |connection| {
-            connection.graceful_shutdown();
-        })
+        let begun = Begun::new(Arc::clone(shard));
+        let connection = http2(shard, begun.clone()).serve_connection(io, Http2(connection));
+        watch(
+            shard,
+            &meter,
+            pin!(connection),
+            |connection, context| begun.poll(connection, context),
+            |connection| connection.graceful_shutdown(),
+        )
         .await
     } else {
-        let connection = http1(shard).serve_connection(io, service).with_upgrades();
-        watch(shard, &meter, pin!(connection), |connection| {
-            connection.graceful_shutdown();
-        })
+        let connection = http1(shard).serve_connection(io, Http1(connection));
+        watch(
+            shard,
+            &meter,
+            pin!(connection.with_upgrades()),
+            |connection, context| connection.poll(context),
+            |connection| connection.graceful_shutdown(),
+        )
         .await
     }
 }
@@ -217,9 +229,9 @@ fn http1(shard: &Shard) -> http1::Builder {
     builder
 }
 
-fn http2(shard: &Shard) -> http2::Builder<Tasks> {
+fn http2(shard: &Shard, begun: Begun) -> http2::Builder<Begun> {
     let limits = &shard.options.limits;
-    let mut builder = http2::Builder::new(Tasks(Arc::clone(&shard.environment)));
+    let mut builder = http2::Builder::new(begun);
     builder
         .max_concurrent_streams(limits.streams_max)
         .max_header_list_size(limits.head_bytes_max)
@@ -228,10 +240,11 @@ fn http2(shard: &Shard) -> http2::Builder<Tasks> {
 }
 
 /// Runs a connection with its time limits until it ends.
-async fn watch<C: Future<Output = hyper::Result<()>>>(
+async fn watch<C>(
     shard: &Shard,
     meter: &Meter,
     mut connection: Pin<&mut C>,
+    poll: impl Fn(Pin<&mut C>, &mut Context<'_>) -> Poll<hyper::Result<()>>,
     shut_down: impl Fn(Pin<&mut C>),
 ) -> End {
     let times = &shard.options.times;
@@ -255,14 +268,14 @@ async fn watch<C: Future<Output = hyper::Result<()>>>(
             _ => {}
         }
         let running = poll_fn(|context| {
-            let polled = connection.as_mut().poll(context);
+            let polled = poll(connection.as_mut(), context);
             // A client whose first request is on its way is answered still.
             if polled.is_ready() || !is_draining || is_ending || !meter.has_begun() {
                 return polled;
             }
             is_ending = true;
             shut_down(connection.as_mut());
-            connection.as_mut().poll(context)
+            poll(connection.as_mut(), context)
         });
         let interrupted = alarm.wait(async {
             tokio::select! {
@@ -329,26 +342,31 @@ fn end_of(ended: hyper::Result<()>) -> End {
     }
 }
 
-/// The service as hyper calls it.
-struct HyperService<S>(Connection<S>);
+/// The service as hyper calls it over HTTP/1. An answer that is ready at once is there before hyper
+/// looks whether the client is gone: the request's head is free then, and what hyper reads next goes
+/// where it was, instead of into new memory.
+struct Http1<S>(Connection<S>);
 
-impl<S: ServerService> hyper::service::Service<Request<Incoming>> for HyperService<S> {
+impl<S: ServerService> hyper::service::Service<Request<Incoming>> for Http1<S> {
+    type Response = http::Response<ResponseBody<S::Body>>;
+    type Error = std::convert::Infallible;
+    type Future = Prompt<Answering<S, S::Future>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        Prompt::begin(self.0.answer_now(request.map(RequestBody::hyper)))
+    }
+}
+
+/// The service as hyper calls it over HTTP/2.
+struct Http2<S>(Connection<S>);
+
+impl<S: ServerService> hyper::service::Service<Request<Incoming>> for Http2<S> {
     type Response = http::Response<ResponseBody<S::Body>>;
     type Error = std::convert::Infallible;
     type Future = Answering<S, S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.0.answer(request.map(RequestBody::hyper), false)
-    }
-}
-
-/// Tasks of hyper in the environment.
-#[derive(Clone)]
-struct Tasks(Arc<dyn Environment>);
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
-    fn execute(&self, task: F) {
-        self.0.spawn(Box::pin(task));
     }
 }
 

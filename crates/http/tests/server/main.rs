@@ -7,6 +7,7 @@ mod conformance;
 mod drain;
 mod floods;
 mod heap;
+mod http2;
 mod http3;
 mod identities;
 mod idle;
