@@ -28,7 +28,11 @@ impl Unacknowledged {
     }
 
     pub(super) fn push(&mut self, section: Section) {
-        // New requests have the highest numbers: this is the back, except for late sections.
+        // New requests have the highest numbers.
+        let last = self.sections.back();
+        if last.is_none_or(|last| last.stream <= section.stream) {
+            return self.sections.push_back(section);
+        }
         let behind = self
             .sections
             .partition_point(|other| other.stream <= section.stream);
@@ -37,11 +41,17 @@ impl Unacknowledged {
 
     /// Takes the earliest section of a stream.
     pub(super) fn acknowledge(&mut self, stream: u64) -> Option<Section> {
-        let first = self.first_of(stream);
-        if self.sections.get(first)?.stream != stream {
-            return None;
-        }
-        let section = self.sections.remove(first);
+        // Most sections are acknowledged in their order.
+        let section = match self.sections.front()?.stream == stream {
+            true => self.sections.pop_front(),
+            false => {
+                let first = self.first_of(stream);
+                if self.sections.get(first)?.stream != stream {
+                    return None;
+                }
+                self.sections.remove(first)
+            }
+        };
         self.release();
         section
     }
