@@ -35,9 +35,17 @@ impl Connection {
     }
 
     /// Bytes of a stream arrived, in order.
-    pub fn on_stream_data(&mut self, stream: StreamId, bytes: Bytes, fin: bool) {
+    pub fn on_stream_data(&mut self, stream: StreamId, mut bytes: Bytes, fin: bool) {
         if self.closed.is_some() {
             return;
+        }
+        if let Some(exchange) = self.exchanges.get_mut(stream)
+            && exchange.is_known
+            && exchange
+                .receive
+                .take_midst(&mut bytes, fin, &self.config.limits)
+        {
+            return Self::notify(&mut self.out, stream, exchange);
         }
         let result = match stream.direction() {
             Direction::Bidirectional if stream.is_request() => {

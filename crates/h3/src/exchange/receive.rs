@@ -420,6 +420,25 @@ impl Receive {
         self.unread.fin |= fin;
     }
 
+    /// Takes bytes from the midst of a DATA frame, of which nothing follows but that there is more
+    /// content; false for all others, which [`Receive::arrive`] takes.
+    #[inline]
+    pub(crate) fn take_midst(&mut self, bytes: &mut Bytes, fin: bool, limits: &Limits) -> bool {
+        let is_next = self.unread.bytes.is_empty() && !fin && !bytes.is_empty();
+        if !is_next || !self.is_open() || self.is_full(limits) {
+            return false;
+        }
+        // Content beyond what was declared is refused where everything else is.
+        if self.expected.would_exceed(bytes.len() as u64) || !self.decoder.streams_past(bytes.len())
+        {
+            return false;
+        }
+        let counted = self.expected.take(bytes.len() as u64);
+        debug_assert!(counted.is_ok(), "it was asked above");
+        self.keep_content(std::mem::take(bytes));
+        true
+    }
+
     /// Works through what arrived, up to the next thing that concerns the connection.
     pub(crate) fn process(&mut self, context: &mut Context<'_>) -> Result<FrameOutcome, Fault> {
         if !self.is_open() {

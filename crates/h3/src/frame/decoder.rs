@@ -145,6 +145,19 @@ impl Decoder {
         Some(ty)
     }
 
+    /// Passes over `len` bytes of a payload that is handed through and goes on behind them; false
+    /// when something else follows.
+    #[inline]
+    pub(crate) fn streams_past(&mut self, len: usize) -> bool {
+        match self.state {
+            State::Streaming(ty, left) if left > len as u64 => {
+                self.state = State::Streaming(ty, left - len as u64);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Begins again, as on a new stream.
     pub fn clear(&mut self) {
         let Self {
