@@ -214,7 +214,9 @@ impl Connection {
         }
     }
 
-    fn act_on(&mut self, transport: &mut impl Transport) {
+    /// Gives the transport everything but what is written on streams: all that follows from
+    /// [`Connection::send_datagram`].
+    pub fn act_on(&mut self, transport: &mut impl Transport) {
         while let Some(action) = self.poll_action() {
             match action {
                 Action::Reset(stream, code) => transport.reset(stream, code),

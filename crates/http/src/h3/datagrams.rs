@@ -56,7 +56,7 @@ impl Datagrams {
         self.hosted.with(|engine, host| {
             engine.http.set_datagram_len(host.datagram_size_max());
             let sent = engine.http.send_datagram(stream, context, payload);
-            engine.flush(host);
+            engine.flush_datagrams(host);
             sent.map_err(|error| engine.explain(stream, error))
         })
     }

@@ -171,6 +171,17 @@ impl Engine {
         self.learn(news, host);
     }
 
+    /// The same after a datagram was sent, of which nothing else follows.
+    pub(super) fn flush_datagrams(&mut self, host: &mut Host<'_>) {
+        let mut news = News::default();
+        self.http.act_on(&mut Carrier {
+            host,
+            news: &mut news,
+            began: self.began,
+        });
+        self.learn(news, host);
+    }
+
     /// Takes note of what the transport told.
     fn learn(&mut self, news: News, host: &mut Host<'_>) {
         if let Some(blob) = news.remembered {
