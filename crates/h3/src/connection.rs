@@ -12,6 +12,7 @@ mod extensions;
 mod inbound;
 mod origins;
 mod push;
+mod repeated;
 mod requests;
 mod sections;
 mod shutdown;
@@ -191,6 +192,7 @@ impl Connection {
 
     fn release_spare(&mut self) {
         self.exchanges.release();
+        self.sections.release();
         self.out.sections.shared = BytesMut::new();
     }
 

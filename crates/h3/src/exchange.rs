@@ -5,7 +5,9 @@
 mod receive;
 mod send;
 
-pub(crate) use receive::{Answer, Context, FrameOutcome, Receive, Wait, has_no_content};
+pub(crate) use receive::{
+    Answer, Context, DecodedHead, FrameOutcome, Receive, Wait, has_no_content,
+};
 pub use send::SendError;
 pub(crate) use send::{Content, Head, SendState, Sender};
 

@@ -5,7 +5,9 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::repeated::Repeated;
 use crate::error::{Code, ConnectionError, Fault, StreamError};
+use crate::exchange::DecodedHead;
 use crate::limits::Limits;
 use crate::message::{AuthorityCache, Bounds, Outgoing, Section, SectionFault};
 use crate::qpack;
@@ -20,6 +22,7 @@ pub(crate) struct Sections {
     authority: AuthorityCache,
     /// How many fields sections have had lately.
     likely_fields: usize,
+    repeated: Repeated,
 }
 
 impl Sections {
@@ -46,6 +49,7 @@ impl Sections {
             bounds: limits.into(),
             authority: AuthorityCache::default(),
             likely_fields: 0,
+            repeated: Repeated::default(),
         }
     }
 
@@ -71,6 +75,31 @@ impl Sections {
             true => fields,
             false => (self.likely_fields * 3 + fields) / 4,
         };
+    }
+
+    /// The head that these bytes make, if it is the last one that came again; then they need not be
+    /// decoded.
+    pub(crate) fn repeated(
+        &mut self,
+        stream: StreamId,
+        encoded: &[u8],
+    ) -> Result<Option<DecodedHead>, Fault> {
+        let Some(head) = self.repeated.find(encoded) else {
+            return Ok(None);
+        };
+        let passed = self.decoder.pass_over(stream.value(), encoded);
+        passed.map_err(fault)?;
+        Ok(Some(head.clone()))
+    }
+
+    /// Keeps a head for when it comes again.
+    pub(crate) fn keep(&mut self, encoded: &[u8], head: &DecodedHead) {
+        self.repeated.note(encoded, head);
+    }
+
+    /// Gives memory back that only the next section would use.
+    pub(crate) fn release(&mut self) {
+        self.repeated = Repeated::default();
     }
 
     /// Fills `section`; `false` when it waits for the peer's encoder stream.
@@ -109,6 +138,7 @@ impl Sections {
 
     /// Takes bytes of the peer's encoder stream.
     pub(crate) fn on_encoder_stream(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        self.repeated.forget();
         self.decoder.on_encoder_stream(bytes).map_err(closed_by)
     }
 

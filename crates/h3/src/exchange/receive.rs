@@ -3,24 +3,25 @@
 //! Invariant: what the application gets from one stream is a legal message as far as it came, and
 //! at most `receive_buffer_bytes`, the last piece and the rest of one chunk wait.
 
+mod head;
 mod treatment;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
 
 use super::Incoming;
-use crate::capsule;
 use crate::connection::{Datagrams, Sections};
 use crate::datagram::{CAPSULE_FRAME, Profile};
 use crate::error::{Code, ConnectionError, Fault, StreamError};
 use crate::frame::{Decoded, Decoder, FrameType};
 use crate::glitch::Glitches;
 use crate::limits::Limits;
-use crate::message::{Expected, RequestHead, ResponseHead, Section, SectionFault};
+use crate::message::{Expected, RequestHead, Section, SectionFault};
 use crate::queue::Queue;
 use crate::stream::StreamId;
+
+pub(crate) use head::{DecodedHead, has_no_content};
 
 /// Which message a stream brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -616,6 +617,13 @@ impl Receive {
             }
             _ => (None, payload),
         };
+        if self.state == ReceiveState::Head
+            && push_id.is_none()
+            && let Some(head) = context.sections.repeated(context.stream, &encoded)?
+        {
+            self.on_head(head, context)?;
+            return Ok(None);
+        }
         let mut section = context.sections.section();
         if !context
             .sections
@@ -627,7 +635,7 @@ impl Receive {
         match push_id {
             Some(push_id) => Ok(Some(FrameOutcome::Promise(push_id, Box::new(section)))),
             None => {
-                self.on_headers(&mut section, context)?;
+                self.on_headers(&mut section, &encoded, context)?;
                 Ok(None)
             }
         }
@@ -645,70 +653,10 @@ impl Receive {
         match waiting {
             Waiting::Promise(push_id) => Ok(FrameOutcome::Promise(push_id, Box::new(section))),
             Waiting::Headers => {
-                self.on_headers(&mut section, context)?;
+                self.on_headers(&mut section, &[], context)?;
                 Ok(FrameOutcome::Idle)
             }
         }
-    }
-
-    fn on_headers(
-        &mut self,
-        section: &mut Section,
-        context: &mut Context<'_>,
-    ) -> Result<(), Fault> {
-        if self.state == ReceiveState::Body {
-            let trailers = section.take_trailers().map_err(stream_fault)?;
-            self.state = ReceiveState::Trailers;
-            self.inbox.push_back(Incoming::Trailers(Box::new(trailers)));
-            return Ok(());
-        }
-        match self.answer {
-            Answer::Request => {
-                let head = section
-                    .take_request(context.extended_connect, context.sections.authority_cache())
-                    .map_err(stream_fault)?;
-                self.state = match head.is_connect() {
-                    true => ReceiveState::Tunnel,
-                    false => {
-                        self.expected = declared(section)?;
-                        ReceiveState::Body
-                    }
-                };
-                context.learn_flows(&head.headers)?;
-                self.inbox.push_back(Incoming::Request(Box::new(head)));
-            }
-            Answer::Response {
-                to_head,
-                to_connect,
-                ..
-            } => {
-                let head = section.take_response().map_err(stream_fault)?;
-                if head.status.is_informational() {
-                    self.interim += 1;
-                    if self.interim > context.limits.interim_responses {
-                        let reason = "too many interim responses";
-                        return Err(StreamError::local(Code::H3_EXCESSIVE_LOAD, reason).into());
-                    }
-                    self.inbox.push_back(Incoming::Interim(Box::new(head)));
-                    return Ok(());
-                }
-                self.state = ReceiveState::Body;
-                if to_connect && head.status.is_success() {
-                    check_capsules(&head)?;
-                    self.state = ReceiveState::Tunnel;
-                } else if to_head || has_no_content(head.status) {
-                    // RFC 9114 §4.1.2: such a response may declare content that does not come.
-                    declared(section)?;
-                    self.expected = Expected::Nothing;
-                } else {
-                    self.expected = declared(section)?;
-                }
-                context.learn_flows(&head.headers)?;
-                self.inbox.push_back(Incoming::Response(Box::new(head)));
-            }
-            Answer::Extension => debug_assert!(false, "an extension has no messages"),
-        }
-        Ok(())
     }
 
     fn on_fin(&mut self) -> Result<(), Fault> {
@@ -767,21 +715,4 @@ fn stream_fault(fault: SectionFault) -> Fault {
         SectionFault::Malformed(reason) => StreamError::malformed(reason).into(),
         SectionFault::TooLarge(_) => StreamError::TOO_LARGE.into(),
     }
-}
-
-fn declared(section: &Section) -> Result<Expected, StreamError> {
-    section.declared().map_err(StreamError::malformed)
-}
-
-// RFC 9297 §3.2: a message that uses capsules has no content of another kind.
-fn check_capsules(head: &ResponseHead) -> Result<(), StreamError> {
-    match capsule::is_announced(&head.headers) {
-        true => capsule::check_message(&head.headers, Some(head.status)),
-        false => Ok(()),
-    }
-}
-
-/// Whether responses with this status never have content (RFC 9110 §6.4.1).
-pub(crate) fn has_no_content(status: StatusCode) -> bool {
-    status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }

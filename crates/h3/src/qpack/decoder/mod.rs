@@ -137,6 +137,18 @@ impl Decoder {
         Ok(Decoded::Complete)
     }
 
+    /// Does with a section what [`decode`](Self::decode) does beside giving its lines, which are
+    /// known: the same bytes were decoded before, and the table has not changed since.
+    pub(crate) fn pass_over<E>(
+        &mut self,
+        stream: u64,
+        section: &[u8],
+    ) -> Result<(), DecodeError<E>> {
+        let prefix = Prefix::parse(section, &self.table).map_err(|error| error.widen())?;
+        debug_assert!(prefix.required <= self.table.inserted());
+        Ok(self.on_decoded(stream, prefix, true)?)
+    }
+
     /// The next section whose entries have all arrived meanwhile, if there is one; it goes into
     /// [`decode_unblocked`](Self::decode_unblocked). Those of one stream come in their order.
     pub fn next_unblocked(&mut self) -> Option<UnblockedSection> {
@@ -267,6 +279,17 @@ impl Decoder {
             result,
             Ok(()) | Err(DecodeError::TooLarge(_) | DecodeError::Refused(_))
         );
+        self.on_decoded(stream, prefix, is_done_with)?;
+        result
+    }
+
+    /// Lets the peer know that a section needs its entries no more.
+    fn on_decoded(
+        &mut self,
+        stream: u64,
+        prefix: Prefix,
+        is_done_with: bool,
+    ) -> Result<(), QpackError> {
         // RFC 9204 §2.2.2.1: a section that refers to the table is acknowledged. One that we do
         // not want holds no entry either.
         if prefix.required > 0 && is_done_with {
@@ -278,7 +301,7 @@ impl Decoder {
         if !self.instructions.is_empty() {
             self.waited += 1;
         }
-        result
+        Ok(())
     }
 
     /// Gives the memory of a large string back: a connection may be idle from now on.

@@ -1,0 +1,164 @@
+//! The section that begins a message: a request, or a response.
+//!
+//! Invariant: what a head that came again leads to is what its section led to before.
+
+use http::StatusCode;
+
+use super::{Answer, Context, Receive, ReceiveState, stream_fault};
+use crate::capsule;
+use crate::error::{Code, Fault, StreamError};
+use crate::exchange::Incoming;
+use crate::message::{Expected, RequestHead, ResponseHead, Section};
+
+/// What a section makes that begins a message.
+#[derive(Debug, Clone)]
+pub(crate) struct DecodedHead {
+    pub(crate) kind: Kind,
+    /// What it declares of the content.
+    declared: Result<Expected, &'static str>,
+}
+
+/// Whose head it is.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Request(Box<RequestHead>),
+    Response(Box<ResponseHead>),
+}
+
+impl DecodedHead {
+    /// How many header fields it has.
+    pub(crate) fn fields(&self) -> usize {
+        match &self.kind {
+            Kind::Request(head) => head.headers.len(),
+            Kind::Response(head) => head.headers.len(),
+        }
+    }
+
+    /// A response that declares nothing.
+    #[cfg(test)]
+    pub(crate) fn response(head: ResponseHead) -> Self {
+        Self {
+            kind: Kind::Response(Box::new(head)),
+            declared: Ok(Expected::Any),
+        }
+    }
+
+    fn declared(&self) -> Result<Expected, StreamError> {
+        self.declared.map_err(StreamError::malformed)
+    }
+}
+
+impl Receive {
+    /// Takes the section of a HEADERS frame, whose bytes are `encoded` if they are still there.
+    pub(super) fn on_headers(
+        &mut self,
+        section: &mut Section,
+        encoded: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        if self.state == ReceiveState::Body {
+            let trailers = section.take_trailers().map_err(stream_fault)?;
+            self.state = ReceiveState::Trailers;
+            self.inbox.push_back(Incoming::Trailers(Box::new(trailers)));
+            return Ok(());
+        }
+        let kind = match self.answer {
+            Answer::Request => {
+                let cache = context.sections.authority_cache();
+                let head = section.take_request(context.extended_connect, cache);
+                Kind::Request(Box::new(head.map_err(stream_fault)?))
+            }
+            Answer::Response { .. } => {
+                let head = section.take_response();
+                Kind::Response(Box::new(head.map_err(stream_fault)?))
+            }
+            Answer::Extension => {
+                debug_assert!(false, "an extension has no messages");
+                return Ok(());
+            }
+        };
+        let declared = section.declared();
+        let head = DecodedHead { kind, declared };
+        context.sections.keep(encoded, &head);
+        self.on_head(head, context)
+    }
+
+    /// Begins the message.
+    pub(super) fn on_head(
+        &mut self,
+        head: DecodedHead,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        let declared = head.declared();
+        match (head.kind, self.answer) {
+            (Kind::Request(head), _) => {
+                self.state = match head.is_connect() {
+                    true => ReceiveState::Tunnel,
+                    false => {
+                        self.expected = declared?;
+                        ReceiveState::Body
+                    }
+                };
+                context.learn_flows(&head.headers)?;
+                self.inbox.push_back(Incoming::Request(head));
+            }
+            (Kind::Response(head), answer) => {
+                if head.status.is_informational() {
+                    self.interim += 1;
+                    if self.interim > context.limits.interim_responses {
+                        let reason = "too many interim responses";
+                        return Err(StreamError::local(Code::H3_EXCESSIVE_LOAD, reason).into());
+                    }
+                    self.inbox.push_back(Incoming::Interim(head));
+                    return Ok(());
+                }
+                self.begin_response(&head, declared, answer)?;
+                context.learn_flows(&head.headers)?;
+                self.inbox.push_back(Incoming::Response(head));
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a final response.
+    fn begin_response(
+        &mut self,
+        head: &ResponseHead,
+        declared: Result<Expected, StreamError>,
+        answer: Answer,
+    ) -> Result<(), StreamError> {
+        let (to_head, to_connect) = match answer {
+            Answer::Response {
+                to_head,
+                to_connect,
+                ..
+            } => (to_head, to_connect),
+            Answer::Request | Answer::Extension => (false, false),
+        };
+        self.state = ReceiveState::Body;
+        if to_connect && head.status.is_success() {
+            check_capsules(head)?;
+            self.state = ReceiveState::Tunnel;
+        } else if to_head || has_no_content(head.status) {
+            // RFC 9114 §4.1.2: such a response may declare content that does not come.
+            declared?;
+            self.expected = Expected::Nothing;
+        } else {
+            self.expected = declared?;
+        }
+        Ok(())
+    }
+}
+
+// RFC 9297 §3.2: a message that uses capsules has no content of another kind.
+fn check_capsules(head: &ResponseHead) -> Result<(), StreamError> {
+    match capsule::is_announced(&head.headers) {
+        true => capsule::check_message(&head.headers, Some(head.status)),
+        false => Ok(()),
+    }
+}
+
+/// Whether responses with this status never have content (RFC 9110 §6.4.1).
+pub(crate) fn has_no_content(status: StatusCode) -> bool {
+    status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}
