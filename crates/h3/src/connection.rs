@@ -14,6 +14,7 @@ mod origins;
 mod push;
 mod repeated;
 mod requests;
+mod resent;
 mod sections;
 mod shutdown;
 mod stalls;

@@ -6,6 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::repeated::Repeated;
+use super::resent::Resent;
 use crate::error::{Code, ConnectionError, Fault, StreamError};
 use crate::exchange::DecodedHead;
 use crate::limits::Limits;
@@ -23,6 +24,7 @@ pub(crate) struct Sections {
     /// How many fields sections have had lately.
     likely_fields: usize,
     repeated: Repeated,
+    resent: Resent,
 }
 
 impl Sections {
@@ -50,6 +52,7 @@ impl Sections {
             authority: AuthorityCache::default(),
             likely_fields: 0,
             repeated: Repeated::default(),
+            resent: Resent::default(),
         }
     }
 
@@ -100,6 +103,7 @@ impl Sections {
     /// Gives memory back that only the next section would use.
     pub(crate) fn release(&mut self) {
         self.repeated = Repeated::default();
+        self.resent = Resent::default();
     }
 
     /// Fills `section`; `false` when it waits for the peer's encoder stream.
@@ -174,8 +178,8 @@ impl Sections {
         self.encoder.poll_instructions()
     }
 
-    /// Appends an encoded section. `room` is what the encoder stream can take: what does not fit
-    /// is sent without the table.
+    /// Appends an encoded section, the last one again where the fields are the same. `room` is what
+    /// the encoder stream can take: what does not fit is sent without the table.
     pub(crate) fn encode(
         &mut self,
         stream: StreamId,
@@ -183,6 +187,13 @@ impl Sections {
         room: usize,
         out: &mut BytesMut,
     ) {
+        if let Some((encoded, references)) = self.resent.find(fields) {
+            let (stream, encoder) = (stream.value(), &mut self.encoder);
+            if encoder.repeat(stream, encoded, references, out) {
+                return;
+            }
+        }
+        let start = out.len();
         self.encoder.set_instruction_credit(room);
         let mut section = self.encoder.section(stream.value(), out);
         for (name, value) in fields.pseudo() {
@@ -191,7 +202,8 @@ impl Sections {
         fields.for_each_header(|name, value, is_never_indexed| {
             section.line(name, value, is_never_indexed);
         });
-        section.finish();
+        let references = section.finish_and_tell();
+        self.resent.note(fields, &out[start..], references);
     }
 
     /// Learns what the peer's settings allow our encoder.

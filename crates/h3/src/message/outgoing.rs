@@ -200,6 +200,11 @@ impl<'a> Outgoing<'a> {
             .map(|(name, value)| (*name, *value))
     }
 
+    /// The map that has the other fields.
+    pub(crate) fn header_map(&self) -> &'a HeaderMap {
+        self.headers
+    }
+
     /// The other fields.
     pub fn headers(&self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
         self.headers.iter()

@@ -17,6 +17,7 @@ mod table_use;
 
 pub(crate) use decoder::Line;
 pub use decoder::{Decoded, Decoder, DecoderConfig, UnblockedSection};
+pub(crate) use encoder::References;
 pub use encoder::{Encoder, EncoderConfig, SectionEncoder};
 pub use error::{DecodeError, QpackError, QpackErrorKind, SectionLimit};
 pub use table_use::TableUse;

@@ -9,6 +9,7 @@ mod section;
 mod table;
 mod unacknowledged;
 
+pub(crate) use section::References;
 pub use section::SectionEncoder;
 
 use super::TableUse;
@@ -18,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use decoder_stream::{DecoderStream, Instruction};
 use policy::{Advice, Policy};
 use table::{DynamicTable, Line};
-use unacknowledged::Unacknowledged;
+use unacknowledged::{Section, Unacknowledged};
 
 /// Encodes the field sections that we send on a connection.
 ///
@@ -137,6 +138,33 @@ impl Encoder {
         section.finish();
     }
 
+    /// Sends a section again, whose bytes are `encoded`, behind what is in `out`; false when it has
+    /// to be encoded anew, since the table is another one or references cannot be kept in mind.
+    pub(crate) fn repeat(
+        &mut self,
+        stream: u64,
+        encoded: &[u8],
+        references: &References,
+        out: &mut BytesMut,
+    ) -> bool {
+        let is_same_table = self.table.inserted() == references.inserted
+            && self.table.capacity() == references.capacity
+            && self.capacity_wanted() == references.capacity;
+        if !is_same_table || !self.may_track_section() {
+            return false;
+        }
+        out.extend_from_slice(encoded);
+        if references.required > 0 {
+            // The peer is known to have the entries: no other stream is put at risk.
+            self.unacknowledged.push(Section {
+                stream,
+                required: references.required,
+                lowest: references.lowest,
+            });
+        }
+        true
+    }
+
     /// Takes what came on the peer's decoder stream, split anywhere.
     ///
     /// # Errors
@@ -236,10 +264,15 @@ impl Encoder {
             || unacknowledged.is_at_risk(stream, *known_received)
     }
 
+    /// The capacity that the table is to have.
+    fn capacity_wanted(&self) -> usize {
+        let allowed = usize::try_from(self.peer.table_capacity_max).unwrap_or(usize::MAX);
+        self.config.table_capacity.min(allowed)
+    }
+
     /// Changes the table's capacity to what is wanted, as soon as that is possible.
     fn adapt_capacity(&mut self) {
-        let allowed = usize::try_from(self.peer.table_capacity_max).unwrap_or(usize::MAX);
-        let wanted = self.config.table_capacity.min(allowed);
+        let wanted = self.capacity_wanted();
         if wanted == self.table.capacity() {
             return;
         }

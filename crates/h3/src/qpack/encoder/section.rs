@@ -26,6 +26,20 @@ pub struct SectionEncoder<'a> {
     /// The lowest absolute index referred to so far.
     lowest: u64,
     risk: Risk,
+    /// Whether the same lines would be encoded in the same way again, as long as the table stays as
+    /// it is: nothing was learnt from them, and nothing better is to be had soon.
+    is_settled: bool,
+}
+
+/// What a section refers to that would be encoded in the same way again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct References {
+    /// The Required Insert Count.
+    pub(super) required: u64,
+    pub(super) lowest: u64,
+    /// The table that it was made with: how much was ever inserted, and its capacity.
+    pub(super) inserted: u64,
+    pub(super) capacity: usize,
 }
 
 /// Whether the section may refer to entries that the peer may not have.
@@ -48,6 +62,7 @@ impl<'a> SectionEncoder<'a> {
             required: 0,
             lowest: u64::MAX,
             risk: Risk::Unknown,
+            is_settled: true,
         }
     }
 
@@ -94,6 +109,28 @@ impl<'a> SectionEncoder<'a> {
 
     /// Writes the section's prefix, and remembers what the section refers to.
     pub fn finish(self) {
+        self.finish_and_tell();
+    }
+
+    /// The same; tells what the section refers to if [`Encoder::repeat`] may send it again.
+    pub(crate) fn finish_and_tell(self) -> Option<References> {
+        let references = self.references();
+        self.put_prefix();
+        references
+    }
+
+    fn references(&self) -> Option<References> {
+        let encoder = &*self.encoder;
+        let is_known = self.required <= encoder.known_received && encoder.may_track_section();
+        (self.is_settled && is_known).then_some(References {
+            required: self.required,
+            lowest: self.lowest,
+            inserted: self.base,
+            capacity: encoder.table.capacity(),
+        })
+    }
+
+    fn put_prefix(self) {
         if self.required == 0 {
             self.out.extend_from_slice(&[0; 2]);
             return self.put_lines();
@@ -138,6 +175,7 @@ impl<'a> SectionEncoder<'a> {
         if newest < below {
             return Some(newest);
         }
+        self.is_settled = false;
         // The newest may be a duplicate that is still on its way.
         found.and_then(|_| self.encoder.table.find_line(line, below))
     }
@@ -147,6 +185,7 @@ impl<'a> SectionEncoder<'a> {
         if found >= self.encoder.table.draining() {
             return found;
         }
+        self.is_settled = false;
         let evictable = self.evictable();
         if self.may_risk() && self.encoder.table.can_insert(size, evictable) {
             return self.encoder.duplicate(found).unwrap_or(found);
@@ -156,6 +195,7 @@ impl<'a> SectionEncoder<'a> {
 
     /// Inserts a line, if that is worth it and possible.
     fn inserted(&mut self, line: &Line<'_>) -> Option<u64> {
+        self.is_settled = false;
         let has_room = self.encoder.table.has_room(line.size());
         let is_wanted = match self.encoder.judge(line) {
             Advice::Insert => true,
@@ -245,7 +285,10 @@ impl<'a> SectionEncoder<'a> {
         let below = self.referable_below(newest);
         let absolute = match newest < below {
             true => newest,
-            false => self.encoder.table.find_name(line, below)?,
+            false => {
+                self.is_settled = false;
+                self.encoder.table.find_name(line, below)?
+            }
         };
         // A name saves less than a draining entry costs when it cannot leave.
         (absolute >= self.encoder.table.draining()).then_some(absolute)

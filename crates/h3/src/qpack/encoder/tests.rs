@@ -541,3 +541,5 @@ fn a_section_that_is_not_finished_holds_nothing() {
     assert_eq!(encoder.unacknowledged.len(), 0);
     assert_eq!(section(&mut encoder, 4, ONE), [2, 0, 0x80]);
 }
+
+mod again;
