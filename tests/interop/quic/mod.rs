@@ -1,4 +1,5 @@
-//! QUIC with peers that we did not write: aioquic, which a script drives, and ngtcp2's examples.
+//! QUIC with peers that we did not write: aioquic and quiche, each behind lines of text, and
+//! ngtcp2's examples.
 //!
 //! Invariant: a cell that could not be tried is named with its reason and never counts as passed.
 
@@ -40,6 +41,8 @@ packets. Sizes are a tenth of the runner's; `PORTWAY_LONG=1` has all of them, an
         "scenarios with aioquic at the near end",
         "scenarios with ngtcp2 at the far end",
         "scenarios with ngtcp2 at the near end",
+        "scenarios with quiche at the far end",
+        "scenarios with quiche at the near end",
     ],
 };
 

@@ -20,10 +20,25 @@ fn python() -> &'static Result<String, String> {
         ))
         .arg(directory)
         .output()
-        .map_err(|error| error.to_string())?;
-        match made.status.success() {
-            true => Ok(String::from_utf8_lossy(&made.stdout).trim().to_owned()),
-            false => Err(String::from_utf8_lossy(&made.stderr).into_owned()),
+        .map_err(|error| format!("aioquic: {error}"))?;
+        if made.status.success() {
+            return Ok(String::from_utf8_lossy(&made.stdout).trim().to_owned());
+        }
+        let said = String::from_utf8_lossy(&made.stderr);
+        let reason = said.trim().lines().last().unwrap_or("no reason given");
+        Err(format!("aioquic: {reason}"))
+    })
+}
+
+/// The program with quiche, or why there is none.
+fn quiche() -> &'static Result<String, String> {
+    static QUICHE: OnceLock<Result<String, String>> = OnceLock::new();
+    QUICHE.get_or_init(|| {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers/quiche/debug");
+        let program = directory.join("portway-peer-quiche");
+        match program.to_str() {
+            Some(text) if program.exists() => Ok(text.to_owned()),
+            _ => Err("quiche is not built; `cargo xtask full` does that".to_owned()),
         }
     })
 }
@@ -33,19 +48,6 @@ pub(super) fn prepare() {
     let _ = python();
 }
 
-/// The Python and the script, or says why the test is skipped.
-pub(super) fn program(test: &str) -> Option<(&'static str, &'static str)> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/quic/peer.py");
-    match python() {
-        Ok(python) => Some((python, script)),
-        Err(error) => {
-            let reason = error.trim().lines().last().unwrap_or("no reason given");
-            portway_tests::say!("skipped: {test}: aioquic: {reason}");
-            None
-        }
-    }
-}
-
 /// Which peer it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Script {
@@ -53,25 +55,29 @@ pub(super) enum Script {
     Quiche,
 }
 
-/// Starts it, or says why the test is skipped.
-fn start(script: Script, test: &str, arguments: &[&str]) -> Option<Peer> {
-    match script {
-        Script::Aioquic => {
-            let (python, script) = program(test)?;
-            Peer::start(test, python, &[&[script], arguments].concat())
-        }
-        Script::Quiche => {
-            let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers/quiche/debug");
-            let program = directory.join("portway-peer-quiche");
-            if !program.exists() {
-                portway_tests::say!(
-                    "skipped: {test}: quiche is not built; `cargo xtask full` does that"
-                );
-                return None;
+impl Script {
+    /// Its program and the first words behind it, or says why the test is skipped.
+    pub(super) fn program(self, test: &str) -> Option<(&'static str, &'static [&'static str])> {
+        let (program, words) = match self {
+            Script::Aioquic => (python().as_deref(), PEER),
+            Script::Quiche => (quiche().as_deref(), &[][..]),
+        };
+        match program {
+            Ok(program) => Some((program, words)),
+            Err(reason) => {
+                portway_tests::say!("skipped: {test}: {reason}");
+                None
             }
-            Peer::start(test, program.to_str()?, arguments)
         }
     }
+}
+
+const PEER: &[&str] = &[concat!(env!("CARGO_MANIFEST_DIR"), "/interop/quic/peer.py")];
+
+/// Starts it, or says why the test is skipped.
+fn start(script: Script, test: &str, arguments: &[&str]) -> Option<Peer> {
+    let (program, words) = script.program(test)?;
+    Peer::start(test, program, &[words, arguments].concat())
 }
 
 /// aioquic's server, see [`server_of`].

@@ -8,7 +8,8 @@ use super::servers::{FAR_V6, Ours, config};
 use super::{is_long, patience, patience_of_ngtcp2, size};
 use crate::authority::{Authority, NAME};
 use crate::peer::Peer;
-use crate::quic::{ALPN, pattern, scripted};
+use crate::quic::scripted::Script;
+use crate::quic::{ALPN, pattern};
 use portway::Security;
 use portway::quic::AddressValidation;
 use portway_tests::link::{Impairments, Rebinding, Towards};
@@ -54,6 +55,27 @@ pub(super) const WITH_AIOQUIC: [&str; 11] = [
     "ipv6",
     "rebind-port",
     "rebind-addr",
+];
+
+/// Those that quiche's client plays.
+pub(super) const WITH_QUICHE: [&str; 17] = [
+    "handshake",
+    "transfer",
+    "longrtt",
+    "multiplexing",
+    "retry",
+    "resumption",
+    "zerortt",
+    "blackhole",
+    "amplificationlimit",
+    "handshakeloss",
+    "transferloss",
+    "handshakecorruption",
+    "transfercorruption",
+    "ipv6",
+    "rebind-port",
+    "rebind-addr",
+    "goodput",
 ];
 
 /// Prepares the link; the part of the evidence that tells of it.
@@ -333,32 +355,85 @@ fn crypto_bytes(line: &str) -> Option<usize> {
     length.split_whitespace().next()?.parse().ok()
 }
 
-/// Plays a scenario with aioquic's client; `None` where it is not there.
-pub(super) async fn with_aioquic(
+/// Plays a scenario with a scripted client; `None` where it is not there.
+pub(super) async fn with_script(
+    script: Script,
     name: &str,
     scene: &Scene,
     authority: &Authority,
 ) -> Option<String> {
     let told = impair(name, scene);
     let _server = server(name, scene, authority, ALPN);
-    let (python, script) = scripted::program(&scene.name)?;
+    let (program, words) = script.program(&scene.name)?;
     let (host, port) = (host(name), PORT.to_string());
     let local = if name == "ipv6" { "::" } else { "0.0.0.0" };
     let idle = patience().as_secs().to_string();
-    let arguments = [
-        [script, "client", "--ca", &authority.root, "--name", NAME],
-        ["--host", &host, "--port", &port, "--local", local],
-        ["--idle", &idle, "--window", "4194304", "--mode", "script"],
-    ];
-    let mut peer = scene.start_near(python, arguments.as_flattened())?;
+    let fixed = ["client", "--window", "4194304", "--mode", "script"];
+    let at = ["--host", &host, "--port", &port, "--local", local];
+    let own = ["--ca", &authority.root, "--name", NAME, "--idle", &idle];
+    let arguments = [words, &fixed, &at, &own].concat();
+    let peer = scene.start_near(program, &arguments)?;
     let bytes = bytes(name);
-    let count = match name {
-        "handshakeloss" | "handshakecorruption" => 3,
-        _ => 1,
+    let mut client = Scripted { peer, bytes };
+    let seen = match name {
+        "handshakeloss" | "handshakecorruption" => {
+            for _ in 0..3 {
+                client.echo().await;
+            }
+            "all bytes came back".to_owned()
+        }
+        "multiplexing" => client.multiplexing().await,
+        "resumption" | "zerortt" => client.again(name == "zerortt").await,
+        _ => {
+            client.echo().await;
+            format!("{}all bytes came back", passed(name, scene, bytes))
+        }
     };
-    for _ in 0..count {
-        peer.say("connect\n").await;
-        peer.after("connected ").await;
+    Some(format!("{told}{seen}"))
+}
+
+/// What the link tells of a scenario that has ended.
+fn passed(name: &str, scene: &Scene, bytes: usize) -> &'static str {
+    let log = scene.link.log();
+    let mut ours = log.iter().filter(|it| it.towards == Towards::Near);
+    match name {
+        "retry" => {
+            let first = ours.next().expect("an answer").bytes;
+            assert!(first < 400, "the first answer has {first} bytes");
+            "our first packet is a Retry packet: "
+        }
+        "goodput" => {
+            let sent: usize = ours.map(|passage| passage.bytes).sum();
+            assert!(sent * 10 < bytes * 13, "{sent} bytes for {bytes}");
+            "of ten bytes that we send at least seven are those asked for: "
+        }
+        _ => "",
+    }
+}
+
+/// A client that is told what to do.
+struct Scripted {
+    peer: Peer,
+    bytes: usize,
+}
+
+impl Scripted {
+    /// Connects, and says what the client says of it.
+    async fn connect(&mut self) -> String {
+        self.peer.say("connect\n").await;
+        self.peer.after("connected ").await
+    }
+
+    /// Connects, and has the bytes come back on a stream.
+    async fn echo(&mut self) -> String {
+        let connected = self.connect().await;
+        self.echo_here().await;
+        connected
+    }
+
+    /// The same over the connection that there is.
+    async fn echo_here(&mut self) {
+        let (peer, bytes) = (&mut self.peer, self.bytes);
         peer.say("open bidi\n").await;
         let id = peer.after("opened ").await;
         peer.say(&format!("fill {id} {bytes}\nfinish {id}\n")).await;
@@ -366,7 +441,40 @@ pub(super) async fn with_aioquic(
         let received = peer.after(&format!("finished {id} {bytes} ")).await;
         assert_eq!(received, sent);
     }
-    Some(format!("{told}all bytes came back"))
+
+    async fn multiplexing(&mut self) -> String {
+        self.connect().await;
+        let bytes = self.bytes;
+        // More of them than we allow wait for their turn.
+        let streams: String = (0..1999)
+            .map(|stream| stream * 4)
+            .map(|id| format!("open bidi\nfill {id} {bytes}\nfinish {id}\n"))
+            .collect();
+        self.peer.say(&streams).await;
+        let sent = self.peer.after("filled 0 ").await;
+        let expected = format!(" {bytes} {sent}");
+        for _ in 0..1999 {
+            let received = self.peer.after("finished ").await;
+            assert!(received.ends_with(&expected), "{received}");
+        }
+        "1,999 streams asked for at once, 32 bytes on each and as many back".to_owned()
+    }
+
+    async fn again(&mut self, is_early: bool) -> String {
+        self.connect().await;
+        self.peer.after("ticket ").await;
+        self.echo_here().await;
+        if !is_early {
+            let said = self.echo().await;
+            assert!(said.contains("resumed=1"), "{said}");
+            return format!("it says `{said}`, and all bytes came back");
+        }
+        self.peer.say("connect early\n").await;
+        let said = self.peer.after("connected ").await;
+        assert!(said.contains("early=1"), "{said}");
+        self.peer.after("finished 0 5 ").await;
+        format!("it says `{said}`, and its early stream came back")
+    }
 }
 
 /// Where the client connects to.

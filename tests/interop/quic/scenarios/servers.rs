@@ -7,7 +7,8 @@ use super::{patience, patience_of_ngtcp2};
 use crate::authority::{Authority, NAME};
 use crate::peer::Peer;
 use crate::quic::http3::{self, Critical};
-use crate::quic::{ALPN, context, pattern, scripted};
+use crate::quic::scripted::Script;
+use crate::quic::{ALPN, context, pattern};
 use portway::quic::{
     AddressValidation, Connection, Connector, Endpoint, EndpointOptions, ReceiveStream, SendStream,
     ServerConfig, StreamError, TransportOptions, server_config,
@@ -25,7 +26,7 @@ use tokio::sync::oneshot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Ours,
-    Aioquic,
+    Scripted(Script),
     Ngtcp2,
 }
 
@@ -88,14 +89,14 @@ impl Server {
                 let address = ours.address;
                 (Keeper::Ours(ours), address)
             }
-            Kind::Aioquic => {
-                let (python, script) = scripted::program(&scene.name)?;
+            Kind::Scripted(script) => {
+                let (program, words) = script.program(&scene.name)?;
                 let idle = patience().as_secs().to_string();
-                let fixed = [script, "server", "--mode", "perf", "--window", "4194304"];
+                let fixed = ["server", "--mode", "perf", "--window", "4194304"];
                 let at = ["--host", &text, "--cert", &files.cert, "--key", &files.key];
                 let retry: &[&str] = if wanted.retry { &["--retry"] } else { &[] };
-                let arguments = [&fixed[..], &["--idle", &idle], &at, retry].concat();
-                let mut peer = scene.start_far(python, &arguments)?;
+                let arguments = [words, &fixed, &["--idle", &idle], &at, retry].concat();
+                let mut peer = scene.start_far(program, &arguments)?;
                 let address = peer.address_after("LISTEN ").await;
                 (Keeper::Process(Box::new(peer)), address)
             }
@@ -127,7 +128,7 @@ impl Server {
     /// The protection that its clients ask for.
     pub(super) fn security(&self, authority: &Authority) -> portway::security::SecurityParameters {
         let alpn = match self.kind {
-            Kind::Ours | Kind::Aioquic => ALPN,
+            Kind::Ours | Kind::Scripted(_) => ALPN,
             Kind::Ngtcp2 => "h3",
         };
         Security::tls()
@@ -155,7 +156,7 @@ impl Server {
     /// Prepares what a connection is asked with.
     pub(super) async fn asking<'a>(&'a self, connection: &'a Connection) -> Asking<'a> {
         let critical = match self.kind {
-            Kind::Ours | Kind::Aioquic => None,
+            Kind::Ours | Kind::Scripted(_) => None,
             Kind::Ngtcp2 => Critical::open(connection, 0).await,
         };
         Asking {
@@ -190,7 +191,7 @@ impl Asking<'_> {
     /// The same, where it may be rejected early data.
     pub(super) async fn is_answered(&self, count: usize) -> bool {
         let request = match self.server.kind {
-            Kind::Ours | Kind::Aioquic => (count as u64).to_be_bytes().to_vec(),
+            Kind::Ours | Kind::Scripted(_) => (count as u64).to_be_bytes().to_vec(),
             Kind::Ngtcp2 => {
                 let file = format!("{}/{count}.bytes", self.server.root);
                 if !std::path::Path::new(&file).exists() {
@@ -209,7 +210,7 @@ impl Asking<'_> {
             answer => answer.expect("an answer"),
         };
         let answer = match self.server.kind {
-            Kind::Ours | Kind::Aioquic => answer,
+            Kind::Ours | Kind::Scripted(_) => answer,
             Kind::Ngtcp2 => http3::body(&answer),
         };
         assert!(answer == pattern(count), "{} of {count}", answer.len());

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is not understood ends the process.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Which end it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,13 @@ pub(crate) struct Arguments {
     pub(crate) mode: Mode,
     pub(crate) host: IpAddr,
     pub(crate) port: u16,
+    /// The address that a client sends from.
+    local: Option<IpAddr>,
     pub(crate) name: String,
     pub(crate) retry: bool,
     datagrams: bool,
     window: u64,
+    idle_seconds: u64,
     cert: String,
     key: String,
     ca: String,
@@ -54,6 +57,8 @@ impl Arguments {
             retry: false,
             datagrams: false,
             window: 1 << 20,
+            idle_seconds: 30,
+            local: None,
             cert: String::new(),
             key: String::new(),
             ca: String::new(),
@@ -75,13 +80,19 @@ impl Arguments {
                 "--cert" => all.cert = value()?,
                 "--key" => all.key = value()?,
                 "--ca" => all.ca = value()?,
-                "--local" => drop(value()?),
+                "--idle" => all.idle_seconds = value()?.parse().map_err(|_| "no number")?,
+                "--local" => all.local = Some(value()?.parse().map_err(|_| "no address")?),
                 "--retry" => all.retry = true,
                 "--datagrams" => all.datagrams = true,
                 _ => return Err(format!("{word} is not understood")),
             }
         }
         Ok(all)
+    }
+
+    /// Where a client's sockets are bound.
+    pub(crate) fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.local.unwrap_or(self.host), 0)
     }
 
     /// What its connections have in common.
@@ -98,7 +109,7 @@ impl Arguments {
                 config.verify_peer(true);
             }
         }
-        config.set_max_idle_timeout(30_000);
+        config.set_max_idle_timeout(self.idle_seconds * 1000);
         config.set_max_recv_udp_payload_size(1500);
         config.set_max_send_udp_payload_size(1350);
         config.set_initial_max_data(self.window);
@@ -107,7 +118,8 @@ impl Arguments {
         config.set_initial_max_stream_data_uni(self.window);
         config.set_initial_max_streams_bidi(100);
         config.set_initial_max_streams_uni(100);
-        config.set_active_connection_id_limit(4);
+        // Also how many addresses of its peer a server follows to.
+        config.set_active_connection_id_limit(16);
         config.enable_early_data();
         if self.datagrams {
             config.enable_dgram(true, 100, 100);

@@ -17,7 +17,6 @@ pub(crate) struct Link {
     pub(crate) proto: Connection,
     is_server: bool,
     is_announced: bool,
-    was_early: bool,
     is_over: bool,
     /// The peer's address as it was last.
     peer: Option<SocketAddr>,
@@ -25,8 +24,17 @@ pub(crate) struct Link {
     /// Streams that this side has opened, by direction.
     opened: [u64; 2],
     received: HashMap<u64, Received>,
-    /// What waits to be written, and whether the stream ends with it.
-    unsent: BTreeMap<u64, (Vec<u8>, bool)>,
+    /// What waits to be written.
+    unsent: BTreeMap<u64, Unsent>,
+}
+
+#[derive(Default)]
+struct Unsent {
+    data: Vec<u8>,
+    /// How many of these bytes are written.
+    written: usize,
+    /// Whether the stream ends with them.
+    is_end: bool,
 }
 
 struct Received {
@@ -42,7 +50,6 @@ impl Link {
             proto,
             is_server,
             is_announced: false,
-            was_early: false,
             is_over: false,
             peer: None,
             waits_for_answer: false,
@@ -52,10 +59,21 @@ impl Link {
         }
     }
 
-    pub(crate) fn receive(&mut self, datagram: &mut [u8], from: SocketAddr, local: SocketAddr) {
+    /// Takes a datagram; false where it was the first one and is none of a connection.
+    pub(crate) fn receive(
+        &mut self,
+        datagram: &mut [u8],
+        from: SocketAddr,
+        local: SocketAddr,
+    ) -> bool {
         match self.proto.recv(datagram, path(from, local)) {
             Ok(_) | Err(quiche::Error::Done) => {}
-            Err(error) => say(format!("failed {error}")),
+            Err(error) => {
+                say(format!("failed {error}"));
+                if self.is_server && self.proto.stats().recv == 0 {
+                    return false;
+                }
+            }
         }
         if self.peer.replace(from).is_some_and(|before| before != from) {
             say(format!("path {} {}", from.ip(), from.port()));
@@ -63,16 +81,16 @@ impl Link {
         if std::mem::take(&mut self.waits_for_answer) {
             say("ponged".to_owned());
         }
+        true
     }
 
     /// Tells what has changed, and reads what came.
     pub(crate) fn look(&mut self, mode: Mode) {
-        self.was_early |= self.proto.is_in_early_data();
         if self.proto.is_established() && !self.is_announced {
             self.is_announced = true;
             let alpn = String::from_utf8_lossy(self.proto.application_proto()).into_owned();
             let resumed = u8::from(self.proto.is_resumed());
-            let early = u8::from(self.was_early);
+            let early = u8::from(self.proto.early_data_reason() == EARLY_DATA_ACCEPTED);
             say(format!(
                 "connected alpn={alpn} resumed={resumed} early={early}"
             ));
@@ -167,8 +185,8 @@ impl Link {
 
     pub(crate) fn write(&mut self, stream: u64, data: Vec<u8>, is_end: bool) {
         let unsent = self.unsent.entry(stream).or_default();
-        unsent.0.extend(data);
-        unsent.1 |= is_end;
+        unsent.data.extend(data);
+        unsent.is_end |= is_end;
         self.write_more();
     }
 
@@ -178,10 +196,11 @@ impl Link {
             return;
         }
         let proto = &mut self.proto;
-        self.unsent.retain(|stream, (data, is_end)| {
-            match proto.stream_send(*stream, data, *is_end) {
-                Ok(len) if len == data.len() => return false,
-                Ok(len) => drop(data.drain(..len)),
+        self.unsent.retain(|stream, unsent| {
+            let rest = &unsent.data[unsent.written..];
+            match proto.stream_send(*stream, rest, unsent.is_end) {
+                Ok(len) if len == rest.len() => return false,
+                Ok(len) => unsent.written += len,
                 Err(quiche::Error::Done | quiche::Error::StreamLimit) => {}
                 Err(quiche::Error::StreamStopped(code)) => {
                     say(format!("stopped {stream} {code}"));
@@ -255,6 +274,9 @@ impl Link {
         Ok(())
     }
 }
+
+/// `ssl_early_data_accepted` of BoringSSL.
+const EARLY_DATA_ACCEPTED: u32 = 2;
 
 /// One line; a test that has ended reads no more.
 pub(crate) fn say(line: String) {

@@ -100,7 +100,7 @@ impl Driver {
     }
 
     async fn connect(&mut self, is_early: bool) -> Result<(), Box<dyn std::error::Error>> {
-        let socket = UdpSocket::bind(SocketAddr::new(self.arguments.host, 0)).await?;
+        let socket = UdpSocket::bind(self.arguments.local()).await?;
         self.local = socket.local_addr()?;
         self.socket = Some(Rc::new(socket));
         let identifier = self.identifier();
@@ -132,7 +132,11 @@ impl Driver {
         let Some(link) = index.and_then(|index| self.links.get_mut(index)) else {
             return Ok(());
         };
-        link.receive(datagram, from, self.local);
+        if !link.receive(datagram, from, self.local) {
+            // The client comes again with the same identifiers, which are another connection's.
+            self.identifiers.retain(|_, other| Some(*other) != index);
+            return Ok(());
+        }
         link.look(self.arguments.mode);
         if self.arguments.role == Role::Client
             && let Some(session) = link.proto.session()
@@ -245,7 +249,7 @@ impl Driver {
             ["connect", "early"] => return self.connect(true).await,
             ["rebind"] => {
                 // As behind a NAT: quiche does not learn of it.
-                let socket = UdpSocket::bind(SocketAddr::new(self.arguments.host, 0)).await?;
+                let socket = UdpSocket::bind(self.arguments.local()).await?;
                 self.socket = Some(Rc::new(socket));
             }
             _ => {}
