@@ -112,6 +112,11 @@ impl Alternatives {
         }
     }
 
+    /// Whether no origin has told of any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.origins.is_empty()
+    }
+
     /// What can be tried, the preferred one first.
     pub(super) fn usable(&self, now: Time, origin: &Origin) -> Vec<Alternative> {
         let known = self.origins.get(origin).into_iter().flatten();

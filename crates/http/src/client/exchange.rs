@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
+use url::{Position, Url};
 
 /// What is sent.
 pub(super) struct Exchange {
@@ -219,7 +219,7 @@ impl Exchange {
             let target = self.target(key);
             *request.uri_mut() = target.parse::<Uri>().map_err(invalid)?;
             if !request.headers().contains_key(HOST) {
-                let host = HeaderValue::from_str(&authority)
+                let host = HeaderValue::from_str(authority)
                     .map_err(|error| Error::invalid(error.to_string()))?;
                 request.headers_mut().insert(HOST, host);
             }
@@ -231,25 +231,28 @@ impl Exchange {
         };
         // RFC 9113 §8.3.1: the host is in the pseudo-header field.
         let host = request.headers_mut().remove(HOST);
+        let has_user = !self.url.username().is_empty() || self.url.password().is_some();
+        if host.is_none() && !has_user {
+            // As the URL has written it already.
+            let target = &self.url[..Position::AfterQuery];
+            *request.uri_mut() = target.parse::<Uri>().map_err(invalid)?;
+            return Ok(request);
+        }
         let authority = match &host {
             Some(host) => host
                 .to_str()
                 .map_err(|error| Error::invalid(error.to_string()))?,
-            None => &authority,
+            None => authority,
         };
-        let path = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
+        let path = &self.url[Position::BeforePath..Position::AfterQuery];
         let target = format!("{}://{authority}{path}", self.url.scheme());
         *request.uri_mut() = target.parse::<Uri>().map_err(invalid)?;
         Ok(request)
     }
 
     /// Host and port, the port where it is not the scheme's own.
-    fn authority(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        match self.url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        }
+    fn authority(&self) -> &str {
+        &self.url[Position::BeforeHost..Position::AfterPort]
     }
 }
 

@@ -47,10 +47,15 @@ impl Settings {
 
     /// The alternative services of a key that can be tried now.
     pub(super) fn alternatives_of(&self, key: &Key) -> Vec<Alternative> {
+        let alternatives = self.alternatives.on(self.network());
+        // Every request asks, and hardly any origin has one.
+        if alternatives.is_empty() {
+            return Vec::new();
+        }
         let now = self.context.environment().now();
         let origin = key.origin();
-        let usable = |origin| self.alternatives.on(self.network()).usable(now, &origin);
-        origin.map(usable).unwrap_or_default()
+        let usable = origin.map(|origin| alternatives.usable(now, &origin));
+        usable.unwrap_or_default()
     }
 
     /// Keeps an alternative service from being tried for a while.
