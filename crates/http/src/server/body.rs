@@ -239,17 +239,11 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
         this.waits.set(false);
-        let Some(body) = this.body.as_mut().as_pin_mut() else {
+        let Some(mut body) = this.body.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = ready!(body.poll_frame(context));
-        let is_more = this
-            .body
-            .as_ref()
-            .get_ref()
-            .as_ref()
-            .is_some_and(|body| !body.is_end_stream());
-        if matches!(frame, Some(Ok(_))) && is_more {
+        let frame = ready!(body.as_mut().poll_frame(context));
+        if matches!(frame, Some(Ok(_))) && !body.is_end_stream() {
             this.waits.set(true);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
