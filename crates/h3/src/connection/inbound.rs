@@ -43,7 +43,7 @@ impl Connection {
             && exchange.is_known
             && exchange
                 .receive
-                .take_midst(&mut bytes, fin, &self.config.limits)
+                .take_more(&mut bytes, fin, &self.config.limits)
         {
             return Self::notify(&mut self.out, stream, exchange);
         }

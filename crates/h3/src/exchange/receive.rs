@@ -421,22 +421,30 @@ impl Receive {
         self.unread.fin |= fin;
     }
 
-    /// Takes bytes from the midst of a DATA frame, of which nothing follows but that there is more
-    /// content; false for all others, which [`Receive::arrive`] takes.
+    /// Takes bytes that are nothing but more of the payload of a DATA frame, and the end of the
+    /// message if it comes with that of the frame; false for all others, and for what is a fault,
+    /// which [`Receive::arrive`] takes.
     #[inline]
-    pub(crate) fn take_midst(&mut self, bytes: &mut Bytes, fin: bool, limits: &Limits) -> bool {
-        let is_next = self.unread.bytes.is_empty() && !fin && !bytes.is_empty();
+    pub(crate) fn take_more(&mut self, bytes: &mut Bytes, fin: bool, limits: &Limits) -> bool {
+        let is_next = self.unread.bytes.is_empty() && !bytes.is_empty();
         if !is_next || !self.is_open() || self.is_full(limits) {
             return false;
         }
-        // Content beyond what was declared is refused where everything else is.
-        if self.expected.would_exceed(bytes.len() as u64) || !self.decoder.streams_past(bytes.len())
-        {
+        let mut expected = self.expected;
+        let is_expected = expected.take(bytes.len() as u64).is_ok();
+        if !is_expected || (fin && expected.finish().is_err()) {
             return false;
         }
-        let counted = self.expected.take(bytes.len() as u64);
-        debug_assert!(counted.is_ok(), "it was asked above");
+        if !self.decoder.streams_past(bytes.len(), fin) {
+            return false;
+        }
+        self.expected = expected;
         self.keep_content(std::mem::take(bytes));
+        if fin {
+            self.unread.fin = true;
+            self.state = ReceiveState::Ended;
+            self.inbox.push_back(Incoming::End);
+        }
         true
     }
 

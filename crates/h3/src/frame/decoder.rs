@@ -145,17 +145,18 @@ impl Decoder {
         Some(ty)
     }
 
-    /// Passes over `len` bytes of a payload that is handed through and goes on behind them; false
-    /// when something else follows.
+    /// Passes over `len` bytes of a payload that is handed through and goes on behind them, or ends
+    /// with them, as it has to if the stream does; false when anything else follows.
     #[inline]
-    pub(crate) fn streams_past(&mut self, len: usize) -> bool {
-        match self.state {
-            State::Streaming(ty, left) if left > len as u64 => {
-                self.state = State::Streaming(ty, left - len as u64);
-                true
+    pub(crate) fn streams_past(&mut self, len: usize, is_end: bool) -> bool {
+        self.state = match self.state {
+            State::Streaming(_, left) if left == len as u64 => State::Type,
+            State::Streaming(ty, left) if left > len as u64 && !is_end => {
+                State::Streaming(ty, left - len as u64)
             }
-            _ => false,
-        }
+            _ => return false,
+        };
+        true
     }
 
     /// Begins again, as on a new stream.

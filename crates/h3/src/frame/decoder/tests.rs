@@ -187,24 +187,38 @@ fn the_stream_may_end_only_between_frames() {
 }
 
 #[test]
-fn bytes_in_the_midst_of_a_payload_are_passed_over_and_no_others() {
-    let mut decoder = Decoder::default();
-    assert!(!decoder.streams_past(1), "no frame has begun");
-    let mut input = Bytes::from_static(&[0x00, 10, b'a']);
-    let piece = decoder.decode(&mut input, treat);
-    assert!(
-        matches!(piece, Ok(Some(Decoded::Piece { .. }))),
-        "{piece:?}"
-    );
-    assert!(decoder.streams_past(4));
-    assert!(!decoder.streams_past(5), "they are the last ones");
-    assert!(!decoder.streams_past(6), "another frame follows");
-    assert!(decoder.streams_past(4));
-    let mut input = Bytes::from_static(b"z");
-    let last = decoder.decode(&mut input, treat);
+fn bytes_of_a_payload_are_passed_over_and_no_others() {
+    let begun = || {
+        let mut decoder = Decoder::default();
+        assert!(!decoder.streams_past(1, false), "no frame has begun");
+        let mut input = Bytes::from_static(&[0x00, 10, b'a']);
+        let piece = decoder.decode(&mut input, treat);
+        assert!(
+            matches!(piece, Ok(Some(Decoded::Piece { .. }))),
+            "{piece:?}"
+        );
+        decoder
+    };
+    for is_end in [false, true] {
+        let mut decoder = begun();
+        assert!(decoder.streams_past(4, false));
+        assert!(!decoder.streams_past(6, is_end), "another frame follows");
+        assert_eq!(decoder.streams_past(3, is_end), !is_end, "more is to come");
+    }
+    for is_end in [false, true] {
+        let mut decoder = begun();
+        assert!(decoder.streams_past(8, false));
+        assert!(!decoder.is_between_frames());
+        assert!(decoder.streams_past(1, is_end));
+        assert!(decoder.is_between_frames());
+        assert!(!decoder.streams_past(1, is_end));
+    }
+    // What is passed over is counted: the rest of the frame comes as it would have.
+    let mut decoder = begun();
+    assert!(decoder.streams_past(8, false));
+    let last = decoder.decode(&mut Bytes::from_static(b"z\x00"), treat);
     let Ok(Some(Decoded::Piece { bytes, is_last, .. })) = last else {
         panic!("{last:?}");
     };
     assert_eq!((&bytes[..], is_last), (&b"z"[..], true));
-    assert!(decoder.is_between_frames());
 }
