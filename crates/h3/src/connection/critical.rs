@@ -195,6 +195,12 @@ impl LocalStreams {
         limit.saturating_sub(self.streams[purpose as usize].waiting.len())
     }
 
+    /// Whether [`LocalStreams::next_writable`] may find one.
+    #[inline]
+    pub(super) fn may_write(&self) -> bool {
+        self.may_write
+    }
+
     /// The first of our streams that has something to write.
     #[inline]
     pub(super) fn next_writable(&mut self) -> Option<usize> {

@@ -158,6 +158,12 @@ impl Sections {
             .map_err(closed_by)
     }
 
+    /// Whether something is to go onto the streams of QPACK even if nothing else goes.
+    #[inline]
+    pub(crate) fn is_pressing(&self) -> bool {
+        self.encoder.has_instructions() || self.decoder.is_pressing()
+    }
+
     /// What goes onto our decoder stream.
     pub(crate) fn poll_decoder_stream(&mut self) -> Option<Bytes> {
         self.decoder.poll_instructions()

@@ -34,7 +34,7 @@ impl Connection {
 
     /// The next piece for the transport. [`on_transmitted`](Self::on_transmitted) must follow.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        if self.closed.is_some() {
+        if self.closed.is_some() || !self.may_transmit() {
             return None;
         }
         self.queue_instructions();
@@ -56,6 +56,13 @@ impl Connection {
             chunks,
             fin,
         })
+    }
+
+    /// Whether [`poll_transmit`](Self::poll_transmit) may have something: each write is followed by
+    /// the question for the next one.
+    #[inline]
+    fn may_transmit(&self) -> bool {
+        !self.out.scheduler.is_empty() || self.local.may_write() || self.sections.is_pressing()
     }
 
     /// What the transport did with the last [`Transmit`].

@@ -187,9 +187,14 @@ impl Encoder {
         }
     }
 
+    /// Whether [`poll_instructions`](Self::poll_instructions) has something.
+    pub(crate) fn has_instructions(&self) -> bool {
+        !self.instructions.is_empty()
+    }
+
     /// What is to be sent on our encoder stream, if anything.
     pub fn poll_instructions(&mut self) -> Option<Bytes> {
-        if self.instructions.is_empty() {
+        if !self.has_instructions() {
             return None;
         }
         if self.credit != usize::MAX {
