@@ -82,6 +82,8 @@ impl RequestHead {
     }
 
     /// The request with this body.
+    // Inlined, so that a head in a box is not moved as a whole before it is taken apart.
+    #[inline]
     pub fn with_body<B>(self, body: B) -> http::Request<B> {
         let mut request = http::Request::new(body);
         *request.method_mut() = self.method;
@@ -96,6 +98,7 @@ impl RequestHead {
 }
 
 impl From<http::request::Parts> for RequestHead {
+    #[inline]
     fn from(mut parts: http::request::Parts) -> Self {
         Self {
             method: parts.method,
@@ -133,6 +136,7 @@ impl ResponseHead {
     }
 
     /// The response with this body.
+    #[inline]
     pub fn with_body<B>(self, body: B) -> http::Response<B> {
         let mut response = http::Response::new(body);
         *response.status_mut() = self.status;
