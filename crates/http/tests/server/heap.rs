@@ -1,4 +1,4 @@
-//! Counts what a thread holds: everything of a simulation runs on its test's thread.
+//! Counts what a thread holds and takes: everything of a simulation runs on its test's thread.
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -8,6 +8,7 @@ struct Counting;
 
 thread_local! {
     static LIVE: Cell<isize> = const { Cell::new(0) };
+    static BUFFERS: Cell<usize> = const { Cell::new(0) };
 }
 
 fn count(bytes: isize) {
@@ -19,6 +20,9 @@ fn count(bytes: isize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
+        if layout.size() == BUFFER_BYTES {
+            let _ = BUFFERS.try_with(|buffers| buffers.set(buffers.get() + 1));
+        }
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -37,3 +41,10 @@ static ALLOCATOR: Counting = Counting;
 pub(crate) fn live() -> isize {
     LIVE.get()
 }
+
+/// How many blocks this thread has taken that are as large as hyper's buffers.
+pub(crate) fn buffers() -> usize {
+    BUFFERS.get()
+}
+
+const BUFFER_BYTES: usize = 8192;

@@ -1,6 +1,6 @@
 //! What clients make a server hold does not grow with how long they go on, nor with time.
 
-use crate::heap::live;
+use crate::heap::{buffers, live};
 use crate::net::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Net, PING, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, Wire, block,
@@ -63,6 +63,22 @@ fn requests_that_are_reset_hold_nothing() {
         http2.get(stream, "/hold").await;
         http2.send(RST_STREAM, 0, stream, &[0, 0, 0, 8]).await;
     });
+}
+
+#[test]
+fn requests_of_a_connection_that_are_answered_at_once_are_read_into_one_buffer() {
+    Net::run(
+        |server| server,
+        async |net| {
+            let mut wire = net.connect().await;
+            assert_eq!(wire.ask(GET).await.expect("an answer").status, 200);
+            let early = buffers();
+            for _ in 0..100 {
+                assert_eq!(wire.ask(GET).await.expect("an answer").status, 200);
+            }
+            assert_eq!(buffers() - early, 0, "more were taken");
+        },
+    );
 }
 
 /// Floods that a server ends, from one client after the other: what is held at the worst moment of
