@@ -229,6 +229,12 @@ impl Connection {
             .or_else(|| self.datagrams.poll_unsent())
     }
 
+    /// Whether [`poll_action`](Self::poll_action) has something.
+    #[inline]
+    pub(crate) fn has_actions(&self) -> bool {
+        !self.out.actions.is_empty() || self.datagrams.has_unsent()
+    }
+
     /// The next stream that is to be read again although the transport had told before that it is
     /// readable.
     #[inline]

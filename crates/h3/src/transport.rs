@@ -216,7 +216,15 @@ impl Connection {
 
     /// Gives the transport everything but what is written on streams: all that follows from
     /// [`Connection::send_datagram`].
+    #[inline]
     pub fn act_on(&mut self, transport: &mut impl Transport) {
+        // It is asked after every write, mostly for nothing.
+        if self.has_actions() {
+            self.act_on_all(transport);
+        }
+    }
+
+    fn act_on_all(&mut self, transport: &mut impl Transport) {
         while let Some(action) = self.poll_action() {
             match action {
                 Action::Reset(stream, code) => transport.reset(stream, code),

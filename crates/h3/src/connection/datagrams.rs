@@ -48,6 +48,11 @@ impl Unsent {
 }
 
 impl Datagrams {
+    #[inline]
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.0.is_empty()
+    }
+
     pub(super) fn poll_unsent(&mut self) -> Option<Action> {
         let (_, datagram) = self.unsent.0.pop_front()?;
         Some(Action::Datagram(datagram))

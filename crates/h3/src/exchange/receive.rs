@@ -439,6 +439,8 @@ impl Receive {
             return false;
         }
         self.expected = expected;
+        // What is left of the bytes before holds their memory.
+        self.unread.bytes = Bytes::new();
         self.keep_content(std::mem::take(bytes));
         if fin {
             self.unread.fin = true;
