@@ -31,7 +31,46 @@ pub(crate) struct OfNetwork {
     pub(crate) rtts: BTreeMap<IpAddr, Duration>,
     pub(crate) used: BTreeSet<IpAddr>,
     /// By server name, the latest one last.
+    #[serde(with = "tokens_as_text")]
     pub(crate) tokens: Vec<(String, Vec<u8>)>,
+}
+
+/// Tokens by two digits for each byte: numbers would take twice the room.
+mod tokens_as_text {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::fmt::Write as _;
+
+    pub(super) fn serialize<S: Serializer>(
+        tokens: &[(String, Vec<u8>)],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(tokens.iter().map(|(name, token)| {
+            let mut text = String::with_capacity(2 * token.len());
+            for byte in token {
+                let _ = write!(text, "{byte:02x}");
+            }
+            (name, text)
+        }))
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(
+        from: D,
+    ) -> Result<Vec<(String, Vec<u8>)>, D::Error> {
+        let tokens = Vec::<(String, String)>::deserialize(from)?;
+        let read = |(name, text): (String, String)| {
+            let byte = |pair: &[u8]| {
+                let is_hex = pair.iter().all(u8::is_ascii_hexdigit);
+                let pair = std::str::from_utf8(pair).ok().filter(|_| is_hex)?;
+                u8::from_str_radix(pair, 16).ok()
+            };
+            let token: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+            let token = token.filter(|_| text.len() % 2 == 0);
+            let token = token.ok_or_else(|| D::Error::custom("a token that is not hexadecimal"))?;
+            Ok((name, token))
+        };
+        tokens.into_iter().map(read).collect()
+    }
 }
 
 impl Learned {
@@ -87,5 +126,51 @@ impl Context {
     }
 }
 
-/// More than a thousand addresses on each of nine networks need.
-const JSON_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// More than all that is kept of nine networks needs, with the longest names and tokens.
+const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::histories::{ADDRESSES_MAX, NETWORKS_MAX};
+    use crate::quic::{SERVERS_MAX, TOKEN_BYTES_MAX, TOKENS_PER_SERVER_MAX};
+    use std::net::Ipv6Addr;
+
+    #[test]
+    fn all_that_is_ever_exported_can_be_imported() {
+        let address = |number: usize| IpAddr::from(Ipv6Addr::from_bits(u128::MAX - number as u128));
+        let addresses = || (0..ADDRESSES_MAX).map(address);
+        let name = |server: usize| format!("{server:0>253}");
+        let token = vec![255; TOKEN_BYTES_MAX];
+        let names = (0..SERVERS_MAX).flat_map(|at| [at; TOKENS_PER_SERVER_MAX]);
+        let tokens: Vec<_> = names.map(|at| (name(at), token.clone())).collect();
+        let of = |number: usize| OfNetwork {
+            prefixes: [("a-long-interface".to_owned(), address(number))].into(),
+            rtts: addresses().map(|it| (it, Duration::MAX)).collect(),
+            used: addresses().collect(),
+            tokens: tokens.clone(),
+        };
+        let learned = Learned {
+            networks: (0..=NETWORKS_MAX).map(of).collect(),
+        };
+        let read = Learned::from_json(&learned.to_json());
+        assert!(read.expect("within the limit") == learned);
+        let longer = " ".repeat(JSON_BYTES_MAX + 1);
+        assert_eq!(
+            Learned::from_json(&longer).expect_err("too long").kind,
+            FailureKind::LimitReached
+        );
+    }
+
+    #[test]
+    fn tokens_that_are_no_hexadecimal_are_refused() {
+        for text in ["0", "0g", "+1", "é"] {
+            let json = format!(r#"{{"networks":[{{"tokens":[["a","{text}"]]}}]}}"#);
+            let failure = Learned::from_json(&json).expect_err(text);
+            assert_eq!(failure.kind, FailureKind::InvalidRequest, "{text}");
+        }
+        let json = r#"{"networks":[{"tokens":[["a","0aFF"]]}]}"#;
+        let read = Learned::from_json(json).expect("it is");
+        assert_eq!(read.networks[0].tokens, [("a".to_owned(), vec![10, 255])]);
+    }
+}

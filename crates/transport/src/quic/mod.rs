@@ -41,4 +41,6 @@ pub use self::sharded::{ShardedOptions, ShardedServer};
 pub use self::sharding::Shard;
 pub use self::stream::{ReadsClosed, ReceiveStream, SendStream, WritesClosed};
 pub use self::tokens::AddressTokens;
+#[cfg(test)]
+pub(crate) use self::tokens::{SERVERS_MAX, TOKEN_BYTES_MAX, TOKENS_PER_SERVER_MAX};
 pub use self::waiting::{OpenQueue, Place, WaitList, keep_waker};

@@ -47,10 +47,24 @@ impl AddressTokens {
         taken.collect()
     }
 
-    /// Adds such as an earlier process had, under the same bounds.
+    /// Adds such as an earlier process had while there is room; those that are here are used
+    /// first, and none of them gives way.
     pub(crate) fn put_all(&self, tokens: Vec<(String, Vec<u8>)>) {
-        for (name, token) in tokens {
-            self.insert(&name, token.into());
+        let mut kept = self.locked();
+        for (name, token) in tokens.into_iter().rev() {
+            if !is_kept(&token) {
+                continue;
+            }
+            if !kept.by_name.contains_key(&name) {
+                if kept.names.len() >= SERVERS_MAX {
+                    continue;
+                }
+                kept.names.push_front(name.clone());
+            }
+            let tokens = kept.by_name.entry(name).or_default();
+            if tokens.len() < TOKENS_PER_SERVER_MAX {
+                tokens.push_front(token.into());
+            }
         }
     }
 
@@ -62,8 +76,7 @@ impl AddressTokens {
 
 impl TokenStore for AddressTokens {
     fn insert(&self, server_name: &str, token: Bytes) {
-        // A token goes into each Initial packet, so that a long one would leave no room there.
-        if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+        if !is_kept(&token) {
             return;
         }
         let mut kept = self.locked();
@@ -133,12 +146,17 @@ impl TokenLog for UsedTokens {
     }
 }
 
+/// A token goes into each Initial packet, so that a long one would leave no room there.
+fn is_kept(token: &[u8]) -> bool {
+    !token.is_empty() && token.len() <= TOKEN_BYTES_MAX
+}
+
 /// A token with more is not kept; those of this driver have less than 64.
-const TOKEN_BYTES_MAX: usize = 512;
+pub(crate) const TOKEN_BYTES_MAX: usize = 512;
 /// Servers of which a client keeps tokens.
-const SERVERS_MAX: usize = 256;
+pub(crate) const SERVERS_MAX: usize = 256;
 /// Tokens of one server.
-const TOKENS_PER_SERVER_MAX: usize = 4;
+pub(crate) const TOKENS_PER_SERVER_MAX: usize = 4;
 /// Tokens that a server remembers to have seen.
 const USED_MAX: usize = 16 * 1024;
 
@@ -178,6 +196,31 @@ mod tests {
         assert_eq!(tokens.count("a"), 0);
         tokens.insert("a", Bytes::from(vec![0; TOKEN_BYTES_MAX]));
         assert_eq!(tokens.count("a"), 1);
+    }
+
+    #[test]
+    fn tokens_of_an_earlier_process_take_only_the_room_that_is_left() {
+        let tokens = AddressTokens::default();
+        for server in 1..SERVERS_MAX {
+            tokens.insert(&format!("server {server}"), token(server));
+        }
+        let old = |name: &str, number: usize| (name.to_owned(), token(number).to_vec());
+        let two = (0..TOKENS_PER_SERVER_MAX + 2).map(|number| old("server 2", 1000 + number));
+        let others = (0..10).map(|number| old(&format!("other {number}"), number));
+        tokens.put_all(two.chain(others).collect());
+        assert_eq!(tokens.count("server 2"), TOKENS_PER_SERVER_MAX);
+        assert_eq!(tokens.take("server 2"), Some(token(2)), "its own");
+        let latest = 1000 + TOKENS_PER_SERVER_MAX + 1;
+        assert_eq!(
+            tokens.take("server 2"),
+            Some(token(latest)),
+            "then the latest"
+        );
+        assert_eq!(tokens.locked().names.len(), SERVERS_MAX);
+        assert_eq!(tokens.count("other 9"), 1, "the latest of those that came");
+        for server in 3..SERVERS_MAX {
+            assert_eq!(tokens.count(&format!("server {server}")), 1);
+        }
     }
 
     #[test]
