@@ -45,7 +45,10 @@ pub struct ReceiveBuffer {
     /// The room that the latest message took, if it was much: the next one is likely to be alike.
     likely: usize,
     endpoints: Option<Arc<ContextEndpoints>>,
+    /// Whether what arrives is early data.
     is_early_data: bool,
+    /// Whether a framer has taken the begin of the next message as early data.
+    begins_early: bool,
 }
 
 /// Bounds of what waits to be received.
@@ -135,6 +138,7 @@ impl ReceiveBuffer {
             likely: 0,
             endpoints: None,
             is_early_data: false,
+            begins_early: false,
         }
     }
 
@@ -277,9 +281,13 @@ impl ReceiveBuffer {
             return Ok(self.deliver(rest, demand, framers));
         }
         loop {
+            let waiting = self.input.len();
             let found = match framers.deframe(&mut self.input, demand) {
                 Ok(Deframed::Frame(frame)) => return Ok(self.deliver(frame, demand, framers)),
                 Ok(Deframed::NeedsMore(missing)) => {
+                    // A head without its body is a begin, too.
+                    let has_begun = self.current.is_none() && self.input.len() < waiting;
+                    self.begins_early |= self.is_early_data && has_begun;
                     if self.is_waiting() {
                         return Ok(self.needs_more(missing));
                     }
@@ -450,7 +458,8 @@ impl ReceiveBuffer {
         if let Some(ecn) = self.datagrams.as_ref().and_then(|d| d.ecn) {
             context.set_ecn(ecn);
         }
-        if self.is_early_data {
+        if self.is_early_data || self.begins_early {
+            self.begins_early = false;
             context.set_early_data();
         }
         context

@@ -1,7 +1,9 @@
 //! What receives see: parts, ends, failures, bounds.
 
 use super::{arrived, bytes_of, drain, one};
-use crate::framer::{Demand, LengthPrefixed, Pipeline, Receive, ReceiveBuffer, ReceiveLimits};
+use crate::framer::{
+    Demand, Http1, LengthPrefixed, Pipeline, Receive, ReceiveBuffer, ReceiveLimits,
+};
 use crate::message::{ContextEndpoints, Ecn};
 use crate::{Failure, FailureKind, Origin};
 use bytes::Bytes;
@@ -210,5 +212,28 @@ fn contexts_say_where_a_message_came_from() {
             (Some(Ecn::Ce), true)
         );
         assert_eq!(context.id(), parts[0].id());
+    }
+}
+
+#[test]
+fn a_message_whose_head_came_early_keeps_its_mark() {
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n";
+    let next = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nd";
+    for demand in [Demand::WHOLE, Demand::new(1, 2)] {
+        let mut framers = one(Http1::server());
+        let (mut buffer, mut parts) = (ReceiveBuffer::stream(), Vec::new());
+        buffer.set_early_data(true);
+        buffer.on_bytes(Bytes::from_static(head));
+        drain(&mut buffer, &mut framers, demand, &mut parts).expect("legal");
+        assert_eq!(buffer.waiting_bytes(), 0, "the framer has taken the head");
+        buffer.set_early_data(false);
+        buffer.on_bytes(Bytes::from_static(b"abc"));
+        buffer.on_bytes(Bytes::from_static(next));
+        drain(&mut buffer, &mut framers, demand, &mut parts).expect("legal");
+        for part in &parts {
+            let is_first = part.context.id() == parts[0].context.id();
+            assert_eq!(part.context.is_early_data(), is_first, "{part:?}");
+        }
+        assert_eq!(parts.last().expect("both").data, "d");
     }
 }
