@@ -260,10 +260,12 @@ pub(super) fn start_line(context: &MessageContext, is_request: bool) -> Result<S
     })
 }
 
-/// The fields that a context asks for, and whether Upgrade is one of them.
+/// The fields that a context asks for, and whether Upgrade is one of them. `of_another` says that
+/// the message is without a body where another one would have it, whose length may be told.
 pub(super) fn fields_to_send(
     context: &MessageContext,
     is_request: bool,
+    of_another: bool,
 ) -> Result<(&[u8], bool), Failure> {
     let fields = context.metadata(HTTP1_FIELDS);
     let fields = fields.and_then(MetadataValue::as_bytes).unwrap_or_default();
@@ -272,7 +274,9 @@ pub(super) fn fields_to_send(
     if is_request && read.hosts != 1 {
         return Err(unframeable("a request has one Host field"));
     }
-    match read.states_length() {
+    // RFC 9110 §8.6: a response to HEAD, and 304, may say how long the response to GET is.
+    let is_told = of_another && !read.is_chunked;
+    match read.states_length() && !is_told {
         true => Err(unframeable("where a message ends is the framer's to say")),
         false => Ok((fields, read.has_upgrade)),
     }

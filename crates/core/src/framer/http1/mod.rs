@@ -38,7 +38,8 @@ pub const HTTP1_TRAILERS: &str = "http1.trailers";
 /// A message is a body, possibly empty, and its context the head: [`HTTP1_METHOD`] and
 /// [`HTTP1_TARGET`] or [`HTTP1_STATUS`], with [`HTTP1_FIELDS`]. The framer writes Content-Length,
 /// or chunks where a message is sent in parts of an unknown length, and refuses fields that say
-/// so themselves. Requests may be pipelined. After a response of 101, or of 2xx to CONNECT, bytes
+/// so themselves; but a response to HEAD and one of 304 may say by Content-Length how long the
+/// response to GET would be. Requests may be pipelined. After a response of 101, or of 2xx to CONNECT, bytes
 /// pass through unframed.
 ///
 /// ```
@@ -289,8 +290,9 @@ impl Http1 {
             false => part.length,
         };
         let start = head::start_line(part.context, self.role == Role::Client)?;
+        let of_another = self.is_without_the_body_of_another(start.status);
         let (fields, asks_to_switch) =
-            head::fields_to_send(part.context, self.role == Role::Client)?;
+            head::fields_to_send(part.context, self.role == Role::Client, of_another)?;
         let (has_body, may_be_silent) = match self.role {
             Role::Client => {
                 if self.pending.len() == PENDING_MAX {
@@ -327,6 +329,15 @@ impl Http1 {
         };
         out.put_slice(b"\r\n");
         Ok(sending)
+    }
+
+    /// Whether the response with this status has no body where one to GET would have it.
+    fn is_without_the_body_of_another(&self, status: u16) -> bool {
+        let request = self.pending.front().filter(|_| self.role == Role::Server);
+        request.is_some_and(|request| {
+            let is_final = status >= 200 && status != 204 && !request.opens_tunnel(status);
+            status == 304 || (request.kind == Kind::Head && is_final)
+        })
     }
 
     /// Whether the response may have a body. Nothing has changed when it is refused.

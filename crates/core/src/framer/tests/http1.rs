@@ -493,3 +493,35 @@ fn bytes_pass_through_after_a_switch_or_a_tunnel() {
         assert_eq!(raw, "back");
     }
 }
+
+#[test]
+fn a_response_without_its_body_may_tell_the_length_of_that() {
+    let told = |status, fields: &'static str| {
+        let mut context = response(status);
+        context.set_metadata(HTTP1_FIELDS, fields);
+        context
+    };
+    let mut server = one(Http1::server());
+    let asked = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\
+                  GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(received(&mut server, asked).0.len(), 3);
+    for (status, fields) in [
+        (200, "Transfer-Encoding: chunked\r\n"),
+        (200, "Content-Length: x\r\n"),
+        (200, "Content-Length: 7\r\nContent-Length: 7\r\n"),
+        (204, "Content-Length: 7\r\n"),
+        (103, "Content-Length: 7\r\n"),
+    ] {
+        sent(&mut server, "", told(status, fields)).expect_err(fields);
+    }
+    let wire = sent(&mut server, "", told(200, "Content-Length: 7\r\n")).expect("for HEAD");
+    assert_eq!(wire, "HTTP/1.1 200 \r\nContent-Length: 7\r\n\r\n");
+    sent(&mut server, "", told(200, "Content-Length: 7\r\n")).expect_err("the framer's to say");
+    let wire = sent(&mut server, "", told(304, "Content-Length: 7\r\n")).expect("of 304");
+    assert_eq!(wire, "HTTP/1.1 304 \r\nContent-Length: 7\r\n\r\n");
+    let wire = sent(&mut server, "abc", response(200)).expect("the next one");
+    assert!(wire.ends_with("Content-Length: 3\r\n\r\nabc"), "{wire}");
+    let mut client = one(Http1::client());
+    let request = request("HEAD", "Host: a\r\nContent-Length: 7\r\n");
+    sent(&mut client, "", request).expect_err("a request has its own body");
+}
