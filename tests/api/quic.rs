@@ -9,6 +9,7 @@ use portway::{
 };
 use portway_core::race::AttemptOutcome;
 use std::sync::Arc;
+use tokio::io::AsyncReadExt;
 
 const ALPN: [&str; 1] = ["portway-test"];
 
@@ -291,6 +292,35 @@ async fn visited() -> (Security, Listener, Preconnection) {
         .remote(RemoteEndpoint::from(address));
     visit(&to, &mut listener).await;
     (server, listener, to)
+}
+
+#[tokio::test]
+async fn readers_and_byte_streams_tell_of_early_data() {
+    for is_early in [true, false] {
+        let (_, mut listener, to) = visited().await;
+        let first = match is_early {
+            true => replayable("early"),
+            false => "early".into(),
+        };
+        let (client, server) = tokio::join!(
+            async { to.initiate().first_message(first).await },
+            listener.accept()
+        );
+        let (client, server) = (client.expect("connected"), server.expect("accepted"));
+        let mut reader = server.binary_reader();
+        assert!(!reader.is_early_data(), "nothing was read");
+        let read = reader.read_bytes(2).await.expect("a part");
+        assert_eq!((&read[..], reader.is_early_data()), (&b"ea"[..], is_early));
+        let mut stream = reader.into_byte_stream();
+        assert_eq!(stream.is_early_data(), is_early);
+        let mut rest = [0; 3];
+        stream.read_exact(&mut rest).await.expect("the rest");
+        assert_eq!((&rest, stream.is_early_data()), (b"rly", is_early));
+        let (sent, late) = tokio::join!(client.send("late"), stream.read_u8());
+        sent.expect("accepted");
+        assert_eq!(late.expect("a byte"), b'l');
+        assert!(!stream.is_early_data(), "another message");
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ impl Connection {
     /// The connection as a byte stream. With framers, message boundaries are lost on reading,
     /// and every write is one message.
     pub fn into_byte_stream(self) -> ByteStream {
-        ByteStream::with_unread(self, Bytes::new())
+        ByteStream::with_unread(self, Bytes::new(), false)
     }
 }
 
@@ -28,6 +28,8 @@ type Closing = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 pub struct ByteStream {
     connection: Connection,
     unread: Bytes,
+    /// Whether that, or what was read last, began as early data.
+    is_early_data: bool,
     next: Option<Receiving>,
     last: Option<Receipt>,
     closing: Option<Closing>,
@@ -36,15 +38,23 @@ pub struct ByteStream {
 
 impl ByteStream {
     /// A byte stream that begins with what was already taken out of the connection.
-    pub(super) fn with_unread(connection: Connection, unread: Bytes) -> Self {
+    pub(super) fn with_unread(connection: Connection, unread: Bytes, is_early_data: bool) -> Self {
         ByteStream {
             connection,
             unread,
+            is_early_data,
             next: None,
             last: None,
             closing: None,
             place: Place::default(),
         }
+    }
+
+    /// Whether the bytes that were read last are of a message that began as early data: an attacker
+    /// may have sent them again (RFC 8446 §8). Without framers all that a connection receives is
+    /// one message.
+    pub fn is_early_data(&self) -> bool {
+        self.is_early_data
     }
 
     /// The connection below.
@@ -76,7 +86,10 @@ impl AsyncRead for ByteStream {
             let received = std::task::ready!(next.as_mut().poll(context));
             self.next = None;
             match received {
-                Ok(part) => self.unread = part.data,
+                Ok(part) => {
+                    self.is_early_data = part.context.is_early_data();
+                    self.unread = part.data;
+                }
                 Err(ReceiveError::Finished) => return Poll::Ready(Ok(())),
                 Err(error) => return Poll::Ready(Err(to_io(&error.failure(), error))),
             }

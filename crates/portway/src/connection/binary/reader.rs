@@ -48,6 +48,8 @@ pub struct BinaryReader {
     read_bytes_max: usize,
     read_ahead_bytes: usize,
     has_ended: bool,
+    /// Whether what is here began as early data.
+    is_early_data: bool,
 }
 
 impl BinaryReader {
@@ -61,6 +63,7 @@ impl BinaryReader {
             read_bytes_max: READ_BYTES_MAX,
             read_ahead_bytes: 0,
             has_ended: false,
+            is_early_data: false,
         }
     }
 
@@ -87,6 +90,13 @@ impl BinaryReader {
     /// The order of the bytes of numbers.
     pub fn byte_order(&self) -> ByteOrder {
         self.order
+    }
+
+    /// Whether what was received last, or anything else that is here unconsumed, is of a message
+    /// that began as early data: an attacker may have sent that again (RFC 8446 §8). Without framers
+    /// all that a connection receives is one message.
+    pub fn is_early_data(&self) -> bool {
+        self.is_early_data
     }
 
     /// The connection below.
@@ -241,8 +251,9 @@ impl BinaryReader {
 
     /// Goes on as a byte stream, which begins with what was received and not consumed.
     pub fn into_byte_stream(self) -> ByteStream {
+        let is_early_data = self.is_early_data;
         let (connection, unconsumed) = self.detach();
-        ByteStream::with_unread(connection, unconsumed)
+        ByteStream::with_unread(connection, unconsumed, is_early_data)
     }
 
     pub(super) async fn take_array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
@@ -284,7 +295,12 @@ impl BinaryReader {
     async fn receive(&mut self, max: usize) -> Result<usize, ReadError> {
         while !self.has_ended {
             let part = match self.connection.receive_partial(1, max).await {
-                Ok(part) => part.data,
+                Ok(part) => {
+                    let is_early = part.context.is_early_data();
+                    self.is_early_data =
+                        is_early || (self.is_early_data && !self.loaded.is_empty());
+                    part.data
+                }
                 Err(ReceiveError::Finished) => {
                     self.has_ended = true;
                     break;
