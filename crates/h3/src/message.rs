@@ -22,7 +22,7 @@ pub use content_length::Expected;
 pub use outgoing::{Outgoing, Unsendable, section_bytes};
 pub use promise::push_refusal;
 pub use request::AuthorityCache;
-pub use section::{Bounds, Section, SectionFault};
+pub use section::{Bounds, Section, SectionFault, is_connection_specific};
 
 /// The protocol that an extended CONNECT asks for, the value of `:protocol` (RFC 9220).
 ///

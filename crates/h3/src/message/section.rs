@@ -267,10 +267,11 @@ fn check_blanks(value: &[u8]) -> Result<(), SectionFault> {
     }
 }
 
-/// Whether a field belongs to one connection of HTTP/1.1 and has no place in HTTP/3.
+/// Whether a field belongs to one connection of HTTP/1.1 and has no place in HTTP/3: a message with
+/// one is malformed.
 // RFC 9114 §4.2, §4.1: connection-specific fields and Transfer-Encoding make a message malformed.
 #[inline]
-pub(super) fn is_connection_specific(name: &HeaderName) -> bool {
+pub fn is_connection_specific(name: &HeaderName) -> bool {
     *name == header::CONNECTION
         || *name == header::TRANSFER_ENCODING
         || *name == header::UPGRADE

@@ -15,6 +15,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use portway_core::{Failure, FailureKind, Origin};
+use portway_h3::message::is_connection_specific;
 use portway_transport::quic;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -269,15 +270,8 @@ fn may_have_content(status: StatusCode) -> bool {
 
 /// RFC 9114 §4.2: fields of a connection have no place in HTTP/3; services say them for HTTP/1.1.
 fn remove_connection_fields(fields: &mut HeaderMap) {
-    static OF_CONNECTIONS: [HeaderName; 5] = [
-        header::CONNECTION,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
     // There are few fields, and hardly ever one of these.
-    if !fields.keys().any(|name| OF_CONNECTIONS.contains(name)) {
+    if !fields.keys().any(is_connection_specific) {
         return;
     }
     if let Some(named) = fields.remove(header::CONNECTION) {
@@ -287,7 +281,9 @@ fn remove_connection_fields(fields: &mut HeaderMap) {
             fields.remove(name);
         }
     }
-    for name in &OF_CONNECTIONS {
+    let names = fields.keys().filter(|name| is_connection_specific(name));
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in names {
         fields.remove(name);
     }
 }
