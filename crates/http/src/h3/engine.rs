@@ -103,9 +103,7 @@ impl Resident for Engine {
             .drive(&mut carrier, now.saturating_duration_since(began));
         self.dispatch(host);
         self.learn(news, host);
-        if self.slots.is_empty() && self.http.is_at_rest() {
-            self.slots.shrink_to(0);
-        }
+        self.rest();
         if (self.life.is_drained || self.life.is_orphaned) && self.is_acknowledged(host) {
             self.watching.drain(host.wakers());
             self.end_orphaned(host);
@@ -511,6 +509,15 @@ impl Engine {
     fn forget(&mut self, stream: StreamId, host: &mut Host<'_>) {
         if let Some(mut slot) = self.slots.remove(&stream) {
             slot.wake_all(host);
+        }
+        // The last handle may go when nothing happens on the connection any more.
+        self.rest();
+    }
+
+    /// Keeps no memory for streams where none has been in flight for a while.
+    fn rest(&mut self) {
+        if self.slots.is_empty() && self.http.is_at_rest() {
+            self.slots.shrink_to(0);
         }
     }
 
