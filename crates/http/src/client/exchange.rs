@@ -120,6 +120,7 @@ impl Exchange {
                 held.unwrap_or_else(|| request.into_body())
             });
             self.body = body.or(unsent).unwrap_or_default();
+            self.interim.repeat();
             match shared.retry(lease.into_request(), wish, is_free) {
                 Some(again) => waiting = again,
                 None => return Err(unanswered.error),

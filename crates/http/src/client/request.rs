@@ -220,7 +220,7 @@ impl RequestBuilder {
     /// those of HTTP/2. `sink` must return at once.
     pub fn on_interim(self, sink: impl Fn(&http::Response<()>) + Send + Sync + 'static) -> Self {
         self.change(|exchange| {
-            exchange.interim = Interim(Some(Arc::new(sink)));
+            exchange.interim = Interim::new(sink);
             Ok(())
         })
     }
