@@ -1,8 +1,9 @@
 //! Compares portway with what one would write otherwise: tokio, tokio-util's codec, tokio-rustls.
 //!
 //! Invariant: both sides of a comparison run in the same process, alternately, over the same kind
-//! of carrier, with the same cryptography and the same socket options. The binary `report`
-//! starts itself once for each of them and writes docs/performance.md.
+//! of carrier, with the same cryptography and the same socket options; but tokio-quiche, which is
+//! in a process of its own. The binary `report` starts itself once for each of them and writes
+//! docs/performance.md.
 
 pub mod baseline;
 pub mod carrier;
@@ -17,6 +18,7 @@ pub mod page;
 pub mod pairs;
 pub mod portway_side;
 pub mod quic;
+pub mod quiche;
 pub mod race_work;
 pub mod section;
 pub mod sharded;

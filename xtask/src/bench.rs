@@ -3,10 +3,13 @@
 //! Invariant: the page is written by the benchmark itself, from what it measured in this run.
 
 use crate::Outcome;
+use crate::obstacles::no_boringssl;
 use crate::repository::Repository;
 use std::process::Command;
 
 const MANIFEST: &str = "bench/Cargo.toml";
+/// A workspace of its own within that of the benchmarks.
+const QUICHE: &str = "bench/quiche/Cargo.toml";
 const PAGE: &str = "docs/performance.md";
 /// Who writes a section, in the page's order.
 const SECTIONS: [&str; 4] = ["quic", "h3", "http", "serving"];
@@ -25,11 +28,23 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Outcome {
     }
     let build = ["build", "--release", "--bins", "--manifest-path", MANIFEST];
     cargo(repository, &build, &[])?;
+    // tokio-quiche is measured beside portway where it can be built, and the page says where not.
+    if let Err(findings) = build_quiche(repository) {
+        println!("bench: without tokio-quiche: {}", findings.join("; "));
+    }
     program(repository, "report", arguments)?;
     // Programs of their own, which add their sections to the page that the first one has written.
     SECTIONS
         .iter()
         .try_for_each(|name| program(repository, name, &[]))
+}
+
+fn build_quiche(repository: &Repository) -> Outcome {
+    if let Some(obstacle) = no_boringssl() {
+        return Err(vec![obstacle]);
+    }
+    let build = ["build", "--release", "--locked", "--manifest-path", QUICHE];
+    cargo(repository, &build, &[])
 }
 
 fn program(repository: &Repository, name: &str, arguments: &[String]) -> Outcome {

@@ -7,6 +7,7 @@ mod bench;
 mod full;
 mod fuzz;
 mod mutants;
+mod obstacles;
 mod repository;
 mod source;
 mod tidy;
@@ -23,7 +24,8 @@ cargo xtask <gate>
   full [STEP...]    everything, with every peer and tool that is present, or the steps named (a
                     first word, such as fuzz, names all of its kind); each replaces its own row
                     of docs/full-run.md; --list prints the steps
-  bench [ARGS]      builds and runs the benchmarks; writes docs/performance.md
+  bench [ARGS]      builds and runs the benchmarks, that of tokio-quiche where cmake and libclang
+                    are; writes docs/performance.md
   fuzz [NAME...]    fuzz targets, two at a time, for 60 s or PORTWAY_FUZZ_SECONDS each; without
                     names those of HTTP/3; a full run counts CPU-minutes instead: 30 for those of
                     HTTP/3 and 1 for the rest, or PORTWAY_FUZZ_CPU_MINUTES for each

@@ -3,11 +3,13 @@
 //! `h3 [--pairs N] [--only NAME] [--output FILE] [--record]` measures, and records the counts of
 //! each end in baseline.toml if asked to; `h3 count STACK NAME TIMES` does the work in one thread
 //! for a tool that counts, `h3 workers STACK NAME TIMES` on two workers, `h3 end END NAME TIMES`
-//! with a thread for each end, and `h3 idle STACK CONNECTIONS ROUNDS` looks at memory.
+//! with a thread for each end, `h3 idle STACK CONNECTIONS ROUNDS` looks at memory, and
+//! `h3 beside NAME PAIRS` measures beside tokio-quiche.
 
 use portway_bench::baseline;
 use portway_bench::h3::{
-    BULK, Http3, Load, STACKS, count, count_on_workers, count_one_end, measure, section,
+    BULK, Http3, Load, STACKS, count, count_on_workers, count_one_end, measure, run_beside_quiche,
+    section,
 };
 use portway_bench::heap::Heap;
 use portway_bench::quic::{Portway, count as count_work, run_idle};
@@ -34,6 +36,19 @@ fn main() -> ExitCode {
             let load = Load::named(name).expect("the name of a load");
             count_one_end(end, load, number(times));
             return ExitCode::SUCCESS;
+        }
+        ["beside", name, pairs] => {
+            let load = Load::named(name).expect("the name of a load");
+            return match run_beside_quiche(load, number(pairs)) {
+                Ok(found) => {
+                    println!("{}", serde_json::to_string(&found).expect("plain data"));
+                    ExitCode::SUCCESS
+                }
+                Err(why) => {
+                    eprintln!("{why}");
+                    ExitCode::FAILURE
+                }
+            };
         }
         ["idle", stack, connections, rounds] => {
             let (connections, rounds) = (number(connections), number(rounds));

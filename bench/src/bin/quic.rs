@@ -12,9 +12,10 @@ use portway_bench::heap::Heap;
 use portway_bench::pairs::Comparison;
 use portway_bench::quic::{
     Counted, Found, Idle, Portway, Quinn, WORK, WORKERS, Work, count, count_connects,
-    count_on_two_workers, is_done_beside, run, run_beside, run_engine, run_idle,
-    run_on_two_workers, run_sharded, section, watch,
+    count_on_two_workers, is_done_beside, is_done_by_quiche, run, run_beside, run_beside_quiche,
+    run_engine, run_idle, run_on_two_workers, run_sharded, section, watch,
 };
+use portway_bench::quiche::Quiche;
 use portway_bench::tools;
 use portway_bench::verdict::Counts;
 use std::path::Path;
@@ -65,10 +66,22 @@ fn main() -> ExitCode {
             println!("{found}");
             return ExitCode::SUCCESS;
         }
-        ["beside", name, pairs] => {
+        [S2N, name, pairs] => {
             let found = run_beside(number(pairs), name).expect("the name of a work");
             println!("{}", serde_json::to_string(&found).expect("plain data"));
             return ExitCode::SUCCESS;
+        }
+        [QUICHE, name, pairs] => {
+            return match run_beside_quiche(number(pairs), name) {
+                Ok(found) => {
+                    println!("{}", serde_json::to_string(&found).expect("plain data"));
+                    ExitCode::SUCCESS
+                }
+                Err(why) => {
+                    eprintln!("{why}");
+                    ExitCode::FAILURE
+                }
+            };
         }
         ["idle", side, connections, rounds] => {
             let found = match side {
@@ -113,32 +126,46 @@ fn measure(pairs: usize, only: Option<&str>) -> Found {
     }
     found.counted = counted(only, &mut found.missing);
     found.workers_counted = workers_counted(only, &mut found.missing);
-    if pairs > 0 && wants("s2n-quic") {
-        for (name, work, ..) in WORK {
-            if is_done_beside(work) {
-                match beside(name, pairs.min(BESIDE_PAIRS_MAX)) {
-                    Ok(comparison) => found.beside.push(comparison),
-                    Err(why) => found.missing.push(why),
-                }
-            }
-        }
+    if pairs > 0 {
+        all_beside(&mut found, pairs.min(BESIDE_PAIRS_MAX), wants);
     }
-    found.missing.push(NO_OTHER_PEERS.to_owned());
     found
 }
 
-/// Measures against s2n-quic in a process of its own, which may take a while and not for ever.
-fn beside(name: &str, pairs: usize) -> Result<Comparison, String> {
+/// Measures against what has no gate.
+fn all_beside(found: &mut Found, pairs: usize, wants: impl Fn(&str) -> bool) {
+    let no_quiche = Quiche::obstacle();
+    for (name, work, ..) in WORK {
+        if wants(S2N) && is_done_beside(work) {
+            match beside(S2N, name, pairs) {
+                Ok(comparison) => found.beside.push(comparison),
+                Err(why) => found.missing.push(why),
+            }
+        }
+        if wants(QUICHE) && is_done_by_quiche(work) && no_quiche.is_none() {
+            match beside(QUICHE, name, pairs) {
+                Ok(comparison) => found.quiche.push(comparison),
+                Err(why) => found.missing.push(why),
+            }
+        }
+    }
+    if wants(QUICHE) {
+        found.missing.extend(no_quiche);
+    }
+}
+
+/// Measures against a stack in a process of its own, which may take a while and not for ever.
+fn beside(stack: &str, name: &str, pairs: usize) -> Result<Comparison, String> {
     let program = std::env::current_exe().expect("this program's file");
     let output = Command::new("timeout")
         .arg(BESIDE_SECONDS_MAX)
         .arg(program)
-        .args(["beside", name, &pairs.to_string()])
+        .args([stack, name, &pairs.to_string()])
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| format!("{name} of s2n-quic: {error}"))?;
+        .map_err(|error| format!("{name} of {stack}: {error}"))?;
     serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("{name} of s2n-quic: {error}, {}", output.status))
+        .map_err(|error| format!("{name} of {stack}: {error}, {}", output.status))
 }
 
 /// Looks at memory in a process of its own.
@@ -249,5 +276,7 @@ const IDLE: [(&str, usize); 3] = [("portway", 1_000), ("quinn", 1_000), ("portwa
 const BESIDE_SECONDS_MAX: &str = "120";
 /// Enough for what has no gate.
 const BESIDE_PAIRS_MAX: usize = 21;
-const NO_OTHER_PEERS: &str =
-    "tokio-quiche, whose BoringSSL needs cmake, libclang and seven minutes to build";
+/// What is measured beside portway, in a process started by this word.
+const S2N: &str = "s2n-quic";
+/// The same, which has another process of its own.
+const QUICHE: &str = "tokio-quiche";

@@ -11,10 +11,11 @@ use super::sharded::run_sharded;
 use super::web::Load;
 use crate::baseline;
 use crate::clock::unpin;
-use crate::counted::{Counted, Job};
+use crate::counted::{Counted, Job, this_program};
 use crate::page::Count;
 use crate::pairs::Comparison;
 use crate::quic::Idle;
+use crate::quiche::Quiche;
 use crate::tools;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -40,6 +41,8 @@ pub struct Found {
     pub counted: Counted,
     /// Sizes of QPACK.
     pub qpack: Vec<Encoded>,
+    /// Loads beside tokio-quiche: processor time and requests a second.
+    pub quiche: Vec<[Comparison; 2]>,
     /// What could not be measured, and why.
     pub missing: Vec<String>,
 }
@@ -55,13 +58,19 @@ const LOADS: [(Load, usize, usize); 6] = [
 ];
 
 /// Measures so many pairs of everything, or of what has the name `only`: that of a load as in
-/// `get-32`, `fields-1`, `get-32-workers`, `get-32-link`, of bulk, or `sharded`, `idle`, `ends`,
-/// `qpack`.
+/// `get-32`, `fields-1`, `get-32-workers`, `get-32-link`, of bulk, or `sharded`, `tokio-quiche`,
+/// `idle`, `ends`, `qpack`.
 pub fn measure(pairs: usize, only: Option<&str>) -> Found {
     let mut found = Found::default();
     let wants = |name: &str| only.is_none_or(|only| only == name);
     if pairs > 0 {
         timed(&mut found, pairs, wants);
+    }
+    if pairs > 0 && wants("tokio-quiche") {
+        match Quiche::obstacle() {
+            Some(why) => found.missing.push(why),
+            None => beside(&mut found, pairs.min(BESIDE_PAIRS)),
+        }
     }
     if wants("idle") {
         match (idle(STACKS[0]), idle(STACKS[1])) {
@@ -76,7 +85,6 @@ pub fn measure(pairs: usize, only: Option<&str>) -> Found {
         }
     }
     counted(&mut found, wants);
-    found.missing.push(NO_QUICHE.to_owned());
     found
 }
 
@@ -110,6 +118,29 @@ fn timed(found: &mut Found, pairs: usize, wants: impl Fn(&str) -> bool) {
     }
     if wants("sharded") {
         found.sharded = Some(run_sharded(pairs));
+    }
+}
+
+/// Measures beside tokio-quiche in processes of their own, which may take a while and not for ever.
+fn beside(found: &mut Found, pairs: usize) {
+    for (load, ..) in LOADS.iter().filter(|(load, ..)| load.fields == 0) {
+        let name = load.name();
+        let output = Command::new("timeout")
+            .arg(BESIDE_SECONDS)
+            .arg(this_program())
+            .args(["beside", &name, &pairs.to_string()])
+            .stderr(Stdio::inherit())
+            .output();
+        let measured = output
+            .map_err(|error| error.to_string())
+            .and_then(|output| {
+                serde_json::from_slice(&output.stdout)
+                    .map_err(|error| format!("{error}, {}", output.status))
+            });
+        match measured {
+            Ok(comparisons) => found.quiche.push(comparisons),
+            Err(why) => found.missing.push(format!("{name} of tokio-quiche: {why}")),
+        }
     }
 }
 
@@ -180,7 +211,8 @@ fn count_ends(found: &mut Found) {
 
 /// Over the link a round takes seconds.
 const LINK_PAIRS: usize = 21;
+/// Enough for what has no gate.
+const BESIDE_PAIRS: usize = 21;
+const BESIDE_SECONDS: &str = "120";
 /// Idle connections.
 const IDLE: &str = "1000";
-const NO_QUICHE: &str = "tokio-quiche, whose BoringSSL takes longer to build than everything else \
-    here takes to run";

@@ -4,6 +4,7 @@
 //! Invariant: all of them have the same windows, congestion control, TLS library and suites, and
 //! the same application around them.
 
+mod beside;
 mod bulk;
 mod ends;
 mod found;
@@ -18,6 +19,7 @@ mod rounds;
 mod sharded;
 mod web;
 
+pub use beside::run_beside_quiche;
 pub use bulk::{BULK, Bulk};
 pub use found::{Found, measure};
 pub use h3_side::H3;

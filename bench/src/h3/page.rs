@@ -7,6 +7,7 @@ use super::found::Found;
 use super::rounds::{Rounds, STACKS};
 use super::web::Load;
 use crate::page::Count;
+use crate::pairs::Comparison;
 use crate::quic::Idle;
 use crate::section::Section;
 use crate::table::{heads, or_dash, ratio_cells, row};
@@ -20,6 +21,7 @@ pub fn section(found: &Found) -> Section {
     loads(out, PINNED, Where::Pinned, &found.pinned, found);
     loads(out, WORKERS, Where::Workers, &found.workers, found);
     loads(out, LINK, Where::Link, &found.link, found);
+    beside(out, &found.quiche);
     bulk(out, found);
     ends(out, &found.ends);
     if let Some((over_http, raw)) = &found.idle {
@@ -102,6 +104,25 @@ fn rate_gate(place: Where, load: Load, other: usize) -> Option<Gate> {
         ("h3", ..) => Some(Gate::AtLeast(1.5)),
         ("HTTP/2", ..) => Some(Gate::AtLeast(1.3)),
         _ => None,
+    }
+}
+
+/// What has no gate.
+fn beside(out: &mut String, rows: &[[Comparison; 2]]) {
+    if rows.is_empty() {
+        return;
+    }
+    out.push_str(BESIDE);
+    for it in rows.as_flattened() {
+        let _ = writeln!(
+            out,
+            "| {} | {} | {:.2} | {:.2} | {} |",
+            it.name,
+            it.unit,
+            it.portway,
+            it.other,
+            ratio_cells(it)
+        );
     }
 }
 
@@ -196,6 +217,15 @@ its rate: TUN devices between two network namespaces, so that the kernel's TCP a
 same link. The thread that carries the packets does not count. All wait for the same round trips,
 so that requests a second have no gate here.
 
+";
+const BESIDE: &str = "
+Beside them tokio-quiche, in a process of its own, since its BoringSSL clashes with the TLS library
+of the others: a batch there and a batch here, in turns, each with a thread, a current-thread
+runtime and a processor for client and server, whose clocks are read. It has the same windows,
+streams and congestion control, and a task for each request at both ends. It has no gate.
+
+| load | unit | portway | tokio-quiche | ratio | 95 % interval |
+|---|---|---:|---:|---:|---|
 ";
 const BULK: &str = "
 A download and an upload of 256 MiB in one message, and datagrams (RFC 9297) of 1000 bytes in bursts

@@ -165,7 +165,7 @@ async fn acting<W: Web>(identity: &Identity, load: Load) -> Act {
 type Act = Box<dyn Fn(usize) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// A stack with its connection.
-struct Side {
+pub(super) struct Side {
     act: Act,
     clock: Clock,
 }
@@ -179,7 +179,7 @@ enum Clock {
 }
 
 impl Side {
-    async fn start<W: Web>(identity: &Identity, place: &Place, load: Load) -> Side {
+    pub(super) async fn start<W: Web>(identity: &Identity, place: &Place, load: Load) -> Side {
         let (from, to) = match place {
             Place::Link(_, from, to) => (*from, *to),
             Place::Pinned | Place::Workers => (LOOPBACK, LOOPBACK),
@@ -208,7 +208,7 @@ impl Side {
     }
 
     /// The processor time of one request in microseconds, and requests a second.
-    async fn act(&self, times: usize) -> (f64, f64) {
+    pub(super) async fn act(&self, times: usize) -> (f64, f64) {
         let (before, started) = (self.clock.read(), Instant::now());
         let acting = (self.act)(times);
         match self.clock {

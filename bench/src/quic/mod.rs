@@ -3,6 +3,7 @@
 //! Invariant: both sides have the same transport options, the same TLS configurations and the same
 //! application around them.
 
+mod beside;
 mod engine;
 mod idle;
 mod page;
@@ -14,6 +15,7 @@ mod timed;
 mod traffic;
 mod work;
 
+pub use beside::{is_done_by_quiche, run_beside_quiche};
 pub use engine::{count as count_connects, run as run_engine};
 pub use idle::{Idle, run as run_idle};
 pub use page::{Counted, Found, section};

@@ -25,6 +25,8 @@ pub struct Found {
     pub workers_counted: Vec<(&'static str, (f64, f64))>,
     /// Each work against s2n-quic, which has no gate.
     pub beside: Vec<Comparison>,
+    /// Requests against tokio-quiche, which have no gate.
+    pub quiche: Vec<Comparison>,
     /// What could not be measured, and why.
     pub missing: Vec<String>,
 }
@@ -64,7 +66,8 @@ pub fn section(found: &Found) -> Section {
     }
     out.push_str(OWN);
     comparisons(out, "the first, µs | the second, µs", &found.own, counts);
-    beside(out, &found.beside);
+    beside(out, BESIDE, &found.beside);
+    beside(out, QUICHE, &found.quiche);
     out.push_str(IDLE);
     for (name, idle) in &found.idle {
         let each = list(&idle.bytes_each);
@@ -111,11 +114,11 @@ fn comparisons<'c>(
 }
 
 /// The rows without gates.
-fn beside(out: &mut String, rows: &[Comparison]) {
+fn beside(out: &mut String, head: &str, rows: &[Comparison]) {
     if rows.is_empty() {
         return;
     }
-    out.push_str(BESIDE);
+    out.push_str(head);
     for it in rows {
         let _ = writeln!(
             out,
@@ -154,6 +157,15 @@ Beside them s2n-quic, an implementation of its own, by the clock of the first ta
 gate. What it is asked to send is asked for on a unidirectional stream.
 
 | work | portway µs | s2n-quic µs | ratio | 95 % interval |
+|---|---:|---:|---:|---|
+";
+const QUICHE: &str = "
+Beside them tokio-quiche, in a process of its own, since its BoringSSL clashes with the TLS library
+of the others: a batch there and a batch here, in turns, by the clocks of the two threads that each
+has. Its server answers where its driver reads the end of a request, as its interface has it,
+without a task for each.
+
+| work | portway µs | tokio-quiche µs | ratio | 95 % interval |
 |---|---:|---:|---:|---|
 ";
 const WORKERS: &str = "

@@ -1,9 +1,10 @@
 //! The steps of a full run and what each needs of the machine.
 
+use crate::obstacles::{missing_tool, no_boringssl, starts};
 use crate::repository::Repository;
 use crate::{Outcome, bench, fuzz, mutants, tidy, trace};
+use std::iter;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// One step.
@@ -84,8 +85,7 @@ pub(super) fn all(repository: &Repository) -> Vec<Step> {
     steps.extend(tests(repository));
     steps.extend(long_tests(repository));
     steps.push(
-        Step::command("deny", "cargo deny check licenses bans sources")
-            .unless([missing_cargo_tool("deny")]),
+        Step::commands("deny", &[DENY, DENY_BENCH_QUICHE]).unless([missing_cargo_tool("deny")]),
     );
     steps.push(
         Step::command("advisories", "cargo deny check advisories")
@@ -124,12 +124,11 @@ fn gates() -> Vec<Step> {
 /// The tests as they stand, with every peer.
 fn tests(repository: &Repository) -> Vec<Step> {
     let on_peers = no_peers(repository);
-    let on_quiche = [missing_tool("cmake", "--version"), no_libclang()];
     vec![
         Step::command("tests", "cargo test --workspace --no-fail-fast"),
         Step::commands("quiche", &[QUICHE, &format!("{INTEROP} quiche")])
             .remark("builds the peer and tries its matrix")
-            .unless(on_quiche.into_iter().chain(on_peers.clone())),
+            .unless(iter::once(no_boringssl()).chain(on_peers.clone())),
         Step::command("interop", INTEROP)
             .with("PORTWAY_FULL", "1")
             .unless(on_peers),
@@ -202,21 +201,14 @@ const INTEROP: &str = "cargo test -p portway-tests --test interop -- --nocapture
 /// The tests which play the QUIC interop runner's scenarios over a link.
 const SCENARIOS: &str = "quic::scenarios::";
 
+const DENY: &str = "cargo deny check licenses bans sources";
+/// What is measured beside portway in a program of its own, whose licences hold as well.
+const DENY_BENCH_QUICHE: &str =
+    "cargo deny --manifest-path bench/quiche/Cargo.toml check licenses bans sources";
+
 /// The peer's own target directory is where the tests look for it.
 const QUICHE: &str = "cargo build --locked --manifest-path tests/peers/quiche/Cargo.toml \
                       --target-dir target/peers/quiche";
-
-/// An obstacle when bindgen would find no libclang (Debian: libclang-dev).
-fn no_libclang() -> Option<String> {
-    let versions = std::fs::read_dir("/usr/lib")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut libraries = versions.map(|version| version.path().join("lib/libclang.so"));
-    let is_named = std::env::var_os("LIBCLANG_PATH").is_some();
-    let is_found = is_named || libraries.any(|library| library.exists());
-    (!is_found).then(|| "libclang is not installed".to_owned())
-}
 
 /// An obstacle when the evidence crate has no such test binary.
 fn no_test(repository: &Repository, name: &str) -> Option<String> {
@@ -228,24 +220,8 @@ fn no_test(repository: &Repository, name: &str) -> Option<String> {
     (!is_declared && !is_found).then(|| format!("there is no test binary {name}"))
 }
 
-/// An obstacle when a program cannot be started.
-fn missing_tool(program: &str, arguments: &str) -> Option<String> {
-    (!starts(program, &arguments.split(' ').collect::<Vec<_>>()))
-        .then(|| format!("{program} is not installed"))
-}
-
 fn missing_cargo_tool(name: &str) -> Option<String> {
     (!starts("cargo", &[name, "--version"])).then(|| format!("cargo-{name} is not installed"))
-}
-
-fn starts(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 /// An obstacle when this user may not make network namespaces.
