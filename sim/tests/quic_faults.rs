@@ -106,7 +106,7 @@ fn hellos_that_never_come_whole_are_given_up() {
         exchange(&ours, &theirs, 10_000).await;
     });
     assert_eq!(asked.load(Ordering::Relaxed), 1);
-    world.sim.run_for(Duration::from_secs(10));
+    world.sim.run_for(Duration::from_secs(11));
     // Nobody is held any more, so there is no Retry for the next one.
     let before = world.sim.wire_log().len();
     world.sim.block_on(async {

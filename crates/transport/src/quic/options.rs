@@ -110,7 +110,8 @@ impl Default for DatagramLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Times {
-    /// How long a handshake may take.
+    /// How long a handshake may take. A server waits as long for the whole hello of a client about
+    /// whom a [`Chooser`](super::Chooser) is asked.
     pub handshake: Duration,
     /// After how long without a packet the connection ends; the smaller one of both sides counts.
     pub idle: Option<Duration>,
@@ -418,8 +419,6 @@ pub struct IncomingLimits {
     pub bytes_total: u64,
     /// What the hello of one client may take up while it is read for a choice.
     pub hello: HelloLimits,
-    /// How long a client is waited for whose hello is not whole.
-    pub hello_wait: Duration,
 }
 
 impl Default for IncomingLimits {
@@ -430,8 +429,6 @@ impl Default for IncomingLimits {
             bytes_each: 64 << 10,
             bytes_total: 16 << 20,
             hello: HelloLimits::default(),
-            // A lost packet of the first flight is sent again after one second and after three.
-            hello_wait: Duration::from_secs(4),
         }
     }
 }

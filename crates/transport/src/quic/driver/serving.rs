@@ -165,7 +165,9 @@ impl Core {
             Decision::Retry => self.proto.retry(incoming, &mut response).ok(),
             Decision::Accept(config) => match datagram {
                 Some(datagram) => {
-                    let until = round.now + config.incoming.hello_wait;
+                    // RFC 9002 §6.2.4: a client sends what was lost again after ever longer times,
+                    // so that a shorter wait would end between the packets of a hello.
+                    let until = round.now + config.transport.times.handshake;
                     let ready = self.server.held.hold(incoming, config, datagram, until);
                     self.server.answerable.extend(ready);
                     None
