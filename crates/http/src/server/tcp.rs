@@ -343,8 +343,8 @@ fn end_of(ended: hyper::Result<()>) -> End {
 }
 
 /// The service as hyper calls it over HTTP/1. An answer that is ready at once is there before hyper
-/// looks whether the client is gone: the request's head is free then, and what hyper reads next goes
-/// where it was, instead of into new memory.
+/// looks whether the client is gone: the request's head is free then, and what hyper reads next
+/// goes where it was, instead of into new memory.
 struct Http1<S>(Connection<S>);
 
 impl<S: ServerService> hyper::service::Service<Request<Incoming>> for Http1<S> {

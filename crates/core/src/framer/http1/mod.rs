@@ -39,8 +39,8 @@ pub const HTTP1_TRAILERS: &str = "http1.trailers";
 /// [`HTTP1_TARGET`] or [`HTTP1_STATUS`], with [`HTTP1_FIELDS`]. The framer writes Content-Length,
 /// or chunks where a message is sent in parts of an unknown length, and refuses fields that say
 /// so themselves; but a response to HEAD and one of 304 may say by Content-Length how long the
-/// response to GET would be. Requests may be pipelined. After a response of 101, or of 2xx to CONNECT, bytes
-/// pass through unframed.
+/// response to GET would be. Requests may be pipelined. After a response of 101, or of 2xx to
+/// CONNECT, bytes pass through unframed.
 ///
 /// ```
 /// use portway_core::framer::{HTTP1_FIELDS, HTTP1_METHOD, HTTP1_TARGET, Http1};

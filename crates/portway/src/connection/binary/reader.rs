@@ -93,8 +93,8 @@ impl BinaryReader {
     }
 
     /// Whether what was received last, or anything else that is here unconsumed, is of a message
-    /// that began as early data: an attacker may have sent that again (RFC 8446 §8). Without framers
-    /// all that a connection receives is one message.
+    /// that began as early data: an attacker may have sent that again (RFC 8446 §8). Without
+    /// framers all that a connection receives is one message.
     pub fn is_early_data(&self) -> bool {
         self.is_early_data
     }
