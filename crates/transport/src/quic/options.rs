@@ -3,7 +3,7 @@
 //! Invariant: every amount that a peer can make this side hold has a bound here.
 
 use super::choice::Chooser;
-use super::connection::{Confirmed, EarlyFactory, Factory};
+use super::connection::{Confirmed, EarlyFactory, Factory, Until};
 use super::hello::HelloLimits;
 use super::sharding::Shard;
 use super::tokens::AddressTokens;
@@ -254,14 +254,10 @@ impl TransportOptions {
             }))
             .datagram_receive_buffer_size(self.datagrams.receive_bytes)
             .datagram_send_buffer_size(self.datagrams.send_bytes);
-        let congestion = self.congestion.factory();
-        config.congestion_controller_factory(match confirmed {
-            None => congestion,
-            Some(confirmed) => Arc::new(EarlyFactory {
-                inner: congestion,
-                confirmed,
-            }),
-        });
+        config.congestion_controller_factory(Arc::new(EarlyFactory {
+            inner: self.congestion.factory(),
+            until: confirmed.map_or(Until::HANDSHAKE, Until::Confirmed),
+        }));
         Ok(Arc::new(config))
     }
 }

@@ -1,7 +1,7 @@
-//! A congestion window that leaves room for the end of a handshake with early data.
+//! A congestion window that leaves room for the end of a handshake.
 //!
-//! Invariant: until the handshake is confirmed the window is not smaller than it was at first;
-//! afterwards it is the controller's own.
+//! Invariant: until the handshake is confirmed, or more is acknowledged than handshakes have, the
+//! window is not smaller than it was at first; afterwards it is the controller's own.
 
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
@@ -27,27 +27,51 @@ impl Confirmed {
     }
 }
 
+/// How long a window does not shrink.
+#[derive(Clone)]
+pub(in crate::quic) enum Until {
+    /// Until the handshake is confirmed.
+    Confirmed(Confirmed),
+    /// Until so many bytes more are acknowledged.
+    // Losses of a handshake could leave its first flight to be sent again with nothing of it in
+    // flight, while probes of its second flight fill the window: RFC 9002 §6.2.4 has probes of all
+    // flights go out together, quinn-proto sends those of one, and the handshake stands still.
+    Acknowledged(u64),
+}
+
+impl Until {
+    /// Until more is acknowledged than the handshakes of most have: some certificates are large.
+    pub(in crate::quic) const HANDSHAKE: Until = Until::Acknowledged(16 << 10);
+
+    fn is_over(&self) -> bool {
+        match self {
+            Until::Confirmed(confirmed) => confirmed.is_set(),
+            Until::Acknowledged(bytes) => *bytes == 0,
+        }
+    }
+}
+
 /// A factory of controllers with the window of another one.
 pub(in crate::quic) type Factory = Arc<dyn ControllerFactory + Send + Sync>;
 
-/// Makes controllers whose window does not shrink before the handshake is confirmed.
+/// Makes controllers whose window does not shrink at first.
 pub(in crate::quic) struct EarlyFactory {
     pub(in crate::quic) inner: Factory,
-    pub(in crate::quic) confirmed: Confirmed,
+    pub(in crate::quic) until: Until,
 }
 
 impl ControllerFactory for EarlyFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         Box::new(EarlyWindow {
             inner: Arc::clone(&self.inner).build(now, current_mtu),
-            confirmed: self.confirmed.clone(),
+            until: self.until.clone(),
         })
     }
 }
 
 struct EarlyWindow {
     inner: Box<dyn Controller>,
-    confirmed: Confirmed,
+    until: Until,
 }
 
 impl Controller for EarlyWindow {
@@ -63,6 +87,9 @@ impl Controller for EarlyWindow {
         app_limited: bool,
         rtt: &RttEstimator,
     ) {
+        if let Until::Acknowledged(rest) = &mut self.until {
+            *rest = rest.saturating_sub(bytes);
+        }
         self.inner.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -94,7 +121,7 @@ impl Controller for EarlyWindow {
 
     fn window(&self) -> u64 {
         let window = self.inner.window();
-        match self.confirmed.is_set() {
+        match self.until.is_over() {
             true => window,
             false => window.max(self.inner.initial_window()),
         }
@@ -107,7 +134,7 @@ impl Controller for EarlyWindow {
     fn clone_box(&self) -> Box<dyn Controller> {
         Box::new(EarlyWindow {
             inner: self.inner.clone_box(),
-            confirmed: self.confirmed.clone(),
+            until: self.until.clone(),
         })
     }
 

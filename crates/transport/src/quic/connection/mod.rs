@@ -18,7 +18,7 @@ mod window;
 pub(in crate::quic) use self::awaited::Awaited;
 pub use self::awaited::Told;
 pub use self::connecting::Connecting;
-pub(in crate::quic) use self::early_window::{Confirmed, EarlyFactory, Factory};
+pub(in crate::quic) use self::early_window::{Confirmed, EarlyFactory, Factory, Until};
 pub use self::handle::{Connection, Statistics};
 pub use self::path::{PathEvent, PathEvents, PathState};
 pub(in crate::quic) use self::shared::{ConnectionRef, ConnectionShared};
