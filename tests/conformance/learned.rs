@@ -64,7 +64,7 @@ fn what_is_not_what_was_learned_is_refused() {
         let failure = Learned::from_json(text).expect_err(text);
         assert_eq!(failure.kind, FailureKind::InvalidRequest, "{text}");
     }
-    let long = " ".repeat(5 << 20);
+    let long = " ".repeat(17 << 20);
     let failure = Learned::from_json(&long).expect_err("too long");
     assert_eq!(failure.kind, FailureKind::LimitReached);
     let empty = Learned::from_json("{\"networks\":[]}").expect("nothing");
