@@ -1,21 +1,28 @@
 //! What hyper would have a task for: each request of a connection of HTTP/2.
 //!
 //! Invariant: each is polled in the turn of its connection, or becomes a task; whoever else is
-//! there has its turn after so many of them.
+//! there has its turn after so many of them; what waits ends with the connection.
 
 use super::shard::{BEGUN_IN_A_ROW_MAX, Shard};
 use portway_transport::environment::BoxFuture;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 /// What one connection begins. Most of it is ready at once, and needs no task then.
-#[derive(Clone)]
 pub(super) struct Begun {
     shard: Arc<Shard>,
     state: Arc<Mutex<State>>,
+}
+
+/// Takes what the connection begins. What hyper begins has one of its own, so that it must not
+/// keep what waits.
+#[derive(Clone)]
+pub(super) struct Beginner {
+    shard: Arc<Shard>,
+    state: Weak<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -30,6 +37,14 @@ impl Begun {
         Begun {
             shard,
             state: Arc::default(),
+        }
+    }
+
+    /// Whom hyper gives what it begins.
+    pub(super) fn beginner(&self) -> Beginner {
+        Beginner {
+            shard: Arc::clone(&self.shard),
+            state: Arc::downgrade(&self.state),
         }
     }
 
@@ -65,19 +80,24 @@ impl Begun {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing is run under the lock that could panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 }
 
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Begun {
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // Nothing is run under the lock that could panic.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Beginner {
     fn execute(&self, begun: F) {
         let begun = Box::pin(begun);
-        let mut state = self.state();
-        if state.is_open {
-            return state.waiting.push_back(begun);
+        if let Some(state) = self.state.upgrade() {
+            let mut state = locked(&state);
+            if state.is_open {
+                return state.waiting.push_back(begun);
+            }
         }
-        drop(state);
         self.shard.environment.spawn(begun);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::account::Account;
 use super::apart::Alarm;
-use super::begun::Begun;
+use super::begun::{Beginner, Begun};
 use super::body::{RequestBody, ResponseBody};
 use super::event::{End, Event, Flood};
 use super::exchange::{Answering, Connection};
@@ -194,7 +194,7 @@ async fn drive<S: ServerService>(
     };
     if is_http2 {
         let begun = Begun::new(Arc::clone(shard));
-        let connection = http2(shard, begun.clone()).serve_connection(io, Http2(connection));
+        let connection = http2(shard, begun.beginner()).serve_connection(io, Http2(connection));
         watch(
             shard,
             &meter,
@@ -229,9 +229,9 @@ fn http1(shard: &Shard) -> http1::Builder {
     builder
 }
 
-fn http2(shard: &Shard, begun: Begun) -> http2::Builder<Begun> {
+fn http2(shard: &Shard, beginner: Beginner) -> http2::Builder<Beginner> {
     let limits = &shard.options.limits;
-    let mut builder = http2::Builder::new(begun);
+    let mut builder = http2::Builder::new(beginner);
     builder
         .max_concurrent_streams(limits.streams_max)
         .max_header_list_size(limits.head_bytes_max)

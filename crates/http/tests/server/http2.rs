@@ -4,6 +4,7 @@
 
 use super::net::{END_HEADERS, END_STREAM, HEADERS, Http2, Net, RST_STREAM, block, frame};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Asks for a path so often in one write, so that the server reads all of it at once.
 async fn ask_together(http2: &mut Http2, count: u32, path: &str) {
@@ -27,6 +28,23 @@ fn others_have_their_turn_between_many_requests_of_one_connection() {
             while net.app.calls.load(Ordering::Relaxed) < 64 {
                 net.app.held.notified().await;
             }
+        },
+    );
+}
+
+#[test]
+fn requests_that_wait_for_their_turn_end_with_their_connection() {
+    Net::run(
+        |server| server,
+        async |net| {
+            let mut http2 = net.connect().await.http2().await;
+            ask_together(&mut http2, 64, "/hold").await;
+            net.app.held.notified().await;
+            // It ends when every connection has given its place back.
+            let left = net.serving.drain(Duration::ZERO).await;
+            assert_eq!(left.connections, 1);
+            let calls = net.app.calls.load(Ordering::Relaxed);
+            assert!(calls < 64, "none of {calls} had to wait");
         },
     );
 }
