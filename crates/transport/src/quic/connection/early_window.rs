@@ -1,7 +1,8 @@
 //! A congestion window that leaves room for the end of a handshake.
 //!
 //! Invariant: until the handshake is confirmed, or more is acknowledged than handshakes have, the
-//! window is not smaller than it was at first; afterwards it is the controller's own.
+//! window is not smaller than it was at first; afterwards it is the controller's own. A path that
+//! is new begins anew.
 
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
