@@ -13,7 +13,7 @@ use portway_core::security::{
 use portway_core::{Failure, FailureKind};
 use portway_transport::layer::{ByteLayer, LayerStatus};
 use portway_transport::tls::{TlsEngine, TlsLayer, load_certificates, load_identity};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -53,7 +53,13 @@ impl Connected {
     /// Takes in one read's worth.
     fn receive(&mut self) -> Result<(), Failure> {
         let mut buffer = [0; 4096];
-        let count = self.socket.read(&mut buffer).expect("the peer answers");
+        let count = loop {
+            match self.socket.read(&mut buffer) {
+                // A read with a time limit is not taken up again by the system.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.expect("the peer answers"),
+            }
+        };
         if count == 0 {
             return self.layer.on_end();
         }
