@@ -62,6 +62,7 @@ mod link;
 mod listener;
 mod multipart;
 mod policy;
+mod pool_time;
 mod proxy;
 mod racing;
 mod raw_body;

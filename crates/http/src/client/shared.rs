@@ -12,6 +12,7 @@ use super::key::Key;
 use super::lease::{Lease, Wire};
 use super::link::Link;
 use super::policy::Wish;
+use super::pool_time::{Alarm, PoolTimer, Timed};
 use super::proxy::Trunks;
 use super::settings::Settings;
 use super::telemetry::Gauge;
@@ -21,10 +22,9 @@ use http::header::{AGE, ALT_SVC};
 use portway_core::{FailureKind, Time};
 use portway_transport::environment::Environment;
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 /// What a request that waits is told.
 pub(super) type Verdict = Result<Lease, Error>;
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     /// Connections to proxies.
     trunks: Arc<Trunks>,
     state: Mutex<State>,
-    timer: Arc<Notify>,
+    timer: PoolTimer,
 }
 
 pub(super) struct State {
@@ -46,8 +46,7 @@ pub(super) struct State {
     pub(super) connections: HashMap<ConnectionId, Handle>,
     /// Why the dial failed that the pool is being told of.
     dial_error: Option<Error>,
-    is_timed: bool,
-    armed: Option<Time>,
+    alarm: Alarm,
 }
 
 /// A connection as the pool's owner has it.
@@ -76,6 +75,7 @@ impl Shared {
     pub(super) fn new(settings: Settings) -> Arc<Self> {
         let pool = Pool::new(settings.pool.clone());
         let settings = Arc::new(settings);
+        let timer = PoolTimer::new(settings.context.environment().clone());
         Arc::new(Shared {
             trunks: Trunks::new(settings.clone()),
             settings,
@@ -85,10 +85,9 @@ impl Shared {
                 dials: HashMap::new(),
                 connections: HashMap::new(),
                 dial_error: None,
-                is_timed: false,
-                armed: None,
+                alarm: Alarm::default(),
             }),
-            timer: Arc::default(),
+            timer,
         })
     }
 
@@ -253,14 +252,15 @@ impl Shared {
         while let Some(action) = state.pool.poll_action() {
             self.carry_out(&mut state, action, &mut left, &mut events);
         }
-        let must_wake = self.keep_time(&mut state);
+        let due = state.pool.poll_timeout();
+        let must_wake = self.timer.keep(self, &mut state.alarm, due);
         drop(state);
         drop(left);
         for event in events {
             self.settings.tell(|| event);
         }
         if must_wake {
-            self.timer.notify_one();
+            self.timer.wake();
         }
         result
     }
@@ -454,50 +454,14 @@ impl Shared {
             link.attach(connection);
         }
     }
-
-    /// Says whether the timer's task must look at its deadline again.
-    fn keep_time(self: &Arc<Self>, state: &mut State) -> bool {
-        let Some(due) = state.pool.poll_timeout() else {
-            return false;
-        };
-        if !state.is_timed {
-            state.is_timed = true;
-            let task = run_timer(
-                Arc::downgrade(self),
-                self.environment().clone(),
-                self.timer.clone(),
-            );
-            self.environment().spawn(Box::pin(task));
-        }
-        state.armed.is_none_or(|armed| due < armed)
-    }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.timer.notify_one();
-    }
-}
-
-/// Tells the pool the time whenever something is due there.
-async fn run_timer(shared: Weak<Shared>, environment: Arc<dyn Environment>, wake: Arc<Notify>) {
-    let mut timer = environment.timer();
-    loop {
-        let due = {
-            let Some(shared) = shared.upgrade() else {
-                return;
-            };
-            shared.act(|state, now| {
-                state.pool.on_timeout(now);
-                state.armed = state.pool.poll_timeout();
-                state.armed
-            })
-        };
-        timer.reset(due);
-        tokio::select! {
-            () = wake.notified() => {}
-            () = poll_fn(|context| timer.poll_expired(context)) => {}
-        }
+impl Timed for Shared {
+    fn pass_time(self: &Arc<Self>) -> Option<Time> {
+        self.act(|state, now| {
+            state.pool.on_timeout(now);
+            state.alarm.arm(state.pool.poll_timeout())
+        })
     }
 }
 

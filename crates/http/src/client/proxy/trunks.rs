@@ -8,6 +8,7 @@ use super::Proxy;
 use super::trunk::{self, Berth, Dialled, Line, Trunk};
 use crate::client::dial::Ground;
 use crate::client::error::{Error, ErrorClass, Phase};
+use crate::client::pool_time::{Alarm, PoolTimer, Timed};
 use crate::client::settings::Settings;
 use crate::client::watch::Watch;
 use crate::pool::{
@@ -16,15 +17,14 @@ use crate::pool::{
 use portway_core::{FailureKind, Time};
 use portway_transport::environment::Environment;
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::{Notify, oneshot};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 
 /// Connections to proxies that carry tunnels side by side.
 pub(in crate::client) struct Trunks {
     pub(in crate::client) settings: Arc<Settings>,
     state: Mutex<State>,
-    timer: Arc<Notify>,
+    timer: PoolTimer,
 }
 
 pub(super) struct State {
@@ -35,8 +35,7 @@ pub(super) struct State {
     trunks: HashMap<ConnectionId, Trunk>,
     /// Why the dial failed that the pool is being told of.
     dial_error: Option<Error>,
-    is_timed: bool,
-    armed: Option<Time>,
+    alarm: Alarm,
 }
 
 /// A tunnel that waits for its way to the proxy.
@@ -62,6 +61,7 @@ impl Trunks {
             has_further_http3: true,
             ..settings.pool.clone()
         };
+        let timer = PoolTimer::new(settings.context.environment().clone());
         Arc::new(Trunks {
             settings,
             state: Mutex::new(State {
@@ -70,10 +70,9 @@ impl Trunks {
                 dials: HashMap::new(),
                 trunks: HashMap::new(),
                 dial_error: None,
-                is_timed: false,
-                armed: None,
+                alarm: Alarm::default(),
             }),
-            timer: Arc::default(),
+            timer,
         })
     }
 
@@ -122,12 +121,13 @@ impl Trunks {
         while let Some(action) = state.pool.poll_action() {
             left.extend(self.carry_out(&mut state, action, now));
         }
-        let must_wake = self.keep_time(&mut state);
+        let due = state.pool.poll_timeout();
+        let must_wake = self.timer.keep(self, &mut state.alarm, due);
         drop(state);
         // What is dropped may call back in.
         drop(left);
         if must_wake {
-            self.timer.notify_one();
+            self.timer.wake();
         }
         result
     }
@@ -263,47 +263,14 @@ impl Trunks {
             state.trunks.remove(&connection)
         });
     }
-
-    /// Says whether the timer's task must look at its deadline again.
-    fn keep_time(self: &Arc<Self>, state: &mut State) -> bool {
-        let Some(due) = state.pool.poll_timeout() else {
-            return false;
-        };
-        if !state.is_timed {
-            state.is_timed = true;
-            let environment = self.environment().clone();
-            let task = run_timer(Arc::downgrade(self), environment, self.timer.clone());
-            self.environment().spawn(Box::pin(task));
-        }
-        state.armed.is_none_or(|armed| due < armed)
-    }
 }
 
-impl Drop for Trunks {
-    fn drop(&mut self) {
-        self.timer.notify_one();
-    }
-}
-
-/// Tells the pool the time whenever something is due there.
-async fn run_timer(trunks: Weak<Trunks>, environment: Arc<dyn Environment>, wake: Arc<Notify>) {
-    let mut timer = environment.timer();
-    loop {
-        let due = {
-            let Some(trunks) = trunks.upgrade() else {
-                return;
-            };
-            trunks.act(|state, now| {
-                state.pool.on_timeout(now);
-                state.armed = state.pool.poll_timeout();
-                state.armed
-            })
-        };
-        timer.reset(due);
-        tokio::select! {
-            () = wake.notified() => {}
-            () = poll_fn(|context| timer.poll_expired(context)) => {}
-        }
+impl Timed for Trunks {
+    fn pass_time(self: &Arc<Self>) -> Option<Time> {
+        self.act(|state, now| {
+            state.pool.on_timeout(now);
+            state.alarm.arm(state.pool.poll_timeout())
+        })
     }
 }
 
