@@ -26,13 +26,7 @@ impl Content {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self {
             Content::Hyper(incoming, version, fate) => {
-                let cut_off = |error| {
-                    let error = cut_off(error, *version);
-                    match fate {
-                        Some(fate) => fate.explain(error),
-                        None => error,
-                    }
-                };
+                let cut_off = |error| Fate::explain(fate.as_ref(), cut_off(error, *version));
                 let frame = Pin::new(incoming).poll_frame(context);
                 frame.map(|frame| frame.map(|frame| frame.map_err(cut_off)))
             }

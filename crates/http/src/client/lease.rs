@@ -230,10 +230,7 @@ fn unanswered(
     let unsent = error.take_message();
     let (error, processing) = classify(error.into_error(), version);
     Unanswered {
-        error: match fate {
-            Some(fate) => fate.explain(error),
-            None => error,
-        },
+        error: Fate::explain(fate, error),
         processing: match unsent {
             Some(_) => Processing::Excluded,
             None => processing,

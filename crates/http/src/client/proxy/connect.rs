@@ -297,7 +297,8 @@ impl<'a> Ask<'a> {
     }
 }
 
-fn addresses(carrier: &ByteCarrier) -> (SocketAddr, SocketAddr) {
+/// Ours and the peer's.
+pub(super) fn addresses(carrier: &ByteCarrier) -> (SocketAddr, SocketAddr) {
     let socket = &carrier.socket;
     (socket.local_address(), socket.peer_address())
 }

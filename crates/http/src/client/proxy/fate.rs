@@ -33,10 +33,11 @@ impl Fate {
         }))
     }
 
-    /// What an error of what is spoken through the tunnel is where the proxy has broken that off.
-    pub(in crate::client) fn explain(&self, error: Error) -> Error {
-        match self.0.cause.get() {
-            Some(cause) => error.by_proxy(&self.0.proxy, ProxyFault::Broken, cause),
+    /// What an error of what is spoken through a tunnel is where the proxy has broken that off.
+    pub(in crate::client) fn explain(fate: Option<&Self>, error: Error) -> Error {
+        let broken = fate.and_then(|Fate(known)| Some((known, known.cause.get()?)));
+        match broken {
+            Some((known, cause)) => error.by_proxy(&known.proxy, ProxyFault::Broken, cause),
             None => error,
         }
     }
@@ -135,7 +136,7 @@ mod tests {
             assert_eq!(is_targets(&error), is_by_target, "{said}");
             let fate = Fate::new(&proxy);
             let _ = fate.note::<()>(Poll::Ready(Err(error)));
-            let error = fate.explain(Error::invalid("it broke"));
+            let error = Fate::explain(Some(&fate), Error::invalid("it broke"));
             let blamed = (!is_by_target).then_some(ProxyFault::Broken);
             assert_eq!(error.proxy(), blamed, "{said}");
         }

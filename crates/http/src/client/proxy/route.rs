@@ -4,6 +4,7 @@
 //! target, whatever the proxy is.
 
 use super::connect::{Ask, Asking, Opened};
+use super::fate::Fate;
 use super::fault::{ProxyFault, ProxyLie};
 use super::socks::{self, Goal, NotOpened};
 use super::trunks::{Found, Trunks};
@@ -219,10 +220,7 @@ impl Route<'_> {
             }
             let (key, security) = (self.key, &self.security);
             let shaken = protect(self.settings, key, security, self.wish, &mut carrier).await;
-            protection = shaken.map_err(|error| match &opened.fate {
-                Some(fate) => fate.explain(error),
-                None => error,
-            })?;
+            protection = shaken.map_err(|error| Fate::explain(opened.fate.as_ref(), error))?;
         }
         Ok(Ground {
             carrier: Carrier::Bytes(carrier),

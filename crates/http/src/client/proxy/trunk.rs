@@ -4,6 +4,7 @@
 //! goes away gets no further one; a tunnel that is not read holds up no other.
 
 use super::Proxy;
+use super::connect::addresses;
 use super::trunks::{Hold, State, Trunks};
 use crate::carrier_io::CarrierIo;
 use crate::client::Body;
@@ -186,10 +187,7 @@ async fn over_http2(
     carrier: ByteCarrier,
     line: &Arc<Line>,
 ) -> Result<Dialled, Error> {
-    let addresses = (
-        carrier.socket.local_address(),
-        carrier.socket.peer_address(),
-    );
+    let addresses = addresses(&carrier);
     let environment = settings.context.environment().clone();
     let io = CarrierIo::new(
         carrier,
