@@ -14,7 +14,8 @@ pub(super) type InterimSink = Arc<dyn Fn(&Response<()>) + Send + Sync>;
 #[derive(Clone, Default)]
 pub(super) struct Interim {
     sink: Option<InterimSink>,
-    told: Arc<Mutex<Told>>,
+    /// There where somebody hears of them.
+    told: Option<Arc<Mutex<Told>>>,
 }
 
 /// What was told of a request that may be repeated.
@@ -43,13 +44,16 @@ impl Interim {
         };
         Interim {
             sink: Some(Arc::new(sink)),
-            told,
+            told: Some(told),
         }
     }
 
     /// The request is sent once more: what was told of it is not told again.
     pub(super) fn repeat(&self) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(told) = &self.told else {
+            return;
+        };
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = std::mem::take(&mut told.by_this_try);
         told.before.extend(latest);
         told.before.truncate(KNOWN_MAX);
@@ -158,7 +162,7 @@ mod tests {
             }
             interim.repeat();
         }
-        let told = interim.told.lock().unwrap();
+        let told = interim.told.as_ref().unwrap().lock().unwrap();
         assert_eq!((told.by_this_try.len(), told.before.len()), (0, KNOWN_MAX));
     }
 }
