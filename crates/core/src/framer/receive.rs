@@ -316,10 +316,13 @@ impl ReceiveBuffer {
         if whole.bytes > demand.max.min(self.limits.whole_max) {
             return None;
         }
-        let mut data = self
-            .input
-            .split_to(whole.header_bytes + whole.bytes)
-            .freeze();
+        let count = whole.header_bytes + whole.bytes;
+        let mut data = match count == self.input.capacity() {
+            // Memory of its own, which need not be shared with what follows.
+            true => std::mem::take(&mut self.input),
+            false => self.input.split_to(count),
+        }
+        .freeze();
         bytes::Buf::advance(&mut data, whole.header_bytes);
         self.wanted = 0;
         self.likely = likely(whole.bytes);

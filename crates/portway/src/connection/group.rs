@@ -643,36 +643,34 @@ impl Group {
         if !self.details.direction.can_receive() {
             return Poll::Ready(Err(ReceiveError::Finished));
         }
+        let mut lacks_bytes = self.inbound.is_awaited_by(place);
         for _ in 0..FILLS_PER_POLL {
-            match self.inbound.next(&mut self.pipeline, demand) {
-                Ok(Some(message)) => return Poll::Ready(Ok(message)),
-                Ok(None) => {}
-                Err(error) => return Poll::Ready(Err(self.after_receive_error(error))),
+            if !lacks_bytes {
+                match self.inbound.next(&mut self.pipeline, demand) {
+                    Ok(Some(message)) => return Poll::Ready(Ok(message)),
+                    Ok(None) => {}
+                    Err(error) => return Poll::Ready(Err(self.after_receive_error(error))),
+                }
             }
             let Some(link) = &mut self.link else {
                 return Poll::Ready(Err(ReceiveError::Closed(self.ending_failure())));
             };
-            match self.inbound.fill(link, &mut self.outbound.sealed) {
-                Fill::More => {
+            let Poll::Ready(readable) = self.inbound.poll_carrier(link, context) else {
+                self.inbound.keep_reader(place, context.waker());
+                return Poll::Pending;
+            };
+            let filled = self.inbound.fill(link, &mut self.outbound.sealed);
+            lacks_bytes = filled == Fill::WouldBlock;
+            match (filled, readable) {
+                (Fill::More, _) => {
                     self.tell_soft_error();
                     self.answer(&now);
                 }
-                Fill::WouldBlock => {
-                    let ready = match link {
-                        Link::Bytes(link) => link.socket.poll_readable(context),
-                        Link::Datagrams(link) => link.socket.poll_readable(context),
-                    };
-                    match ready {
-                        Poll::Ready(Ok(())) => {}
-                        // Only a carrier whose runtime is gone fails here, and it never recovers.
-                        Poll::Ready(Err(error)) => {
-                            self.end(Ending::Failed(failure_from_io(&error, "cannot receive")));
-                        }
-                        Poll::Pending => {
-                            self.inbound.keep_reader(context.waker());
-                            return Poll::Pending;
-                        }
-                    }
+                (Fill::WouldBlock, Ok(())) => {}
+                // Only a carrier whose runtime is gone fails here, and it never recovers.
+                (Fill::WouldBlock, Err(error)) => {
+                    self.end(Ending::Failed(failure_from_io(&error, "cannot receive")));
+                    lacks_bytes = false;
                 }
             }
         }

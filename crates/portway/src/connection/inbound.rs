@@ -4,6 +4,7 @@
 //! application holds its peer back; and what was received before a failure is delivered first.
 
 use super::link::{ByteLink, DatagramLink, Link};
+use super::waiters::Place;
 use crate::error::ReceiveError;
 use bytes::{Bytes, BytesMut};
 use portway_core::Failure;
@@ -15,7 +16,7 @@ use portway_transport::layer::{ByteLayer, LayerStatus};
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 pub(super) struct Inbound {
     /// Bytes that the layer has not consumed.
@@ -30,6 +31,8 @@ pub(super) struct Inbound {
     last_read: usize,
     /// Who waits for the carrier, which tells nobody that it is closed here.
     reader: Option<Waker>,
+    /// The place of the receive that waits for the carrier: among what is here is nothing for it.
+    awaited_by: Option<u64>,
     /// Messages that were taken out since a receive last asked whether others are due.
     in_a_row: u8,
 }
@@ -61,6 +64,7 @@ impl Inbound {
             has_ended: false,
             last_read: 0,
             reader: None,
+            awaited_by: None,
             in_a_row: 0,
         }
     }
@@ -122,8 +126,17 @@ impl Inbound {
         self.buffer.on_failure(failure);
     }
 
-    /// Remembers who waits for the carrier.
-    pub(super) fn keep_reader(&mut self, waker: &Waker) {
+    /// Whether the receive at `place` waits for the carrier, so that what is here need not be
+    /// looked at again.
+    pub(super) fn is_awaited_by(&mut self, place: &Place) -> bool {
+        let awaited_by = self.awaited_by.take();
+        awaited_by.is_some() && awaited_by == place.number()
+    }
+
+    /// Remembers who waits for the carrier. Meanwhile no memory is kept for what may come.
+    pub(super) fn keep_reader(&mut self, place: &Place, waker: &Waker) {
+        self.awaited_by = place.number();
+        self.buffer.release_memory();
         match &mut self.reader {
             Some(kept) => kept.clone_from(waker),
             None => self.reader = Some(waker.clone()),
@@ -132,6 +145,7 @@ impl Inbound {
 
     /// Wakes who waits for the carrier: the connection has ended.
     pub(super) fn wake_reader(&mut self) {
+        self.awaited_by = None;
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
@@ -185,6 +199,20 @@ impl Inbound {
                 Err(ReceiveError::Framer(error.failure))
             }
             Err(error) => Err(ReceiveError::Failed(error.failure)),
+        }
+    }
+
+    /// Ready when the carrier may have more, or the layer itself; an error is told only when the
+    /// carrier has nothing more either.
+    pub(super) fn poll_carrier(
+        &self,
+        link: &Link,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        match link {
+            Link::Bytes(_) if self.is_layer_due => Poll::Ready(Ok(())),
+            Link::Bytes(link) => link.socket.poll_readable(context),
+            Link::Datagrams(link) => link.socket.poll_readable(context),
         }
     }
 
@@ -336,14 +364,14 @@ fn read(socket: &dyn TcpStream, buffer: &mut BytesMut) -> Result<Option<usize>, 
 
 /// An empty buffer with room for a read, lent by the thread.
 fn take_scratch() -> BytesMut {
-    let mut scratch = SCRATCH.take();
+    let mut scratch = SCRATCH.take().unwrap_or_default();
     scratch.reserve(SCRATCH_BYTES);
     scratch
 }
 
 fn put_scratch(mut scratch: BytesMut) {
     scratch.clear();
-    SCRATCH.set(scratch);
+    SCRATCH.set(Some(scratch));
 }
 
 thread_local! {
@@ -351,7 +379,7 @@ thread_local! {
     static DATAGRAM_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 
     /// What streams are read into, so that a connection without unread bytes holds no buffer.
-    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    static SCRATCH: RefCell<Option<BytesMut>> = const { RefCell::new(None) };
 }
 
 /// The longest UDP payload over IPv6 without jumbograms.

@@ -139,6 +139,9 @@ impl Waiters {
             return false;
         };
         self.leave_turn(left);
+        if self.others.is_empty() && self.senders.is_empty() {
+            return false;
+        }
         self.others.retain(|(number, _)| *number != left);
         let before = self.senders.len();
         self.senders.retain(|sender| sender.number != left);
@@ -245,6 +248,11 @@ impl Drop for Waiter<'_> {
 }
 
 impl Place {
+    /// What tells it apart from the others, once it was taken.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.0
+    }
+
     /// Leaves the place, if one was taken.
     pub(super) fn leave(&mut self, shared: &Shared) {
         if self.0.is_some() {
