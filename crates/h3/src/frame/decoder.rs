@@ -149,11 +149,12 @@ impl Decoder {
     /// with them, as it has to if the stream does; false when anything else follows.
     #[inline]
     pub(crate) fn streams_past(&mut self, len: usize, is_end: bool) -> bool {
-        self.state = match self.state {
-            State::Streaming(_, left) if left == len as u64 => State::Type,
-            State::Streaming(ty, left) if left > len as u64 && !is_end => {
-                State::Streaming(ty, left - len as u64)
-            }
+        let State::Streaming(ty, left) = self.state else {
+            return false;
+        };
+        self.state = match left.checked_sub(len as u64) {
+            Some(0) => State::Type,
+            Some(left) if !is_end => State::Streaming(ty, left),
             _ => return false,
         };
         true

@@ -178,7 +178,7 @@ impl<'a> Outgoing<'a> {
     /// Gives every field in its order: name, value, and whether it must stay out of tables.
     pub fn for_each(&self, mut visit: impl FnMut(&'a [u8], &'a [u8], bool)) {
         for (name, value) in self.pseudo.iter().flatten() {
-            visit(pseudo_name(name), value, false);
+            visit(name.as_bytes(), value, false);
         }
         self.for_each_header(visit);
     }
@@ -236,7 +236,9 @@ impl Seen {
             if *name == header::CONTENT_LENGTH {
                 expected = expected.and_then(|expected| expected.and_declared(value));
             }
-            has_capsules |= *name == capsule::NAME;
+            if *name == capsule::NAME {
+                has_capsules = true;
+            }
             for_each_line(name, value, |name, bytes| size += line_size(name, bytes));
         }
         Ok(Self {
@@ -305,17 +307,6 @@ fn path_of(head: &RequestHead) -> &str {
 // The status lives as long as the head, and its digits are static.
 fn status_bytes(status: &StatusCode) -> &[u8] {
     status.as_str().as_bytes()
-}
-
-fn pseudo_name(name: &FieldName) -> &'static [u8] {
-    match name {
-        FieldName::Method => b":method",
-        FieldName::Scheme => b":scheme",
-        FieldName::Authority => b":authority",
-        FieldName::Path => b":path",
-        FieldName::Status => b":status",
-        _ => b":protocol",
-    }
 }
 
 // RFC 9110 §5.5: white space around a value is not part of it.

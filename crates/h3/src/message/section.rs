@@ -52,8 +52,8 @@ pub struct Section {
     crumbs: Crumbs,
     bytes_left: usize,
     fields_left: usize,
-    /// How many fields to make room for at once.
-    likely_fields: usize,
+    /// How many fields to make room for at once, if that is known and was not done.
+    likely_fields: Option<usize>,
     has_regular: bool,
     pub(super) has_te: bool,
     declared: Result<Expected, &'static str>,
@@ -80,7 +80,7 @@ impl Section {
             crumbs: Crumbs::None,
             bytes_left: bounds.bytes,
             fields_left: bounds.fields,
-            likely_fields: 0,
+            likely_fields: None,
             has_regular: false,
             has_te: false,
             declared: Ok(Expected::Any),
@@ -91,7 +91,7 @@ impl Section {
     /// The same section, with room for as many fields as sections before it had. It is only a
     /// hint, and is taken up by the first field.
     pub(crate) fn with_likely_fields(mut self, fields: usize) -> Self {
-        self.likely_fields = fields.min(LIKELY_FIELDS_MAX);
+        self.likely_fields = Some(fields.min(LIKELY_FIELDS_MAX));
         self
     }
 
@@ -244,8 +244,7 @@ impl Section {
     }
 
     fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), SectionFault> {
-        if self.likely_fields > 0 {
-            let likely = std::mem::take(&mut self.likely_fields);
+        if let Some(likely) = self.likely_fields.take() {
             // Without room the map grows step by step.
             let _ = self.headers.try_reserve(likely);
         }

@@ -47,6 +47,33 @@ fn response(fields: &[(&str, &str)]) -> Result<ResponseHead, SectionFault> {
     section(fields).into_response()
 }
 
+#[test]
+fn fields_of_a_table_count_like_others() {
+    let name = FieldName::parse(b":path");
+    let value = FieldValue::parse_for(&name, Bytes::from_static(b"/abc"));
+    for (bytes, is_taken) in [(5 + 4 + 32, true), (5 + 4 + 31, false)] {
+        let mut section = Section::new(Bounds { bytes, fields: 1 });
+        assert_eq!(section.push_kept(&name, &value).is_ok(), is_taken);
+        assert_eq!(section.fault().is_none(), is_taken);
+    }
+}
+
+#[test]
+fn room_is_made_for_as_many_fields_as_are_likely() {
+    let one = |mut section: Section| {
+        let value = FieldValue::parse(Bytes::from_static(b"b"));
+        let pushed = section.push(FieldName::parse(b"a"), value);
+        assert_eq!(pushed, Ok(()));
+        section.headers.capacity()
+    };
+    let unknown = one(Section::new(WIDE));
+    assert!(one(Section::new(WIDE).with_likely_fields(40)) >= 40 && unknown < 40);
+    let most = one(Section::new(WIDE).with_likely_fields(10_000));
+    assert!((64..1000).contains(&most), "{most}");
+    let fields = section(&[&GET[..], &[("a", "1"), ("a", "2"), ("b", "3")]].concat()).fields();
+    assert_eq!(fields, 3, "those in front are not counted");
+}
+
 #[track_caller]
 fn assert_malformed<T: std::fmt::Debug>(result: Result<T, SectionFault>) {
     assert!(

@@ -72,6 +72,9 @@ fn only_a_success_announces_capsules() {
     assert!(Outgoing::response(&head).is_ok());
     head.status = StatusCode::FORBIDDEN;
     assert!(Outgoing::response(&head).is_err());
+    head.headers
+        .insert("capsule-protocol", HeaderValue::from_static("?0"));
+    assert!(Outgoing::response(&head).is_ok(), "nothing is announced");
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl<'a> SectionEncoder<'a> {
 
     fn references(&self) -> Option<References> {
         let encoder = &*self.encoder;
-        let is_known = self.required <= encoder.known_received && encoder.may_track_section();
+        let is_known = self.required <= encoder.known_received;
         (self.is_settled && is_known).then_some(References {
             required: self.required,
             lowest: self.lowest,

@@ -67,14 +67,14 @@ fn what_teaches_the_encoder_or_puts_a_stream_at_risk_is_encoded_anew() {
     for lines in [&[("x-own", "3")][..], &[("age", "7")], &[(":path", "/7")]] {
         assert_eq!(tell(&mut encoder, 8, lines).1, None, "{lines:?}");
     }
-    let mut encoder = with_two_entries(2);
-    assert_eq!(
-        tell(&mut encoder, 8, ONE).1,
-        None,
-        "the peer may not have it"
-    );
-    let mut encoder = with_two_entries(0);
-    assert_eq!(tell(&mut encoder, 8, ONE).1, None, "a literal for now");
+    for (blocked, why) in [
+        (3, "the peer may not have it"),
+        (2, "a literal for now"),
+        (0, "a literal for now"),
+    ] {
+        let mut encoder = with_two_entries(blocked);
+        assert_eq!(tell(&mut encoder, 8, ONE).1, None, "{why}");
+    }
     // What is never in the table is a literal each time.
     let mut encoder = acknowledged();
     let credential = &[("authorization", "secret")];
@@ -139,4 +139,9 @@ fn sections_that_nobody_acknowledges_are_bounded_however_they_are_sent() {
     assert!(again(&mut encoder, 12, &first).is_some());
     assert_eq!(again(&mut encoder, 16, &first), None);
     assert_eq!(tell(&mut encoder, 16, ONE).1, None, "a literal for now");
+    // What refers to nothing is told, and sent again once there is room.
+    let first = tell(&mut encoder, 16, &[(":method", "GET")]);
+    assert_eq!(again(&mut encoder, 20, &first), None);
+    encoder.on_decoder_stream(&[0x88]).unwrap();
+    assert_eq!(again(&mut encoder, 20, &first), Some(first.0.clone()));
 }
