@@ -11,6 +11,7 @@ pub(crate) use receive::{
 pub use send::SendError;
 pub(crate) use send::{Content, Head, SendState, Sender};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,12 +27,13 @@ use crate::message::{RequestHead, ResponseHead};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Incoming {
-    /// The header section of a request; the first thing a server gets.
-    Request(Box<RequestHead>),
+    /// The header section of a request; the first thing a server gets. The connection may keep it,
+    /// too, for when it comes again.
+    Request(Arc<RequestHead>),
     /// An interim response; several may precede the final one.
-    Interim(Box<ResponseHead>),
+    Interim(Arc<ResponseHead>),
     /// The header section of the final response.
-    Response(Box<ResponseHead>),
+    Response(Arc<ResponseHead>),
     /// Content, in pieces that say nothing about frames, or bytes of an extension's stream. Never
     /// empty.
     Data(Bytes),

@@ -14,6 +14,7 @@ mod section;
 mod trailers;
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::uri::Scheme;
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -82,7 +83,6 @@ impl RequestHead {
     }
 
     /// The request with this body.
-    // Inlined, so that a head in a box is not moved as a whole before it is taken apart.
     #[inline]
     pub fn with_body<B>(self, body: B) -> http::Request<B> {
         let mut request = http::Request::new(body);
@@ -92,6 +92,25 @@ impl RequestHead {
         *request.headers_mut() = self.headers;
         if let Some(protocol) = self.protocol {
             request.extensions_mut().insert(protocol);
+        }
+        request
+    }
+
+    /// The request with this body, of a head that others may have, too. It is neither moved nor
+    /// copied as a whole before it is taken apart.
+    #[inline]
+    pub fn shared_with_body<B>(self: Arc<Self>, body: B) -> http::Request<B> {
+        let head = match Arc::try_unwrap(self) {
+            Ok(head) => return head.with_body(body),
+            Err(shared) => shared,
+        };
+        let mut request = http::Request::new(body);
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = head.uri.clone();
+        *request.version_mut() = http::Version::HTTP_3;
+        *request.headers_mut() = head.headers.clone();
+        if let Some(protocol) = &head.protocol {
+            request.extensions_mut().insert(protocol.clone());
         }
         request
     }
@@ -142,6 +161,20 @@ impl ResponseHead {
         *response.status_mut() = self.status;
         *response.version_mut() = http::Version::HTTP_3;
         *response.headers_mut() = self.headers;
+        response
+    }
+
+    /// The response with this body, of a head that others may have, too.
+    #[inline]
+    pub fn shared_with_body<B>(self: Arc<Self>, body: B) -> http::Response<B> {
+        let head = match Arc::try_unwrap(self) {
+            Ok(head) => return head.with_body(body),
+            Err(shared) => shared,
+        };
+        let mut response = http::Response::new(body);
+        *response.status_mut() = head.status;
+        *response.version_mut() = http::Version::HTTP_3;
+        *response.headers_mut() = head.headers.clone();
         response
     }
 }

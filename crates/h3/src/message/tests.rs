@@ -106,6 +106,28 @@ fn heads_become_messages_of_http_and_come_back() {
 }
 
 #[test]
+fn a_head_makes_the_same_message_whether_others_have_it_or_not() {
+    let mut asked = head(Method::CONNECT, "https://example.com/", &[("a", "b")]);
+    asked.protocol = Protocol::new("websocket");
+    let mut answered = ResponseHead::new(StatusCode::ACCEPTED);
+    answered.headers.insert("a", HeaderValue::from_static("b"));
+    let (shared_request, shared_response) = (Arc::new(asked.clone()), Arc::new(answered.clone()));
+    for _ in 0..2 {
+        let (parts, body) = Arc::clone(&shared_request).shared_with_body(7).into_parts();
+        assert_eq!((parts.version, body), (http::Version::HTTP_3, 7));
+        assert_eq!(RequestHead::from(parts), asked);
+        let response = Arc::clone(&shared_response).shared_with_body(7);
+        let (parts, body) = response.into_parts();
+        assert_eq!((parts.version, body), (http::Version::HTTP_3, 7));
+        assert_eq!(ResponseHead::from(parts), answered);
+    }
+    let (parts, _) = shared_request.shared_with_body(()).into_parts();
+    assert_eq!(RequestHead::from(parts), asked);
+    let (parts, _) = shared_response.shared_with_body(()).into_parts();
+    assert_eq!(ResponseHead::from(parts), answered);
+}
+
+#[test]
 fn a_protocol_is_shown_by_its_name() {
     let protocol = Protocol::new("connect-udp").expect("a token");
     assert_eq!(protocol.to_string(), "connect-udp");

@@ -4,6 +4,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -308,7 +309,7 @@ impl ClientStream {
 pub struct PendingResponse {
     half: ReceiveHalf,
     /// The final one, when it was come across in the search for an interim one.
-    found: Option<Box<ResponseHead>>,
+    found: Option<Arc<ResponseHead>>,
 }
 
 impl PendingResponse {
@@ -344,7 +345,7 @@ impl PendingResponse {
     pub async fn interim(&mut self) -> Result<Option<Response<()>>, StreamError> {
         while self.found.is_none() {
             match poll_fn(|context| self.half.poll_next(context)).await {
-                Some(Ok(Incoming::Interim(head))) => return Ok(Some((*head).into())),
+                Some(Ok(Incoming::Interim(head))) => return Ok(Some(head.shared_with_body(()))),
                 Some(Ok(Incoming::Response(head))) => self.found = Some(head),
                 Some(Err(error)) => return Err(error),
                 // The end cannot come before the response; the rest concerns extensions.
@@ -389,7 +390,7 @@ impl Future for Responding {
         let pending = self.0.take().expect("it was there above");
         let head = pending.found.expect("it was found above");
         let body = ReceiveBody::new(pending.half, &head.headers);
-        Poll::Ready(Ok(head.with_body(body)))
+        Poll::Ready(Ok(head.shared_with_body(body)))
     }
 }
 

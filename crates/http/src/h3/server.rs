@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use portway_h3::error::{Code, ConnectionError};
@@ -186,7 +187,7 @@ impl Drop for Accepting<'_> {
 /// A request and what came with it, for the handles that are made without the lock.
 pub(super) struct Accepted {
     pub(super) stream: StreamId,
-    pub(super) head: Box<RequestHead>,
+    pub(super) head: Arc<RequestHead>,
     pub(super) ahead: Ahead,
 }
 
@@ -201,7 +202,7 @@ fn incoming(hosted: &Hosted<Engine>, accepted: Accepted) -> Incoming {
     receive.begin_with(ahead);
     let body = ReceiveBody::new(receive, &head.headers);
     Incoming {
-        request: head.with_body(body),
+        request: head.shared_with_body(body),
         responder: Responder::new(SendHalf::new(hosted.clone(), stream)),
     }
 }

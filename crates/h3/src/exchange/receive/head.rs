@@ -2,6 +2,8 @@
 //!
 //! Invariant: what a head that came again leads to is what its section led to before.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::{Answer, Context, Receive, ReceiveState, stream_fault};
@@ -21,8 +23,8 @@ pub(crate) struct DecodedHead {
 /// Whose head it is.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
-    Request(Box<RequestHead>),
-    Response(Box<ResponseHead>),
+    Request(Arc<RequestHead>),
+    Response(Arc<ResponseHead>),
 }
 
 impl DecodedHead {
@@ -38,7 +40,7 @@ impl DecodedHead {
     #[cfg(test)]
     pub(crate) fn response(head: ResponseHead) -> Self {
         Self {
-            kind: Kind::Response(Box::new(head)),
+            kind: Kind::Response(Arc::new(head)),
             declared: Ok(Expected::Any),
         }
     }
@@ -66,11 +68,11 @@ impl Receive {
             Answer::Request => {
                 let cache = context.sections.authority_cache();
                 let head = section.take_request(context.extended_connect, cache);
-                Kind::Request(Box::new(head.map_err(stream_fault)?))
+                Kind::Request(Arc::new(head.map_err(stream_fault)?))
             }
             Answer::Response { .. } => {
                 let head = section.take_response();
-                Kind::Response(Box::new(head.map_err(stream_fault)?))
+                Kind::Response(Arc::new(head.map_err(stream_fault)?))
             }
             Answer::Extension => {
                 debug_assert!(false, "an extension has no messages");
