@@ -494,6 +494,52 @@ fn a_full_buffer_is_filled_again_when_half_of_it_was_read() {
 }
 
 #[test]
+fn what_follows_is_received_together_and_in_the_same_order() {
+    // Content that is given out with the head makes room, too.
+    let mut client = Config::default();
+    client.limits.receive_buffer_bytes = 2 * (2000 + 128);
+    let mut pair = Pair::with(client, Config::default(), Options::default());
+    for (pieces, has_trailers) in [(0, false), (1, false), (4, false), (0, true), (4, true)] {
+        let stream = pair.get();
+        let (head, _, is_end) = pair.server.receive_with_content(stream).expect("a request");
+        assert!(matches!(head, Ok(Incoming::Request(_))) && is_end);
+        pair.server
+            .send_response(stream, &response(200, &[]), Finish::Later)
+            .expect("head");
+        for piece in 0..pieces {
+            let content = Bytes::from(vec![piece; 2000]);
+            pair.server
+                .send_data(stream, content, Finish::Later)
+                .expect("room");
+        }
+        match has_trailers {
+            true => pair.server.send_trailers(stream, &HeaderMap::new()),
+            false => pair.server.finish(stream),
+        }
+        .expect("the end");
+        pair.run();
+        let mut all = Vec::new();
+        while let Some((next, content, is_end)) = pair.client.receive_with_content(stream) {
+            all.push(next);
+            if !content.is_empty() {
+                all.push(Ok(Incoming::Data(content)));
+            }
+            if is_end {
+                all.push(Ok(Incoming::End));
+            }
+            pair.run();
+        }
+        assert!(matches!(all.first(), Some(Ok(Incoming::Response(_)))));
+        let expected: Vec<u8> = (0..pieces).flat_map(|piece| [piece; 2000]).collect();
+        assert_eq!(content(&all), expected);
+        assert_eq!(all.last(), Some(&Ok(Incoming::End)));
+        let is_trailers = |it: &Result<_, _>| matches!(it, Ok(Incoming::Trailers(_)));
+        assert_eq!(all.iter().any(is_trailers), has_trailers);
+        assert_eq!((pair.client.in_flight(), pair.server.in_flight()), (0, 0));
+    }
+}
+
+#[test]
 fn every_request_fails_when_the_connection_is_lost() {
     let mut pair = Pair::new();
     let sent = pair.get();

@@ -357,6 +357,36 @@ impl Connection {
         taken
     }
 
+    /// The next thing that came in on a stream, and what of [`Connection::receive_content`] follows
+    /// it already.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`].
+    pub fn receive_with_content(
+        &mut self,
+        stream: StreamId,
+    ) -> Option<(Result<Incoming, StreamError>, Bytes, bool)> {
+        let exchange = self.exchanges.get_mut(stream)?;
+        if !exchange.receive.is_head_next() {
+            let next = self.receive(stream)?;
+            let (content, is_end) = match next {
+                Ok(Incoming::End) | Err(_) => (Bytes::new(), false),
+                Ok(_) => self.receive_content(stream),
+            };
+            return Some((next, content, is_end));
+        }
+        let was_ample = exchange.receive.is_ample(&self.config.limits);
+        let head = exchange.receive.take()?;
+        let (content, is_end) = exchange.receive.take_content();
+        let has_drained = was_ample && !exchange.receive.is_ample(&self.config.limits);
+        if is_end {
+            self.forget_if_over(stream);
+        } else if has_drained {
+            self.go_on(stream);
+        }
+        Some((head, content, is_end))
+    }
+
     /// Abruptly ends what we send on a stream. A client that says H3_REQUEST_REJECTED, which is
     /// for servers to say, cancels.
     pub fn reset(&mut self, stream: StreamId, code: Code) {

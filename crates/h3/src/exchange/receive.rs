@@ -330,6 +330,13 @@ impl Receive {
         }
     }
 
+    /// Whether the next thing for the application begins the message.
+    #[inline]
+    pub(crate) fn is_head_next(&self) -> bool {
+        let next = self.inbox.front();
+        matches!(next, Some(Incoming::Request(_) | Incoming::Response(_)))
+    }
+
     /// Whether a field section of the message was handed over.
     #[inline]
     pub(crate) fn has_head(&self) -> bool {

@@ -370,13 +370,15 @@ impl Engine {
     pub(super) fn accept(&mut self, host: &mut Host<'_>) -> Option<Accepted> {
         while let Some((stream, told)) = self.requests.pop_front() {
             // A client that has given up meanwhile is not answered.
-            let Some(Ok(Incoming::Request(head))) = self.http.receive(stream) else {
+            let Some((Ok(Incoming::Request(head)), content, is_end)) =
+                self.http.receive_with_content(stream)
+            else {
                 self.http.release(stream);
                 host.on_acted(told);
                 continue;
             };
             self.counters.requests += 1;
-            let ahead = self.look_ahead(stream);
+            let ahead = Ahead { content, is_end };
             let slot = self.keep_stream(stream, !ahead.is_end, true);
             slot.told = Some(told);
             return Some(Accepted {
@@ -413,19 +415,16 @@ impl Engine {
         context: &mut Context<'_>,
         host: &mut Host<'_>,
     ) -> (Poll<Received>, Ahead) {
-        let Some(next) = self.http.receive(stream) else {
+        // What is there already is taken as well: a short message then needs the lock once.
+        let Some((next, content, is_end)) = self.http.receive_with_content(stream) else {
             if let Some(slot) = self.slots.get_mut(&stream) {
                 keep_waker(&mut slot.reader, context.waker());
                 slot.on_acted(host);
             }
             return (Poll::Pending, Ahead::default());
         };
-        let is_over = is_last(&next);
-        let ahead = match is_over {
-            true => Ahead::default(),
-            false => self.look_ahead(stream),
-        };
-        match is_over || ahead.is_end {
+        let ahead = Ahead { content, is_end };
+        match is_end || is_last(&next) {
             true => self.end_receiver(stream, host),
             false => self.on_acted(stream, host),
         }
@@ -435,12 +434,6 @@ impl Engine {
             false => self.dispatch(host),
         }
         (Poll::Ready(next), ahead)
-    }
-
-    /// Takes what is there already: a short message then needs the lock once.
-    fn look_ahead(&mut self, stream: StreamId) -> Ahead {
-        let (content, is_end) = self.http.receive_content(stream);
-        Ahead { content, is_end }
     }
 
     /// Waits for room to send on a stream.
