@@ -16,7 +16,7 @@ use crate::structured::{self, BareItem};
 pub const HEADER: &str = "priority";
 
 /// The same, parsed: it is looked for in every message.
-static NAME: HeaderName = HeaderName::from_static(HEADER);
+pub(crate) static NAME: HeaderName = HeaderName::from_static(HEADER);
 
 /// How important a response is and how it is best sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,18 +11,18 @@ use crate::stream::{StreamId, StreamMap};
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
     /// One place, as most idle connections have had one exchange at a time, then more at once.
-    places: Vec<Box<[Exchange]>>,
+    places: Vec<Exchange>,
     free: Vec<Place>,
     by_stream: StreamMap<Place>,
     /// The one that was looked for last: what happens next mostly concerns it, too.
     last: Option<(StreamId, Place)>,
 }
 
-/// Where an exchange is: in which allocation, and where in there.
-type Place = (u32, u32);
+/// Where an exchange is.
+type Place = u32;
 
-/// How many places are allocated at once.
-const PLACES: u32 = 8;
+/// How many places are allocated at once, at least.
+const PLACES: usize = 8;
 
 impl Exchanges {
     pub(super) fn len(&self) -> usize {
@@ -43,8 +43,8 @@ impl Exchanges {
 
     #[inline]
     pub(super) fn get(&self, stream: StreamId) -> Option<&Exchange> {
-        let (handful, place) = self.place(stream)?;
-        Some(&self.places[handful as usize][place as usize])
+        let place = self.place(stream)?;
+        Some(&self.places[place as usize])
     }
 
     #[inline]
@@ -53,7 +53,7 @@ impl Exchanges {
             Some((last, place)) if last == stream => place,
             _ => self.look_up(stream)?,
         };
-        Some(&mut self.places[place.0 as usize][place.1 as usize])
+        Some(&mut self.places[place as usize])
     }
 
     #[inline(never)]
@@ -80,19 +80,19 @@ impl Exchanges {
         let before = self.by_stream.insert(stream, place);
         debug_assert!(before.is_none(), "the caller has looked");
         self.last = Some((stream, place));
-        &mut self.places[place.0 as usize][place.1 as usize]
+        &mut self.places[place as usize]
     }
 
     /// Allocates places and gives the first one.
     #[cold]
     fn add_places(&mut self) -> Place {
-        let handful = self.places.len() as u32;
-        let count = if handful == 0 { 1 } else { PLACES };
-        let fresh = (0..count).map(|_| Exchange::default());
-        self.places.push(fresh.collect());
-        self.free
-            .extend((1..count).rev().map(|place| (handful, place)));
-        (handful, 0)
+        let first = self.places.len();
+        let count = if first == 0 { 1 } else { PLACES.max(first / 2) };
+        self.places.reserve_exact(count);
+        self.places.extend((0..count).map(|_| Exchange::default()));
+        let others = (first + 1..first + count).rev();
+        self.free.extend(others.map(|place| place as Place));
+        first as Place
     }
 
     pub(super) fn remove(&mut self, stream: StreamId) {
@@ -102,7 +102,7 @@ impl Exchanges {
         if self.last.is_some_and(|(last, _)| last == stream) {
             self.last = None;
         }
-        self.places[place.0 as usize][place.1 as usize].renew();
+        self.places[place as usize].renew();
         self.free.push(place);
     }
 
@@ -135,7 +135,7 @@ impl Exchanges {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (StreamId, &Exchange)> {
         let at = |(stream, place): (&StreamId, &Place)| {
-            let exchange = &self.places[place.0 as usize][place.1 as usize];
+            let exchange = &self.places[*place as usize];
             (*stream, exchange)
         };
         self.by_stream.iter().map(at)
@@ -176,7 +176,7 @@ mod tests {
                 let found = exchanges.get_mut(stream).expect("it is there");
                 assert_eq!(found.is_known, is_known);
             }
-            assert_eq!(exchanges.places.len(), 2, "1 and 8");
+            assert_eq!(exchanges.places.len(), 9, "1 and 8");
             exchanges.retain(|exchange| !exchange.is_known);
             assert_eq!((exchanges.len(), exchanges.iter().count()), (4, 4));
             for number in 0..8 {
@@ -188,7 +188,7 @@ mod tests {
                 assert!(exchanges.get_mut(stream).is_none());
             }
             assert!(exchanges.is_empty());
-            assert_eq!((exchanges.places.len(), exchanges.free.len()), (2, 9));
+            assert_eq!((exchanges.places.len(), exchanges.free.len()), (9, 9));
         }
     }
 

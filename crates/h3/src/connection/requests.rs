@@ -192,7 +192,10 @@ impl Connection {
             .send
             .queue_message(encoded, head_of_message, content, finish, padding);
         // RFC 9218 §8: a server's own view of a response refines what the client asked for.
-        let mut priority = exchange.priority.refined_by_response(&head.headers);
+        let mut priority = match outgoing.has_priority() {
+            true => exchange.priority.refined_by_response(&head.headers),
+            false => exchange.priority,
+        };
         if is_tunnel {
             // RFC 9218 §10.1: a tunnel lasts, so that it takes turns with what is beside it.
             priority = priority.taking_turns();

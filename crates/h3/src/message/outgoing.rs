@@ -11,6 +11,7 @@ use super::trailers::may_be_a_trailer;
 use super::{Expected, RequestHead, ResponseHead, host};
 use crate::capsule;
 use crate::field::FieldName;
+use crate::priority;
 
 /// Why a message cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,7 @@ pub struct Outgoing<'a> {
 struct Seen {
     expected: Expected,
     has_capsules: bool,
+    has_priority: bool,
     /// Their size as RFC 9114 §4.2.2 counts.
     size: usize,
 }
@@ -158,6 +160,12 @@ impl<'a> Outgoing<'a> {
         self.seen.expected
     }
 
+    /// Whether a header field speaks of the message's priority.
+    #[inline]
+    pub(crate) fn has_priority(&self) -> bool {
+        self.seen.has_priority
+    }
+
     /// Checks the size against what the peer takes, if it said so.
     ///
     /// # Errors
@@ -227,6 +235,7 @@ impl Seen {
     ) -> Result<Self, Unsendable> {
         let mut expected = Ok(Expected::Any);
         let mut has_capsules = false;
+        let mut has_priority = false;
         let mut size = 0;
         for (name, value) in headers {
             // RFC 9114 §4.2: connection-specific fields are never generated.
@@ -239,11 +248,15 @@ impl Seen {
             if *name == capsule::NAME {
                 has_capsules = true;
             }
+            if *name == priority::NAME {
+                has_priority = true;
+            }
             for_each_line(name, value, |name, bytes| size += line_size(name, bytes));
         }
         Ok(Self {
             expected: expected.map_err(Unsendable::Line)?,
             has_capsules,
+            has_priority,
             size,
         })
     }

@@ -78,6 +78,21 @@ fn only_a_success_announces_capsules() {
 }
 
 #[test]
+fn a_priority_is_looked_for_only_where_a_field_has_one() {
+    let mut head = ResponseHead::new(StatusCode::OK);
+    head.headers
+        .insert("content-type", HeaderValue::from_static("text/plain"));
+    let has_priority = |head: &ResponseHead| {
+        let outgoing = Outgoing::response(head).expect("allowed");
+        outgoing.has_priority()
+    };
+    assert!(!has_priority(&head));
+    head.headers
+        .insert("priority", HeaderValue::from_static("u=1"));
+    assert!(has_priority(&head));
+}
+
+#[test]
 fn only_schemes_of_the_web_need_an_authority() {
     let with_scheme = |scheme: &str| RequestHead {
         scheme: Some(scheme.parse().expect("a scheme")),

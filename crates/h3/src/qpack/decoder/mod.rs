@@ -204,7 +204,16 @@ impl Decoder {
         }
         self.is_pressing = false;
         self.waited = 0;
-        (!self.instructions.is_empty()).then(|| std::mem::take(&mut self.instructions).into())
+        if self.instructions.is_empty() {
+            return None;
+        }
+        let instructions = Bytes::copy_from_slice(&self.instructions);
+        // The next ones go where these were, unless there were many.
+        match self.instructions.capacity() > INSTRUCTIONS_KEPT {
+            true => self.instructions = Vec::new(),
+            false => self.instructions.clear(),
+        }
+        Some(instructions)
     }
 
     /// Whether what is to be sent is worth a frame beside others. An acknowledgment that tells the
@@ -366,6 +375,9 @@ impl Default for DecoderConfig {
 }
 
 const SCRATCH_KEPT: usize = 512;
+
+/// Memory of so many bytes is kept for the next instructions.
+const INSTRUCTIONS_KEPT: usize = 2 * PATIENT_BYTES;
 
 /// How many bytes of acknowledgments wait although there is company: a handful of them.
 const ACCOMPANYING_BYTES: usize = 16;

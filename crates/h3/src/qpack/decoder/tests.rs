@@ -2,7 +2,7 @@
 //!
 //! Invariant: an input that a conforming encoder cannot send has its registered error.
 
-use super::{Decoded, Decoder, DecoderConfig};
+use super::{Decoded, Decoder, DecoderConfig, INSTRUCTIONS_KEPT};
 use crate::qpack::{DecodeError, QpackError, QpackErrorKind, SectionLimit};
 
 type Lines = Vec<(String, String)>;
@@ -84,6 +84,24 @@ fn refused_instruction(decoder: &mut Decoder, bytes: &[u8]) -> QpackError {
     assert_eq!(error.kind(), QpackErrorKind::EncoderStream);
     assert_eq!(error.code(), 0x201);
     error
+}
+
+#[test]
+fn memory_of_a_few_instructions_is_used_again() {
+    for (count, is_kept) in [(INSTRUCTIONS_KEPT, true), (INSTRUCTIONS_KEPT + 1, false)] {
+        let mut decoder = with_two_entries();
+        for _ in 0..count {
+            let decoded = decode(&mut decoder, 4, &[0x03, 0x81, 0x10, 0x11]);
+            assert!(decoded.is_ok());
+        }
+        assert_eq!(
+            decoder.instructions.capacity() > INSTRUCTIONS_KEPT,
+            !is_kept
+        );
+        assert_eq!(instructions(&mut decoder), vec![0x84; count]);
+        assert_eq!(decoder.instructions.capacity() > 0, is_kept, "{count}");
+        assert!(decoder.poll_instructions().is_none());
+    }
 }
 
 #[test]
