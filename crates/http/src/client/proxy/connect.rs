@@ -201,6 +201,7 @@ impl<'a> Ask<'a> {
     ) -> Result<Asking, Error> {
         loop {
             let request = self.request()?.map(|()| Body::empty());
+            let _asked = berth.ask();
             let mut response = match sender.try_send_request(request).await {
                 Ok(response) => response,
                 Err(mut error) => {
@@ -227,6 +228,7 @@ impl<'a> Ask<'a> {
     ) -> Result<Asking, Error> {
         loop {
             let request = self.request()?;
+            let asked = berth.ask();
             let stream = {
                 let mut opening = pin!(connection.send_request(request));
                 let first = poll_fn(|context| Poll::Ready(opening.as_mut().poll(context))).await;
@@ -235,6 +237,7 @@ impl<'a> Ask<'a> {
                     Poll::Ready(stream) => stream,
                     // Other tunnels may last for ever; without any, a stream is on its way.
                     Poll::Pending if in_flight > 0 => {
+                        asked.take_back();
                         berth.on_full(in_flight);
                         return Ok(Asking::Full);
                     }

@@ -1,12 +1,13 @@
 //! One connection to a proxy as tunnels use it, and a tunnel's place on it.
 //!
 //! Invariant: how many tunnels a connection takes is the proxy's to say, and one that says that it
-//! goes away gets no further one; a tunnel that is not read holds up no other.
+//! goes away, or keeps silent to a tunnel that gives up, gets no further one; a tunnel that is not
+//! read holds up no other.
 
 use super::Proxy;
 use super::connect::addresses;
 use super::trunks::{Hold, State, Trunks};
-use crate::carrier_io::CarrierIo;
+use crate::carrier_io::{CarrierIo, WireWatch};
 use crate::client::Body;
 use crate::client::dial::{Ground, Spawner, Work, to_proxy};
 use crate::client::error::Error;
@@ -20,7 +21,9 @@ use hyper::client::conn::http2;
 use portway_core::{Failure, FailureKind, Origin};
 use portway_transport::established::{ByteCarrier, Carrier};
 use portway_transport::quic_stack::QuicCarrier;
+use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::{Notify, oneshot};
 
@@ -55,6 +58,16 @@ pub(super) struct Wire {
     line: Arc<Line>,
 }
 
+impl Wire {
+    /// How often something has come from the proxy.
+    fn heard(&self) -> u64 {
+        match &self.sender {
+            Sender::Http2(_) => self.line.reads.load(Ordering::Relaxed),
+            Sender::Http3(connection) => connection.quic().statistics().datagrams_received,
+        }
+    }
+}
+
 /// This end of a connection.
 #[derive(Clone)]
 pub(super) enum Sender {
@@ -80,6 +93,19 @@ impl Berth {
         }
     }
 
+    /// A tunnel is asked for, until this is dropped.
+    pub(super) fn ask(&self) -> Question {
+        Question {
+            heard: self.wire.heard(),
+            wire: self.wire.clone(),
+        }
+    }
+
+    /// Whether nothing has come from the proxy since a tunnel was asked for that was given up.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.wire.line.doubt.load(Ordering::Relaxed) == self.wire.heard()
+    }
+
     /// The connection takes no further tunnel.
     pub(super) fn condemn(&self) {
         let connection = self.hold.connection;
@@ -95,6 +121,30 @@ impl Berth {
     }
 }
 
+/// A tunnel that is asked for. An answer is something that has come, so that only one that was
+/// given up leaves its connection in doubt; whether it is alive all the same, what comes until the
+/// next tunnel wants it will tell.
+pub(super) struct Question {
+    wire: Wire,
+    /// How often something had come before.
+    heard: u64,
+}
+
+impl Question {
+    /// It was not asked after all.
+    pub(super) fn take_back(mut self) {
+        self.heard = NO_DOUBT;
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if self.wire.heard() == self.heard {
+            self.wire.line.doubt.store(self.heard, Ordering::Relaxed);
+        }
+    }
+}
+
 /// From a connection to the pool. Nothing is said before the pool knows the connection, since what
 /// moves that begins after.
 pub(super) struct Line {
@@ -102,6 +152,10 @@ pub(super) struct Line {
     connection: OnceLock<ConnectionId>,
     /// The proxy has allowed no further stream.
     full: Notify,
+    /// How often something was read, over HTTP/2.
+    reads: AtomicU64,
+    /// How often something had come when a tunnel was given up that nobody had answered.
+    doubt: AtomicU64,
 }
 
 impl Line {
@@ -110,6 +164,8 @@ impl Line {
             trunks,
             connection: OnceLock::new(),
             full: Notify::new(),
+            reads: AtomicU64::new(0),
+            doubt: AtomicU64::new(NO_DOUBT),
         }
     }
 
@@ -143,6 +199,19 @@ impl Listener for Line {
         if let Some((trunks, connection)) = self.known() {
             trunks.on_closed(connection);
         }
+    }
+}
+
+/// Listens to a connection's bytes, and counts how often there are any.
+struct Overheard {
+    listening: Listening,
+    line: Arc<Line>,
+}
+
+impl WireWatch for Overheard {
+    fn on_read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.line.reads.fetch_add(1, Ordering::Relaxed);
+        self.listening.on_read(bytes)
     }
 }
 
@@ -189,10 +258,11 @@ async fn over_http2(
 ) -> Result<Dialled, Error> {
     let addresses = addresses(&carrier);
     let environment = settings.context.environment().clone();
-    let io = CarrierIo::new(
-        carrier,
-        Listening::new(Some(Frames::default()), line.clone()),
-    );
+    let overheard = Overheard {
+        listening: Listening::new(Some(Frames::default()), line.clone()),
+        line: line.clone(),
+    };
+    let io = CarrierIo::new(carrier, overheard);
     let shaking = http2::Builder::new(Spawner(environment))
         .max_header_list_size(super::connect::HEAD_BYTES_MAX as u32)
         .initial_stream_window_size(TUNNEL_WINDOW_BYTES)
@@ -268,6 +338,9 @@ async fn watch_over(
     }
     line.on_closed();
 }
+
+/// So often nothing comes.
+const NO_DOUBT: u64 = u64::MAX;
 
 /// RFC 9114 §6.1: what peers should allow at least, which is believed until one blocks.
 const USUAL_STREAMS: u32 = 100;

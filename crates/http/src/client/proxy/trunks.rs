@@ -82,6 +82,17 @@ impl Trunks {
         proxy: &Proxy,
         watch: &Watch,
     ) -> Result<Found, Error> {
+        loop {
+            match self.assigned_to(proxy, watch).await? {
+                // TCP may take minutes to give it up.
+                Found::Shared(berth) if berth.is_in_doubt() => berth.condemn(),
+                found => return Ok(found),
+            }
+        }
+    }
+
+    /// What the pool gives.
+    async fn assigned_to(self: &Arc<Self>, proxy: &Proxy, watch: &Watch) -> Result<Found, Error> {
         let (verdict, told) = oneshot::channel();
         let waiter = Waiter {
             proxy: proxy.clone(),

@@ -1,9 +1,10 @@
 //! Tunnels beside each other on one connection to their proxy: when they are open, what becomes of
 //! them, and when their connection ends.
 
+use super::super::http3_server::Http3Server;
 use super::super::server::acceptor;
 use super::server::{OK, Pipe, answer_all, gone, protected};
-use super::{Listening, Net, ROUND_TRIP, config, millis};
+use super::{Listening, Net, ROUND_TRIP, config, millis, timeouts};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -11,9 +12,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use portway_http::Client;
-use portway_http::client::{ClientBuilder, ErrorClass, Proxy, ProxyFault};
-use portway_sim::SimEnvironment;
+use portway_http::client::{ClientBuilder, ErrorClass, Phase, Proxy, ProxyFault};
+use portway_http::h3::Tunnel;
+use portway_http::pool::Version;
+use portway_sim::{Direction, SimEnvironment};
 use portway_transport::environment::Environment;
+use portway_transport::quic::TransportOptions;
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -106,6 +110,29 @@ fn opens(_: usize, _: usize) -> Does {
 fn through(net: &Net, proxy: &Listening) -> ClientBuilder {
     let proxy = Proxy::parse(&proxy.url("https")).expect("it is valid");
     net.client().proxy(proxy.security(net.made.security()))
+}
+
+/// A proxy over HTTP/3 that plays each target itself.
+fn over_http3(net: &Net, transport: TransportOptions) -> Http3Server {
+    let made = net.made.clone();
+    let (host, address) = (net.far.clone(), net.free_address());
+    Http3Server::start_in(host, &net.made, address, transport, move |incoming| {
+        let made = made.clone();
+        async move {
+            let sent = incoming.responder.send_response(Response::new(()));
+            let near = Tunnel::new(incoming.request.into_body(), sent.expect("sent"));
+            let tls = acceptor(&made, &[b"http/1.1"]);
+            if let Ok(mut stream) = tls.accept(near).await {
+                answer_all(&mut stream, OK).await;
+            }
+        }
+    })
+}
+
+fn through_http3(net: &Net, proxy: &Http3Server) -> ClientBuilder {
+    let proxy = Proxy::parse(&proxy.url("")).expect("it is valid");
+    let proxy = proxy.security(net.made.security());
+    net.client().proxy(proxy.versions(Version::Http3))
 }
 
 /// An origin of its own, which only a proxy can reach.
@@ -232,6 +259,88 @@ fn a_tunnel_that_waits_holds_up_no_other_and_is_dropped_with_its_request() {
             () = meanwhile => {}
         }
         assert_eq!(proxy.accepted(), 1);
+    });
+}
+
+/// A client that waits a second for each phase of a dial.
+fn hasty(net: &Net, proxy: &Listening) -> Client {
+    let second = Some(Duration::from_secs(1));
+    let limits = timeouts(|limits| (limits.connect, limits.handshake) = (second, second));
+    through(net, proxy).timeouts(limits).build()
+}
+
+#[test]
+fn a_connection_that_keeps_silent_to_a_tunnel_gets_no_further_one() {
+    Net::run(async |net| {
+        let does = |connection, tunnel| match (connection, tunnel) {
+            (0, 1..) => Does::Waits,
+            _ => Does::Opens,
+        };
+        let (proxy, ended) = proxy(net, |_| false, does);
+        let client = hasty(net, &proxy);
+        get(&client, 1).await;
+        let error = client.get(origin(2)).send().await.expect_err("silence");
+        assert_eq!(error.class(), ErrorClass::TimedOut(Phase::Handshake));
+        // It has a connection of its own: TCP, TLS, CONNECT, TLS, the request.
+        assert_eq!(net.timed(get(&client, 3)).await.1, 5 * ROUND_TRIP);
+        assert_eq!(proxy.accepted(), 2);
+        // The tunnel that was there goes on.
+        assert_eq!(net.timed(get(&client, 1)).await.1, ROUND_TRIP);
+        assert_eq!(net.timed(get(&client, 4)).await.1, 3 * ROUND_TRIP);
+        assert_eq!((proxy.accepted(), ended.load(Ordering::SeqCst)), (2, 0));
+    });
+}
+
+#[test]
+fn a_connection_that_serves_others_meanwhile_is_not_silent() {
+    Net::run(async |net| {
+        let does = |_, tunnel| match tunnel {
+            1 => Does::Waits,
+            _ => Does::Opens,
+        };
+        let (proxy, _) = proxy(net, |_| false, does);
+        let client = hasty(net, &proxy);
+        get(&client, 1).await;
+        let meanwhile = async {
+            net.sleep(millis(100)).await;
+            get(&client, 3).await;
+        };
+        let (silent, ()) = tokio::join!(client.get(origin(2)).send(), meanwhile);
+        assert!(silent.is_err());
+        assert_eq!(net.timed(get(&client, 4)).await.1, 3 * ROUND_TRIP);
+        assert_eq!(proxy.accepted(), 1);
+    });
+}
+
+#[test]
+fn a_connection_that_is_heard_of_after_a_tunnel_was_dropped_is_not_silent() {
+    Net::run(async |net| {
+        let (proxy, _) = proxy(net, |_| false, opens);
+        let own = config(|config| config.abandoned_dial_max = Duration::ZERO);
+        let client = through(net, &proxy).pool(own).build();
+        get(&client, 1).await;
+        net.cut(millis(1), client.get(origin(2)).send()).await;
+        net.sleep(ROUND_TRIP).await;
+        assert_eq!(net.timed(get(&client, 3)).await.1, 3 * ROUND_TRIP);
+        assert_eq!(proxy.accepted(), 1);
+    });
+}
+
+#[test]
+fn a_silent_connection_of_http3_gets_no_further_tunnel() {
+    Net::run(async |net| {
+        let proxy = over_http3(net, TransportOptions::default());
+        let second = Some(Duration::from_secs(1));
+        let limits = timeouts(|limits| (limits.connect, limits.handshake) = (second, second));
+        let client = through_http3(net, &proxy).timeouts(limits).build();
+        get(&client, 1).await;
+        let link = net.sim.link("client", "server");
+        link.black_hole(Direction::Both);
+        let error = client.get(origin(2)).send().await.expect_err("silence");
+        assert_eq!(error.class(), ErrorClass::TimedOut(Phase::Handshake));
+        link.restore();
+        get(&client, 3).await;
+        assert_eq!(proxy.connections().len(), 2);
     });
 }
 
