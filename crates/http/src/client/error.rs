@@ -71,7 +71,7 @@ pub enum ErrorClass {
 pub enum Phase {
     /// From the begin of a dial to its first attempt.
     Resolve,
-    /// From the first attempt to the first transport connection.
+    /// From the first attempt to the first transport connection, or for a place at a proxy.
     Connect,
     /// From the first transport connection to a connection that is ready.
     Handshake,

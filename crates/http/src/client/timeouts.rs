@@ -14,7 +14,8 @@ use std::time::Duration;
 pub struct Timeouts {
     /// From the begin of a dial to its first attempt.
     pub resolve: Option<Duration>,
-    /// From the first attempt to the first transport connection.
+    /// From the first attempt to the first transport connection; and for a place at a proxy, where
+    /// a tunnel waits for what others have or are dialling.
     pub connect: Option<Duration>,
     /// From the first transport connection to a connection that is ready.
     pub handshake: Option<Duration>,

@@ -26,6 +26,8 @@ pub(super) struct Watch {
 
 struct Marks {
     started: Time,
+    /// Since when a place at a proxy is waited for, until a dial is made for it.
+    waiting: Option<Time>,
     attempted: Option<Time>,
     connected: Option<Time>,
     /// Questions to the resolver that are not answered yet.
@@ -46,6 +48,7 @@ impl Watch {
     pub(super) fn new(settings: Arc<Settings>, id: DialId, started: Time) -> Self {
         let marks = Marks {
             started,
+            waiting: None,
             attempted: None,
             connected: None,
             asked: Vec::new(),
@@ -116,6 +119,30 @@ impl Watch {
         &self,
         race: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
+        self.within(Marks::due, race).await
+    }
+
+    /// Waits for a place at a proxy, for no longer than connecting may take. A dial that is made
+    /// for it meanwhile has its own limits.
+    pub(super) async fn waiting<T>(
+        &self,
+        place: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let now = self.settings.context.environment().now();
+        self.marks().waiting = Some(now);
+        self.within(Marks::place_due, place).await
+    }
+
+    /// What waits for a place is dialled for.
+    pub(super) fn on_dial(&self) {
+        self.marks().waiting = None;
+    }
+
+    async fn within<T>(
+        &self,
+        due: impl Fn(&Marks, &Timeouts) -> Option<(Time, Phase)>,
+        race: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let environment = &**self.settings.context.environment();
         let mut race = pin!(race);
         let mut deadline: Option<(Deadline, Phase)> = None;
@@ -123,7 +150,7 @@ impl Watch {
             if let Poll::Ready(done) = race.as_mut().poll(context) {
                 return Poll::Ready(done);
             }
-            let due = self.marks().due(&self.settings.timeouts);
+            let due = due(&self.marks(), &self.settings.timeouts);
             self.poll_due(due, &mut deadline, environment, context)
                 .map(Err)
         })
@@ -160,6 +187,11 @@ impl Marks {
         let at = self.asked.iter().position(|(asked, ..)| *asked == query)?;
         let (_, since, name) = self.asked.swap_remove(at);
         Some((since, name))
+    }
+
+    /// When a place at a proxy must have been found, unless a dial is under way for it.
+    fn place_due(&self, limits: &Timeouts) -> Option<(Time, Phase)> {
+        Some((self.waiting? + limits.connect?, Phase::Connect))
     }
 
     /// When the present phase must have ended.

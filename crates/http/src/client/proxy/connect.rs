@@ -16,7 +16,7 @@ use crate::client::credentials::{Asked, Place, Sent};
 use crate::client::dial::{Work, with_below};
 use crate::client::error::{Error, ErrorClass, Scope};
 use crate::client::settings::Settings;
-use crate::h3::{ClientConnection, Tunnel};
+use crate::h3::{ClientConnection, ClientStream, SendError, Tunnel};
 use crate::pool::Version;
 use bytes::BytesMut;
 use http::header::{HOST, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
@@ -36,6 +36,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 /// A tunnel.
 pub(super) struct Opened {
@@ -211,6 +212,7 @@ impl<'a> Ask<'a> {
                     return self.unanswered(&berth, is_safe, error);
                 }
             };
+            berth.on_answer();
             if response.status().is_success() {
                 self.accepted(response.headers());
                 let upgraded = hyper::upgrade::on(&mut response).await;
@@ -229,20 +231,10 @@ impl<'a> Ask<'a> {
         loop {
             let request = self.request()?;
             let asked = berth.ask();
-            let stream = {
-                let mut opening = pin!(connection.send_request(request));
-                let first = poll_fn(|context| Poll::Ready(opening.as_mut().poll(context))).await;
-                let in_flight = connection.in_flight();
-                match first {
-                    Poll::Ready(stream) => stream,
-                    // Other tunnels may last for ever; without any, a stream is on its way.
-                    Poll::Pending if in_flight > 0 => {
-                        asked.take_back();
-                        berth.on_full(in_flight);
-                        return Ok(Asking::Full);
-                    }
-                    Poll::Pending => opening.await,
-                }
+            let Some(stream) = self.stream(connection, request, &berth).await else {
+                asked.take_back();
+                berth.on_full(connection.in_flight());
+                return Ok(Asking::Full);
             };
             let (send, pending) = match stream {
                 Ok(stream) => stream.split(),
@@ -268,6 +260,37 @@ impl<'a> Ask<'a> {
             // Nothing was tunnelled: the end of the request is enough.
             let _ = send.finish();
             self.refused(response.status(), response.headers())?;
+        }
+    }
+
+    /// Sends a request, unless the proxy allows no stream for it for now.
+    async fn stream(
+        &self,
+        connection: &ClientConnection,
+        request: Request<()>,
+        berth: &Berth,
+    ) -> Option<Result<ClientStream, SendError>> {
+        let mut opening = pin!(connection.send_request(request));
+        let first = poll_fn(|context| Poll::Ready(opening.as_mut().poll(context))).await;
+        if let Poll::Ready(stream) = first {
+            return Some(stream);
+        }
+        if connection.in_flight() > 0 {
+            // Other tunnels may last for ever.
+            return None;
+        }
+        if !berth.is_reused {
+            return Some(opening.await);
+        }
+        // The stream of a tunnel that has ended is granted anew within a round trip, or never.
+        let environment = self.settings.context.environment();
+        let soon = connection.quic().statistics().rtt * GRANT_ROUND_TRIPS + GRANT_SLACK;
+        let mut timer = environment.timer();
+        timer.reset(Some(environment.now() + soon));
+        tokio::select! {
+            biased;
+            stream = opening => Some(stream),
+            () = poll_fn(|context| timer.poll_expired(context)) => None,
         }
     }
 
@@ -430,6 +453,10 @@ pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Of a refusal's content, to keep its connection.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
+/// For so long a stream is waited for that a proxy has to grant anew: with some losses on the way.
+const GRANT_ROUND_TRIPS: u32 = 4;
+const GRANT_SLACK: Duration = Duration::from_millis(100);
 
 /// Requests that one tunnel takes: without credentials, with them, with a nonce that is not stale.
 const ROUNDS_MAX: usize = 3;

@@ -65,8 +65,10 @@ impl Route<'_> {
     pub(in crate::client) async fn open(&self, watch: &Watch) -> Result<Ground, Error> {
         let is_shared = !self.key.is_forwarded() && self.proxy.carries_several();
         let found = match is_shared {
-            // For how long another tunnel's dial is waited for, the pool says.
-            true => Some(self.trunks.find(self.proxy, watch).await?),
+            true => {
+                let place = self.trunks.find(self.proxy, watch);
+                Some(watch.waiting(place).await?)
+            }
             false => None,
         };
         if let Some(Found::Shared(_)) = &found {

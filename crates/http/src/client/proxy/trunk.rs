@@ -23,7 +23,7 @@ use portway_transport::established::{ByteCarrier, Carrier};
 use portway_transport::quic_stack::QuicCarrier;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::{Notify, oneshot};
 
@@ -113,10 +113,18 @@ impl Berth {
         self.hold.trunks.act(drain);
     }
 
+    /// A tunnel was answered over HTTP/2. RFC 9113 §3.4: SETTINGS come before; a proxy without any
+    /// would let others wait for ever to hear how many tunnels there may be.
+    pub(super) fn on_answer(&self) {
+        if !self.wire.line.has_said_max.load(Ordering::Relaxed) {
+            self.condemn();
+        }
+    }
+
     /// The proxy allows no further stream for now.
     pub(super) fn on_full(&self, in_flight: usize) {
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        self.wire.line.on_said(Said::StreamsMax(in_flight.max(1)));
+        self.wire.line.on_said(Said::StreamsMax(in_flight));
         self.wire.line.full.notify_one();
     }
 }
@@ -152,6 +160,8 @@ pub(super) struct Line {
     connection: OnceLock<ConnectionId>,
     /// The proxy has allowed no further stream.
     full: Notify,
+    /// Whether it is known how many tunnels there may be.
+    has_said_max: AtomicBool,
     /// How often something was read, over HTTP/2.
     reads: AtomicU64,
     /// How often something had come when a tunnel was given up that nobody had answered.
@@ -164,6 +174,7 @@ impl Line {
             trunks,
             connection: OnceLock::new(),
             full: Notify::new(),
+            has_said_max: AtomicBool::new(false),
             reads: AtomicU64::new(0),
             doubt: AtomicU64::new(NO_DOUBT),
         }
@@ -184,6 +195,9 @@ impl Line {
 
 impl Listener for Line {
     fn on_said(&self, said: Said) {
+        if let Said::StreamsMax(_) = said {
+            self.has_said_max.store(true, Ordering::Relaxed);
+        }
         let Some((trunks, connection)) = self.known() else {
             return;
         };

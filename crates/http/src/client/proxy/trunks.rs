@@ -212,6 +212,7 @@ impl Trunks {
     }
 
     fn start_dial(self: &Arc<Self>, state: &mut State, id: DialId, proxy: Proxy, watch: Watch) {
+        watch.on_dial();
         let (alive, ended) = oneshot::channel();
         state.dials.insert(id, alive);
         let trunks = Arc::downgrade(self);

@@ -141,10 +141,15 @@ pub(super) struct Frames<S>(S);
 pub(super) type Frame = (u8, u8, u32, Vec<u8>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
-    pub(super) async fn begin(mut stream: S) -> Self {
+    /// A server that breaks the rule that it begins with settings.
+    pub(super) async fn without_settings(mut stream: S) -> Self {
         let mut preface = [0; PREFACE_BYTES];
         stream.read_exact(&mut preface).await.expect("a preface");
-        let mut frames = Frames(stream);
+        Frames(stream)
+    }
+
+    pub(super) async fn begin(stream: S) -> Self {
+        let mut frames = Frames::without_settings(stream).await;
         frames.say(SETTINGS, 0, 0, &[]).await;
         frames.say(SETTINGS, ACK, 0, &[]).await;
         frames

@@ -3,7 +3,9 @@
 
 use super::super::http3_server::Http3Server;
 use super::super::server::acceptor;
-use super::server::{OK, Pipe, answer_all, gone, protected};
+use super::server::{
+    END_HEADERS, Frames, HEADERS, OK, Pipe, STATUS_200, answer_all, gone, protected,
+};
 use super::{Listening, Net, ROUND_TRIP, config, millis, timeouts};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -12,12 +14,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use portway_http::Client;
-use portway_http::client::{ClientBuilder, ErrorClass, Phase, Proxy, ProxyFault};
+use portway_http::client::{
+    ClientBuilder, Connector, ErrorClass, Phase, Proxy, ProxyFault, Timeouts,
+};
 use portway_http::h3::Tunnel;
 use portway_http::pool::Version;
 use portway_sim::{Direction, SimEnvironment};
+use portway_transport::context::Context;
 use portway_transport::environment::Environment;
-use portway_transport::quic::TransportOptions;
+use portway_transport::quic::{StreamKind, TransportOptions};
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -25,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tower_service::Service;
 
 /// What a proxy does when it is asked for a tunnel.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,6 +139,14 @@ fn through_http3(net: &Net, proxy: &Http3Server) -> ClientBuilder {
     let proxy = Proxy::parse(&proxy.url("")).expect("it is valid");
     let proxy = proxy.security(net.made.security());
     net.client().proxy(proxy.versions(Version::Http3))
+}
+
+fn connector(net: &Net, proxy: &Listening, timeouts: Timeouts) -> Connector {
+    let proxy = Proxy::parse(&proxy.url("https")).expect("it is valid");
+    let security = net.made.security();
+    let connector = Connector::new().context(&Context::new(net.near.clone()));
+    let connector = connector.security(security.clone()).timeouts(timeouts);
+    connector.proxy(proxy.security(security))
 }
 
 /// An origin of its own, which only a proxy can reach.
@@ -341,6 +355,100 @@ fn a_silent_connection_of_http3_gets_no_further_tunnel() {
         link.restore();
         get(&client, 3).await;
         assert_eq!(proxy.connections().len(), 2);
+    });
+}
+
+#[test]
+fn a_proxy_without_settings_holds_up_no_further_tunnel() {
+    Net::run(async |net| {
+        let proxy = net.serve({
+            let made = net.made.clone();
+            move |_, pipe| {
+                let made = made.clone();
+                async move {
+                    let Some(stream) = protected(&made, pipe, b"h2").await else {
+                        return;
+                    };
+                    let mut frames = Frames::without_settings(stream).await;
+                    while let Some(stream) = frames.request().await {
+                        frames
+                            .say(HEADERS, END_HEADERS, stream, &[STATUS_200])
+                            .await;
+                    }
+                }
+            }
+        });
+        let connector = connector(net, &proxy, timeouts(|_| {}));
+        // In cleartext HTTP/1.1 would be forwarded.
+        let connector = connector.versions(Version::Http2);
+        let mut tunnels = Vec::new();
+        for number in 1..=3 {
+            let url = format!("http://10.0.0.2:{}/", 9000 + number);
+            let (tunnel, took) = net
+                .timed(connector.clone().call(url.parse().unwrap()))
+                .await;
+            assert_eq!(took, 3 * ROUND_TRIP, "TCP, TLS, CONNECT");
+            tunnels.push(tunnel.expect("a tunnel"));
+        }
+        assert_eq!(proxy.accepted(), 3);
+    });
+}
+
+#[test]
+fn waiting_for_a_place_at_a_proxy_has_the_limit_of_connecting() {
+    Net::run(async |net| {
+        // It says neither how many tunnels there may be nor anything else.
+        let proxy = net.serve({
+            let made = net.made.clone();
+            move |_, pipe| {
+                let made = made.clone();
+                async move {
+                    if let Some(mut stream) = protected(&made, pipe, b"h2").await {
+                        gone(&mut stream).await;
+                    }
+                }
+            }
+        });
+        let limits = timeouts(|limits| {
+            (limits.connect, limits.handshake) = (Some(Duration::from_secs(1)), None);
+        });
+        let connector = connector(net, &proxy, limits);
+        let url = |number| origin(number).parse().expect("a URL");
+        let mut first = pin!(connector.clone().call(url(1)));
+        let second = async {
+            net.sleep(millis(100)).await;
+            net.timed(connector.clone().call(url(2))).await
+        };
+        let (second, took) = tokio::select! {
+            biased;
+            _ = &mut first => panic!("it has no limit"),
+            second = second => second,
+        };
+        let error = second.expect_err("there is no place");
+        assert_eq!(error.class(), ErrorClass::TimedOut(Phase::Connect));
+        assert!(error.proxy().is_some(), "{error}");
+        assert_eq!(took, Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn a_proxy_of_http3_that_grants_no_stream_anew_gets_another_connection() {
+    Net::run(async |net| {
+        let mut transport = TransportOptions::default();
+        transport.streams.bidirectional_max = 1;
+        let proxy = over_http3(net, transport);
+        let own = config(|config| config.idle_max = Duration::from_secs(1));
+        let client = through_http3(net, &proxy).pool(own).build();
+        for number in 1..=3 {
+            get(&client, number).await;
+            for connection in proxy.connections() {
+                let quic = connection.quic();
+                quic.set_streams_max(StreamKind::Bidirectional, 0);
+            }
+            // The tunnel ends, and its connection is there still.
+            net.sleep(millis(1500)).await;
+        }
+        assert_eq!(proxy.connections().len(), 3);
     });
 }
 
