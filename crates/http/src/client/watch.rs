@@ -26,6 +26,8 @@ pub(super) struct Watch {
 
 struct Marks {
     started: Time,
+    /// When the race began: later where a place at a proxy was waited for before.
+    dialled: Time,
     /// Since when a place at a proxy is waited for, until a dial is made for it.
     waiting: Option<Time>,
     attempted: Option<Time>,
@@ -48,6 +50,7 @@ impl Watch {
     pub(super) fn new(settings: Arc<Settings>, id: DialId, started: Time) -> Self {
         let marks = Marks {
             started,
+            dialled: started,
             waiting: None,
             attempted: None,
             connected: None,
@@ -133,9 +136,10 @@ impl Watch {
         self.within(Marks::place_due, place).await
     }
 
-    /// What waits for a place is dialled for.
-    pub(super) fn on_dial(&self) {
-        self.marks().waiting = None;
+    /// What waits for a place is dialled for, from now on.
+    pub(super) fn on_dial(&self, now: Time) {
+        let mut marks = self.marks();
+        (marks.waiting, marks.dialled) = (None, now);
     }
 
     async fn within<T>(
@@ -197,7 +201,7 @@ impl Marks {
     /// When the present phase must have ended.
     fn due(&self, limits: &Timeouts) -> Option<(Time, Phase)> {
         let (since, limit, phase) = match (self.attempted, self.connected) {
-            (None, _) => (self.started, limits.resolve, Phase::Resolve),
+            (None, _) => (self.dialled, limits.resolve, Phase::Resolve),
             (Some(since), None) => (since, limits.connect, Phase::Connect),
             (_, Some(since)) => (since, limits.handshake, Phase::Handshake),
         };

@@ -212,7 +212,7 @@ impl Trunks {
     }
 
     fn start_dial(self: &Arc<Self>, state: &mut State, id: DialId, proxy: Proxy, watch: Watch) {
-        watch.on_dial();
+        watch.on_dial(self.environment().now());
         let (alive, ended) = oneshot::channel();
         state.dials.insert(id, alive);
         let trunks = Arc::downgrade(self);

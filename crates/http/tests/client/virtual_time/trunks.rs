@@ -13,6 +13,7 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use portway_core::dns::{Answer, AnswerData, RecordKind};
 use portway_http::Client;
 use portway_http::client::{
     ClientBuilder, Connector, ErrorClass, Phase, Proxy, ProxyFault, Timeouts,
@@ -428,6 +429,33 @@ fn waiting_for_a_place_at_a_proxy_has_the_limit_of_connecting() {
         assert_eq!(error.class(), ErrorClass::TimedOut(Phase::Connect));
         assert!(error.proxy().is_some(), "{error}");
         assert_eq!(took, Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn a_dial_after_anothers_failure_has_all_of_its_time() {
+    Net::run(async |net| {
+        let (proxy, _) = proxy(net, |connection| connection == 0, opens);
+        let (dns, half) = (net.near.dns(), millis(500));
+        let addresses = Answer {
+            data: AnswerData::Addresses(vec![proxy.address.ip()]),
+            // Each dial asks anew.
+            ttl: Duration::ZERO,
+        };
+        dns.reply("proxy.test", RecordKind::A, half, Ok(addresses));
+        dns.no_data("proxy.test", RecordKind::Aaaa, half);
+        let url = format!("https://proxy.test:{}", proxy.address.port());
+        let security = net.made.security().with_server_name("10.0.0.2");
+        let by = Proxy::parse(&url).expect("it is valid").security(security);
+        let limits = timeouts(|limits| limits.resolve = Some(millis(600)));
+        let client = net.client().proxy(by).timeouts(limits).build();
+        let failing = client.get(origin(1)).send();
+        let ((failed, other), took) = net
+            .timed(async { tokio::join!(failing, get(&client, 2)) })
+            .await;
+        assert!(failed.is_err());
+        assert_eq!(other, "ok");
+        assert!(took > millis(1000), "{took:?}: both asked for the address");
     });
 }
 
