@@ -1,7 +1,8 @@
 //! Who hears of interim responses.
 //!
 //! Invariant: they are told in their order, before the response, and those of a request that is
-//! repeated once; hyper tells of those of HTTP/1.1, and passes over those of HTTP/2.
+//! repeated once, those of what a redirect makes of it anew; hyper tells of those of HTTP/1.1, and
+//! passes over those of HTTP/2.
 
 use super::expect::Gate;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -57,6 +58,13 @@ impl Interim {
         let latest = std::mem::take(&mut told.by_this_try);
         told.before.extend(latest);
         told.before.truncate(KNOWN_MAX);
+    }
+
+    /// Another request follows: nothing was told of it.
+    pub(super) fn begin(&self) {
+        if let Some(told) = &self.told {
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Told::default();
+        }
     }
 
     /// The same, which opens `gate` when the server wants the content.

@@ -349,6 +349,7 @@ async fn send(
         habits.learn(&exchange, &head.headers, &settings);
         let from = exchange.url.clone();
         if exchange.is_challenged(&shared.settings, &head, replay) {
+            exchange.interim.repeat();
             continue;
         }
         if redirects_max > 0 && redirect::follow(&mut exchange, head.status, &head.headers, replay)?
@@ -357,6 +358,7 @@ async fn send(
                 return Err(redirect::too_many(redirects_max));
             }
             redirects += 1;
+            exchange.interim.begin();
             continue;
         }
         let body = body.with_limit(total);

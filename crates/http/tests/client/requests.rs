@@ -9,13 +9,13 @@ use http_body_util::{BodyExt, Full};
 use portway_core::{Advice, Origin};
 use portway_http::Client;
 use portway_http::blocking;
-use portway_http::client::{Body, ConnectionInfo, ErrorClass, Form, Part};
+use portway_http::client::{Body, ConnectionInfo, Credentials, ErrorClass, Form, Part};
 use portway_http::pool::Version;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tower_service::Service;
@@ -308,4 +308,55 @@ async fn a_status_of_a_failure_is_an_error_where_it_is_asked_for() {
         .expect("an answer");
     response.head().error_for_status().expect_err("a failure");
     assert_eq!(response.text().await.expect("content"), "why");
+}
+
+/// What a request hears of interim responses by a server that says this after each head, one list
+/// for each connection.
+async fn interim_heard(says: &'static [&'static [&'static str]]) -> Vec<String> {
+    let address = raw(move |count, mut stream| async move {
+        for said in says.get(count).copied().unwrap_or_default() {
+            if !read_head(&mut stream).await || stream.write_all(said.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let told = heard.clone();
+    let client = Client::builder().build();
+    let request = client.get(format!("http://{address}/"));
+    let request = request.credentials(Credentials::password("me", "secret"));
+    let request = request.on_interim(move |interim| {
+        let link = interim.headers()["link"].to_str().expect("text");
+        told.lock().expect("no panic").push(link.to_owned());
+    });
+    let response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    let heard = heard.lock().expect("no panic");
+    heard.clone()
+}
+
+#[tokio::test]
+async fn an_interim_response_is_told_once_where_a_challenge_repeats_the_request() {
+    let says: &[&[&str]] = &[&[
+        "HTTP/1.1 103 Early\r\nlink: </a>\r\n\r\nHTTP/1.1 401 No\r\n\
+         www-authenticate: Basic realm=here\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 103 Early\r\nlink: </a>\r\n\r\nHTTP/1.1 103 Early\r\nlink: </b>\r\n\r\n\
+         HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    ]];
+    assert_eq!(interim_heard(says).await, ["</a>", "</b>"]);
+}
+
+#[tokio::test]
+async fn an_interim_response_after_a_redirect_is_anothers() {
+    // The first try is lost, so that the same would be known again.
+    let says: &[&[&str]] = &[
+        &["HTTP/1.1 103 Early\r\nlink: </a>\r\n\r\n"],
+        &[
+            "HTTP/1.1 302 There\r\nlocation: /there\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 103 Early\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\
+             content-length: 0\r\n\r\n",
+        ],
+    ];
+    assert_eq!(interim_heard(says).await, ["</a>", "</a>"]);
 }
