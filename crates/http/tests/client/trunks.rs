@@ -183,27 +183,44 @@ async fn content_that_a_lost_connection_cuts_off_names_the_proxy() {
     }
 }
 
-#[tokio::test]
-async fn tunnels_that_nobody_reads_hold_up_no_other() {
-    let made = Made::new();
-    let relay = Relay::start(&made, H2, 100).await;
-    let client = through(&made, &relay).build();
+/// Leaves tunnels unread while others are used, then reads them.
+async fn leave_unread(made: &Made, client: Client) {
     let (mut unread, mut servers) = (Vec::new(), Vec::new());
     for _ in 0..8 {
         // What is inside reads no further than it is asked to.
         let long = |_| async { answer(200, vec![7; 10_000_000]) };
-        let server = Server::start_with(&made, Speaks::Tls(H1), 100, long).await;
-        unread.push(client.get(server.url("/")).send().await.unwrap());
+        let server = Server::start_with(made, Speaks::Tls(H1), 100, long).await;
+        let response = client.get(server.url("/")).send().await;
+        unread.push(response.expect("an answer"));
         servers.push(server);
     }
-    let origin = &origins(&made, 1).await[0];
+    let origin = &origins(made, 1).await[0];
     for _ in 0..3 {
         assert_eq!(text(&client, origin).await, "0");
     }
-    assert_eq!(relay.opened(), 1);
     for response in unread {
-        assert_eq!(response.bytes().await.unwrap().len(), 10_000_000);
+        let content = response.bytes().await.expect("whole");
+        assert_eq!(content.len(), 10_000_000);
     }
+}
+
+#[tokio::test]
+async fn tunnels_that_nobody_reads_hold_up_no_other() {
+    let made = Made::new();
+    let relay = Relay::start(&made, H2, 100).await;
+    leave_unread(&made, through(&made, &relay).build()).await;
+    assert_eq!(relay.opened(), 1);
+}
+
+#[tokio::test]
+async fn tunnels_of_http3_that_nobody_reads_hold_up_no_other() {
+    let made = Made::new();
+    let relay = over_http3(&made, 100);
+    let proxy = Proxy::parse(&relay.url("")).unwrap();
+    let proxy = proxy.security(made.security()).versions(Version::Http3);
+    let client = Client::builder().security(made.security());
+    leave_unread(&made, client.proxy(proxy).build()).await;
+    assert_eq!(relay.connections().len(), 1);
 }
 
 #[tokio::test]

@@ -309,6 +309,7 @@ fn over_http3(carrier: &QuicCarrier, line: &Arc<Line>) -> Result<Dialled, Error>
         let failure = Failure::new(Origin::Local, FailureKind::Other, error.to_string());
         Error::of_dial(failure, None)
     })?;
+    quic.raise_receive_window(CONNECTION_WINDOW_BYTES);
     let (alive, gone) = oneshot::channel();
     Ok(Dialled {
         work: Box::pin(watch_over(connection.clone(), line.clone(), gone)),

@@ -153,6 +153,18 @@ impl Connection {
         self.shared().lock().window.bytes()
     }
 
+    /// Lets so many bytes of all streams together wait here to be read from now on, if that is more
+    /// than now: for streams that nobody may read while others go on. Then only each stream's own
+    /// window, and how many there are, bound what the peer makes this side hold.
+    pub fn raise_receive_window(&self, bytes: u32) {
+        self.shared().act(|state| {
+            if state.window.raise(bytes) {
+                state.proto.set_receive_window(bytes.into());
+                state.touch();
+            }
+        });
+    }
+
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         self.shared().lock().proto.stats().into()

@@ -1,7 +1,7 @@
 //! How far the window of a connection grows.
 //!
-//! Invariant: the window never shrinks and never exceeds its limit, and it grows only while the
-//! application reads as fast as it is filled.
+//! Invariant: the window never shrinks and never exceeds its limit, and it grows by itself only
+//! while the application reads as fast as it is filled.
 
 use crate::quic::options::StreamLimits;
 use std::time::{Duration, Instant};
@@ -28,6 +28,16 @@ impl Window {
     /// The window now.
     pub(in crate::quic) fn bytes(&self) -> u32 {
         self.bytes
+    }
+
+    /// Makes it so large, limit and all; false where it is so already.
+    pub(in crate::quic) fn raise(&mut self, bytes: u32) -> bool {
+        let is_more = bytes > self.bytes;
+        if is_more {
+            self.bytes = bytes;
+            self.bytes_max = self.bytes_max.max(bytes);
+        }
+        is_more
     }
 
     /// Notes that the application has read; true when it is time to ask [`Window::grow`].
@@ -82,5 +92,15 @@ mod tests {
         assert_eq!(window.grow(start, rtt), None);
         assert!(window.consume(500));
         assert_eq!(window.grow(start + rtt * 3, rtt), None);
+    }
+
+    #[test]
+    fn it_is_raised_beyond_its_limit_and_never_lowered() {
+        let mut window = window();
+        assert!(!window.raise(1000));
+        assert!(window.raise(5000));
+        assert!(!window.raise(2000));
+        assert_eq!(window.bytes(), 5000);
+        assert!(!window.consume(5000), "there is no more to grow");
     }
 }
