@@ -465,10 +465,10 @@ async fn known_names_are_not_asked_for() {
         let answer = resolve(config.clone(), name, kind).await.unwrap();
         assert_eq!(addresses(&answer), [expected]);
     }
-    let answer = resolve(config, "fixed.example", RecordKind::Https)
-        .await
-        .unwrap();
-    assert_eq!(answer.data, AnswerData::Services(Vec::new()));
+    for name in ["fixed.example", "_8443._https.fixed.example"] {
+        let answer = resolve(config.clone(), name, RecordKind::Https).await;
+        assert_eq!(answer.unwrap().data, AnswerData::Services(Vec::new()));
+    }
     assert_eq!(server.asked(), 0);
 }
 

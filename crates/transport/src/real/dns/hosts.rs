@@ -52,8 +52,20 @@ impl Hosts {
         if name == "localhost" || name.ends_with(".localhost") {
             return Some(answer(&LOOPBACK, kind));
         }
-        Some(answer(self.0.get(&name)?, kind))
+        Some(answer(self.0.get(host_of(&name, kind))?, kind))
     }
+}
+
+/// The host that a question is about. RFC 9460 §2.3: records of services stand below names of
+/// their port and scheme, which begin with an underscore.
+fn host_of(name: &str, kind: RecordKind) -> &str {
+    let mut host = name;
+    if kind == RecordKind::Https {
+        while let Some((_, rest)) = host.split_once('.').filter(|it| it.0.starts_with('_')) {
+            host = rest;
+        }
+    }
+    host
 }
 
 fn normalised(name: &str) -> String {
@@ -109,6 +121,11 @@ mod tests {
         );
         assert_eq!(ask("two", RecordKind::Aaaa).unwrap(), [""; 0]);
         assert_eq!(ask("one.example", RecordKind::Https).unwrap(), [""; 0]);
+        let of_port = "_8443._https.one.example";
+        assert_eq!(ask(of_port, RecordKind::Https).unwrap(), [""; 0]);
+        assert_eq!(ask(of_port, RecordKind::A), None);
+        assert_eq!(ask("_8443._https.three", RecordKind::Https), None);
+        assert_eq!(ask("_imap._tcp.one.example", RecordKind::Srv), None);
         assert_eq!(ask("three", RecordKind::A), None);
     }
 

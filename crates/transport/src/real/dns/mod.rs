@@ -22,7 +22,7 @@ use portway_core::Failure;
 use portway_core::dns::{Answer, Question};
 use portway_core::failure::{FailureKind, Origin};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 /// Answers questions as its configuration says, with a cache of its own.
@@ -37,9 +37,13 @@ pub(super) struct Resolver {
 struct Sources {
     stamp: Stamp,
     hosts: Arc<Hosts>,
-    /// `None` leaves everything to the system's own resolution.
-    servers: Option<Arc<Servers>>,
+    /// Made for the first name that is not known.
+    servers: Arc<OnceLock<Known>>,
 }
+
+/// The servers to ask, or why there are none; `None` leaves everything to the system's own
+/// resolution.
+type Known = Result<Option<Arc<Servers>>, String>;
 
 /// When the system's files were changed last.
 type Stamp = [Option<SystemTime>; 2];
@@ -66,12 +70,16 @@ impl Resolver {
     pub(super) fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {
         let resolver = self.clone();
         Box::pin(async move {
-            let sources = resolver.sources(&question)?;
+            let sources = resolver.sources();
             if let Some(answer) = sources.hosts.answer(&question.name, question.kind) {
                 return Ok(answer);
             }
             let deadline = resolver.config.deadline;
-            let answer = resolver.ask(sources.servers, &question);
+            let servers = sources.servers.get_or_init(|| resolver.servers());
+            let servers = servers
+                .clone()
+                .map_err(|reason| convert::failed(&question, &reason))?;
+            let answer = resolver.ask(servers, &question);
             match tokio::time::timeout(deadline, answer).await {
                 Ok(result) => result,
                 Err(_) => Err(convert::timed_out(&question)),
@@ -96,11 +104,11 @@ impl Resolver {
     }
 
     /// The present sources; the files are read again when they have changed.
-    fn sources(&self, question: &Question) -> Result<Sources, Failure> {
+    fn sources(&self) -> Sources {
         let stamp = self.stamp();
         let mut kept = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sources) = kept.as_ref().filter(|sources| sources.stamp == stamp) {
-            return Ok(sources.clone());
+            return sources.clone();
         }
         let mut hosts = Hosts::default();
         hosts.extend(&self.config.hosts);
@@ -109,16 +117,13 @@ impl Resolver {
         {
             hosts.extend_from_file(&text);
         }
-        let servers = self
-            .servers()
-            .map_err(|reason| convert::failed(question, &reason))?;
         let sources = Sources {
             stamp,
             hosts: Arc::new(hosts),
-            servers: servers.map(Arc::new),
+            servers: Arc::default(),
         };
         *kept = Some(sources.clone());
-        Ok(sources)
+        sources
     }
 
     fn stamp(&self) -> Stamp {
@@ -138,7 +143,7 @@ impl Resolver {
         ]
     }
 
-    fn servers(&self) -> Result<Option<Servers>, String> {
+    fn servers(&self) -> Known {
         let (mut config, mut options) = match &self.config.source {
             DnsSource::SystemResolution => return Ok(None),
             DnsSource::SystemServers => match hickory_resolver::system_conf::read_system_conf() {
@@ -168,7 +173,7 @@ impl Resolver {
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
         let resolver = builder.build().map_err(|error| error.to_string())?;
-        Ok(Some(Servers { resolver, ndots }))
+        Ok(Some(Arc::new(Servers { resolver, ndots })))
     }
 
     fn set_limits(&self, options: &mut ResolverOpts) {
