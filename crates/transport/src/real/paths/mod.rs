@@ -17,6 +17,7 @@ use crate::failure_map::failure_from_io;
 use message::News;
 use portway_core::Failure;
 use portway_core::path::{InterfaceKind, Path, PathId};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 #[cfg(target_os = "linux")]
@@ -31,12 +32,15 @@ pub(super) struct Paths {
 
 #[derive(Debug)]
 struct Shared {
+    dump: fn() -> io::Result<Vec<Path>>,
     snapshot: watch::Sender<Vec<Path>>,
     /// Counts the snapshots that differed from the one before.
     revision: AtomicU64,
     /// Counts news of routes that paths do not tell.
     routes: AtomicU64,
     is_monitored: AtomicBool,
+    /// Held by who takes the first snapshot, for which the others wait.
+    starting: Mutex<()>,
     unavailable: Mutex<Option<Failure>>,
     /// Its other end is the monitor's sign that the environment is gone.
     _alive: watch::Sender<()>,
@@ -44,12 +48,18 @@ struct Shared {
 
 impl Paths {
     pub(super) fn new() -> Self {
+        Paths::of(netlink::dump)
+    }
+
+    fn of(dump: fn() -> io::Result<Vec<Path>>) -> Self {
         Paths {
             shared: Arc::new(Shared {
+                dump,
                 snapshot: watch::Sender::new(Vec::new()),
                 revision: AtomicU64::new(0),
                 routes: AtomicU64::new(0),
                 is_monitored: AtomicBool::new(false),
+                starting: Mutex::default(),
                 unavailable: Mutex::new(None),
                 _alive: watch::Sender::new(()),
             }),
@@ -58,8 +68,11 @@ impl Paths {
 
     pub(super) fn now(&self) -> Vec<Path> {
         if !self.is_monitored() {
-            self.shared.refresh();
-            self.start_monitor();
+            let starting = self.shared.starting.lock();
+            let _starting = starting.unwrap_or_else(PoisonError::into_inner);
+            if !self.is_monitored() {
+                self.start();
+            }
         }
         self.shared.snapshot.borrow().clone()
     }
@@ -95,33 +108,33 @@ impl Paths {
         self.shared.is_monitored.load(Ordering::Acquire)
     }
 
+    /// Takes a snapshot, and has a monitor keep it fresh where there is a runtime for it.
     #[cfg(target_os = "linux")]
-    fn start_monitor(&self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        if self.shared.is_monitored.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let running = Running(Arc::downgrade(&self.shared));
-        match netlink::subscribe().and_then(watched) {
-            Ok(socket) => {
+    fn start(&self) {
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        // Before the snapshot, so that one is enough: what changes meanwhile is told.
+        let news = runtime.map(|runtime| (runtime, netlink::subscribe().and_then(watched)));
+        self.shared.refresh();
+        match news {
+            None => {}
+            Some((_, Err(error))) => self.shared.failed(&error),
+            Some((runtime, Ok(socket))) => {
+                let running = Running::new(&self.shared);
                 let environment = self.shared._alive.subscribe();
                 runtime.spawn(monitor(socket, running, environment));
-                // What changed between the snapshot and the subscription is not told.
-                self.shared.refresh();
             }
-            Err(error) => self.shared.failed(&error),
         }
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn start_monitor(&self) {}
+    fn start(&self) {
+        self.shared.refresh();
+    }
 }
 
 impl Shared {
     fn refresh(&self) {
-        let paths = match netlink::dump() {
+        let paths = match (self.dump)() {
             Ok(paths) => paths,
             Err(error) => {
                 self.failed(&error);
@@ -138,7 +151,7 @@ impl Shared {
         });
     }
 
-    fn failed(&self, error: &std::io::Error) {
+    fn failed(&self, error: &io::Error) {
         let failure = failure_from_io(error, "watching the system's paths");
         let mut unavailable = self
             .unavailable
@@ -154,6 +167,14 @@ impl Shared {
 struct Running(std::sync::Weak<Shared>);
 
 #[cfg(target_os = "linux")]
+impl Running {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.is_monitored.store(true, Ordering::Release);
+        Running(Arc::downgrade(shared))
+    }
+}
+
+#[cfg(target_os = "linux")]
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
@@ -163,7 +184,7 @@ impl Drop for Running {
 }
 
 #[cfg(target_os = "linux")]
-fn watched(socket: socket2::Socket) -> std::io::Result<AsyncFd<socket2::Socket>> {
+fn watched(socket: socket2::Socket) -> io::Result<AsyncFd<socket2::Socket>> {
     // SAFETY: the socket owns its descriptor, and nothing replaces or closes it while the
     // `AsyncFd` owns the socket.
     let socket = unsafe { AsyncFd::register_with_interest(socket, tokio::io::Interest::READABLE) };
@@ -215,5 +236,80 @@ fn any_path() -> Path {
         has_ipv6_default: true,
         mtu: 1280,
         is_metered: None,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::process::Command;
+
+    thread_local! {
+        static DUMPS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    fn counted() -> io::Result<Vec<Path>> {
+        DUMPS.set(DUMPS.get() + 1);
+        netlink::dump()
+    }
+
+    /// Loopback comes up right after the first snapshot was taken.
+    fn overtaken() -> io::Result<Vec<Path>> {
+        let paths = counted();
+        if DUMPS.get() == 1 {
+            let status = Command::new("ip")
+                .args(["link", "set", "lo", "up"])
+                .status();
+            assert!(status.expect("ip is installed").success());
+        }
+        paths
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    }
+
+    #[test]
+    fn one_dump_serves_the_first_look_and_the_monitor() {
+        let paths = Paths::of(counted);
+        runtime().block_on(async {
+            assert!(!paths.now().is_empty());
+            paths.now();
+            assert!(paths.revision().is_some());
+            assert_eq!(paths.unavailable(), None);
+        });
+        assert_eq!(DUMPS.get(), 1);
+    }
+
+    #[test]
+    fn without_a_runtime_each_look_takes_a_dump() {
+        let paths = Paths::of(counted);
+        paths.now();
+        paths.now();
+        assert_eq!((DUMPS.get(), paths.revision()), (2, None));
+    }
+
+    #[test]
+    fn what_changes_after_the_dump_is_told_by_the_monitor() {
+        let thread = std::thread::spawn(|| {
+            // SAFETY: unshare changes the namespace of this thread only.
+            if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+                let reason = io::Error::last_os_error();
+                println!("not run: no network namespace of its own: {reason}");
+                return;
+            }
+            let paths = Paths::of(overtaken);
+            let (first, next) = runtime().block_on(async {
+                let first = paths.now();
+                (first.clone(), paths.changed(first).await)
+            });
+            assert_eq!(first, []);
+            assert_eq!(next[0].interface, "lo");
+        });
+        thread.join().unwrap();
     }
 }

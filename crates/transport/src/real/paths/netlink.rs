@@ -23,8 +23,9 @@ pub(super) fn dump() -> io::Result<Vec<Path>> {
 }
 
 fn dump_once() -> io::Result<Vec<Path>> {
-    let socket = open(0)?;
+    let socket = open(Type::RAW, 0)?;
     socket.set_read_timeout(Some(ANSWER_MAX))?;
+    let mut buffer = vec![0; ANSWER_BYTES];
     let mut links: Vec<Link> = Vec::new();
     let mut addresses: BTreeMap<u32, Vec<LocalAddress>> = BTreeMap::new();
     let mut routes: Vec<(Family, u32)> = Vec::new();
@@ -35,12 +36,19 @@ fn dump_once() -> io::Result<Vec<Path>> {
         Dump::Routes(Family::V6),
     ];
     for (sequence, dump) in (1..).zip(dumps) {
-        ask(&socket, dump, sequence, |message| match message {
-            Message::Link(link) => links.push(link),
-            Message::Address(index, address) => addresses.entry(index).or_default().push(address),
-            Message::DefaultRoute(family, index) => routes.push((family, index)),
-            Message::Done(_) | Message::Interrupted | Message::Other => {}
-        })?;
+        ask(
+            &socket,
+            &mut buffer,
+            (dump, sequence),
+            |message| match message {
+                Message::Link(link) => links.push(link),
+                Message::Address(index, address) => {
+                    addresses.entry(index).or_default().push(address)
+                }
+                Message::DefaultRoute(family, index) => routes.push((family, index)),
+                Message::Done(_) | Message::Interrupted | Message::Other => {}
+            },
+        )?;
     }
     let is_usable = |link: &Link| link.is_running && !link.name.is_empty();
     let paths = links.into_iter().filter(is_usable).map(|link| Path {
@@ -66,9 +74,8 @@ pub(super) fn subscribe() -> io::Result<Socket> {
         libc::RTMGRP_IPV4_ROUTE,
         libc::RTMGRP_IPV6_ROUTE,
     ];
-    let socket = open(groups.into_iter().fold(0, |all, group| all | group as u32))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    let groups = groups.into_iter().fold(0, |all, group| all | group as u32);
+    open(Type::RAW.nonblocking(), groups)
 }
 
 /// Takes the waiting notifications and adds up what they may have changed. What it was does not
@@ -87,10 +94,10 @@ pub(super) fn drain(mut socket: &Socket, news: &mut News) -> io::Result<()> {
     Ok(())
 }
 
-fn open(groups: u32) -> io::Result<Socket> {
+fn open(kind: Type, groups: u32) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::from(libc::AF_NETLINK),
-        Type::RAW,
+        kind,
         Some(Protocol::from(libc::NETLINK_ROUTE)),
     )?;
     socket.bind(&address(groups))?;
@@ -112,15 +119,13 @@ fn address(groups: u32) -> SockAddr {
 /// Sends one request and hands on what answers it.
 fn ask(
     mut socket: &Socket,
-    dump: Dump,
-    sequence: u32,
+    buffer: &mut [u8],
+    (dump, sequence): (Dump, u32),
     mut take: impl FnMut(Message),
 ) -> io::Result<()> {
     socket.send_to(&message::request(dump, sequence), &address(0))?;
-    // The kernel fits a part of a dump to the buffer that it saw, and 32 KiB at most.
-    let mut buffer = vec![0; 64 * 1024];
     loop {
-        let len = socket.read(&mut buffer)?;
+        let len = socket.read(buffer)?;
         for message in message::parse(&buffer[..len], Some(sequence)) {
             match message {
                 Message::Done(0) => return Ok(()),
@@ -164,6 +169,8 @@ fn kind(link: &Link) -> InterfaceKind {
 
 /// The kernel answers at once; this only bounds what a broken one could do.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// The kernel fits a part of a dump to the buffer that it saw, and 32 KiB at most.
+const ANSWER_BYTES: usize = 64 * 1024;
 /// How often a dump is begun again because the tables changed under it.
 const TRIES_MAX: usize = 4;
 /// How many notifications are taken before the paths are looked at again.
