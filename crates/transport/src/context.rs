@@ -7,10 +7,10 @@ use crate::histories::ADDRESSES_MAX;
 pub use crate::histories::Histories;
 use crate::quic::{Endpoint, WeakEndpoint};
 use crate::tls::TlsEngine;
-use portway_core::RemoteEndpoint;
 use portway_core::plan::Plan;
 use portway_core::race::{Account, FamilyPolicy, History, Limits, RaceConfig, Report, Timing};
 use portway_core::stack::{StackDescriptor, StackId};
+use portway_core::{RemoteEndpoint, SecurityParameters};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,6 +73,15 @@ impl Context {
     /// Which context this is; clones of a handle are the same one.
     pub fn id(&self) -> ContextId {
         self.shared.id
+    }
+
+    /// Does what the first connection of a client with this protection would wait for: its TLS
+    /// configuration is made, and the paths are looked at. What is wrong is told by that one.
+    pub fn prepare(&self, security: &SecurityParameters) {
+        if let Some(tls) = security.tls_parameters() {
+            let _ = self.tls().prepare_client(tls);
+        }
+        drop(self.history());
     }
 
     /// The world outside.

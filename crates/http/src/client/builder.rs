@@ -201,7 +201,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The client.
+    /// The client. What all requests share is made here and not in the first one: the trust anchors
+    /// are read, and in a runtime the system's interfaces begin to be watched.
     pub fn build(self) -> Client {
         let shared = Shared::new(self.settings());
         Client { shared }
@@ -212,6 +213,7 @@ impl ClientBuilder {
             let environment = RealEnvironment::new(real::Config::default());
             Context::new(Arc::new(environment))
         });
+        context.prepare(&self.security);
         let alternatives = Store::default();
         alternatives.import(context.environment().now(), self.stored);
         let habits = Habits::new(self.habits, context.environment().now());
@@ -238,3 +240,24 @@ impl ClientBuilder {
 const DRAIN_BYTES_MAX: u64 = 1024 * 1024;
 const REDIRECTS_MAX: usize = 10;
 const CONTENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portway_core::security::Trust;
+    use portway_transport::environment::Environment;
+
+    #[tokio::test]
+    async fn a_client_has_its_paths_and_its_tls_before_the_first_request() {
+        let environment = Arc::new(RealEnvironment::new(real::Config::default()));
+        let context = Context::new(environment.clone());
+        let security = SecurityParameters::tls().with_trust(Trust::DangerousAnyone);
+        let builder = ClientBuilder::new().context(&context).security(security);
+        assert_eq!(environment.paths_revision(), None);
+        let _client = builder.build();
+        #[cfg(target_os = "linux")]
+        assert!(environment.paths_revision().is_some(), "nobody watches");
+        let tls = format!("{:?}", context.tls());
+        assert!(tls.contains(" clients: 1"), "{tls}");
+    }
+}

@@ -62,6 +62,15 @@ impl TlsEngine {
         self
     }
 
+    /// Makes what the clients with these parameters share, which the first of them would make
+    /// otherwise: reading the platform's trust anchors takes some milliseconds.
+    ///
+    /// # Errors
+    /// As [`TlsEngine::client`].
+    pub fn prepare_client(&self, p: &TlsParameters) -> Result<(), Failure> {
+        self.client_configs(p).map(drop)
+    }
+
     /// A client's layer. The name that is sent and checked is the parameters' server name, else
     /// `host_name`, else the address of `remote`, which is checked only.
     ///
@@ -108,15 +117,19 @@ impl TlsEngine {
         early_data: EarlyData,
     ) -> Result<TlsLayer, Failure> {
         let name = server_name(p.server_name.as_deref().or(host_name), remote)?;
-        let key = (&[][..], EarlyData::Refused);
-        let configs = locked(&self.clients).find_or_make(p, key, &self.limits, || {
-            Ok(ClientConfigs::from(configuration::client(p, &self.clock)?))
-        })?;
+        let configs = self.client_configs(p)?;
         let config = match early_data {
             EarlyData::Refused => &configs.without_early_data,
             EarlyData::Allowed => &configs.with_early_data,
         };
         TlsLayer::client(Arc::clone(config), name, alpn, self.limits.clone())
+    }
+
+    fn client_configs(&self, p: &TlsParameters) -> Result<Arc<ClientConfigs>, Failure> {
+        let key = (&[][..], EarlyData::Refused);
+        locked(&self.clients).find_or_make(p, key, &self.limits, || {
+            Ok(ClientConfigs::from(configuration::client(p, &self.clock)?))
+        })
     }
 
     /// A server's layer.
