@@ -29,16 +29,18 @@ pub struct Dead {
 /// How much later portway's may be, in milliseconds.
 pub const LATER_MAX: f64 = 300.0;
 
+/// The first requests with all addresses alive.
+pub const ALIVE_ONES: [(&str, Version); 2] = [
+    ("first-http1", Version::Http1),
+    ("first-http2", Version::Http2),
+];
+
 /// With all addresses alive: pairs for each version.
 pub fn run_alive(pairs: usize) -> Vec<Comparison> {
     pin(0);
-    let versions = [
-        ("first-http1", Version::Http1),
-        ("first-http2", Version::Http2),
-    ];
-    let compared = versions.map(|(name, version)| {
+    let compared = ALIVE_ONES.map(|(name, version)| {
         let server = Server::start(Behaviour::prompt(version));
-        let hosts = vec![(host(), vec![ALIVE])];
+        let hosts = [(host(), vec![ALIVE])];
         runtime().block_on(async {
             let found = alternate(pairs, async |side| {
                 let took = match side {
@@ -51,6 +53,27 @@ pub fn run_alive(pairs: usize) -> Vec<Comparison> {
         })
     });
     compared.into()
+}
+
+/// Sends so many first requests, each of a client of its own.
+pub fn of_clients<C: Gets>(server: &Server, times: usize, measured: impl FnOnce(&dyn Fn())) {
+    let runtime = runtime();
+    let settings = Settings {
+        hosts: vec![(host(), vec![ALIVE])],
+        ..Settings::default()
+    };
+    let clients: Vec<C> = {
+        let _inside = runtime.enter();
+        (0..times).map(|_| C::new(server, &settings)).collect()
+    };
+    let url = server.url_at(&settings.hosts[0].0);
+    measured(&|| {
+        runtime.block_on(async {
+            for client in &clients {
+                client.get(&url).await.expect("an answer");
+            }
+        });
+    });
 }
 
 /// With the first address dead.

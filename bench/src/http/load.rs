@@ -4,6 +4,7 @@
 //! each; only the client's thread counts, since both have the same server.
 
 use super::clients::{Gets, Ours, Reqwest, Settings};
+use super::first::{ALIVE_ONES, of_clients};
 use super::http3::H3;
 use super::server::{Behaviour, Server, Version};
 use crate::clock::{ThreadClock, pin};
@@ -69,6 +70,14 @@ fn compare<C: Gets>(load: &(&str, Version, usize, usize), pairs: usize) -> Compa
 /// Does the work of one client, for tools that count: its thread's instructions, and both ends'
 /// system calls.
 pub fn count(client: &str, name: &str, times: usize) {
+    if let Some((_, version)) = ALIVE_ONES.iter().find(|it| it.0 == name) {
+        let server = Server::start(Behaviour::prompt(*version));
+        let counted = |work: &dyn Fn()| measured(work);
+        return match client {
+            OURS => of_clients::<Ours>(&server, times, counted),
+            _ => of_clients::<Reqwest>(&server, times, counted),
+        };
+    }
     let load = LOADS.iter().find(|load| load.0 == name);
     let (_, version, in_flight, _) = *load.expect("the name of a load");
     let server = Server::start(Behaviour::prompt(version));

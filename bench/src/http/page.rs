@@ -60,6 +60,14 @@ pub fn measure(pairs: usize, only: Option<&str>) -> Found {
     }
     let tools = ["valgrind", "strace"];
     let absent = tools.iter().find(|tool| !tools::is_present(tool));
+    if wants("first") && absent.is_none() {
+        for (name, _) in first::ALIVE_ONES {
+            for client in [OURS, "reqwest"] {
+                let counted = found.counted.count(client, name, FIRSTS_COUNTED);
+                found.missing.extend(counted.err());
+            }
+        }
+    }
     for load in LOADS.iter().filter(|load| wants(load.0)) {
         if pairs > 0 {
             found.loads.push(run(load, pairs));
@@ -143,7 +151,8 @@ fn firsts(out: &mut String, found: &Found) {
         heads(out, "first request | against", "µs");
         for it in &found.firsts {
             let name = [it.name.clone(), "reqwest".to_owned()];
-            row(out, &name, it, Some(Gate::AtMost(1.0)), None);
+            let counts = found.counted.pair(OURS, "reqwest", &it.name);
+            row(out, &name, it, Some(Gate::AtMost(1.0)), counts.as_ref());
         }
     }
     if !found.dead.is_empty() {
@@ -173,6 +182,8 @@ fn idle_table(out: &mut String, found: &[(&str, isize, isize)]) {
     }
 }
 
+/// First requests that are counted at a time.
+const FIRSTS_COUNTED: usize = 20;
 const TITLE: &str = "## HTTP client";
 const HEAD: &str = "
 portway's client against reqwest, both as they are by default, on the same server of hyper over TLS
