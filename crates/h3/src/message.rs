@@ -10,6 +10,7 @@ mod outgoing;
 mod promise;
 mod request;
 mod response;
+mod secret;
 mod section;
 mod trailers;
 
@@ -23,6 +24,7 @@ pub use content_length::Expected;
 pub use outgoing::{Outgoing, Unsendable, section_bytes};
 pub use promise::push_refusal;
 pub use request::AuthorityCache;
+pub(crate) use secret::has_secret;
 pub use section::{Bounds, Section, SectionFault, is_connection_specific};
 
 /// The protocol that an extended CONNECT asks for, the value of `:protocol` (RFC 9220).

@@ -2,12 +2,15 @@
 //! again, or gives answers that are alike, sends the same bytes.
 //!
 //! Invariant: what is kept is what decoding its bytes would give now, so that nothing is kept
-//! across a change of the table that they refer to.
+//! across a change of the table that they refer to; nothing secret is kept.
+
+use std::fmt;
 
 use crate::exchange::DecodedHead;
+use crate::message::has_secret;
 
 /// A head and the bytes that it came in.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Repeated {
     encoded: Vec<u8>,
     /// What they make, once they have come twice in a row: most heads come once, and cost no copy.
@@ -24,7 +27,8 @@ impl Repeated {
 
     /// Takes note of a head that was decoded.
     pub(super) fn note(&mut self, encoded: &[u8], head: &DecodedHead) {
-        if encoded.len() > ENCODED_MAX || head.fields() > FIELDS_MAX {
+        let fields = head.headers();
+        if encoded.len() > ENCODED_MAX || fields.len() > FIELDS_MAX || has_secret(fields) {
             self.forget();
         } else if self.encoded == encoded && !encoded.is_empty() {
             self.head = Some(Box::new(head.clone()));
@@ -38,6 +42,16 @@ impl Repeated {
     pub(super) fn forget(&mut self) {
         self.head = None;
         self.encoded.clear();
+    }
+}
+
+impl fmt::Debug for Repeated {
+    /// How much is kept.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repeated")
+            .field("bytes", &self.encoded.len())
+            .field("fields", &self.head.as_ref().map(|it| it.headers().len()))
+            .finish()
     }
 }
 
@@ -70,7 +84,7 @@ mod tests {
             repeated.note(b"abc", &head(3));
         }
         let known = repeated.find(b"abc").expect("it came twice");
-        assert_eq!(known.fields(), 3);
+        assert_eq!(known.headers().len(), 3);
         assert!(repeated.find(b"abd").is_none());
         assert!(repeated.find(b"ab").is_none());
         repeated.note(b"abd", &head(1));
@@ -106,5 +120,34 @@ mod tests {
         repeated.note(b"", &head(1));
         repeated.note(b"", &head(1));
         assert!(repeated.find(b"").is_none());
+    }
+
+    #[test]
+    fn what_is_secret_is_neither_kept_nor_shown() {
+        let mut marked = HeaderValue::from_static("s3cret");
+        marked.set_sensitive(true);
+        let plain = HeaderValue::from_static("s3cret");
+        for (name, value, is_kept) in [
+            ("x", plain.clone(), true),
+            ("x", marked.clone(), false),
+            ("set-cookie", plain.clone(), false),
+            ("authorization", plain.clone(), false),
+            ("proxy-authorization", plain, false),
+            ("cookie", marked, false),
+        ] {
+            let mut head = ResponseHead::new(StatusCode::OK);
+            head.headers.append(name, value);
+            let (mut repeated, head) = (Repeated::default(), DecodedHead::response(head));
+            for _ in 0..2 {
+                repeated.note(b"s3cret", &head);
+                assert_eq!(repeated.encoded.is_empty(), !is_kept, "{name}");
+            }
+            assert_eq!(repeated.find(b"s3cret").is_some(), is_kept, "{name}");
+            let shown = format!("{repeated:?}");
+            assert!(
+                !shown.contains("s3cret") && !shown.contains("115"),
+                "{shown}"
+            );
+        }
     }
 }

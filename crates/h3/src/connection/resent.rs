@@ -1,16 +1,18 @@
 //! The last section that was sent, for when the same fields are sent again.
 //!
 //! Invariant: what is kept are the bytes that encoding the same fields would give, as long as the
-//! encoder's table is as it was, which the encoder says.
+//! encoder's table is as it was, which the encoder says; nothing secret is kept.
+
+use std::fmt;
 
 use http::HeaderMap;
 
 use crate::field::FieldName;
-use crate::message::Outgoing;
+use crate::message::{Outgoing, has_secret};
 use crate::qpack::References;
 
 /// A section and its bytes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Resent {
     encoded: Vec<u8>,
     /// What they were made of, once they have come out twice in a row: most sections are sent once,
@@ -18,7 +20,6 @@ pub(super) struct Resent {
     kept: Option<Box<Kept>>,
 }
 
-#[derive(Debug)]
 struct Kept {
     pseudo: Vec<(FieldName, Box<[u8]>)>,
     headers: HeaderMap,
@@ -41,12 +42,14 @@ impl Resent {
         encoded: &[u8],
         references: Option<References>,
     ) {
-        let is_small = encoded.len() <= ENCODED_MAX && fields.header_map().len() <= FIELDS_MAX;
+        let headers = fields.header_map();
+        let is_small = encoded.len() <= ENCODED_MAX && headers.len() <= FIELDS_MAX;
+        let may_be_kept = is_small && !has_secret(headers);
         match references {
-            Some(references) if is_small && self.encoded == encoded => {
+            Some(references) if may_be_kept && self.encoded == encoded => {
                 self.kept = Some(Box::new(Kept::new(fields, references)));
             }
-            Some(_) if is_small => {
+            Some(_) if may_be_kept => {
                 self.forget();
                 self.encoded.extend_from_slice(encoded);
             }
@@ -83,6 +86,16 @@ impl Kept {
                     && is_same(ours.1.as_bytes(), theirs.1.as_bytes())
                     && ours.1.is_sensitive() == theirs.1.is_sensitive()
             })
+    }
+}
+
+impl fmt::Debug for Resent {
+    /// How much is kept.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resent")
+            .field("bytes", &self.encoded.len())
+            .field("fields", &self.kept.as_ref().map(|it| it.headers.len()))
+            .finish()
     }
 }
 
@@ -188,6 +201,35 @@ mod tests {
             }
             assert_eq!(resent.find(&outgoing(&head)).is_some(), is_kept);
             assert!(resent.encoded.len() <= ENCODED_MAX);
+        }
+    }
+
+    #[test]
+    fn what_is_secret_is_neither_kept_nor_shown() {
+        let mut marked = HeaderValue::from_static("s3cret");
+        marked.set_sensitive(true);
+        let plain = HeaderValue::from_static("s3cret");
+        for (name, value, is_kept) in [
+            ("x", plain.clone(), true),
+            ("x", marked.clone(), false),
+            ("set-cookie", plain.clone(), false),
+            ("authorization", plain.clone(), false),
+            ("proxy-authorization", plain, false),
+            ("cookie", marked, false),
+        ] {
+            let mut head = head("/", &[]);
+            head.headers.append(name, value);
+            let mut resent = Resent::default();
+            for _ in 0..2 {
+                resent.note(&outgoing(&head), b"s3cret", Some(references()));
+                assert_eq!(resent.encoded.is_empty(), !is_kept, "{name}");
+            }
+            assert_eq!(resent.find(&outgoing(&head)).is_some(), is_kept, "{name}");
+            let shown = format!("{resent:?}");
+            assert!(
+                !shown.contains("s3cret") && !shown.contains("115"),
+                "{shown}"
+            );
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::{Answer, Context, Receive, ReceiveState, stream_fault};
 use crate::capsule;
@@ -28,11 +28,11 @@ pub(crate) enum Kind {
 }
 
 impl DecodedHead {
-    /// How many header fields it has.
-    pub(crate) fn fields(&self) -> usize {
+    /// Its header fields.
+    pub(crate) fn headers(&self) -> &HeaderMap {
         match &self.kind {
-            Kind::Request(head) => head.headers.len(),
-            Kind::Response(head) => head.headers.len(),
+            Kind::Request(head) => &head.headers,
+            Kind::Response(head) => &head.headers,
         }
     }
 
