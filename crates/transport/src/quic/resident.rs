@@ -362,9 +362,9 @@ impl Host<'_> {
         Ok(first.expect("without a piece there is an error"))
     }
 
-    /// Gives `take` the pieces of a stream, each with whether the stream ends with it, up to the
-    /// last one or until it wants no more, which it says by `false`. A piece is empty only at the
-    /// end.
+    /// Gives `take` the pieces of a stream, each with whether the stream is known to end with it, up
+    /// to the last one or until it wants no more, which it says by `false`. A piece is empty only
+    /// at the end.
     ///
     /// # Errors
     /// Why there is no piece although one is wanted.
@@ -380,8 +380,12 @@ impl Host<'_> {
         let mut bytes = 0;
         let read = loop {
             let (piece, is_last) = match chunks.next(usize::MAX) {
-                // Asking for nothing tells whether anything follows.
-                Ok(Some(piece)) => (piece.bytes, matches!(chunks.next(0), Ok(None))),
+                // Asking for nothing tells whether anything follows. Of a long content the end may
+                // come by itself.
+                Ok(Some(piece)) => {
+                    let is_last = bytes == 0 && matches!(chunks.next(0), Ok(None));
+                    (piece.bytes, is_last)
+                }
                 Ok(None) => (Bytes::new(), true),
                 Err(ReadError::Blocked) => break Err(NotRead::Blocked),
                 Err(ReadError::Reset(code)) => break Err(NotRead::Reset(code.into())),
