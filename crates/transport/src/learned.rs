@@ -35,11 +35,12 @@ pub(crate) struct OfNetwork {
     pub(crate) tokens: Vec<(String, Vec<u8>)>,
 }
 
-/// Tokens by two digits for each byte: numbers would take twice the room.
+/// Tokens by two digits for each byte: numbers, as they were written at first, take twice the room.
+/// What is neither is passed over, since whoever has written it may have known more.
 mod tokens_as_text {
-    use serde::de::Error;
+    use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
     use serde::{Deserialize, Deserializer, Serializer};
-    use std::fmt::Write as _;
+    use std::fmt::{self, Write as _};
 
     pub(super) fn serialize<S: Serializer>(
         tokens: &[(String, Vec<u8>)],
@@ -57,19 +58,87 @@ mod tokens_as_text {
     pub(super) fn deserialize<'a, D: Deserializer<'a>>(
         from: D,
     ) -> Result<Vec<(String, Vec<u8>)>, D::Error> {
-        let tokens = Vec::<(String, String)>::deserialize(from)?;
-        let read = |(name, text): (String, String)| {
+        let tokens = Vec::<(String, Token)>::deserialize(from)?;
+        let understood = tokens
+            .into_iter()
+            .filter_map(|(name, token)| Some((name, token.0?)));
+        Ok(understood.collect())
+    }
+
+    /// A token that was understood.
+    struct Token(Option<Vec<u8>>);
+
+    impl<'a> Deserialize<'a> for Token {
+        fn deserialize<D: Deserializer<'a>>(from: D) -> Result<Self, D::Error> {
+            match from.is_human_readable() {
+                true => from.deserialize_any(AnyForm),
+                // Such formats do not tell what comes.
+                false => from.deserialize_str(AnyForm),
+            }
+            .map(Token)
+        }
+    }
+
+    struct AnyForm;
+
+    impl<'a> Visitor<'a> for AnyForm {
+        type Value = Option<Vec<u8>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a token")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
             let byte = |pair: &[u8]| {
-                let is_hex = pair.iter().all(u8::is_ascii_hexdigit);
+                let is_hex = pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit);
                 let pair = std::str::from_utf8(pair).ok().filter(|_| is_hex)?;
                 u8::from_str_radix(pair, 16).ok()
             };
-            let token: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
-            let token = token.filter(|_| text.len() % 2 == 0);
-            let token = token.ok_or_else(|| D::Error::custom("a token that is not hexadecimal"))?;
-            Ok((name, token))
-        };
-        tokens.into_iter().map(read).collect()
+            Ok(text.as_bytes().chunks(2).map(byte).collect())
+        }
+
+        fn visit_seq<A: SeqAccess<'a>>(self, mut bytes: A) -> Result<Self::Value, A::Error> {
+            let mut token = Some(Vec::new());
+            while let Some(byte) = bytes.next_element()? {
+                match (&mut token, byte) {
+                    (Some(token), Number::Byte(byte)) => token.push(byte),
+                    _ => token = None,
+                }
+            }
+            Ok(token)
+        }
+
+        fn visit_map<A: MapAccess<'a>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+            while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Byte(u8),
+        Other(#[allow(dead_code, reason = "it is only read over")] IgnoredAny),
     }
 }
 
@@ -163,14 +232,42 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_are_no_hexadecimal_are_refused() {
-        for text in ["0", "0g", "+1", "é"] {
-            let json = format!(r#"{{"networks":[{{"tokens":[["a","{text}"]]}}]}}"#);
-            let failure = Learned::from_json(&json).expect_err(text);
-            assert_eq!(failure.kind, FailureKind::InvalidRequest, "{text}");
-        }
-        let json = r#"{"networks":[{"tokens":[["a","0aFF"]]}]}"#;
-        let read = Learned::from_json(json).expect("it is");
-        assert_eq!(read.networks[0].tokens, [("a".to_owned(), vec![10, 255])]);
+    fn an_older_export_and_what_is_understood_of_another_are_taken() {
+        let tokens = [
+            r#"["a","0aFF"]"#,
+            // As it was written at first.
+            r#"["b",[10,255]]"#,
+            r#"["c","0"]"#,
+            r#"["c","0g"]"#,
+            r#"["c","+1"]"#,
+            r#"["c","é"]"#,
+            r#"["c",[10,256]]"#,
+            r#"["c",[10,"a"]]"#,
+            r#"["c",{"kind":[1],"token":"0a"}]"#,
+            r#"["c",1]"#,
+            r#"["c",-1]"#,
+            r#"["c",0.5]"#,
+            r#"["c",true]"#,
+            r#"["c",null]"#,
+            r#"["d",""]"#,
+        ];
+        let json = format!(
+            r#"{{"networks":[{{"tokens":[{}],"used":["::1"],"later":{{}}}}]}}"#,
+            tokens.join(",")
+        );
+        let read = Learned::from_json(&json).expect("it is understood in part");
+        let [network] = &read.networks[..] else {
+            panic!("one network");
+        };
+        let token = |name: &str, token: &[u8]| (name.to_owned(), token.to_vec());
+        let understood = [
+            token("a", &[10, 255]),
+            token("b", &[10, 255]),
+            token("d", &[]),
+        ];
+        assert_eq!(network.tokens, understood);
+        assert_eq!(network.used.len(), 1);
+        let failure = Learned::from_json("[1]").expect_err("nothing of it");
+        assert_eq!(failure.kind, FailureKind::InvalidRequest);
     }
 }

@@ -48,7 +48,7 @@ impl AddressTokens {
     }
 
     /// Adds such as an earlier process had while there is room; those that are here are used
-    /// first, and none of them gives way.
+    /// first, and none of them gives way. One that is here already is not taken twice.
     pub(crate) fn put_all(&self, tokens: Vec<(String, Vec<u8>)>) {
         let mut kept = self.locked();
         for (name, token) in tokens.into_iter().rev() {
@@ -62,7 +62,8 @@ impl AddressTokens {
                 kept.names.push_front(name.clone());
             }
             let tokens = kept.by_name.entry(name).or_default();
-            if tokens.len() < TOKENS_PER_SERVER_MAX {
+            let is_new = tokens.iter().all(|kept| *kept != token[..]);
+            if is_new && tokens.len() < TOKENS_PER_SERVER_MAX {
                 tokens.push_front(token.into());
             }
         }
@@ -221,6 +222,18 @@ mod tests {
         for server in 3..SERVERS_MAX {
             assert_eq!(tokens.count(&format!("server {server}")), 1);
         }
+    }
+
+    #[test]
+    fn tokens_that_come_again_are_kept_once() {
+        let tokens = AddressTokens::default();
+        tokens.insert("a", token(1));
+        let earlier = || [0, 1, 2, 2].map(|number| ("a".to_owned(), token(number).to_vec()));
+        for _ in 0..2 {
+            tokens.put_all(earlier().into());
+        }
+        let taken: Vec<_> = std::iter::from_fn(|| tokens.take("a")).collect();
+        assert_eq!(taken, [1, 2, 0].map(token));
     }
 
     #[test]
