@@ -119,6 +119,68 @@ fn hellos_that_never_come_whole_are_given_up() {
 }
 
 #[test]
+fn waiting_for_a_hello_is_a_part_of_its_handshakes_time() {
+    let world = World::new(4);
+    let config = world.server_config();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let chooser = {
+        let (asked, config) = (Arc::clone(&asked), Arc::new(config.clone()));
+        Chooser::new(move |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            Choice::Accept(Arc::clone(&config))
+        })
+    };
+    let server = world.server(config.with_chooser(chooser));
+    let address = SocketAddr::new(world.middle.addresses()[0], 9);
+    let relay = world.middle.udp_bind(UdpBind::on(address)).unwrap();
+    let client = world.client();
+    let connecting = client.connect(&world.client_config(), address, NAME);
+    world.sim.run_for(Duration::from_millis(11));
+    let mut buffer = vec![0; 2000];
+    // The rest of the hello comes nine seconds later, and then nothing more.
+    for wait in [Duration::from_secs(9), Duration::from_millis(20)] {
+        assert_eq!(server.connections(), 0);
+        let received = relay.try_receive(&mut buffer).unwrap();
+        let datagram = &buffer[..received.len];
+        relay
+            .try_send(datagram, Some(server.local_address()))
+            .unwrap();
+        world.sim.run_for(wait);
+    }
+    assert_eq!(
+        (server.connections(), asked.load(Ordering::Relaxed)),
+        (1, 1)
+    );
+    // Another second, and what it takes to forget a connection.
+    world.sim.run_for(Duration::from_secs(5));
+    assert_eq!(server.connections(), 0);
+    drop(connecting);
+}
+
+#[test]
+fn times_that_no_clock_can_add_are_as_good_as_none() {
+    let world = World::new(5);
+    let mut config = world.server_config();
+    config.transport.times.handshake = Duration::MAX;
+    config.transport.times.linger = Duration::MAX;
+    let chosen = Arc::new(config.clone());
+    let chooser = Chooser::new(move |_| Choice::Accept(Arc::clone(&chosen)));
+    let server = world.server(config.with_chooser(chooser));
+    let mut config = world.client_config();
+    config.transport.times.handshake = Duration::MAX;
+    config.transport.times.linger = Duration::MAX;
+    let client = world.client();
+    world.sim.block_on(async {
+        let connecting = client.connect(&config, server.local_address(), NAME);
+        let (ours, theirs) = join(connecting.unwrap(), server.accept()).await;
+        let (ours, theirs) = (ours.unwrap(), theirs.unwrap().unwrap());
+        exchange(&ours, &theirs, 10_000).await;
+    });
+    world.sim.run_for(Duration::from_secs(60));
+    assert_eq!((client.connections(), server.connections()), (0, 0));
+}
+
+#[test]
 fn a_client_that_does_not_answer_gets_at_most_three_times_what_it_sent() {
     let world = World::new(3);
     let server = world.server(world.server_config());

@@ -83,6 +83,14 @@ impl Clock {
     }
 }
 
+/// So long after `since`, however long that is.
+pub(super) fn later(since: Instant, span: Duration) -> Instant {
+    since + span.min(FAR)
+}
+
+/// What nobody lives to see, and any clock can add.
+const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
+
 impl TimeSource for Clock {
     fn now(&self) -> SystemTime {
         self.base_system + (self.environment.now() - self.origin)

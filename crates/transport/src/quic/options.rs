@@ -110,8 +110,8 @@ impl Default for DatagramLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Times {
-    /// How long a handshake may take. A server waits as long for the whole hello of a client about
-    /// whom a [`Chooser`](super::Chooser) is asked.
+    /// How long a handshake may take. On a server whose [`Chooser`](super::Chooser) is asked about
+    /// a client, waiting for the whole hello is a part of that.
     pub handshake: Duration,
     /// After how long without a packet the connection ends; the smaller one of both sides counts.
     pub idle: Option<Duration>,
@@ -405,7 +405,8 @@ pub enum AddressValidation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IncomingLimits {
-    /// Connections whose handshake runs or that wait to be accepted; beyond, clients are refused.
+    /// Clients whose hello is not whole, and connections whose handshake runs or that wait to be
+    /// accepted, all together; beyond, clients are refused.
     pub backlog: usize,
     /// Handshakes from which on [`AddressValidation::UnderLoad`] asks for a validated address.
     pub retry_above: usize,

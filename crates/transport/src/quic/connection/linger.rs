@@ -4,6 +4,7 @@
 //! when the time for that is over, whichever comes first.
 
 use super::ConnectionState;
+use crate::quic::identifiers::later;
 use bytes::Bytes;
 use quinn_proto::Dir;
 use std::task::Waker;
@@ -24,7 +25,7 @@ impl ConnectionState {
         if self.residence.is_taken() || self.error().is_some() {
             return self.close_by_default(now, wakers);
         }
-        self.streams.linger.until = Some(now + self.streams.linger.bound);
+        self.streams.linger.until = Some(later(now, self.streams.linger.bound));
         self.end_linger(now, wakers);
         self.touch();
     }

@@ -13,7 +13,7 @@ use crate::environment::{DatagramBatch, ReceivedMessage, UdpSocket};
 use crate::failure_map::failure_from_io;
 use crate::quic::connection::{Confirmed, ConnectionShared, ConnectionState, Dirty, Phase};
 use crate::quic::endpoint::Shared;
-use crate::quic::identifiers::Clock;
+use crate::quic::identifiers::{Clock, later};
 use crate::quic::options::{ClientConfig, TransportOptions};
 use crate::quic::sharding::Shard;
 use crate::quic::{ConnectError, ConnectionError, VarInt};
@@ -138,7 +138,7 @@ impl Core {
             .initial_dst_cid_provider(Arc::new(move || quinn_proto::ConnectionId::new(&random)));
         let now = shared.clock.now();
         let (handle, proto) = self.proto.connect(now, proto, remote, server_name)?;
-        let until = now + config.transport.times.handshake;
+        let until = later(now, config.transport.times.handshake);
         let role = Role::Connecting;
         let stage = Stage::Handshaking { until, role };
         let connection = self.insert(shared, handle, proto, &config.transport, stage);

@@ -5,6 +5,7 @@
 
 use crate::quic::choice::{Chooser, IncomingClient};
 use crate::quic::hello::{ClientHello, HelloError, HelloReader};
+use crate::quic::identifiers::later;
 use crate::quic::options::ServerConfig;
 use quinn_proto::Incoming;
 use std::collections::{HashMap, VecDeque};
@@ -24,12 +25,15 @@ struct Client {
     incoming: Incoming,
     reader: HelloReader,
     config: Arc<ServerConfig>,
+    since: Instant,
     until: Instant,
 }
 
 /// A client whose hello is whole or wrong.
 pub(super) struct Answerable {
     pub(super) incoming: Incoming,
+    /// When its first packet came.
+    pub(super) since: Instant,
     pub(super) hello: Result<ClientHello, HelloError>,
     /// The configuration that applied when it came.
     pub(super) config: Arc<ServerConfig>,
@@ -53,19 +57,21 @@ impl Held {
         self.clients.len()
     }
 
-    /// Holds a client back from its first datagram on.
+    /// Holds a client back from its first datagram on, for as long as its handshake may take.
     pub(super) fn hold(
         &mut self,
         incoming: Incoming,
         config: Arc<ServerConfig>,
         datagram: &[u8],
-        until: Instant,
+        since: Instant,
     ) -> Option<Answerable> {
+        let until = later(since, config.transport.times.handshake);
         let identifier = HelloReader::identifier(datagram).unwrap_or_default();
         let client = Client {
             incoming,
             reader: HelloReader::new(config.incoming.hello),
             config,
+            since,
             until,
         };
         self.clients.insert(identifier.to_vec(), client);
@@ -82,6 +88,7 @@ impl Held {
         self.forget_stale();
         Some(Answerable {
             incoming: client.incoming,
+            since: client.since,
             hello,
             config: client.config,
         })

@@ -10,7 +10,7 @@ use crate::quic::accepting::AcceptError;
 use crate::quic::choice::Choice;
 use crate::quic::connection::{Connection, ConnectionRef, ConnectionShared, Phase};
 use crate::quic::hello::{ClientHello, HelloReader};
-use crate::quic::identifiers::Clock;
+use crate::quic::identifiers::{Clock, later};
 use crate::quic::options::{AddressValidation, ServerConfig};
 use crate::quic::tokens::UsedTokens;
 use crate::quic::{ConnectError, ConnectionError, VarInt};
@@ -21,6 +21,7 @@ use quinn_proto::{Incoming, Transmit, ValidationTokenConfig};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The accepting side of an endpoint.
 pub(super) struct Server {
@@ -67,7 +68,7 @@ impl Server {
     }
 
     /// When the time of a client that is held is over.
-    pub(super) fn deadline(&self) -> Option<std::time::Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.held.deadline()
     }
 
@@ -167,8 +168,7 @@ impl Core {
                 Some(datagram) => {
                     // RFC 9002 §6.2.4: a client sends what was lost again after ever longer times,
                     // so that a shorter wait would end between the packets of a hello.
-                    let until = round.now + config.transport.times.handshake;
-                    let ready = self.server.held.hold(incoming, config, datagram, until);
+                    let ready = self.server.held.hold(incoming, config, datagram, round.now);
                     self.server.answerable.extend(ready);
                     None
                 }
@@ -209,7 +209,10 @@ impl Core {
         choice: Option<Choice>,
     ) {
         let Answerable {
-            incoming, hello, ..
+            incoming,
+            since,
+            hello,
+            ..
         } = client;
         let mut response = self.outgoing.buffer();
         let choice = match self.life.is_closed {
@@ -217,9 +220,13 @@ impl Core {
             false => choice,
         };
         let transmit = match (choice, hello) {
-            (Some(Choice::Accept(config)), Ok(hello)) => {
-                self.accept(round, incoming, &config, Some(&hello), &mut response)
-            }
+            (Some(Choice::Accept(config)), Ok(hello)) => self.accept(
+                round,
+                incoming,
+                &config,
+                Some((&hello, since)),
+                &mut response,
+            ),
             (Some(Choice::Ignore), _) => {
                 self.proto.ignore(incoming);
                 None
@@ -238,19 +245,20 @@ impl Core {
         self.respond(transmit, response);
     }
 
-    /// Lets the handshake begin. `hello` is what `config` was chosen by.
+    /// Lets the handshake begin. `held` is what `config` was chosen by, and when the client came:
+    /// what has passed since is a part of the handshake's time.
     #[allow(clippy::result_large_err, reason = "the error is quinn-proto's")]
     fn accept(
         &mut self,
         round: &mut Round<'_>,
         incoming: Incoming,
         config: &Arc<ServerConfig>,
-        hello: Option<&ClientHello>,
+        held: Option<(&ClientHello, Instant)>,
         response: &mut Vec<u8>,
     ) -> Option<Transmit> {
         let remote = incoming.remote_address();
         let is_address_shown = incoming.remote_address_validated();
-        let chosen = match hello.map(|_| self.server.chosen(config)).transpose() {
+        let chosen = match held.map(|_| self.server.chosen(config)).transpose() {
             Ok(chosen) => chosen,
             Err(error) => {
                 let cause = ConnectionError::System(error.failure());
@@ -277,11 +285,12 @@ impl Core {
                 return error.response;
             }
         };
-        let is_other = hello.is_some_and(|hello| !is_begun_by(&proto, hello));
+        let is_other = held.is_some_and(|(hello, _)| !is_begun_by(&proto, hello));
         let role = Role::Accepting {
             hands_over_early: config.hands_over_early,
         };
-        let until = round.now + config.transport.times.handshake;
+        let since = held.map_or(round.now, |(_, since)| since);
+        let until = later(since, config.transport.times.handshake);
         let stage = Stage::Handshaking { until, role };
         self.server.pending += 1;
         self.server.handshaking += 1;
