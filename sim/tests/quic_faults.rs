@@ -7,7 +7,8 @@ use portway_core::Time;
 use portway_sim::{Direction, seeds};
 use portway_transport::environment::{Environment, UdpBind};
 use portway_transport::quic::{
-    Choice, Chooser, Connection, ConnectionError, Endpoint, EndpointOptions, PathEvent, Shard,
+    AddressValidation, Choice, Chooser, Connection, ConnectionError, Endpoint, EndpointOptions,
+    PathEvent, Shard,
 };
 use quic_support::{NAME, World, either_readable, exchange, join};
 use std::net::{IpAddr, SocketAddr};
@@ -116,6 +117,27 @@ fn hellos_that_never_come_whole_are_given_up() {
     let is_retry = |bytes: &[u8]| bytes[0] & 0xf0 == 0xf0;
     assert!(!log[before..].iter().any(|event| is_retry(&event.bytes)));
     assert!(log.iter().any(|event| is_retry(&event.bytes)));
+}
+
+#[test]
+fn clients_beyond_those_that_are_held_are_refused() {
+    let world = World::new(6);
+    let mut config = world.server_config();
+    config.incoming.backlog = 8;
+    config.address_validation = AddressValidation::Never;
+    let chooser = Chooser::new(|_| panic!("no hello comes whole"));
+    let server = world.server(config.with_chooser(chooser));
+    let datagrams = first_datagrams(&world, 20);
+    let mut refused = 0;
+    for (number, datagram) in datagrams.iter().enumerate() {
+        let from = SocketAddr::new(world.middle.addresses()[0], 1000 + number as u16);
+        let attacker = world.middle.udp_bind(UdpBind::on(from)).unwrap();
+        let sent = attacker.try_send(datagram, Some(server.local_address()));
+        sent.unwrap();
+        world.sim.run_for(Duration::from_millis(21));
+        refused += usize::from(attacker.try_receive(&mut [0; 2000]).is_ok());
+    }
+    assert_eq!(refused, 12);
 }
 
 #[test]

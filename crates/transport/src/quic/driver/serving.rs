@@ -101,7 +101,9 @@ impl Server {
             .migration(config.may_migrate)
             .preferred_address_v4(config.preferred_v4)
             .preferred_address_v6(config.preferred_v6)
-            .max_incoming(config.incoming.backlog)
+            // One more than are ever held: it would pass over what the backlog has no room for,
+            // which is to be refused.
+            .max_incoming(config.incoming.backlog.saturating_add(1))
             .incoming_buffer_size(config.incoming.bytes_each)
             .incoming_buffer_size_total(config.incoming.bytes_total)
             .time_source(Arc::new(self.clock.clone()));
