@@ -3,6 +3,7 @@
 use crate::support::*;
 use portway::{FailureKind, Preconnection, RemoteEndpoint, StackId};
 use portway_core::dns::{RecordKind, ServerRecord, ServiceBinding};
+use portway_transport::environment::Environment;
 
 /// The address, port, name and stack of every candidate.
 fn told(remotes: &[RemoteEndpoint]) -> Vec<String> {
@@ -166,6 +167,26 @@ fn a_service_that_is_not_offered_and_a_name_without_address_are_errors() {
             .report()
             .is_some_and(|report| report.queries.len() == 3)
     );
+}
+
+#[test]
+fn a_link_local_answer_keeps_the_interface_that_it_is_reached_by() {
+    let net = Net::new(6);
+    let path = net.client.paths().remove(0);
+    net.client.dns().zone(NAME, &["fe80::7", V6]);
+    let local = portway::LocalEndpoint::any().interface(path.interface.clone());
+    let to = to(&net, "https").local(local);
+    let resolved = net.sim.block_on(to.resolve()).expect("resolved");
+    let interface_of = |address: &str| {
+        let address = address.parse().ok();
+        let mut remotes = resolved.remotes.iter();
+        let remote = remotes.find(|remote| remote.ip_address() == address);
+        let remote = remote.expect("it was resolved");
+        remote.validate().expect("one can connect to it");
+        remote.interface_name()
+    };
+    assert_eq!(interface_of("fe80::7"), Some(&*path.interface));
+    assert_eq!(interface_of(V6), None);
 }
 
 #[test]

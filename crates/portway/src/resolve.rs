@@ -11,6 +11,7 @@ use portway_core::race::{EndpointNode, Leaf, Outcome, Report};
 use portway_core::{Failure, FailureKind, LocalEndpoint, Origin, RemoteEndpoint, StackId};
 use portway_transport::context::Context;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 /// The candidates that endpoints resolve to, most preferred first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub(crate) async fn resolve(
     context: &Context,
     preconnection: &Preconnection,
 ) -> Result<Resolved, EstablishmentError> {
+    let paths = context.environment().paths();
     let remotes = match preconnection.needs.remotes.is_empty() {
         true => Vec::new(),
         false => {
@@ -35,13 +37,12 @@ pub(crate) async fn resolve(
                 .opening(context)
                 .map_err(EstablishmentError::Plan)?;
             let report = candidates::tree_of(context, &opening).await;
-            match remote_candidates(opening.remotes(), &report, &opening.stacks()) {
+            match remote_candidates(opening.remotes(), &report, &opening.stacks(), &paths) {
                 none if none.is_empty() => return Err(without_candidates(report)),
                 some => some,
             }
         }
     };
-    let paths = context.environment().paths();
     let locals = match preconnection.needs.locals.as_slice() {
         [] => local_candidates(&LocalEndpoint::any(), &paths),
         some => some
@@ -57,6 +58,7 @@ fn remote_candidates(
     planned: &[RemoteEndpoint],
     report: &Report,
     stacks: &BTreeSet<&StackId>,
+    paths: &[Path],
 ) -> Vec<RemoteEndpoint> {
     let leaves = || {
         let protocols = report.tree.iter().flat_map(|path| &path.protocols);
@@ -74,8 +76,8 @@ fn remote_candidates(
         let is_bound = origin.srv_wire().is_some() || origin.stack().is_some();
         let candidate = match origin.ip_address() {
             Some(_) => origin.clone(),
-            None if !is_bound && is_for_all(leaf) => endpoint_of(leaf, origin),
-            None => endpoint_of(leaf, origin).for_stack(leaf.stack.clone()),
+            None if !is_bound && is_for_all(leaf) => endpoint_of(leaf, origin, paths),
+            None => endpoint_of(leaf, origin, paths).for_stack(leaf.stack.clone()),
         };
         if !candidates.contains(&candidate) {
             candidates.push(candidate);
@@ -88,15 +90,26 @@ fn is_same_target(one: &Leaf, other: &Leaf) -> bool {
     (one.remote_index, one.remote) == (other.remote_index, other.remote)
 }
 
-fn endpoint_of(leaf: &Leaf, origin: &RemoteEndpoint) -> RemoteEndpoint {
+fn endpoint_of(leaf: &Leaf, origin: &RemoteEndpoint, paths: &[Path]) -> RemoteEndpoint {
     let mut endpoint = RemoteEndpoint::address(leaf.remote.ip()).port(leaf.remote.port());
     if let Some(name) = &leaf.host_name {
         endpoint = endpoint.with_host_name(name);
     }
-    if let Some(interface) = origin.interface_name() {
-        endpoint = endpoint.interface(interface);
+    let interface = origin.interface_name().map(str::to_owned);
+    match interface.or_else(|| zone_of(leaf.remote, paths)) {
+        Some(interface) => endpoint.interface(interface),
+        None => endpoint,
     }
-    endpoint
+}
+
+/// The interface of a link-local address, by its index where it has just gone (RFC 4007 §11.2).
+fn zone_of(address: SocketAddr, paths: &[Path]) -> Option<String> {
+    let SocketAddr::V6(address) = address else {
+        return None;
+    };
+    let index = Some(address.scope_id()).filter(|index| *index != 0)?;
+    let path = paths.iter().find(|path| path.id.0 == index);
+    Some(path.map_or_else(|| index.to_string(), |path| path.interface.clone()))
 }
 
 /// Why a tree has no leaf.
