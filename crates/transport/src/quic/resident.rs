@@ -362,9 +362,9 @@ impl Host<'_> {
         Ok(first.expect("without a piece there is an error"))
     }
 
-    /// Gives `take` the pieces of a stream, each with whether the stream is known to end with it, up
-    /// to the last one or until it wants no more, which it says by `false`. A piece is empty only
-    /// at the end.
+    /// Gives `take` the pieces of a stream, each with whether the stream is known to end with it,
+    /// up to the last one or until it wants no more, which it says by `false`. A piece is empty
+    /// only at the end.
     ///
     /// # Errors
     /// Why there is no piece although one is wanted.
