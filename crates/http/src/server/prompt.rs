@@ -2,26 +2,40 @@
 //!
 //! Invariant: the first poll wakes nobody, so whoever has it polls it again without being woken.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// See [`Prompt::begin`].
-pub(super) enum Prompt<F: Future> {
-    Ready(Option<F::Output>),
-    Waiting(Pin<Box<F>>),
-}
+/// The memory in which futures are polled first, one after the other.
+pub(super) struct Place<F>(Cell<Option<Pinned<F>>>);
 
-impl<F: Future> Prompt<F> {
-    /// Polls it once.
-    pub(super) fn begin(future: F) -> Self {
-        let mut future = Box::pin(future);
-        let mut context = Context::from_waker(Waker::noop());
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => Prompt::Ready(Some(output)),
-            Poll::Pending => Prompt::Waiting(future),
+type Pinned<F> = Pin<Box<Option<F>>>;
+
+impl<F: Future> Place<F> {
+    pub(super) fn new() -> Self {
+        Place(Cell::new(None))
+    }
+
+    /// Polls a future once. One that is not ready then keeps the memory.
+    pub(super) fn begin(&self, future: F) -> Prompt<F> {
+        let mut place = self.0.take().unwrap_or_else(|| Box::pin(None));
+        place.set(Some(future));
+        match poll(&mut place, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => {
+                place.set(None);
+                self.0.set(Some(place));
+                Prompt::Ready(Some(output))
+            }
+            Poll::Pending => Prompt::Waiting(place),
         }
     }
+}
+
+/// See [`Place::begin`].
+pub(super) enum Prompt<F: Future> {
+    Ready(Option<F::Output>),
+    Waiting(Pinned<F>),
 }
 
 // The future is in its box, and the output is moved only.
@@ -33,7 +47,55 @@ impl<F: Future> Future for Prompt<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         match self.get_mut() {
             Prompt::Ready(output) => Poll::Ready(output.take().expect("it is ready once")),
-            Prompt::Waiting(future) => future.as_mut().poll(context),
+            Prompt::Waiting(place) => poll(place, context),
         }
+    }
+}
+
+fn poll<F: Future>(place: &mut Pinned<F>, context: &mut Context<'_>) -> Poll<F::Output> {
+    let future = place.as_mut().as_pin_mut();
+    future.expect("it is there until it is ready").poll(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{poll_fn, ready};
+
+    fn address<F>(place: &Place<F>) -> Option<*const Option<F>> {
+        let pinned = place.0.take();
+        let at = pinned.as_deref().map(std::ptr::from_ref);
+        place.0.set(pinned);
+        at
+    }
+
+    #[tokio::test]
+    async fn futures_that_are_ready_at_once_have_the_same_memory() {
+        let place = Place::new();
+        assert_eq!(place.begin(ready(1)).await, 1);
+        let at = address(&place);
+        assert!(at.is_some());
+        assert_eq!(place.begin(ready(2)).await, 2);
+        assert_eq!(address(&place), at);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_not_ready_leaves_the_next_one_memory_of_its_own() {
+        let place = Place::new();
+        let turns = |count: u32| {
+            let mut left = count;
+            poll_fn(move |context| match left {
+                0 => Poll::Ready(count),
+                _ => {
+                    left -= 1;
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            })
+        };
+        let slow = place.begin(turns(2));
+        assert!(address(&place).is_none());
+        assert_eq!(place.begin(turns(0)).await, 0);
+        assert_eq!(slow.await, 2);
     }
 }

@@ -12,7 +12,7 @@ use super::exchange::{Answering, Connection};
 use super::frames::{Frames, PREFACE};
 use super::info::ConnectionInfo;
 use super::meter::{Due, Meter, shortest};
-use super::prompt::Prompt;
+use super::prompt::{Place, Prompt};
 use super::proxy_protocol::{self, Header};
 use super::shard::Shard;
 use super::{Phase, ServerService};
@@ -204,7 +204,7 @@ async fn drive<S: ServerService>(
         )
         .await
     } else {
-        let connection = http1(shard).serve_connection(io, Http1(connection));
+        let connection = http1(shard).serve_connection(io, Http1::new(connection));
         watch(
             shard,
             &meter,
@@ -345,7 +345,20 @@ fn end_of(ended: hyper::Result<()>) -> End {
 /// The service as hyper calls it over HTTP/1. An answer that is ready at once is there before hyper
 /// looks whether the client is gone: the request's head is free then, and what hyper reads next
 /// goes where it was, instead of into new memory.
-struct Http1<S>(Connection<S>);
+struct Http1<S: ServerService> {
+    connection: Connection<S>,
+    /// Requests of a connection are answered one after the other.
+    place: Place<Answering<S, S::Future>>,
+}
+
+impl<S: ServerService> Http1<S> {
+    fn new(connection: Connection<S>) -> Self {
+        Http1 {
+            connection,
+            place: Place::new(),
+        }
+    }
+}
 
 impl<S: ServerService> hyper::service::Service<Request<Incoming>> for Http1<S> {
     type Response = http::Response<ResponseBody<S::Body>>;
@@ -353,7 +366,8 @@ impl<S: ServerService> hyper::service::Service<Request<Incoming>> for Http1<S> {
     type Future = Prompt<Answering<S, S::Future>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        Prompt::begin(self.0.answer_now(request.map(RequestBody::hyper)))
+        let request = request.map(RequestBody::hyper);
+        self.place.begin(self.connection.answer_now(request))
     }
 }
 
