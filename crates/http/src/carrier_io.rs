@@ -20,6 +20,9 @@ pub(crate) trait WireWatch: Unpin {
     /// These bytes go to hyper as this leaves them, unless it fails, which ends the connection.
     fn on_read(&mut self, bytes: &mut [u8]) -> io::Result<()>;
 
+    /// Nothing more has come for now.
+    fn on_silent(&mut self) {}
+
     /// The wire takes nothing from now on, or it takes something again.
     fn on_blocked(&mut self, _is_blocked: bool) {}
 }
@@ -88,7 +91,7 @@ impl<W: WireWatch> CarrierIo<W> {
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.carrier.socket.poll_readable(context)?.is_pending() {
-                self.release();
+                self.rest();
                 return Poll::Pending;
             }
             self.carrier.unread.reserve(READ_BYTES);
@@ -123,7 +126,7 @@ impl<W: WireWatch> CarrierIo<W> {
     ) -> Poll<io::Result<()>> {
         loop {
             if self.carrier.socket.poll_readable(context)?.is_pending() {
-                self.release();
+                self.rest();
                 return Poll::Pending;
             }
             let read = SCRATCH.with_borrow_mut(|scratch| {
@@ -146,7 +149,8 @@ impl<W: WireWatch> CarrierIo<W> {
     }
 
     /// Gives the memory of empty buffers back: thousands of connections may stay silent.
-    fn release(&mut self) {
+    fn rest(&mut self) {
+        self.watch.on_silent();
         for buffer in [&mut self.carrier.unread, &mut self.plaintext, &mut self.out] {
             // Its room may be used up and its memory held all the same.
             if buffer.is_empty() {

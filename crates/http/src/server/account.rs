@@ -41,6 +41,10 @@ impl WireWatch for Account {
         Err(ErrorKind::ConnectionAborted.into())
     }
 
+    fn on_silent(&mut self) {
+        self.meter.on_silent();
+    }
+
     fn on_blocked(&mut self, is_blocked: bool) {
         self.meter.on_write(is_blocked);
     }

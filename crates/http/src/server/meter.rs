@@ -17,6 +17,9 @@ pub(super) struct Meter {
     environment: Arc<dyn Environment>,
     state: Mutex<State>,
     all: Arc<AtomicUsize>,
+    /// Bytes came that may belong to a head. The clock is looked at when no more come: most heads
+    /// are complete before.
+    may_have_head: AtomicBool,
     /// The connection is to end after what is in flight.
     is_last: AtomicBool,
     _permit: OwnedSemaphorePermit,
@@ -68,6 +71,7 @@ impl Meter {
                 end: None,
             }),
             all,
+            may_have_head: AtomicBool::new(false),
             is_last: AtomicBool::new(false),
             _permit: permit,
         })
@@ -83,6 +87,7 @@ impl Meter {
         state.in_flight += 1;
         state.has_begun = true;
         state.head_since = None;
+        self.may_have_head.store(false, Ordering::Relaxed);
         drop(state);
         self.all.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
@@ -90,9 +95,17 @@ impl Meter {
 
     /// Bytes came that may belong to a head, if nothing else is under way.
     pub(super) fn on_read(&self) {
-        let mut state = self.state();
+        let state = self.state();
         if state.in_flight == 0 && state.head_since.is_none() {
-            state.head_since = Some(self.environment.now());
+            self.may_have_head.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// No more bytes have come for now, so that a head which has begun is under way.
+    pub(super) fn on_silent(&self) {
+        if self.may_have_head.load(Ordering::Relaxed) {
+            self.may_have_head.store(false, Ordering::Relaxed);
+            self.on_head(true);
         }
     }
 
