@@ -21,6 +21,7 @@ use http::uri::Scheme;
 use http::{HeaderMap, Method, StatusCode, Uri};
 
 pub use content_length::Expected;
+pub(crate) use outgoing::Checked;
 pub use outgoing::{Outgoing, Unsendable, section_bytes};
 pub use promise::push_refusal;
 pub use request::AuthorityCache;

@@ -2,10 +2,12 @@
 
 mod support;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method};
 use portway_h3::error::Code;
-use portway_h3::{Config, Finish, Incoming, StreamId};
-use support::{Pair, Raw, bidi, failure, frame, headers, received, request, response};
+use portway_h3::memory::Options;
+use portway_h3::{Config, Direction, Finish, Incoming, SendError, StreamId, Transport};
+use support::{Pair, Raw, bidi, content, failure, frame, headers, received, request, response};
 
 /// What an application may ask for again and again.
 const FIELDS: [(&str, &str); 3] = [
@@ -148,5 +150,46 @@ fn a_head_that_repeats_is_as_faulty_as_before() {
         let sent = raw.record().resets.clone();
         let reset = (bidi(number), Code::H3_MESSAGE_ERROR);
         assert!(sent.contains(&reset), "{number}: {sent:?}");
+    }
+}
+
+#[test]
+fn a_head_that_was_sent_before_is_still_measured_by_what_the_peer_takes() {
+    let mut server = Config::default();
+    server.limits.field_section_bytes = 300;
+    let mut pair = Pair::with(Config::default(), server, Options::default());
+    let large = request(Method::GET, "/", &[("a", &"x".repeat(200))]);
+    // The server has not said yet what it takes.
+    for _ in 0..4 {
+        pair.request(&large, Finish::Now);
+    }
+    pair.run();
+    let client = &mut pair.network.client;
+    let stream = client.open(Direction::Bidirectional).expect("a stream");
+    let refused = pair.client.send_request(stream, &large, Finish::Now);
+    assert!(
+        matches!(refused, Err(SendError::Unsendable(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn content_is_measured_by_what_each_head_declares_of_it() {
+    let mut pair = Pair::new();
+    let answered = response(200, &[("content-length", "3"), ("priority", "u=1")]);
+    for round in 0..5 {
+        let stream = pair.get();
+        let server = &mut pair.server;
+        let short = Bytes::from_static(b"ab");
+        let refused = server.send_response_with(stream, &answered, short, Finish::Now);
+        assert_eq!(refused, Err(SendError::ContentLength), "{round}");
+        let whole = Bytes::from_static(b"abc");
+        let sent = server.send_response_with(stream, &answered, whole, Finish::Now);
+        assert_eq!(sent, Ok(()), "{round}");
+        let priority = server.priority(stream).expect("it is not over");
+        assert_eq!(priority.urgency(), 1, "{round}");
+        pair.run();
+        let all = received(&mut pair.client, stream);
+        assert_eq!(content(&all), b"abc");
     }
 }

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::Connection;
-use super::requests::Behind;
 use super::unidirectional::CLOSED_CRITICAL;
 use crate::error::{Code, ConnectionError, Fault, Origin, Retry, StreamError};
 use crate::event::{Action, Event};
@@ -352,7 +351,7 @@ impl Connection {
         self.cancel_sections(stream);
         let head = ResponseHead::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         let outgoing = Outgoing::response(&head).expect("a status without fields can be sent");
-        let encoded = self.encode(stream, &outgoing, Behind::Nothing);
+        let encoded = self.encode(stream, &outgoing);
         if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.send.queue_head(encoded, None);
             exchange.send.end(self.config.padding);

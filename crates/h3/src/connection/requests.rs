@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::Connection;
+use super::Sections;
 use super::critical::Purpose;
+use super::resent::SentHead;
 use crate::datagram::Profile;
 use crate::error::{Code, StreamError};
 use crate::event::{Action, Finish};
@@ -14,7 +16,7 @@ use crate::exchange::{
     Answer, Asked, Content, Head, Incoming, SendError, SendState, has_no_content,
 };
 use crate::frame::{self, FrameType, data};
-use crate::message::{Expected, Outgoing, RequestHead, ResponseHead};
+use crate::message::{Checked, Expected, Outgoing, RequestHead, ResponseHead};
 use crate::priority::Priority;
 use crate::stream::{Role, StreamId};
 
@@ -65,22 +67,21 @@ impl Connection {
         if !stream.is_request() || self.exchanges.contains(stream) {
             return Err(SendError::UnknownStream);
         }
-        let outgoing = Outgoing::request(head)?;
+        let (sent, mut fields) = (SentHead::Request(head), None);
+        let checked = self.check_head(sent, &mut fields)?;
         // RFC 9220 §3: extended CONNECT only after the server's setting arrived.
         let settings = self.control.effective_settings();
         if head.protocol.is_some() && !settings.is_some_and(|peer| peer.extended_connect) {
             return Err(SendError::NotOffered("extended CONNECT"));
         }
-        // RFC 9114 §4.2.2, §7.2.4.2: what the peer's settings forbid is not sent.
-        outgoing.check_size(settings.and_then(|peer| peer.max_field_section_bytes))?;
         let asked = Asked::from(&head.method);
         let (expected, kind) = match asked {
             Asked::Connect => (Expected::Any, Content::Tunnel),
-            _ => (outgoing.expected(), Content::Message),
+            _ => (checked.expected, Content::Message),
         };
         check_content(expected, content.len(), finish)?;
         if asked == Asked::Connect && finish == Finish::Now {
-            check_content(outgoing.expected(), 0, finish)?;
+            check_content(checked.expected, 0, finish)?;
         }
         let answer = Answer::Response {
             to_head: asked == Asked::Head,
@@ -92,7 +93,8 @@ impl Connection {
                 .on_headers(stream, &head.headers)
                 .map_err(SendError::Stream)?;
         }
-        let encoded = self.encode(stream, &outgoing, Behind::message(content.len(), finish));
+        let behind = Behind::message(content.len(), finish);
+        let encoded = self.encode_head(stream, sent, fields.as_ref(), behind);
         let exchange = self.exchanges.begin(stream);
         exchange.receive.await_answer(answer);
         exchange.is_known = true;
@@ -100,7 +102,10 @@ impl Connection {
         if self.pushes.max().is_some() {
             exchange.request_authority = head.uri.authority().cloned();
         }
-        let priority = Priority::of_request(&head.headers);
+        let priority = match checked.has_priority {
+            true => Priority::of_request(&head.headers),
+            false => Priority::default(),
+        };
         if priority != exchange.priority {
             exchange.priority = priority;
             let action = Action::Prioritize(stream, priority.for_transport());
@@ -129,8 +134,9 @@ impl Connection {
             ));
         }
         self.check_response(stream)?;
-        let outgoing = self.check_outgoing_response(head)?;
-        let encoded = self.encode(stream, &outgoing, Behind::Nothing);
+        let (sent, mut fields) = (SentHead::Response(head), None);
+        self.check_head(sent, &mut fields)?;
+        let encoded = self.encode_head(stream, sent, fields.as_ref(), Behind::Nothing);
         if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.send.queue_head(encoded, None);
         }
@@ -169,17 +175,19 @@ impl Connection {
             ));
         }
         let asked = self.check_response(stream)?;
-        let outgoing = self.check_outgoing_response(head)?;
+        let (sent, mut fields) = (SentHead::Response(head), None);
+        let checked = self.check_head(sent, &mut fields)?;
         let is_tunnel = asked == Asked::Connect && head.status.is_success();
         let (expected, kind) = match is_tunnel {
             true => (Expected::Any, Content::Tunnel),
             false if asked == Asked::Head || has_no_content(head.status) => {
                 (Expected::Nothing, Content::Message)
             }
-            false => (outgoing.expected(), Content::Message),
+            false => (checked.expected, Content::Message),
         };
         check_content(expected, content.len(), finish)?;
-        let encoded = self.encode(stream, &outgoing, Behind::message(content.len(), finish));
+        let behind = Behind::message(content.len(), finish);
+        let encoded = self.encode_head(stream, sent, fields.as_ref(), behind);
         let Some(exchange) = self.exchanges.get_mut(stream) else {
             return Err(SendError::UnknownStream);
         };
@@ -192,7 +200,7 @@ impl Connection {
             .send
             .queue_message(encoded, head_of_message, content, finish, padding);
         // RFC 9218 §8: a server's own view of a response refines what the client asked for.
-        let mut priority = match outgoing.has_priority() {
+        let mut priority = match checked.has_priority {
             true => exchange.priority.refined_by_response(&head.headers),
             false => exchange.priority,
         };
@@ -274,7 +282,7 @@ impl Connection {
         let outgoing = Outgoing::trailers(trailers)?;
         let settings = self.control.effective_settings();
         outgoing.check_size(settings.and_then(|peer| peer.max_field_section_bytes))?;
-        let encoded = self.encode(stream, &outgoing, Behind::Nothing);
+        let encoded = self.encode(stream, &outgoing);
         if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.send.queue_frame(encoded);
             exchange.send.end(self.config.padding);
@@ -501,22 +509,58 @@ impl Connection {
         }
     }
 
-    fn check_outgoing_response<'a>(
+    /// Checks that this head can be sent and that the peer takes it. It gives the fields where they
+    /// are needed: the connection has the frame of a head that is sent again.
+    fn check_head<'a>(
         &self,
-        head: &'a ResponseHead,
-    ) -> Result<Outgoing<'a>, SendError> {
-        let outgoing = Outgoing::response(head)?;
+        head: SentHead<'a>,
+        fields: &mut Option<Outgoing<'a>>,
+    ) -> Result<Checked, SendError> {
+        let checked = match self.sections.checked(head) {
+            Some(checked) => checked,
+            None => fields.insert(head.fields()?).checked(),
+        };
         let settings = self.control.effective_settings();
-        outgoing.check_size(settings.and_then(|peer| peer.max_field_section_bytes))?;
-        Ok(outgoing)
+        // RFC 9114 §4.2.2, §7.2.4.2: what the peer's settings forbid is not sent.
+        checked.check_size(settings.and_then(|peer| peer.max_field_section_bytes))?;
+        Ok(checked)
     }
 
-    /// Encodes a section into a HEADERS frame.
-    pub(super) fn encode(
+    /// Encodes a head into a HEADERS frame; `fields` are what [`Connection::check_head`] gave.
+    #[inline]
+    fn encode_head(
         &mut self,
         stream: StreamId,
-        fields: &Outgoing<'_>,
+        head: SentHead<'_>,
+        fields: Option<&Outgoing<'_>>,
         behind: Behind,
+    ) -> BytesMut {
+        self.encode_frame(behind, |sections, room, out| {
+            if let Some(fields) = fields {
+                return sections.encode_head(stream, head, fields, room, out);
+            }
+            if !sections.encode_again(stream, out) {
+                let fields = head.fields().expect("the same head was sent before");
+                sections.encode_head(stream, head, &fields, room, out);
+            }
+        })
+    }
+
+    /// Encodes trailers, or a head that is sent once, into a HEADERS frame.
+    pub(super) fn encode(&mut self, stream: StreamId, fields: &Outgoing<'_>) -> BytesMut {
+        self.encode_frame(Behind::Nothing, |sections, room, out| {
+            frame::headers::encode_with(FrameType::HEADERS, out, |out| {
+                sections.encode(stream, fields, room, out);
+            });
+        })
+    }
+
+    /// Gives memory to `encode`, which writes a HEADERS frame, and says how much the encoder
+    /// stream can take.
+    fn encode_frame(
+        &mut self,
+        behind: Behind,
+        encode: impl FnOnce(&mut Sections, usize, &mut BytesMut),
     ) -> BytesMut {
         let limit = self.config.limits.control_send_bytes;
         let room = self.local.room(Purpose::QpackEncoder, limit);
@@ -537,9 +581,7 @@ impl Connection {
                 &mut memory.shared
             }
         };
-        frame::headers::encode_with(FrameType::HEADERS, buffer, |out| {
-            sections.encode(stream, fields, room, out);
-        });
+        encode(sections, room, buffer);
         match behind {
             Behind::Nothing => {}
             Behind::Content(len) => data::encode(len, buffer),
@@ -564,7 +606,7 @@ impl Connection {
 
 /// What follows a field section in the memory that it is encoded into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behind {
+enum Behind {
     Nothing,
     /// The header of a DATA frame with so much content.
     Content(usize),

@@ -1,57 +1,95 @@
-//! The last section that was sent, for when the same fields are sent again.
+//! The last head that was sent, for when the same is sent again: then it is neither checked nor
+//! encoded.
 //!
-//! Invariant: what is kept are the bytes that encoding the same fields would give, as long as the
+//! Invariant: what is kept are the bytes that the same head would be encoded to, as long as the
 //! encoder's table is as it was, which the encoder says; nothing secret is kept.
 
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 
-use crate::field::FieldName;
-use crate::message::{Outgoing, has_secret};
+use crate::message::{Checked, Outgoing, RequestHead, ResponseHead, Unsendable, has_secret};
 use crate::qpack::References;
 
-/// A section and its bytes.
+/// A head that is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SentHead<'a> {
+    Request(&'a RequestHead),
+    Response(&'a ResponseHead),
+}
+
+impl<'a> SentHead<'a> {
+    /// Its fields, if it can be sent.
+    pub(super) fn fields(self) -> Result<Outgoing<'a>, Unsendable> {
+        match self {
+            SentHead::Request(head) => Outgoing::request(head),
+            SentHead::Response(head) => Outgoing::response(head),
+        }
+    }
+}
+
+/// A head and the HEADERS frame that it was sent in.
 #[derive(Default)]
 pub(super) struct Resent {
-    encoded: Vec<u8>,
-    /// What they were made of, once they have come out twice in a row: most sections are sent once,
-    /// and cost no copy.
+    frame: Vec<u8>,
+    /// What it was made of, once it has come out twice in a row: most heads are sent once, and cost
+    /// no copy.
     kept: Option<Box<Kept>>,
 }
 
 struct Kept {
-    pseudo: Vec<(FieldName, Box<[u8]>)>,
-    headers: HeaderMap,
+    head: KeptHead,
+    checked: Checked,
     references: References,
 }
 
+enum KeptHead {
+    Request(RequestHead),
+    Response(ResponseHead),
+}
+
 impl Resent {
-    /// The bytes that these fields were encoded to, and what they refer to, if that is known.
+    /// What was found when this head was checked, if it is the one that is kept.
     #[inline]
-    pub(super) fn find(&self, fields: &Outgoing<'_>) -> Option<(&[u8], &References)> {
+    pub(super) fn checked(&self, head: SentHead<'_>) -> Option<Checked> {
         let kept = self.kept.as_deref()?;
-        kept.equals(fields)
-            .then_some((&self.encoded[..], &kept.references))
+        kept.equals(head).then_some(kept.checked)
     }
 
-    /// Takes note of what fields were encoded to; `references` are there if it can be sent again.
+    /// The frame of the head that is kept, and what it refers to.
+    #[inline]
+    pub(super) fn frame(&self) -> Option<(&[u8], &References)> {
+        let kept = self.kept.as_deref()?;
+        Some((&self.frame, &kept.references))
+    }
+
+    /// Takes note of the frame that a head was encoded to; `references` are there if it can be sent
+    /// again.
     pub(super) fn note(
         &mut self,
+        head: SentHead<'_>,
         fields: &Outgoing<'_>,
-        encoded: &[u8],
+        frame: &[u8],
         references: Option<References>,
     ) {
         let headers = fields.header_map();
-        let is_small = encoded.len() <= ENCODED_MAX && headers.len() <= FIELDS_MAX;
+        let is_small = frame.len() <= FRAME_MAX && headers.len() <= FIELDS_MAX;
         let may_be_kept = is_small && !has_secret(headers);
         match references {
-            Some(references) if may_be_kept && self.encoded == encoded => {
-                self.kept = Some(Box::new(Kept::new(fields, references)));
+            Some(references) if may_be_kept && self.frame == frame => {
+                let head = match head {
+                    SentHead::Request(head) => KeptHead::Request(head.clone()),
+                    SentHead::Response(head) => KeptHead::Response(head.clone()),
+                };
+                self.kept = Some(Box::new(Kept {
+                    head,
+                    checked: fields.checked(),
+                    references,
+                }));
             }
             Some(_) if may_be_kept => {
                 self.forget();
-                self.encoded.extend_from_slice(encoded);
+                self.frame.extend_from_slice(frame);
             }
             _ => self.forget(),
         }
@@ -59,44 +97,74 @@ impl Resent {
 
     fn forget(&mut self) {
         self.kept = None;
-        self.encoded.clear();
+        self.frame.clear();
     }
 }
 
 impl Kept {
-    fn new(fields: &Outgoing<'_>, references: References) -> Self {
-        let pseudo = fields.pseudo();
-        Kept {
-            pseudo: pseudo
-                .map(|(name, value)| (name.clone(), value.into()))
-                .collect(),
-            headers: fields.header_map().clone(),
-            references,
+    /// Whether this is the same head to the byte, with its fields in the same order.
+    #[inline]
+    fn equals(&self, head: SentHead<'_>) -> bool {
+        match (&self.head, head) {
+            (KeptHead::Request(ours), SentHead::Request(theirs)) => {
+                ours.method == theirs.method
+                    && is_same_target(&ours.uri, &theirs.uri)
+                    && are_same_fields(&ours.headers, &theirs.headers)
+                    && ours.scheme.as_ref().map(|it| it.as_str())
+                        == theirs.scheme.as_ref().map(|it| it.as_str())
+                    && ours.protocol == theirs.protocol
+            }
+            (KeptHead::Response(ours), SentHead::Response(theirs)) => {
+                ours.status == theirs.status && are_same_fields(&ours.headers, &theirs.headers)
+            }
+            _ => false,
         }
-    }
-
-    /// Whether these are the same fields to the byte, in the same order.
-    fn equals(&self, fields: &Outgoing<'_>) -> bool {
-        let headers = fields.header_map();
-        let pseudo = self.pseudo.iter().map(|(name, value)| (name, &value[..]));
-        self.headers.len() == headers.len()
-            && pseudo.eq(fields.pseudo())
-            && self.headers.iter().zip(headers).all(|(ours, theirs)| {
-                ours.0 == theirs.0
-                    && is_same(ours.1.as_bytes(), theirs.1.as_bytes())
-                    && ours.1.is_sensitive() == theirs.1.is_sensitive()
-            })
     }
 }
 
 impl fmt::Debug for Resent {
     /// How much is kept.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers = self.kept.as_ref().map(|kept| match &kept.head {
+            KeptHead::Request(head) => &head.headers,
+            KeptHead::Response(head) => &head.headers,
+        });
         f.debug_struct("Resent")
-            .field("bytes", &self.encoded.len())
-            .field("fields", &self.kept.as_ref().map(|it| it.headers.len()))
+            .field("bytes", &self.frame.len())
+            .field("fields", &headers.map(HeaderMap::len))
             .finish()
     }
+}
+
+/// Whether two targets are written in the same way: what is equal otherwise is other bytes.
+#[inline]
+fn is_same_target(ours: &Uri, theirs: &Uri) -> bool {
+    is_same_part(
+        ours.path_and_query().map(|it| it.as_str()),
+        theirs.path_and_query().map(|it| it.as_str()),
+    ) && is_same_part(
+        ours.authority().map(|it| it.as_str()),
+        theirs.authority().map(|it| it.as_str()),
+    ) && is_same_part(ours.scheme_str(), theirs.scheme_str())
+}
+
+#[inline]
+fn is_same_part(ours: Option<&str>, theirs: Option<&str>) -> bool {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) => is_same(ours.as_bytes(), theirs.as_bytes()),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+#[inline]
+fn are_same_fields(ours: &HeaderMap, theirs: &HeaderMap) -> bool {
+    ours.len() == theirs.len()
+        && ours.iter().zip(theirs).all(|(ours, theirs)| {
+            ours.0 == theirs.0
+                && is_same(ours.1.as_bytes(), theirs.1.as_bytes())
+                && ours.1.is_sensitive() == theirs.1.is_sensitive()
+        })
 }
 
 /// Whether two values are equal. Those that were kept are mostly the very bytes that are sent
@@ -106,130 +174,11 @@ fn is_same(ours: &[u8], theirs: &[u8]) -> bool {
     std::ptr::eq(ours, theirs) || ours == theirs
 }
 
-/// A section of more bytes is not kept.
-const ENCODED_MAX: usize = 512;
+/// A frame of more bytes is not kept.
+const FRAME_MAX: usize = 512;
 
-/// A section with more fields is not kept.
+/// A head with more fields is not kept.
 const FIELDS_MAX: usize = 32;
 
 #[cfg(test)]
-mod tests {
-    use super::{ENCODED_MAX, FIELDS_MAX, Resent};
-    use crate::message::{Outgoing, RequestHead};
-    use crate::qpack::{Encoder, EncoderConfig, References};
-    use http::{HeaderName, HeaderValue, Method};
-
-    fn references() -> References {
-        let mut encoder = Encoder::new(EncoderConfig::default());
-        let mut out = bytes::BytesMut::new();
-        let section = encoder.section(0, &mut out);
-        section.finish_and_tell().expect("it refers to nothing")
-    }
-
-    fn head(path: &'static str, values: &[&'static str]) -> RequestHead {
-        let uri = format!("https://example.com{path}").parse();
-        let mut head = RequestHead::new(Method::GET, uri.expect("a target"));
-        for (number, value) in values.iter().enumerate() {
-            let name: HeaderName = format!("x-{number}").parse().expect("a name");
-            head.headers.append(name, HeaderValue::from_static(value));
-        }
-        head
-    }
-
-    fn outgoing(head: &RequestHead) -> Outgoing<'_> {
-        Outgoing::request(head).expect("it can be sent")
-    }
-
-    #[test]
-    fn fields_are_known_when_they_are_sent_for_the_third_time() {
-        let mut resent = Resent::default();
-        let head_of_all = head("/a", &["1", "2"]);
-        for _ in 0..2 {
-            assert!(resent.find(&outgoing(&head_of_all)).is_none());
-            resent.note(&outgoing(&head_of_all), b"abc", Some(references()));
-        }
-        let (encoded, _) = resent.find(&outgoing(&head_of_all)).expect("it is known");
-        assert_eq!(encoded, b"abc");
-        resent.note(&outgoing(&head("/b", &[])), b"d", Some(references()));
-        assert!(resent.find(&outgoing(&head_of_all)).is_none());
-    }
-
-    #[test]
-    fn fields_that_differ_in_anything_are_others() {
-        let mut resent = Resent::default();
-        let first = head("/a", &["1", "2"]);
-        for _ in 0..2 {
-            resent.note(&outgoing(&first), b"abc", Some(references()));
-        }
-        let mut others = vec![
-            head("/b", &["1", "2"]),
-            head("/a", &["1"]),
-            head("/a", &["1", "3"]),
-            head("/a", &["1", "2", "3"]),
-        ];
-        let mut method = first.clone();
-        method.method = Method::HEAD;
-        let mut letters = first.clone();
-        letters.uri = "https://EXAMPLE.com/a".parse().expect("a target");
-        let mut sensitive = first.clone();
-        let value = sensitive.headers.get_mut("x-0").expect("it is there");
-        value.set_sensitive(true);
-        let mut order = head("/a", &[]);
-        for (name, value) in [("x-1", "2"), ("x-0", "1")] {
-            order.headers.append(name, HeaderValue::from_static(value));
-        }
-        others.extend([method, letters, sensitive, order]);
-        for other in others {
-            assert!(resent.find(&outgoing(&other)).is_none(), "{other:?}");
-        }
-        assert!(resent.find(&outgoing(&first)).is_some());
-    }
-
-    #[test]
-    fn what_is_large_or_cannot_be_sent_again_is_not_kept() {
-        let values = [""; FIELDS_MAX + 1];
-        for (bytes, fields, references, is_kept) in [
-            (ENCODED_MAX, FIELDS_MAX, Some(references()), true),
-            (ENCODED_MAX + 1, 1, Some(references()), false),
-            (1, FIELDS_MAX + 1, Some(references()), false),
-            (1, 1, None, false),
-        ] {
-            let mut resent = Resent::default();
-            let (head, encoded) = (head("/", &values[..fields]), vec![7; bytes]);
-            for _ in 0..3 {
-                resent.note(&outgoing(&head), &encoded, references);
-            }
-            assert_eq!(resent.find(&outgoing(&head)).is_some(), is_kept);
-            assert!(resent.encoded.len() <= ENCODED_MAX);
-        }
-    }
-
-    #[test]
-    fn what_is_secret_is_neither_kept_nor_shown() {
-        let mut marked = HeaderValue::from_static("s3cret");
-        marked.set_sensitive(true);
-        let plain = HeaderValue::from_static("s3cret");
-        for (name, value, is_kept) in [
-            ("x", plain.clone(), true),
-            ("x", marked.clone(), false),
-            ("set-cookie", plain.clone(), false),
-            ("authorization", plain.clone(), false),
-            ("proxy-authorization", plain, false),
-            ("cookie", marked, false),
-        ] {
-            let mut head = head("/", &[]);
-            head.headers.append(name, value);
-            let mut resent = Resent::default();
-            for _ in 0..2 {
-                resent.note(&outgoing(&head), b"s3cret", Some(references()));
-                assert_eq!(resent.encoded.is_empty(), !is_kept, "{name}");
-            }
-            assert_eq!(resent.find(&outgoing(&head)).is_some(), is_kept, "{name}");
-            let shown = format!("{resent:?}");
-            assert!(
-                !shown.contains("s3cret") && !shown.contains("115"),
-                "{shown}"
-            );
-        }
-    }
-}
+mod tests;

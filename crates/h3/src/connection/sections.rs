@@ -6,12 +6,13 @@
 use bytes::{Bytes, BytesMut};
 
 use super::repeated::Repeated;
-use super::resent::Resent;
+use super::resent::{Resent, SentHead};
 use crate::error::{Code, ConnectionError, Fault, StreamError};
 use crate::exchange::DecodedHead;
+use crate::frame::{self, FrameType};
 use crate::limits::Limits;
-use crate::message::{AuthorityCache, Bounds, Outgoing, Section, SectionFault};
-use crate::qpack;
+use crate::message::{AuthorityCache, Bounds, Checked, Outgoing, Section, SectionFault};
+use crate::qpack::{self, References};
 use crate::stream::StreamId;
 
 /// Both directions of field compression.
@@ -184,22 +185,46 @@ impl Sections {
         self.encoder.poll_instructions()
     }
 
-    /// Appends an encoded section, the last one again where the fields are the same. `room` is what
-    /// the encoder stream can take: what does not fit is sent without the table.
+    /// What was found when this head was checked, if it is the last one that came again: then
+    /// [`Sections::encode_again`] has its frame.
+    #[inline]
+    pub(crate) fn checked(&self, head: SentHead<'_>) -> Option<Checked> {
+        self.resent.checked(head)
+    }
+
+    /// Appends the frame of the head that [`Sections::checked`] knew; false when it has to be
+    /// encoded anew.
+    pub(crate) fn encode_again(&mut self, stream: StreamId, out: &mut BytesMut) -> bool {
+        let (stream, encoder) = (stream.value(), &mut self.encoder);
+        let known = self.resent.frame();
+        known.is_some_and(|(frame, references)| encoder.repeat(stream, frame, references, out))
+    }
+
+    /// Appends the frame of a head, whose fields are these, and keeps it for when it comes again.
+    pub(crate) fn encode_head(
+        &mut self,
+        stream: StreamId,
+        head: SentHead<'_>,
+        fields: &Outgoing<'_>,
+        room: usize,
+        out: &mut BytesMut,
+    ) {
+        let start = out.len();
+        let references = frame::headers::encode_with(FrameType::HEADERS, out, |out| {
+            self.encode(stream, fields, room, out)
+        });
+        self.resent.note(head, fields, &out[start..], references);
+    }
+
+    /// Appends an encoded section, and tells what it refers to if it can be sent again. `room` is
+    /// what the encoder stream can take: what does not fit is sent without the table.
     pub(crate) fn encode(
         &mut self,
         stream: StreamId,
         fields: &Outgoing<'_>,
         room: usize,
         out: &mut BytesMut,
-    ) {
-        if let Some((encoded, references)) = self.resent.find(fields) {
-            let (stream, encoder) = (stream.value(), &mut self.encoder);
-            if encoder.repeat(stream, encoded, references, out) {
-                return;
-            }
-        }
-        let start = out.len();
+    ) -> Option<References> {
         self.encoder.set_instruction_credit(room);
         let mut section = self.encoder.section(stream.value(), out);
         for (name, value) in fields.pseudo() {
@@ -208,8 +233,7 @@ impl Sections {
         fields.for_each_header(|name, value, is_never_indexed| {
             section.line(name, value, is_never_indexed);
         });
-        let references = section.finish_and_tell();
-        self.resent.note(fields, &out[start..], references);
+        section.finish_and_tell()
     }
 
     /// Learns what the peer's settings allow our encoder.

@@ -49,7 +49,7 @@ impl std::error::Error for Unsendable {}
 pub struct Outgoing<'a> {
     pseudo: [Option<(&'static FieldName, &'a [u8])>; 5],
     headers: &'a HeaderMap,
-    seen: Seen,
+    checked: Checked,
 }
 
 /// What one look at the header fields has told.
@@ -60,6 +60,34 @@ struct Seen {
     has_priority: bool,
     /// Their size as RFC 9114 §4.2.2 counts.
     size: usize,
+}
+
+/// What is left to know of a section that can be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// What the header fields declare of the content.
+    pub(crate) expected: Expected,
+    /// Whether a header field speaks of the message's priority.
+    pub(crate) has_priority: bool,
+    /// The size as RFC 9114 §4.2.2 counts.
+    size: u64,
+}
+
+impl Checked {
+    /// Checks the size against what the peer takes, if it said so.
+    ///
+    /// # Errors
+    /// When the section is larger.
+    // RFC 9114 §4.2.2: what exceeds the peer's limit should not be sent.
+    pub(crate) fn check_size(&self, limit: Option<u64>) -> Result<(), Unsendable> {
+        match limit {
+            Some(limit) if self.size > limit => Err(Unsendable::TooLarge {
+                size: self.size,
+                limit,
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<'a> Outgoing<'a> {
@@ -83,11 +111,7 @@ impl<'a> Outgoing<'a> {
             let target = authority.as_ref().map_or(&b""[..], |(_, target)| target);
             host::check_connect(target).map_err(Unsendable::Line)?;
             let pseudo = [method, authority, None, None, None];
-            return Ok(Self {
-                pseudo,
-                headers: &head.headers,
-                seen,
-            });
+            return Ok(Self::new(pseudo, &head.headers, &seen));
         }
         if head.protocol.is_some() && capsule::is_announced(&head.headers) {
             check_capsules(&head.headers, None)?;
@@ -105,17 +129,14 @@ impl<'a> Outgoing<'a> {
             &head.headers,
         )?;
         let protocol = head.protocol.as_ref();
-        Ok(Self {
-            pseudo: [
-                method,
-                Some((&FieldName::Scheme, scheme.as_str().as_bytes())),
-                authority,
-                Some((&FieldName::Path, path_of(head).as_bytes())),
-                protocol.map(|protocol| (&FieldName::Protocol, protocol.as_str().as_bytes())),
-            ],
-            headers: &head.headers,
-            seen,
-        })
+        let pseudo = [
+            method,
+            Some((&FieldName::Scheme, scheme.as_str().as_bytes())),
+            authority,
+            Some((&FieldName::Path, path_of(head).as_bytes())),
+            protocol.map(|protocol| (&FieldName::Protocol, protocol.as_str().as_bytes())),
+        ];
+        Ok(Self::new(pseudo, &head.headers, &seen))
     }
 
     /// The header section of a response, interim or final.
@@ -135,11 +156,8 @@ impl<'a> Outgoing<'a> {
             check_capsules(&head.headers, Some(head.status))?;
         }
         let status = Some((&FieldName::Status, status_bytes(&head.status)));
-        Ok(Self {
-            pseudo: [status, None, None, None, None],
-            headers: &head.headers,
-            seen,
-        })
+        let pseudo = [status, None, None, None, None];
+        Ok(Self::new(pseudo, &head.headers, &seen))
     }
 
     /// A trailer section.
@@ -148,39 +166,48 @@ impl<'a> Outgoing<'a> {
     /// When HTTP/3 cannot carry it.
     pub fn trailers(trailers: &'a HeaderMap) -> Result<Self, Unsendable> {
         let seen = Seen::in_fields(trailers, may_be_a_trailer)?;
-        Ok(Self {
-            pseudo: [None, None, None, None, None],
-            headers: trailers,
-            seen,
-        })
+        Ok(Self::new([None; 5], trailers, &seen))
+    }
+
+    #[inline]
+    fn new(
+        pseudo: [Option<(&'static FieldName, &'a [u8])>; 5],
+        headers: &'a HeaderMap,
+        seen: &Seen,
+    ) -> Self {
+        let lines = pseudo.iter().flatten();
+        let front: usize = lines
+            .map(|(name, value)| line_size(name.as_bytes(), value))
+            .sum();
+        let checked = Checked {
+            expected: seen.expected,
+            has_priority: seen.has_priority,
+            size: (front + seen.size) as u64,
+        };
+        Self {
+            pseudo,
+            headers,
+            checked,
+        }
+    }
+
+    /// What is left to know.
+    #[inline]
+    pub(crate) fn checked(&self) -> Checked {
+        self.checked
     }
 
     /// What the header fields declare of the content.
     pub fn expected(&self) -> Expected {
-        self.seen.expected
-    }
-
-    /// Whether a header field speaks of the message's priority.
-    #[inline]
-    pub(crate) fn has_priority(&self) -> bool {
-        self.seen.has_priority
+        self.checked.expected
     }
 
     /// Checks the size against what the peer takes, if it said so.
     ///
     /// # Errors
     /// When the section is larger.
-    // RFC 9114 §4.2.2: what exceeds the peer's limit should not be sent.
     pub fn check_size(&self, limit: Option<u64>) -> Result<(), Unsendable> {
-        let Some(limit) = limit else { return Ok(()) };
-        let line = |(name, value): (&FieldName, &[u8])| line_size(name.as_bytes(), value);
-        let pseudo: usize = self.pseudo().map(line).sum();
-        let size = (pseudo + self.seen.size) as u64;
-        if size > limit {
-            Err(Unsendable::TooLarge { size, limit })
-        } else {
-            Ok(())
-        }
+        self.checked.check_size(limit)
     }
 
     /// Gives every field in its order: name, value, and whether it must stay out of tables.

@@ -84,7 +84,7 @@ fn a_priority_is_looked_for_only_where_a_field_has_one() {
         .insert("content-type", HeaderValue::from_static("text/plain"));
     let has_priority = |head: &ResponseHead| {
         let outgoing = Outgoing::response(head).expect("allowed");
-        outgoing.has_priority()
+        outgoing.checked().has_priority
     };
     assert!(!has_priority(&head));
     head.headers
