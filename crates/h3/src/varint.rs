@@ -39,8 +39,13 @@ pub fn encode(value: u64, out: &mut impl BufMut) {
 
 /// Reads one integer from the start of `bytes`: its value and its length, or `None` when bytes are
 /// missing.
+#[inline]
 pub fn decode(bytes: &[u8]) -> Option<(u64, usize)> {
     let first = *bytes.first()?;
+    // Types, and the lengths of small frames.
+    if first >> 6 == 0 {
+        return Some((u64::from(first), 1));
+    }
     let len = 1usize << (first >> 6);
     let rest = bytes.get(1..len)?;
     let value = rest.iter().fold(u64::from(first & 0x3f), |value, byte| {

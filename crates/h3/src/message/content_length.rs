@@ -27,13 +27,13 @@ impl Expected {
     // where a message ends on its way through intermediaries.
     pub fn declared(headers: &HeaderMap) -> Result<Self, &'static str> {
         // Looking at the few names of most messages takes less than hashing one.
-        let mut fields = headers.iter();
-        fields.try_fold(Self::Any, |declared, (name, value)| {
-            match *name == header::CONTENT_LENGTH {
-                true => declared.and_declared(value),
-                false => Ok(declared),
+        let mut declared = Self::Any;
+        for (name, value) in headers {
+            if *name == header::CONTENT_LENGTH {
+                declared = declared.and_declared(value)?;
             }
-        })
+        }
+        Ok(declared)
     }
 
     /// What a message declares that has one more content-length field, this one.

@@ -83,9 +83,11 @@ impl Slot {
     }
 
     fn wake_all(&mut self, host: &mut Host<'_>) {
-        let wakers = [&mut self.reader, &mut self.writer, &mut self.datagrams];
-        let wakers = wakers.into_iter().filter_map(Option::take);
-        host.wakers().extend(wakers);
+        for waker in [&mut self.reader, &mut self.writer, &mut self.datagrams] {
+            if let Some(waker) = waker.take() {
+                host.wake(waker);
+            }
+        }
     }
 }
 

@@ -171,7 +171,13 @@ impl Future for Accepting<'_> {
             engine.accepting.keep(place, context.waker());
             Poll::Pending
         });
-        next.map_ok(|accepted| accepted.map(|accepted| incoming(hosted, accepted)))
+        match next {
+            // Made where it goes, since a request is large.
+            Poll::Ready(Ok(Some(accepted))) => Poll::Ready(Ok(Some(incoming(hosted, accepted)))),
+            Poll::Ready(Ok(None)) => Poll::Ready(Ok(None)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -191,6 +197,7 @@ pub(super) struct Accepted {
     pub(super) ahead: Ahead,
 }
 
+#[inline]
 fn incoming(hosted: &Hosted<Engine>, accepted: Accepted) -> Incoming {
     let Accepted {
         stream,
