@@ -193,3 +193,23 @@ fn content_is_measured_by_what_each_head_declares_of_it() {
         assert_eq!(content(&all), b"abc");
     }
 }
+
+#[test]
+fn what_comes_behind_a_head_that_repeats_is_read_wherever_it_is_cut() {
+    let message = [headers(&support::POST), frame(0x21, b"z"), frame(0, b"abc")].concat();
+    for cut in 0..=message.len() {
+        let mut raw = Raw::server(Config::default());
+        for number in 0..4 {
+            let (front, rest) = message.split_at(if number < 3 { 0 } else { cut });
+            raw.write(bidi(number), front, false);
+            raw.write(bidi(number), rest, true);
+            let all = received(&mut raw.connection, bidi(number));
+            let [Ok(Incoming::Request(head)), .., Ok(Incoming::End)] = &all[..] else {
+                panic!("{cut}: {all:?}");
+            };
+            assert_eq!((&head.method, head.uri.path()), (&Method::POST, "/"));
+            assert_eq!(content(&all), b"abc", "{cut}");
+        }
+        raw.assert_open();
+    }
+}

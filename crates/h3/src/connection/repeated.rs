@@ -7,31 +7,52 @@
 use std::fmt;
 
 use crate::exchange::DecodedHead;
+use crate::frame::FrameType;
 use crate::message::has_secret;
+use crate::varint;
 
-/// A head and the bytes that it came in.
+/// A head and the section that it came in.
 #[derive(Default)]
 pub(super) struct Repeated {
     encoded: Vec<u8>,
-    /// What they make, once they have come twice in a row: most heads come once, and cost no copy.
-    head: Option<Box<DecodedHead>>,
+    /// What it makes, once it has come twice in a row: most heads come once, and cost no copy.
+    kept: Option<Box<Kept>>,
+}
+
+/// What a section makes that came again.
+pub(super) struct Kept {
+    pub(super) head: DecodedHead,
+    /// The section's Required Insert Count.
+    pub(super) required: u64,
 }
 
 impl Repeated {
-    /// The head that these bytes make, if it is known.
+    /// The head that is known, if these bytes begin with a HEADERS frame of its section, and how
+    /// long that is. One whose type is not written in its shortest form is decoded like any other.
     #[inline]
-    pub(super) fn find(&self, encoded: &[u8]) -> Option<&DecodedHead> {
-        let head = self.head.as_deref()?;
-        (self.encoded == encoded).then_some(head)
+    pub(super) fn find(&self, bytes: &[u8]) -> Option<(&Kept, usize)> {
+        let kept = self.kept.as_deref()?;
+        let (ty, rest) = bytes.split_first()?;
+        let (len, len_len) = varint::decode(rest)?;
+        let is_found = FrameType::HEADERS.value() == u64::from(*ty)
+            && len == self.encoded.len() as u64
+            && rest[len_len..].starts_with(&self.encoded);
+        is_found.then_some((kept, 1 + len_len + self.encoded.len()))
     }
 
-    /// Takes note of a head that was decoded.
-    pub(super) fn note(&mut self, encoded: &[u8], head: &DecodedHead) {
+    /// Takes note of a head that was decoded; `required` is asked for what its section required.
+    pub(super) fn note(
+        &mut self,
+        encoded: &[u8],
+        head: &DecodedHead,
+        required: impl FnOnce() -> Option<u64>,
+    ) {
         let fields = head.headers();
         if encoded.len() > ENCODED_MAX || fields.len() > FIELDS_MAX || has_secret(fields) {
             self.forget();
         } else if self.encoded == encoded && !encoded.is_empty() {
-            self.head = Some(Box::new(head.clone()));
+            let head = head.clone();
+            self.kept = required().map(|required| Box::new(Kept { head, required }));
         } else {
             self.forget();
             self.encoded.extend_from_slice(encoded);
@@ -40,7 +61,7 @@ impl Repeated {
 
     /// Forgets everything: the same bytes may mean something else from now on.
     pub(super) fn forget(&mut self) {
-        self.head = None;
+        self.kept = None;
         self.encoded.clear();
     }
 }
@@ -48,9 +69,10 @@ impl Repeated {
 impl fmt::Debug for Repeated {
     /// How much is kept.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.kept.as_ref().map(|it| it.head.headers().len());
         f.debug_struct("Repeated")
             .field("bytes", &self.encoded.len())
-            .field("fields", &self.head.as_ref().map(|it| it.headers().len()))
+            .field("fields", &fields)
             .finish()
     }
 }
@@ -67,6 +89,49 @@ mod tests {
     use crate::message::ResponseHead;
     use http::{HeaderName, HeaderValue, StatusCode};
 
+    /// A HEADERS frame with this section.
+    fn frame(section: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        crate::frame::headers::encode(section, &mut frame);
+        frame
+    }
+
+    fn find<'a>(repeated: &'a Repeated, section: &[u8]) -> Option<&'a DecodedHead> {
+        let frame = frame(section);
+        let (kept, len) = repeated.find(&frame)?;
+        assert_eq!((kept.required, len), (7, frame.len()));
+        Some(&kept.head)
+    }
+
+    fn note(repeated: &mut Repeated, section: &[u8], head: &DecodedHead) {
+        repeated.note(section, head, || Some(7));
+    }
+
+    #[test]
+    fn only_a_whole_frame_of_the_section_is_found() {
+        let mut repeated = Repeated::default();
+        let section = [9; 70];
+        for _ in 0..2 {
+            note(&mut repeated, &section, &head(1));
+        }
+        let mut bytes = frame(&section);
+        for end in 0..bytes.len() {
+            assert!(repeated.find(&bytes[..end]).is_none(), "{end}");
+        }
+        let whole = bytes.len();
+        bytes.extend_from_slice(b"more");
+        assert_eq!(repeated.find(&bytes).map(|(_, len)| len), Some(whole));
+        bytes[0] = 0x00;
+        assert!(repeated.find(&bytes).is_none(), "DATA");
+        // A length may be longer than it has to be.
+        let long = [&[0x01, 0x80, 0, 0, 70][..], &section].concat();
+        assert_eq!(repeated.find(&long).map(|(_, len)| len), Some(75));
+        let other = [&[0x01, 0x40, 71][..], &section, &[9]].concat();
+        assert!(repeated.find(&other).is_none(), "a longer section");
+        repeated.note(&section, &head(1), || None);
+        assert!(find(&repeated, &section).is_none(), "what it requires");
+    }
+
     fn head(fields: usize) -> DecodedHead {
         let mut head = ResponseHead::new(StatusCode::OK);
         for number in 0..fields {
@@ -80,21 +145,21 @@ mod tests {
     fn a_head_is_known_when_it_comes_for_the_third_time() {
         let mut repeated = Repeated::default();
         for _ in 0..2 {
-            assert!(repeated.find(b"abc").is_none());
-            repeated.note(b"abc", &head(3));
+            assert!(find(&repeated, b"abc").is_none());
+            note(&mut repeated, b"abc", &head(3));
         }
-        let known = repeated.find(b"abc").expect("it came twice");
+        let known = find(&repeated, b"abc").expect("it came twice");
         assert_eq!(known.headers().len(), 3);
-        assert!(repeated.find(b"abd").is_none());
-        assert!(repeated.find(b"ab").is_none());
-        repeated.note(b"abd", &head(1));
-        assert!(repeated.find(b"abc").is_none(), "another came between");
-        repeated.note(b"abc", &head(3));
-        repeated.note(b"abc", &head(3));
+        assert!(find(&repeated, b"abd").is_none());
+        assert!(find(&repeated, b"ab").is_none());
+        note(&mut repeated, b"abd", &head(1));
+        assert!(find(&repeated, b"abc").is_none(), "another came between");
+        note(&mut repeated, b"abc", &head(3));
+        note(&mut repeated, b"abc", &head(3));
         repeated.forget();
-        assert!(repeated.find(b"abc").is_none());
-        repeated.note(b"abc", &head(3));
-        assert!(repeated.find(b"abc").is_none(), "once since");
+        assert!(find(&repeated, b"abc").is_none());
+        note(&mut repeated, b"abc", &head(3));
+        assert!(find(&repeated, b"abc").is_none(), "once since");
     }
 
     #[test]
@@ -107,9 +172,9 @@ mod tests {
             let mut repeated = Repeated::default();
             let encoded = vec![7; bytes];
             for _ in 0..3 {
-                repeated.note(&encoded, &head(fields));
+                note(&mut repeated, &encoded, &head(fields));
             }
-            assert_eq!(repeated.find(&encoded).is_some(), is_kept);
+            assert_eq!(find(&repeated, &encoded).is_some(), is_kept);
             assert!(repeated.encoded.len() <= ENCODED_MAX);
         }
     }
@@ -117,9 +182,9 @@ mod tests {
     #[test]
     fn a_section_whose_bytes_are_gone_is_not_kept() {
         let mut repeated = Repeated::default();
-        repeated.note(b"", &head(1));
-        repeated.note(b"", &head(1));
-        assert!(repeated.find(b"").is_none());
+        note(&mut repeated, b"", &head(1));
+        note(&mut repeated, b"", &head(1));
+        assert!(find(&repeated, b"").is_none());
     }
 
     #[test]
@@ -139,10 +204,10 @@ mod tests {
             head.headers.append(name, value);
             let (mut repeated, head) = (Repeated::default(), DecodedHead::response(head));
             for _ in 0..2 {
-                repeated.note(b"s3cret", &head);
+                note(&mut repeated, b"s3cret", &head);
                 assert_eq!(repeated.encoded.is_empty(), !is_kept, "{name}");
             }
-            assert_eq!(repeated.find(b"s3cret").is_some(), is_kept, "{name}");
+            assert_eq!(find(&repeated, b"s3cret").is_some(), is_kept, "{name}");
             let shown = format!("{repeated:?}");
             assert!(
                 !shown.contains("s3cret") && !shown.contains("115"),

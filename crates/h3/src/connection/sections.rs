@@ -3,7 +3,7 @@
 //! Invariant: every section that is given up is told to the peer's encoder, and every failure has
 //! the scope that QPACK gives it.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::repeated::Repeated;
 use super::resent::{Resent, SentHead};
@@ -81,24 +81,31 @@ impl Sections {
         };
     }
 
-    /// The head that these bytes make, if it is the last one that came again; then they need not be
-    /// decoded.
-    pub(crate) fn repeated(
+    /// Takes the HEADERS frame that these bytes begin with and gives its head, if that is the last
+    /// one that came again; then it need not be decoded.
+    #[inline]
+    pub(crate) fn take_repeated(
         &mut self,
         stream: StreamId,
-        encoded: &[u8],
-    ) -> Result<Option<DecodedHead>, Fault> {
-        let Some(head) = self.repeated.find(encoded) else {
+        bytes: &mut Bytes,
+    ) -> Result<Option<DecodedHead>, ConnectionError> {
+        let Some((kept, len)) = self.repeated.find(bytes) else {
             return Ok(None);
         };
-        let passed = self.decoder.pass_over(stream.value(), encoded);
-        passed.map_err(fault)?;
-        Ok(Some(head.clone()))
+        let passed = self.decoder.pass_over(stream.value(), kept.required);
+        passed.map_err(closed_by)?;
+        match len == bytes.len() {
+            // What is left of the bytes would hold their memory.
+            true => *bytes = Bytes::new(),
+            false => bytes.advance(len),
+        }
+        Ok(Some(kept.head.clone()))
     }
 
     /// Keeps a head for when it comes again.
     pub(crate) fn keep(&mut self, encoded: &[u8], head: &DecodedHead) {
-        self.repeated.note(encoded, head);
+        let required = || self.decoder.required(encoded);
+        self.repeated.note(encoded, head, required);
     }
 
     /// Gives memory back that only the next section would use.

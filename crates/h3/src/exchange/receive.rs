@@ -474,6 +474,14 @@ impl Receive {
         while self.blocked.is_none() && !self.is_full(context.limits) {
             let (state, answer, expected) = (self.state, self.answer, self.expected);
             let input = &mut self.unread.bytes;
+            if state == ReceiveState::Head
+                && self.decoder.is_between_frames()
+                && let Some(head) = context.sections.take_repeated(context.stream, input)?
+            {
+                self.wait = Wait::Nothing;
+                self.on_head(head, context)?;
+                continue;
+            }
             // Every frame comes out with its last byte: without input there is nothing to decode.
             let decoded = match input.is_empty() {
                 true => None,
@@ -634,13 +642,6 @@ impl Receive {
             }
             _ => (None, payload),
         };
-        if self.state == ReceiveState::Head
-            && push_id.is_none()
-            && let Some(head) = context.sections.repeated(context.stream, &encoded)?
-        {
-            self.on_head(head, context)?;
-            return Ok(None);
-        }
         let mut section = context.sections.section();
         if !context
             .sections

@@ -137,16 +137,19 @@ impl Decoder {
         Ok(Decoded::Complete)
     }
 
-    /// Does with a section what [`decode`](Self::decode) does beside giving its lines, which are
-    /// known: the same bytes were decoded before, and the table has not changed since.
-    pub(crate) fn pass_over<E>(
-        &mut self,
-        stream: u64,
-        section: &[u8],
-    ) -> Result<(), DecodeError<E>> {
-        let prefix = Prefix::parse(section, &self.table).map_err(|error| error.widen())?;
-        debug_assert!(prefix.required <= self.table.inserted());
-        Ok(self.on_decoded(stream, prefix, true)?)
+    /// The Required Insert Count of a section that was decoded, for
+    /// [`pass_over`](Self::pass_over).
+    pub(crate) fn required(&self, section: &[u8]) -> Option<u64> {
+        let prefix = Prefix::parse(section, &self.table);
+        prefix.ok().map(|prefix| prefix.required)
+    }
+
+    /// Does with a section of this Required Insert Count what [`decode`](Self::decode) does beside
+    /// giving its lines, which are known: the same bytes were decoded before, and the table has not
+    /// changed since.
+    pub(crate) fn pass_over(&mut self, stream: u64, required: u64) -> Result<(), QpackError> {
+        debug_assert!(required <= self.table.inserted());
+        self.on_decoded(stream, required, true)
     }
 
     /// The next section whose entries have all arrived meanwhile, if there is one; it goes into
@@ -288,7 +291,7 @@ impl Decoder {
             result,
             Ok(()) | Err(DecodeError::TooLarge(_) | DecodeError::Refused(_))
         );
-        self.on_decoded(stream, prefix, is_done_with)?;
+        self.on_decoded(stream, prefix.required, is_done_with)?;
         result
     }
 
@@ -296,15 +299,15 @@ impl Decoder {
     fn on_decoded(
         &mut self,
         stream: u64,
-        prefix: Prefix,
+        required: u64,
         is_done_with: bool,
     ) -> Result<(), QpackError> {
         // RFC 9204 §2.2.2.1: a section that refers to the table is acknowledged. One that we do
         // not want holds no entry either.
-        if prefix.required > 0 && is_done_with {
+        if required > 0 && is_done_with {
             self.instruct(7, SECTION_ACKNOWLEDGMENT, stream)?;
-            self.is_pressing |= prefix.required > self.known_received;
-            self.known_received = self.known_received.max(prefix.required);
+            self.is_pressing |= required > self.known_received;
+            self.known_received = self.known_received.max(required);
             self.referring += 1;
         }
         if !self.instructions.is_empty() {

@@ -150,18 +150,21 @@ fn a_section_that_is_known_is_acknowledged_as_if_it_were_decoded() {
     let mut decoder = with_two_entries();
     let section = [0x03, 0x81, 0x10, 0x11];
     decode(&mut decoder, 4, &section).unwrap();
-    decoder.pass_over::<()>(8, &section).unwrap();
+    assert_eq!(decoder.required(&section), Some(2));
+    decoder.pass_over(8, 2).unwrap();
     assert_eq!(instructions(&mut decoder), [0x84, 0x88]);
     assert_eq!(decoder.table_use().sections, 2);
-    decoder.pass_over::<()>(12, &[0, 0, 0xd1]).unwrap();
+    assert_eq!(decoder.required(&[0, 0, 0xd1]), Some(0));
+    decoder.pass_over(12, 0).unwrap();
     assert!(
         decoder.poll_instructions().is_none(),
         "it refers to nothing"
     );
+    assert_eq!(decoder.required(&[0xff]), None);
     decoder.config.unsent_bytes_max = 1;
-    decoder.pass_over::<()>(16, &section).unwrap();
-    let error = decoder.pass_over::<()>(20, &section).unwrap_err();
-    assert_eq!(kind_of(error), QpackErrorKind::ExcessiveLoad);
+    decoder.pass_over(16, 2).unwrap();
+    let error = decoder.pass_over(20, 2).unwrap_err();
+    assert_eq!(error.kind(), QpackErrorKind::ExcessiveLoad);
 }
 
 #[test]
