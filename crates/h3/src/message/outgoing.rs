@@ -197,11 +197,6 @@ impl<'a> Outgoing<'a> {
         self.checked
     }
 
-    /// What the header fields declare of the content.
-    pub fn expected(&self) -> Expected {
-        self.checked.expected
-    }
-
     /// Checks the size against what the peer takes, if it said so.
     ///
     /// # Errors
