@@ -392,6 +392,12 @@ impl Engine {
         None
     }
 
+    /// Whether a request waits to be accepted.
+    #[cfg(feature = "server")]
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
     /// Nobody will accept requests any more: those that wait and those that come are refused.
     pub(super) fn abandon(&mut self, host: &mut Host<'_>) {
         self.life.is_abandoned = true;

@@ -55,6 +55,12 @@ impl ServerConnection {
         }
     }
 
+    /// Whether [`ServerConnection::accept`] has a request now.
+    #[cfg(feature = "server")]
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.hosted.with(|engine, _| engine.has_waiting())
+    }
+
     /// Ends the connection in good order (RFC 9114 §5.2): tells the client to send no more
     /// requests, takes those that are on their way for about a round trip, refuses later ones,
     /// and closes the connection when every accepted request was answered and the answers have
