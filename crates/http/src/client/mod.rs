@@ -57,6 +57,7 @@ mod hsts;
 mod http3;
 mod interim;
 mod key;
+mod last_origin;
 mod lease;
 mod link;
 mod listener;

@@ -27,7 +27,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument;
-use url::Url;
 
 /// A request that is being put together. Nothing happens before [`RequestBuilder::send`].
 #[must_use = "nothing is sent before `send`"]
@@ -44,7 +43,8 @@ impl RequestBuilder {
         let headers = settings.headers.clone();
         let response_head = settings.timeouts.response_head;
         let wish = settings.wish;
-        let exchange = Url::parse(url)
+        let exchange = (client.shared.last_origin)
+            .parse(url)
             .map_err(|error| Error::invalid(format!("{}: {error}", without_user(url))))
             .map(|mut url| {
                 url.set_fragment(None);

@@ -9,6 +9,7 @@ use super::dial::{Call, Dialled, Sender, Work, dial};
 use super::error::{Error, ErrorClass, Phase};
 use super::event::{ClientEvent, ConnectionInfo, Reason};
 use super::key::Key;
+use super::last_origin::LastOrigin;
 use super::lease::{Lease, Wire};
 use super::link::Link;
 use super::policy::Wish;
@@ -32,6 +33,7 @@ pub(super) type Verdict = Result<Lease, Error>;
 /// What the clones of a client share.
 pub(super) struct Shared {
     pub(super) settings: Arc<Settings>,
+    pub(super) last_origin: LastOrigin,
     /// Connections to proxies.
     trunks: Arc<Trunks>,
     state: Mutex<State>,
@@ -79,6 +81,7 @@ impl Shared {
         Arc::new(Shared {
             trunks: Trunks::new(settings.clone()),
             settings,
+            last_origin: LastOrigin::default(),
             state: Mutex::new(State {
                 pool,
                 waiting: HashMap::new(),
