@@ -10,6 +10,9 @@ use std::process::Command;
 const MANIFEST: &str = "bench/Cargo.toml";
 /// A workspace of its own within that of the benchmarks.
 const QUICHE: &str = "bench/quiche/Cargo.toml";
+/// reqwest's HTTP/3 is built by a flag of the compiler only.
+const REQWEST_HTTP3: [&str; 2] = ["--features", "reqwest-http3"];
+const REQWEST_FLAG: &str = "--cfg reqwest_unstable";
 const PAGE: &str = "docs/performance.md";
 /// Who writes a section, in the page's order.
 const SECTIONS: [&str; 4] = ["quic", "h3", "http", "serving"];
@@ -27,7 +30,7 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Outcome {
         )]);
     }
     let build = ["build", "--release", "--bins", "--manifest-path", MANIFEST];
-    cargo(repository, &build, &[])?;
+    cargo(repository, &[&build[..], &REQWEST_HTTP3].concat(), &[])?;
     // tokio-quiche is measured beside portway where it can be built, and the page says where not.
     if let Err(findings) = build_quiche(repository) {
         println!("bench: without tokio-quiche: {}", findings.join("; "));
@@ -48,8 +51,9 @@ fn build_quiche(repository: &Repository) -> Outcome {
 }
 
 fn program(repository: &Repository, name: &str, arguments: &[String]) -> Outcome {
-    let run = ["run", "--release", "--manifest-path", MANIFEST, "--bin"];
-    let run = [&run[..], &[name, "--", "--output", PAGE]].concat();
+    let run = ["run", "--release", "--manifest-path", MANIFEST];
+    let rest = ["--bin", name, "--", "--output", PAGE];
+    let run = [&run[..], &REQWEST_HTTP3, &rest].concat();
     cargo(repository, &run, arguments)
 }
 
@@ -57,6 +61,7 @@ fn cargo(repository: &Repository, arguments: &[&str], more: &[String]) -> Outcom
     let status = Command::new("cargo")
         .args(arguments)
         .args(more)
+        .env("RUSTFLAGS", REQWEST_FLAG)
         .current_dir(repository.root())
         .status()
         .map_err(|error| vec![format!("cargo: {error}")])?;

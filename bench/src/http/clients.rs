@@ -68,7 +68,11 @@ impl Gets for Ours {
 
 /// reqwest.
 #[derive(Clone)]
-pub struct Reqwest(reqwest::Client);
+pub struct Reqwest {
+    client: reqwest::Client,
+    /// HTTP/3 is asked for by each request.
+    knows_http3: bool,
+}
 
 impl Gets for Reqwest {
     fn new(server: &Server, settings: &Settings) -> Self {
@@ -79,16 +83,27 @@ impl Gets for Reqwest {
         if settings.knows_http2 {
             builder = builder.http2_prior_knowledge();
         }
+        #[cfg(feature = "reqwest-http3")]
+        if settings.knows_http3 {
+            builder = builder.http3_prior_knowledge();
+        }
         for (name, addresses) in &settings.hosts {
             let port = server.port();
             let sockets = addresses.iter().map(|address| (*address, port).into());
             builder = builder.resolve_to_addrs(name, &sockets.collect::<Vec<_>>());
         }
-        Reqwest(builder.build().expect("a client"))
+        Reqwest {
+            client: builder.build().expect("a client"),
+            knows_http3: settings.knows_http3,
+        }
     }
 
     async fn get(&self, url: &str) -> Result<(), String> {
-        let response = self.0.get(url).send().await;
+        let mut request = self.client.get(url);
+        if self.knows_http3 {
+            request = request.version(http::Version::HTTP_3);
+        }
+        let response = request.send().await;
         let content = match response {
             Ok(response) => response.bytes().await,
             Err(error) => Err(error),

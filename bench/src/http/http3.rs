@@ -1,5 +1,5 @@
-//! The crate `h3` over quinn as a server and as a client: what reqwest's HTTP/3, which its authors
-//! call unstable and build by a flag of the compiler only, is made of.
+//! The crate `h3` over quinn as a server, and as a client where reqwest's own HTTP/3, which is made
+//! of it, is not built.
 //!
 //! Invariant: the client does for a request what reqwest does below its own types: it parses the
 //! URL, finds its connection, and reads the answer whole.

@@ -28,6 +28,8 @@ pub const LOADS: [(&str, Version, usize, usize); 9] = [
     ("http3-256", Version::Http3, 256, 5_120),
 ];
 
+const REQWEST_HAS_HTTP3: bool = cfg!(feature = "reqwest-http3");
+
 /// portway's client by name.
 pub const OURS: &str = "portway";
 
@@ -35,6 +37,7 @@ pub const OURS: &str = "portway";
 pub fn other(version: Version) -> (&'static str, Gate) {
     match version {
         Version::Http1 | Version::Http2 => ("reqwest", Gate::AtMost(1.0)),
+        Version::Http3 if REQWEST_HAS_HTTP3 => ("reqwest", Gate::AtMost(0.65)),
         Version::Http3 => ("h3", Gate::AtMost(0.65)),
     }
 }
@@ -42,8 +45,8 @@ pub fn other(version: Version) -> (&'static str, Gate) {
 /// Measures so many pairs.
 pub fn run(load: &(&str, Version, usize, usize), pairs: usize) -> Comparison {
     match load.1 {
-        Version::Http1 | Version::Http2 => compare::<Reqwest>(load, pairs),
-        Version::Http3 => compare::<H3>(load, pairs),
+        Version::Http3 if !REQWEST_HAS_HTTP3 => compare::<H3>(load, pairs),
+        _ => compare::<Reqwest>(load, pairs),
     }
 }
 
