@@ -188,10 +188,10 @@ const TITLE: &str = "## HTTP client";
 const HEAD: &str = "
 portway's client against reqwest, both as they are by default, on the same server of hyper over TLS
 on loopback: GET of 1 KiB, the number is that of requests in flight, `http1` opens as many
-connections. For HTTP/3 the server is one of the crate `h3` over quinn, as reqwest's client is, which
-its authors let be built by a flag of the compiler only; without that flag the comparison is with
-`h3` alone. Processor time of the client's thread for one request; instructions are the client's,
-system calls those of both ends.
+connections. For HTTP/3 the server is one of the crate `h3` over quinn, as reqwest's client is,
+which its authors let be built by a flag of the compiler only; without that flag the comparison is
+with `h3` alone. Processor time of the client's thread for one request; instructions are the
+client's, system calls those of both ends.
 ";
 const FAULTS: &str = "
 What pools do when something goes wrong, on loopback, as the server saw it:
