@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -32,6 +33,8 @@ impl Web for Http2 {
     fn start(identity: &Identity, at: IpAddr) -> SocketAddr {
         let listener = std::net::TcpListener::bind((at, 0)).expect("a socket of this host");
         listener.set_nonblocking(true).expect("a socket");
+        // What it accepts inherits it.
+        use_cubic(&listener);
         let address = listener.local_addr().expect("it is bound");
         let listener = TcpListener::from_std(listener).expect("a runtime");
         let acceptor = TlsAcceptor::from(identity.credentials().server());
@@ -53,6 +56,7 @@ impl Web for Http2 {
         socket
             .bind((from, 0).into())
             .expect("an address of this host");
+        use_cubic(&socket);
         let stream = socket.connect(to).await.expect("our own server");
         stream.set_nodelay(true).expect("a TCP socket");
         let connector = TlsConnector::from(identity.credentials().client());
@@ -99,6 +103,22 @@ impl Asks for Client {
         let content = response.into_body().collect().await.expect("an answer");
         content.to_bytes().len()
     }
+}
+
+/// Controls congestion as all others do, whatever the system's default is.
+fn use_cubic(socket: &impl AsRawFd) {
+    const NAME: &[u8] = b"cubic";
+    // SAFETY: the socket is open, and the name is there during the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CONGESTION,
+            NAME.as_ptr().cast(),
+            NAME.len() as libc::socklen_t,
+        )
+    };
+    assert_eq!(result, 0, "the kernel has CUBIC");
 }
 
 /// As QUIC's.
