@@ -48,6 +48,9 @@ struct Input {
     acts: Vec<Act>,
 }
 
+/// How many streams of each kind the peer acts on.
+const PEER_STREAMS: u8 = 16;
+
 /// The type of streams of an extension, in both directions.
 const EXTENSION: u64 = 0x21 + 0x1f;
 
@@ -87,12 +90,22 @@ pub(crate) fn run(data: &[u8]) {
         answer(&mut connection, &mut streams);
     }
     connection.on_closed(ConnectionError::peer(Code::H3_NO_ERROR, "over"));
-    for index in 0..2000 {
-        let stream = StreamId::new(index).expect("in range");
+    let of_peer =
+        (0..PEER_STREAMS).flat_map(|index| [false, true].map(|uni| named(peer, uni, index)));
+    for stream in of_peer.chain(streams) {
         while connection.receive(stream).is_some() {}
         connection.release(stream);
     }
     assert_eq!(connection.in_flight(), 0);
+}
+
+/// A stream that the peer acts on.
+fn named(peer: Role, is_uni: bool, index: u8) -> StreamId {
+    let (initiator, direction) = match is_uni {
+        true => (peer, Direction::Unidirectional),
+        false => (Role::Client, Direction::Bidirectional),
+    };
+    StreamId::nth(initiator, direction, index.into()).expect("in range")
 }
 
 fn apply(
@@ -102,13 +115,7 @@ fn apply(
     network: &mut Network,
     streams: &mut Vec<StreamId>,
 ) {
-    let stream = |is_uni: bool, index: u8| {
-        let (initiator, direction) = match is_uni {
-            true => (peer, Direction::Unidirectional),
-            false => (Role::Client, Direction::Bidirectional),
-        };
-        StreamId::nth(initiator, direction, u64::from(index % 16)).expect("in range")
-    };
+    let stream = |is_uni: bool, index: u8| named(peer, is_uni, index % PEER_STREAMS);
     match act {
         Act::Write {
             is_uni,
