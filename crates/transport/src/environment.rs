@@ -94,6 +94,12 @@ pub trait Timer: Send {
     /// for another deadline need not be woken.
     fn reset(&mut self, deadline: Option<Time>);
 
+    /// As [`Timer::reset`], for a deadline that seldom moves: what was armed before wakes nobody,
+    /// where `reset` may leave an earlier time armed so that moving back costs nothing.
+    fn reset_exactly(&mut self, deadline: Option<Time>) {
+        self.reset(deadline);
+    }
+
     /// Ready once when the deadline has come; pending while not armed.
     fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<()>;
 }

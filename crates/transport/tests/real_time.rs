@@ -59,6 +59,29 @@ async fn a_timer_follows_an_earlier_and_a_later_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_timer_that_is_moved_exactly_wakes_nobody_before() {
+    let environment = environment();
+    let mut timer = environment.timer();
+    for (start, is_exact) in [(10, true), (30, false)] {
+        timer.reset(Some(seconds(start)));
+        assert!(!is_expired(&mut *timer).await);
+        match is_exact {
+            true => timer.reset_exactly(Some(seconds(start + 10))),
+            false => timer.reset(Some(seconds(start + 10))),
+        }
+        let mut polls = 0;
+        poll_fn(|context| {
+            polls += 1;
+            timer.poll_expired(context)
+        })
+        .await;
+        assert!(environment.now() >= seconds(start + 10));
+        // What is merely reset is woken at its first time too.
+        assert_eq!(polls, if is_exact { 2 } else { 3 });
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_disarmed_timer_stays_silent() {
     let environment = environment();
     let mut timer = environment.timer();

@@ -54,6 +54,17 @@ impl Timer for RealTimer {
         }
     }
 
+    fn reset_exactly(&mut self, deadline: Option<Time>) {
+        self.reset(deadline);
+        let (Some(deadline), Some(sleep)) = (self.deadline, &mut self.sleep) else {
+            return;
+        };
+        if sleep.deadline() < deadline {
+            // A sleep that is reset to a later time keeps its place and still wakes the thread.
+            sleep.set(tokio::time::sleep_until(deadline));
+        }
+    }
+
     fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else {
             return Poll::Pending;

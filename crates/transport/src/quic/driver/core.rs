@@ -214,6 +214,7 @@ impl Core {
                 Some((index, slot.generation, &mut slot.deadline))
             }));
         }
+        self.look_ahead(round.now);
         if std::mem::take(&mut self.holds_back) {
             return Next::Yield;
         }
@@ -370,6 +371,18 @@ impl Core {
             if slot.generation == entry.2 && self.timers.is_due(&mut slot.deadline, entry, now) {
                 slot.is_due = true;
                 self.touch(entry.1);
+            }
+        }
+    }
+
+    /// Looks at deadlines before the thread is woken for them.
+    fn look_ahead(&mut self, now: Instant) {
+        while let Some(near) = self.timers.near(now) {
+            let slot = self.slots.get_mut(near.1).and_then(Option::as_mut);
+            let slot = slot.filter(|slot| slot.generation == near.2);
+            let deadline = slot.map(|slot| &mut slot.deadline);
+            if !self.timers.move_near(deadline, near, now) {
+                return;
             }
         }
     }

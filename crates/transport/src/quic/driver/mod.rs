@@ -92,7 +92,7 @@ impl Driver {
             return Rest::Ended;
         }
         let deadline = core.deadline().map(|at| self.shared.clock.time(at));
-        self.timer.reset(deadline);
+        self.timer.reset_exactly(deadline);
         let is_due = self.timer.poll_expired(context).is_ready();
         if core.poll_socket(context).is_ready() || is_due {
             return Rest::Called;

@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Deadlines by connection.
 #[derive(Default)]
@@ -53,6 +53,36 @@ impl Timers {
         self.heap.pop().map(|Reverse(entry)| entry)
     }
 
+    /// The next entry, if it comes up before long.
+    pub(super) fn near(&self, now: Instant) -> Option<(Instant, usize, u32)> {
+        let Reverse(entry) = self.heap.peek()?;
+        (entry.0 <= now + NEAR).then_some(*entry)
+    }
+
+    /// Moves the next entry, which is `near`, where its connection is not due then; false when it
+    /// counts. Each entry that comes up costs a wake of the thread, and this one would come up in
+    /// vain: while there is traffic, the thread is awake often enough to see it before.
+    pub(super) fn move_near(
+        &mut self,
+        deadline: Option<&mut Deadline>,
+        near: (Instant, usize, u32),
+        now: Instant,
+    ) -> bool {
+        let known = deadline.filter(|deadline| deadline.queued == Some(near.0));
+        if known.as_ref().and_then(|known| known.at) == Some(near.0) {
+            return false;
+        }
+        self.heap.pop();
+        if let Some(known) = known {
+            // Not further than most deadlines are set: one before the others has to wake the
+            // thread to be heard of.
+            known.queued = known.at.map(|at| at.min(now + FAR));
+            let queued = known.queued.map(|at| Reverse((at, near.1, near.2)));
+            self.heap.extend(queued);
+        }
+        true
+    }
+
     /// Handles the entry `came_up` of a connection; true when the connection is due by `now`.
     pub(super) fn is_due(
         &mut self,
@@ -91,10 +121,15 @@ impl Timers {
     }
 }
 
+/// How soon an entry is looked at before it comes up.
+const NEAR: Duration = Duration::from_millis(4);
+/// How far entries are moved then at most: the longest that an acknowledgement waits (RFC 9000
+/// section 18.2, `max_ack_delay`).
+const FAR: Duration = Duration::from_millis(25);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_deadline_that_moves_back_keeps_its_entry_and_comes_up_once() {
@@ -123,6 +158,46 @@ mod tests {
         timers.set(&mut deadline, None, 0, 0);
         let stale = timers.pop(start + second * 2).unwrap();
         assert!(!timers.is_due(&mut deadline, stale, start + second * 2));
+        assert!(timers.next().is_none());
+    }
+
+    #[test]
+    fn an_entry_that_would_come_up_in_vain_is_moved_before() {
+        let (mut timers, mut deadline) = (Timers::default(), Deadline::default());
+        let start = Instant::now();
+        let millis = |count| start + Duration::from_millis(count);
+        timers.set(&mut deadline, Some(millis(30)), 0, 0);
+        assert_eq!(timers.near(millis(25)), None);
+        let near = timers.near(millis(26)).unwrap();
+        assert!(!timers.move_near(Some(&mut deadline), near, millis(26)));
+        // Its connection is due much later: not further than the next one may have to be heard.
+        timers.set(&mut deadline, Some(millis(300)), 0, 0);
+        assert!(timers.move_near(Some(&mut deadline), near, millis(26)));
+        assert_eq!(timers.next(), Some(millis(51)));
+        timers.set(&mut deadline, Some(millis(53)), 0, 0);
+        let near = timers.near(millis(50)).unwrap();
+        assert!(timers.move_near(Some(&mut deadline), near, millis(50)));
+        assert_eq!(timers.next(), Some(millis(53)));
+        assert_eq!(timers.heap.len(), 1);
+        let near = timers.near(millis(52)).unwrap();
+        assert!(!timers.move_near(Some(&mut deadline), near, millis(52)));
+        let entry = timers.pop(millis(53)).unwrap();
+        assert!(timers.is_due(&mut deadline, entry, millis(53)));
+    }
+
+    #[test]
+    fn an_entry_that_counts_no_more_is_dropped_before_it_comes_up() {
+        let (mut timers, mut deadline) = (Timers::default(), Deadline::default());
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        timers.set(&mut deadline, Some(start + second), 0, 0);
+        timers.set(&mut deadline, None, 0, 0);
+        let near = timers.near(start + second).unwrap();
+        assert!(timers.move_near(Some(&mut deadline), near, start));
+        assert!(timers.next().is_none());
+        // That of a connection that is gone.
+        timers.set(&mut deadline, Some(start + second), 0, 0);
+        assert!(timers.move_near(None, near, start));
         assert!(timers.next().is_none());
     }
 
