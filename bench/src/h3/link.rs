@@ -1,7 +1,8 @@
 //! A link that delays and drops, for the same load as on loopback.
 //!
 //! Invariant: client and server are in network namespaces of their own, so that the kernel's TCP
-//! and UDP meet the same link; its packets are carried by a thread whose time does not count.
+//! and UDP meet the same link; its packets are carried by a thread whose time counts for all, since
+//! what the kernel does with them when they arrive happens there.
 
 use super::rounds::{Place, Rounds, run};
 use super::web::Load;

@@ -26,7 +26,8 @@ pub enum Place {
     /// One runtime of two workers, over loopback.
     Workers,
     /// As pinned, with the server in a network namespace of its own, from and to these addresses;
-    /// the calling thread is in the client's namespace.
+    /// the calling thread is in the client's namespace. The whole process counts: the kernel
+    /// receives on the thread that carries packets.
     Link(Namespace, IpAddr, IpAddr),
 }
 
@@ -174,7 +175,7 @@ pub(super) struct Side {
 enum Clock {
     /// That of the client's thread and of the server's.
     Threads(ThreadClock, ThreadClock),
-    /// That of the process.
+    /// That of the process, in which nothing but this stack is at work.
     Process,
 }
 
@@ -189,9 +190,9 @@ impl Side {
             Place::Pinned => server::<W>(identity.clone(), to, false),
             Place::Link(far, ..) => far.run(|| server::<W>(identity.clone(), to, false)),
         };
-        let clock = match server {
-            Some(server) => Clock::Threads(ThreadClock::of_this_thread(), server),
-            None => Clock::Process,
+        let clock = match (place, server) {
+            (Place::Pinned, Some(server)) => Clock::Threads(ThreadClock::of_this_thread(), server),
+            _ => Clock::Process,
         };
         let connecting = {
             let identity = identity.clone();
