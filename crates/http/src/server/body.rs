@@ -18,6 +18,16 @@ use tokio::sync::Notify;
 
 /// The content of a request, whatever version it came by.
 pub struct RequestBody {
+    /// Most requests have none, and are moved about with this.
+    content: Option<Box<Content>>,
+}
+
+enum Source {
+    Hyper(hyper::body::Incoming),
+    Http3(ReceiveBody),
+}
+
+struct Content {
     source: Source,
     /// Bytes that it may still have.
     left: u64,
@@ -29,42 +39,50 @@ pub struct RequestBody {
     wanted: Option<Arc<Notify>>,
 }
 
-enum Source {
-    Hyper(hyper::body::Incoming),
-    Http3(Box<ReceiveBody>),
-}
-
 impl RequestBody {
     pub(super) fn hyper(body: hyper::body::Incoming) -> Self {
-        RequestBody::of(Source::Hyper(body))
+        let has_content = !body.is_end_stream();
+        RequestBody {
+            content: has_content.then(|| Box::new(Content::of(Source::Hyper(body), None))),
+        }
     }
 
     /// `wanted` is told when the content is first asked for.
     pub(super) fn http3(body: ReceiveBody, wanted: Option<Arc<Notify>>) -> Self {
         RequestBody {
-            wanted,
-            ..RequestBody::of(Source::Http3(Box::new(body)))
+            content: Some(Box::new(Content::of(Source::Http3(body), wanted))),
         }
     }
 
-    fn of(source: Source) -> Self {
-        RequestBody {
+    /// Sets its limits; what has ended needs none.
+    pub(super) fn limit(&mut self, bytes_max: u64, idle: Duration, meter: &Arc<Meter>) {
+        if let Some(content) = &mut self.content
+            && !content.is_end_stream()
+        {
+            content.left = bytes_max;
+            content.idle = idle;
+            content.meter = Some(Arc::clone(meter));
+        }
+    }
+}
+
+impl Content {
+    fn of(source: Source, wanted: Option<Arc<Notify>>) -> Self {
+        Content {
             source,
             left: u64::MAX,
             idle: Duration::MAX,
             meter: None,
             timer: None,
             is_timing: false,
-            wanted: None,
+            wanted,
         }
     }
 
-    /// Sets its limits; what has ended needs none.
-    pub(super) fn limit(&mut self, bytes_max: u64, idle: Duration, meter: &Arc<Meter>) {
-        if !self.is_end_stream() {
-            self.left = bytes_max;
-            self.idle = idle;
-            self.meter = Some(Arc::clone(meter));
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Hyper(body) => body.is_end_stream(),
+            Source::Http3(body) => body.is_end_stream(),
         }
     }
 
@@ -80,7 +98,7 @@ impl RequestBody {
                 )
             }
             Source::Http3(body) => {
-                let frame = ready!(Pin::new(&mut **body).poll_frame(context));
+                let frame = ready!(Pin::new(body).poll_frame(context));
                 Poll::Ready(
                     frame.map(|frame| frame.map_err(|error| BodyError::Broken(error.into()))),
                 )
@@ -111,20 +129,22 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        if let Some(wanted) = this.wanted.take() {
+        let Some(content) = &mut self.content else {
+            return Poll::Ready(None);
+        };
+        if let Some(wanted) = content.wanted.take() {
             wanted.notify_one();
         }
-        let Poll::Ready(frame) = this.poll_source(context) else {
-            ready!(this.poll_idle(context));
+        let Poll::Ready(frame) = content.poll_source(context) else {
+            ready!(content.poll_idle(context));
             return Poll::Ready(Some(Err(BodyError::Stalled)));
         };
-        this.is_timing = false;
+        content.is_timing = false;
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            match this.left.checked_sub(data.len() as u64) {
-                Some(left) => this.left = left,
+            match content.left.checked_sub(data.len() as u64) {
+                Some(left) => content.left = left,
                 None => return Poll::Ready(Some(Err(BodyError::TooLong))),
             }
         }
@@ -132,16 +152,14 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Hyper(body) => body.is_end_stream(),
-            Source::Http3(body) => body.is_end_stream(),
-        }
+        self.content.as_ref().is_none_or(|it| it.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Hyper(body) => body.size_hint(),
-            Source::Http3(body) => body.size_hint(),
+        match self.content.as_ref().map(|content| &content.source) {
+            None => SizeHint::with_exact(0),
+            Some(Source::Hyper(body)) => body.size_hint(),
+            Some(Source::Http3(body)) => body.size_hint(),
         }
     }
 }

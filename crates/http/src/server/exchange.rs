@@ -7,6 +7,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::info::ConnectionInfo;
 use super::meter::{InFlight, Meter};
 use super::options::Options;
+use super::prompt::{self, Pinned, Place};
 use bytes::Buf;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -37,61 +38,76 @@ where
     /// Answers a request, for which the service is called when this is polled.
     pub(super) fn answer(
         &self,
-        request: Request<RequestBody>,
-        is_early: bool,
-    ) -> Answering<S, S::Future> {
-        self.admit(request, is_early, |service, request| State::Waiting {
-            call: Some((service, request)),
-        })
-    }
-
-    /// Answers a request, for which the service is called now if it is ready.
-    pub(super) fn answer_now(&self, request: Request<RequestBody>) -> Answering<S, S::Future> {
-        self.admit(request, false, |mut service, request| {
-            // Whoever gets this polls it, and with it a service that is not ready.
-            let mut context = Context::from_waker(Waker::noop());
-            match service.poll_ready(&mut context) {
-                Poll::Ready(Ok(())) => State::Called {
-                    future: service.call(request),
-                },
-                Poll::Ready(Err(_)) => State::Refused { status: UNREADY },
-                Poll::Pending => State::Waiting {
-                    call: Some((service, request)),
-                },
-            }
-        })
-    }
-
-    /// Lets the service have the request, unless it is refused.
-    fn admit(
-        &self,
         mut request: Request<RequestBody>,
         is_early: bool,
-        call: impl FnOnce(S, Request<RequestBody>) -> State<S, S::Future>,
     ) -> Answering<S, S::Future> {
-        let in_flight = self.meter.begin();
-        let is_early = is_early || is_forwarded_early(request.headers());
-        let is_http1 = is_http1(request.version());
-        let is_stripped = request.method() == Method::HEAD && !is_http1;
-        let state = match self.refusal(&request, is_early) {
+        let (way_back, refused) = self.admit(&mut request, is_early);
+        let state = match refused {
             Some(status) => State::Refused { status },
-            None => {
-                authority::settle(&mut request);
-                let info = self.info.clone().early(is_early);
-                request.extensions_mut().insert(info);
-                let (limits, times) = (&self.options.limits, &self.options.times);
-                let body = request.body_mut();
-                body.limit(limits.body_bytes_max, times.body_idle, &self.meter);
-                call(self.service.clone(), request)
-            }
+            None => State::waiting(self.service.clone(), request),
         };
         Answering {
             state,
-            in_flight: Some(in_flight),
-            alt_svc: self.alt_svc.clone(),
-            is_stripped,
-            is_http1,
+            way_back: Some(way_back),
         }
+    }
+
+    /// Answers a request, for which the service is called and polled now if it is ready. One
+    /// future after the other is polled in the same place.
+    pub(super) fn answer_now(
+        &self,
+        mut request: Request<RequestBody>,
+        place: &Place<S::Future>,
+    ) -> Prompt<S, S::Future, B> {
+        let (way_back, refused) = self.admit(&mut request, false);
+        if let Some(status) = refused {
+            return Prompt::ready(way_back.take(Err(status)));
+        }
+        let mut service = self.service.clone();
+        // Whoever gets this polls it, and with it a service that is not ready.
+        match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => match place.begin(|| service.call(request)) {
+                Ok(answer) => Prompt::ready(way_back.take(answer.map_err(failed))),
+                Err(future) => Prompt::Called {
+                    future,
+                    way_back: Some(way_back),
+                },
+            },
+            Poll::Ready(Err(_)) => Prompt::ready(way_back.take(Err(UNREADY))),
+            Poll::Pending => Prompt::Waiting {
+                answering: Box::pin(Answering {
+                    state: State::waiting(service, request),
+                    way_back: Some(way_back),
+                }),
+            },
+        }
+    }
+
+    /// Makes a request what the service is to see, unless it is refused with this status.
+    fn admit(
+        &self,
+        request: &mut Request<RequestBody>,
+        is_early: bool,
+    ) -> (WayBack, Option<StatusCode>) {
+        let in_flight = self.meter.begin();
+        let is_early = is_early || is_forwarded_early(request.headers());
+        let is_http1 = is_http1(request.version());
+        let way_back = WayBack {
+            in_flight,
+            alt_svc: self.alt_svc.clone(),
+            is_stripped: request.method() == Method::HEAD && !is_http1,
+            is_http1,
+        };
+        let refused = self.refusal(request, is_early);
+        if refused.is_none() {
+            authority::settle(request);
+            let info = self.info.clone().early(is_early);
+            request.extensions_mut().insert(info);
+            let (limits, times) = (&self.options.limits, &self.options.times);
+            let body = request.body_mut();
+            body.limit(limits.body_bytes_max, times.body_idle, &self.meter);
+        }
+        (way_back, refused)
     }
 
     /// The status that a request is refused with.
@@ -141,10 +157,7 @@ pin_project! {
     pub(super) struct Answering<S, F> {
         #[pin]
         state: State<S, F>,
-        in_flight: Option<InFlight>,
-        alt_svc: Option<HeaderValue>,
-        is_stripped: bool,
-        is_http1: bool,
+        way_back: Option<WayBack>,
     }
 }
 
@@ -165,6 +178,14 @@ pin_project! {
     }
 }
 
+impl<S, F> State<S, F> {
+    fn waiting(service: S, request: Request<RequestBody>) -> Self {
+        State::Waiting {
+            call: Some((service, request)),
+        }
+    }
+}
+
 impl<S: Service<Request<RequestBody>>> State<S, S::Future> {
     /// The service's response, or the status that stands for it.
     fn poll(
@@ -174,8 +195,7 @@ impl<S: Service<Request<RequestBody>>> State<S, S::Future> {
         loop {
             let future = match self.as_mut().project() {
                 StateProject::Called { future } => {
-                    let answer = ready!(future.poll(context));
-                    return Poll::Ready(answer.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR));
+                    return future.poll(context).map(|answer| answer.map_err(failed));
                 }
                 StateProject::Refused { status } => return Poll::Ready(Err(*status)),
                 StateProject::Waiting { call } => {
@@ -201,7 +221,69 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = match ready!(this.state.poll(context)) {
+        let answer = ready!(this.state.poll(context));
+        let way_back = this.way_back.take().expect(READY_ONCE);
+        Poll::Ready(Ok(way_back.take(answer)))
+    }
+}
+
+/// As [`Answering`], for a request whose answer may be there already.
+pub(super) enum Prompt<S, F, B> {
+    Ready {
+        response: Option<Response<ResponseBody<B>>>,
+    },
+    Called {
+        future: Pinned<F>,
+        way_back: Option<WayBack>,
+    },
+    Waiting {
+        answering: Pin<Box<Answering<S, F>>>,
+    },
+}
+
+impl<S, F, B> Prompt<S, F, B> {
+    fn ready(response: Response<ResponseBody<B>>) -> Self {
+        Prompt::Ready {
+            response: Some(response),
+        }
+    }
+}
+
+// The futures are in boxes, and the response is moved only.
+impl<S, F, B> Unpin for Prompt<S, F, B> {}
+
+impl<S, B> Future for Prompt<S, S::Future, B>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>>,
+    B: Body,
+{
+    type Output = Result<Response<ResponseBody<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Prompt::Ready { response } => Poll::Ready(Ok(response.take().expect(READY_ONCE))),
+            Prompt::Called { future, way_back } => {
+                let answer = ready!(prompt::poll(future, context));
+                let way_back = way_back.take().expect(READY_ONCE);
+                Poll::Ready(Ok(way_back.take(answer.map_err(failed))))
+            }
+            Prompt::Waiting { answering } => answering.as_mut().poll(context),
+        }
+    }
+}
+
+/// What a response needs on its way back.
+pub(super) struct WayBack {
+    in_flight: InFlight,
+    alt_svc: Option<HeaderValue>,
+    is_stripped: bool,
+    is_http1: bool,
+}
+
+impl WayBack {
+    /// Gives the response that the service has given, or that stands for it.
+    fn take<B: Body>(self, answer: Result<Response<B>, StatusCode>) -> Response<ResponseBody<B>> {
+        let mut response = match answer {
             Ok(response) => response.map(Some),
             Err(status) => {
                 let mut response = Response::new(None);
@@ -209,24 +291,29 @@ where
                 response
             }
         };
-        if let Some(alt_svc) = this.alt_svc.take() {
+        if let Some(alt_svc) = self.alt_svc {
             let fields = response.headers_mut();
             fields.entry(header::ALT_SVC).or_insert(alt_svc);
         }
-        if *this.is_stripped
+        if self.is_stripped
             && let Some(body) = response.body_mut().take()
         {
             declare_length(response.headers_mut(), &body);
         }
-        let in_flight = this.in_flight.take().expect("it is ready once");
+        let in_flight = self.in_flight;
         let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if *this.is_http1 && !is_upgrade && in_flight.meter().is_last() {
+        if self.is_http1 && !is_upgrade && in_flight.meter().is_last() {
             // RFC 9112 §9.6: so the client knows that no further request would be read.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, in_flight))))
+        response.map(|body| ResponseBody::new(body, in_flight))
     }
+}
+
+/// What stands for the answer of a service that failed.
+fn failed<E>(_: E) -> StatusCode {
+    StatusCode::INTERNAL_SERVER_ERROR
 }
 
 /// Says how long the content is, where that is known and nobody has said it.
@@ -240,6 +327,8 @@ where
         fields.insert(header::CONTENT_LENGTH, length.into());
     }
 }
+
+const READY_ONCE: &str = "it is ready once";
 
 /// The service says that it can answer nothing any more.
 const UNREADY: StatusCode = StatusCode::SERVICE_UNAVAILABLE;

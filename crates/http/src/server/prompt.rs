@@ -1,6 +1,7 @@
-//! A future that is polled when it is made, not only when somebody comes to it.
+//! Futures that are polled when they are made, not only when somebody comes to them.
 //!
-//! Invariant: the first poll wakes nobody, so whoever has it polls it again without being woken.
+//! Invariant: the first poll wakes nobody, so whoever has such a future polls it again without
+//! being woken.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -10,49 +11,31 @@ use std::task::{Context, Poll, Waker};
 /// The memory in which futures are polled first, one after the other.
 pub(super) struct Place<F>(Cell<Option<Pinned<F>>>);
 
-type Pinned<F> = Pin<Box<Option<F>>>;
+/// The memory with a future in it, or with none.
+pub(super) type Pinned<F> = Pin<Box<Option<F>>>;
 
 impl<F: Future> Place<F> {
     pub(super) fn new() -> Self {
         Place(Cell::new(None))
     }
 
-    /// Polls a future once. One that is not ready then keeps the memory.
-    pub(super) fn begin(&self, future: F) -> Prompt<F> {
+    /// Makes a future, where it stays, and polls it once. One that is not ready keeps the memory.
+    pub(super) fn begin(&self, make: impl FnOnce() -> F) -> Result<F::Output, Pinned<F>> {
         let mut place = self.0.take().unwrap_or_else(|| Box::pin(None));
-        place.set(Some(future));
+        place.set(Some(make()));
         match poll(&mut place, &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(output) => {
                 place.set(None);
                 self.0.set(Some(place));
-                Prompt::Ready(Some(output))
+                Ok(output)
             }
-            Poll::Pending => Prompt::Waiting(place),
+            Poll::Pending => Err(place),
         }
     }
 }
 
-/// See [`Place::begin`].
-pub(super) enum Prompt<F: Future> {
-    Ready(Option<F::Output>),
-    Waiting(Pinned<F>),
-}
-
-// The future is in its box, and the output is moved only.
-impl<F: Future> Unpin for Prompt<F> {}
-
-impl<F: Future> Future for Prompt<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        match self.get_mut() {
-            Prompt::Ready(output) => Poll::Ready(output.take().expect("it is ready once")),
-            Prompt::Waiting(place) => poll(place, context),
-        }
-    }
-}
-
-fn poll<F: Future>(place: &mut Pinned<F>, context: &mut Context<'_>) -> Poll<F::Output> {
+/// Polls the future of a place that has one.
+pub(super) fn poll<F: Future>(place: &mut Pinned<F>, context: &mut Context<'_>) -> Poll<F::Output> {
     let future = place.as_mut().as_pin_mut();
     future.expect("it is there until it is ready").poll(context)
 }
@@ -69,13 +52,13 @@ mod tests {
         at
     }
 
-    #[tokio::test]
-    async fn futures_that_are_ready_at_once_have_the_same_memory() {
+    #[test]
+    fn futures_that_are_ready_at_once_have_the_same_memory() {
         let place = Place::new();
-        assert_eq!(place.begin(ready(1)).await, 1);
+        assert_eq!(place.begin(|| ready(1)).ok(), Some(1));
         let at = address(&place);
         assert!(at.is_some());
-        assert_eq!(place.begin(ready(2)).await, 2);
+        assert_eq!(place.begin(|| ready(2)).ok(), Some(2));
         assert_eq!(address(&place), at);
     }
 
@@ -93,9 +76,9 @@ mod tests {
                 }
             })
         };
-        let slow = place.begin(turns(2));
+        let mut slow = place.begin(|| turns(2)).expect_err("it takes its turns");
         assert!(address(&place).is_none());
-        assert_eq!(place.begin(turns(0)).await, 0);
-        assert_eq!(slow.await, 2);
+        assert_eq!(place.begin(|| turns(0)).ok(), Some(0));
+        assert_eq!(poll_fn(|context| poll(&mut slow, context)).await, 2);
     }
 }

@@ -8,11 +8,11 @@ use super::apart::Alarm;
 use super::begun::{Beginner, Begun};
 use super::body::{RequestBody, ResponseBody};
 use super::event::{End, Event, Flood};
-use super::exchange::{Answering, Connection};
+use super::exchange::{Answering, Connection, Prompt};
 use super::frames::{Frames, PREFACE};
 use super::info::ConnectionInfo;
 use super::meter::{Due, Meter, shortest};
-use super::prompt::{Place, Prompt};
+use super::prompt::Place;
 use super::proxy_protocol::{self, Header};
 use super::shard::Shard;
 use super::{Phase, ServerService};
@@ -348,7 +348,7 @@ fn end_of(ended: hyper::Result<()>) -> End {
 struct Http1<S: ServerService> {
     connection: Connection<S>,
     /// Requests of a connection are answered one after the other.
-    place: Place<Answering<S, S::Future>>,
+    place: Place<S::Future>,
 }
 
 impl<S: ServerService> Http1<S> {
@@ -363,11 +363,11 @@ impl<S: ServerService> Http1<S> {
 impl<S: ServerService> hyper::service::Service<Request<Incoming>> for Http1<S> {
     type Response = http::Response<ResponseBody<S::Body>>;
     type Error = std::convert::Infallible;
-    type Future = Prompt<Answering<S, S::Future>>;
+    type Future = Prompt<S, S::Future, S::Body>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let request = request.map(RequestBody::hyper);
-        self.place.begin(self.connection.answer_now(request))
+        self.connection.answer_now(request, &self.place)
     }
 }
 
