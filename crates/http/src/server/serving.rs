@@ -3,6 +3,7 @@
 //! Invariant: when it is gone, so are its sockets and its connections.
 
 use super::event::Listener;
+use super::meter::Count;
 use super::options::Options;
 use super::shard::Shard;
 use super::tcp::LAST_WORDS;
@@ -16,7 +17,6 @@ use portway_transport::real::Inherited;
 use portway_transport::tls::{EarlyData, TlsEngine};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -39,7 +39,7 @@ pub(super) struct Control {
     places_max: u32,
     /// One is held by each task that accepts.
     doors: Arc<Semaphore>,
-    in_flight: Vec<Arc<AtomicUsize>>,
+    in_flight: Vec<Arc<Count>>,
 }
 
 /// What was left when a drain ended.
@@ -67,7 +67,8 @@ impl Serving {
         environment: &Arc<dyn Environment>,
     ) -> Result<Serving, Failure> {
         let common = Common::new(&server)?;
-        let control = Control::new(&common.options).for_shards(1);
+        let is_alone = !environment.has_workers();
+        let control = Control::new(&common.options).for_shards(1, is_alone);
         let sockets = common.open(environment, &server.addresses, None)?;
         let serving = Serving {
             addresses: sockets.addresses(),
@@ -182,9 +183,10 @@ impl Control {
         }
     }
 
-    /// The same for so many threads.
-    pub(super) fn for_shards(mut self, shards: usize) -> Self {
-        self.in_flight = (0..shards).map(|_| Arc::default()).collect();
+    /// The same for so many shards, of which each may be alone on a thread.
+    pub(super) fn for_shards(mut self, shards: usize, is_alone: bool) -> Self {
+        let counts = (0..shards).map(|_| Arc::new(Count::new(is_alone)));
+        self.in_flight = counts.collect();
         self
     }
 
@@ -204,7 +206,7 @@ impl Control {
 
     fn requests(&self) -> usize {
         let each = self.in_flight.iter();
-        each.map(|count| count.load(Ordering::Relaxed)).sum()
+        each.map(|count| count.get()).sum()
     }
 
     /// Resolves when no connection is left, nor anybody who accepts some.

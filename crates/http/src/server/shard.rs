@@ -4,7 +4,7 @@
 //! while there is no place, each who accepts has one connection at most that waits for its place.
 
 use super::event::{Event, Listener};
-use super::meter::Meter;
+use super::meter::{Count, Meter};
 use super::options::Options;
 use super::tcp::{aborted, sleep};
 use super::{Phase, ServerService, http3, tcp};
@@ -17,7 +17,6 @@ use portway_transport::tls::TlsEngine;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -31,7 +30,7 @@ pub(super) struct Shard {
     pub(super) phase: watch::Receiver<Phase>,
     /// One for each connection that may be.
     pub(super) places: Arc<Semaphore>,
-    pub(super) in_flight: Arc<AtomicUsize>,
+    pub(super) in_flight: Arc<Count>,
     pub(super) alt_svc: Option<HeaderValue>,
     /// Nobody else would run a task meanwhile.
     pub(super) is_alone: bool,

@@ -29,7 +29,7 @@ pub(super) fn start<S: ServerService>(
     }
     let count = thread_count(shards);
     let common = Common::new(&server)?;
-    let control = Arc::new(Control::new(&common.options).for_shards(count.into()));
+    let control = Arc::new(Control::new(&common.options).for_shards(count.into(), true));
     // Each address has a group of endpoints, of which each thread has one.
     let groups: Vec<Vec<Shard>> = server
         .addresses
