@@ -50,6 +50,10 @@ pub(crate) struct CarrierIo<W> {
     /// TLS has said that nothing more is written.
     is_shut: bool,
     is_blocked: bool,
+    /// The socket was waited for, so that whoever comes again has probably been woken by it.
+    was_silent: bool,
+    /// A buffer may hold memory.
+    has_memory: bool,
 }
 
 impl<W: WireWatch> CarrierIo<W> {
@@ -63,6 +67,8 @@ impl<W: WireWatch> CarrierIo<W> {
             has_ended: false,
             is_shut: false,
             is_blocked: false,
+            was_silent: false,
+            has_memory: true,
         }
     }
 
@@ -78,6 +84,7 @@ impl<W: WireWatch> CarrierIo<W> {
 
     /// Decrypts what has come, and queues what TLS answers.
     fn open_layer(&mut self) -> io::Result<()> {
+        self.has_memory = true;
         let Some(layer) = &mut self.carrier.layer else {
             let unread = std::mem::take(&mut self.carrier.unread);
             self.plaintext.unsplit(unread);
@@ -125,7 +132,11 @@ impl<W: WireWatch> CarrierIo<W> {
         out: &mut ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            if self.carrier.socket.poll_readable(context)?.is_pending() {
+            // A read that is in vain costs less than asking before each one.
+            if !std::mem::take(&mut self.was_silent)
+                && self.carrier.socket.poll_readable(context)?.is_pending()
+            {
+                self.was_silent = true;
                 self.rest();
                 return Poll::Pending;
             }
@@ -151,6 +162,9 @@ impl<W: WireWatch> CarrierIo<W> {
     /// Gives the memory of empty buffers back: thousands of connections may stay silent.
     fn rest(&mut self) {
         self.watch.on_silent();
+        if !std::mem::take(&mut self.has_memory) {
+            return;
+        }
         for buffer in [&mut self.carrier.unread, &mut self.plaintext, &mut self.out] {
             // Its room may be used up and its memory held all the same.
             if buffer.is_empty() {
@@ -209,6 +223,7 @@ impl<W: WireWatch> CarrierIo<W> {
         let Some(layer) = &mut self.carrier.layer else {
             return self.poll_wire(context, |io| io.carrier.socket.try_write_vectored(slices));
         };
+        self.has_memory = true;
         let mut taken = 0;
         let mut plaintext = Vec::with_capacity(slices.len());
         for slice in slices {
@@ -271,6 +286,7 @@ impl<W: WireWatch> Write for CarrierIo<W> {
         ready!(io.poll_out(context))?;
         if let Some(layer) = io.carrier.layer.as_mut().filter(|_| !io.is_shut) {
             // RFC 8446 §6.1: this ends our direction; the peer's has an end of its own.
+            io.has_memory = true;
             layer.close(&mut io.out);
             io.is_shut = true;
             // The wire ends after these words; a peer that has gone need not hear them.
