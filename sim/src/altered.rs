@@ -57,8 +57,16 @@ impl<A: Alteration> Environment for Altered<A> {
         self.0.inner().now()
     }
 
+    fn recently(&self) -> Time {
+        self.0.inner().recently()
+    }
+
     fn timer(&self) -> Box<dyn Timer> {
         self.0.inner().timer()
+    }
+
+    fn patient_timer(&self) -> Box<dyn Timer> {
+        self.0.inner().patient_timer()
     }
 
     fn spawn(&self, task: BoxFuture<()>) {

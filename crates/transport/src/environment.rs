@@ -32,8 +32,20 @@ pub trait Environment: Send + Sync + 'static {
     /// The current time on a monotone clock.
     fn now(&self) -> Time;
 
+    /// As [`Environment::now`], but it may be the time of some milliseconds ago, where that one is
+    /// had for less.
+    fn recently(&self) -> Time {
+        self.now()
+    }
+
     /// A timer that is not armed.
     fn timer(&self) -> Box<dyn Timer>;
+
+    /// The same for what hardly ever expires: it may be late by some milliseconds, and costs less
+    /// each time that whoever waits beside it goes to sleep.
+    fn patient_timer(&self) -> Box<dyn Timer> {
+        self.timer()
+    }
 
     /// Runs a task to its end. The environment counts the tasks that are alive.
     fn spawn(&self, task: BoxFuture<()>);

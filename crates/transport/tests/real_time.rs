@@ -7,7 +7,8 @@ use portway_transport::RealEnvironment;
 use portway_transport::environment::{Environment, Timer};
 use portway_transport::real::Config;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 fn environment() -> RealEnvironment {
@@ -92,6 +93,85 @@ async fn a_disarmed_timer_stays_silent() {
     assert!(!is_expired(&mut *timer).await);
     timer.reset(Some(Time::from_origin(Duration::MAX)));
     assert!(!is_expired(&mut *timer).await, "beyond the clock's end");
+}
+
+/// A time that comes while the test waits for it.
+fn soon(environment: &RealEnvironment, milliseconds: u64) -> Time {
+    environment.now() + Duration::from_millis(milliseconds)
+}
+
+#[tokio::test]
+async fn patient_timers_expire_once_and_no_earlier_than_their_deadlines() {
+    let environment = environment();
+    let waits = [30, 10, 20].map(|milliseconds| {
+        let (mut timer, deadline) = (
+            environment.patient_timer(),
+            soon(&environment, milliseconds),
+        );
+        timer.reset(Some(deadline));
+        let environment = environment.clone();
+        tokio::spawn(async move {
+            expired(&mut *timer).await;
+            assert!(environment.now() >= deadline);
+            assert!(!is_expired(&mut *timer).await, "told once");
+        })
+    });
+    for wait in waits {
+        wait.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_patient_timer_follows_an_earlier_and_a_later_deadline() {
+    let environment = environment();
+    let mut timer = environment.patient_timer();
+    for (first, second) in [(3_600_000, 10), (10, 30)] {
+        timer.reset(Some(soon(&environment, first)));
+        assert!(!is_expired(&mut *timer).await);
+        let deadline = soon(&environment, second);
+        timer.reset(Some(deadline));
+        expired(&mut *timer).await;
+        assert!(environment.now() >= deadline);
+    }
+    timer.reset(Some(Time::ZERO));
+    assert!(is_expired(&mut *timer).await);
+    for never in [None, Some(Time::from_origin(Duration::MAX))] {
+        timer.reset(never);
+        assert!(!is_expired(&mut *timer).await);
+    }
+}
+
+#[tokio::test]
+async fn a_patient_timer_that_is_gone_keeps_no_waker() {
+    struct Idle;
+    impl Wake for Idle {
+        fn wake(self: Arc<Self>) {}
+    }
+    let environment = environment();
+    let (first, second) = (Arc::new(Idle), Arc::new(Idle));
+    let mut timer = environment.patient_timer();
+    timer.reset(Some(soon(&environment, 3_600_000)));
+    for idle in [&first, &second] {
+        let waker = Waker::from(Arc::clone(idle));
+        let mut context = Context::from_waker(&waker);
+        assert!(timer.poll_expired(&mut context).is_pending());
+    }
+    let held = || [&first, &second].map(|idle| Arc::strong_count(idle) - 1);
+    assert_eq!(held(), [0, 1], "the last one is woken");
+    drop(timer);
+    assert_eq!(held(), [0, 0]);
+}
+
+#[tokio::test]
+async fn what_was_recently_is_not_long_ago() {
+    let environment = environment();
+    let mut timer = environment.patient_timer();
+    let deadline = soon(&environment, 200);
+    timer.reset(Some(deadline));
+    expired(&mut *timer).await;
+    let recently = environment.recently();
+    assert!(recently <= environment.now());
+    assert!(recently + Duration::from_millis(100) >= deadline);
 }
 
 #[tokio::test]

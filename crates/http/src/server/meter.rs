@@ -269,7 +269,7 @@ impl Drop for InFlight {
         let meter = &*self.0;
         let ended = meter.ended.add(1);
         if ended == meter.begun.load(Ordering::Acquire) {
-            let now = nanoseconds(meter.environment.now());
+            let now = nanoseconds(meter.environment.recently());
             meter.quiet_since.store(now, Ordering::Relaxed);
         }
         meter.all.add(MINUS_ONE);

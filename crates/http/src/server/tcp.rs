@@ -250,7 +250,7 @@ async fn watch<C>(
     let times = &shard.options.times;
     let environment = &shard.environment;
     let mut phase = shard.phase.clone();
-    let mut timer = environment.timer();
+    let mut timer = environment.patient_timer();
     timer.reset(Some(environment.now() + shortest(times)));
     let mut alarm = Alarm::new();
     let mut ending_times = times.clone();

@@ -2,27 +2,47 @@
 //!
 //! Invariant: a timer wakes its task no earlier than its deadline, and at most once per arming.
 
+use super::{keeper, system};
 use crate::environment::Timer;
 use portway_core::Time;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 /// The clock; its origin is the environment's creation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     origin: Instant,
+    /// What the system's coarse clock would have said then; `None` where there is none.
+    coarse_origin: Option<Duration>,
 }
 
 impl Clock {
     pub(super) fn start() -> Self {
         Clock {
+            // Before the other one, whose times then never seem to be later.
             origin: Instant::now(),
+            coarse_origin: system::monotonic_time(system::Precision::Full),
         }
     }
 
     pub(super) fn now(self) -> Time {
         Time::from_origin(self.origin.elapsed())
+    }
+
+    /// As [`Clock::now`], some milliseconds ago at most.
+    pub(super) fn recently(self) -> Time {
+        let coarse = system::monotonic_time(system::Precision::Coarse);
+        match (coarse, self.coarse_origin) {
+            (Some(coarse), Some(origin)) => Time::from_origin(coarse.saturating_sub(origin)),
+            _ => self.now(),
+        }
+    }
+
+    /// A timer that may be late by some milliseconds and is none of the runtime's.
+    pub(super) fn patient_timer(self) -> Box<dyn Timer> {
+        keeper::timer(self.origin.into_std()).unwrap_or_else(|| self.timer())
     }
 
     pub(super) fn timer(self) -> Box<dyn Timer> {

@@ -7,6 +7,7 @@
 mod clock;
 mod dns;
 mod inherited;
+mod keeper;
 mod paths;
 mod system;
 mod tasks;
@@ -107,8 +108,16 @@ impl Environment for RealEnvironment {
         self.clock.now()
     }
 
+    fn recently(&self) -> Time {
+        self.clock.recently()
+    }
+
     fn timer(&self) -> Box<dyn Timer> {
         self.clock.timer()
+    }
+
+    fn patient_timer(&self) -> Box<dyn Timer> {
+        self.clock.patient_timer()
     }
 
     fn spawn(&self, task: BoxFuture<()>) {

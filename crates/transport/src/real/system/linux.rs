@@ -1,12 +1,28 @@
 //! Linux: socket options that socket2 does not cover.
 
-use super::TcpInfo;
+use super::{Precision, TcpInfo};
 use socket2::{SockRef, Socket};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::time::Duration;
+
+/// The time of the system's monotonic clock, in this precision.
+pub(crate) fn monotonic_time(precision: Precision) -> Option<Duration> {
+    let clock = match precision {
+        Precision::Full => libc::CLOCK_MONOTONIC,
+        Precision::Coarse => libc::CLOCK_MONOTONIC_COARSE,
+    };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` lives through the call.
+    check(unsafe { libc::clock_gettime(clock, &raw mut time) }).ok()?;
+    let seconds = u64::try_from(time.tv_sec).ok()?;
+    Some(Duration::new(seconds, u32::try_from(time.tv_nsec).ok()?))
+}
 
 /// Makes every packet leave and enter by the interface with this index.
 pub(crate) fn bind_to_interface(socket: &Socket, index: u32) -> io::Result<()> {

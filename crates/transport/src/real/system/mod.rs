@@ -22,3 +22,12 @@ pub(super) struct TcpInfo {
     /// The largest segment that is sent, in bytes.
     pub(super) send_mss: u32,
 }
+
+/// How exact a clock is asked to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Precision {
+    /// As exact as it can be.
+    Full,
+    /// Some milliseconds behind at most, for a small part of the cost.
+    Coarse,
+}

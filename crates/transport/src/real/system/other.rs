@@ -1,6 +1,6 @@
 //! Systems without a port of their own: sockets work, what is beyond them says that it does not.
 
-use super::TcpInfo;
+use super::{Precision, TcpInfo};
 use socket2::{SockRef, Socket};
 use std::io;
 use std::net::SocketAddr;
@@ -39,6 +39,11 @@ pub(crate) fn path_mtu(_socket: &SockRef<'_>, _remote: SocketAddr) -> io::Result
 /// Nobody is known to hand sockets over.
 pub(crate) fn take_descriptor(_number: i32) -> io::Result<Socket> {
     Err(unsupported("taking sockets that were handed over"))
+}
+
+/// There is one clock, which is asked otherwise.
+pub(crate) fn monotonic_time(_: Precision) -> Option<std::time::Duration> {
+    None
 }
 
 /// The system places threads.
