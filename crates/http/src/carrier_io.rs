@@ -219,7 +219,10 @@ impl<W: WireWatch> CarrierIo<W> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_out(context))?;
+        if self.carrier.layer.is_some() {
+            // What is queued is the layer's.
+            ready!(self.poll_out(context))?;
+        }
         let Some(layer) = &mut self.carrier.layer else {
             return self.poll_wire(context, |io| io.carrier.socket.try_write_vectored(slices));
         };
@@ -278,7 +281,10 @@ impl<W: WireWatch> Write for CarrierIo<W> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_out(context)
+        match self.out.is_empty() {
+            true => Poll::Ready(Ok(())),
+            false => self.poll_out(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -277,8 +277,10 @@ impl Drop for InFlight {
 }
 
 fn nanoseconds(time: Time) -> u64 {
+    let since = time.since_origin();
     // In 584 years it would be too much.
-    u64::try_from(time.since_origin().as_nanos()).unwrap_or(UNKNOWN)
+    let seconds = since.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(since.subsec_nanos().into())
 }
 
 /// A time that nobody knows.
