@@ -55,7 +55,7 @@ use portway_core::Failure;
 use portway_core::security::{ClientAuthentication, TlsParameters};
 use portway_transport::RealEnvironment;
 use portway_transport::environment::Environment;
-use portway_transport::real::{Config, Inherited};
+use portway_transport::real::{Config, Inherited, Turns};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,7 +220,17 @@ impl Server {
         self
     }
 
-    /// Serves on the runtime that it is called in.
+    /// Lets threads of [`Server::serve_sharded`] wait for their turn where others use their
+    /// processors, too: they are not woken into the midst of somebody's work for each request, and
+    /// find more of them when they run. A request may wait for some milliseconds then. On Linux
+    /// (`SCHED_BATCH`); without effect elsewhere, and where nobody else runs.
+    pub fn patient_threads(mut self) -> Self {
+        self.options.turns = Turns::Patient;
+        self
+    }
+
+    /// Serves on the runtime that it is called in. A router of axum is made ready by its
+    /// `with_state(())` before; else it does a part of that for each request.
     ///
     /// # Errors
     /// An address cannot be had, or an option contradicts another one.

@@ -5,6 +5,7 @@
 use super::authority::Names;
 use http::request::Parts;
 use portway_core::security::TlsParameters;
+use portway_transport::real::Turns;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -137,6 +138,8 @@ pub(super) struct Options {
     pub(super) names: Option<Arc<Names>>,
     pub(super) http3: crate::h3::Options,
     pub(super) alt_svc_age: Duration,
+    /// Those of its own threads.
+    pub(super) turns: Turns,
 }
 
 impl Default for Options {
@@ -153,6 +156,7 @@ impl Default for Options {
             names: None,
             http3: crate::h3::Options::default(),
             alt_svc_age: Duration::from_secs(24 * 3600),
+            turns: Turns::default(),
         }
     }
 }

@@ -86,7 +86,8 @@ struct Started {
 impl Part {
     fn start<S: ServerService>(self, service: S) -> Result<(JoinHandle<()>, Started), Failure> {
         let (index, count) = (self.index, self.count);
-        start_pinned("portway-serve", index, count, async move || {
+        let turns = self.common.options.turns;
+        start_pinned("portway-serve", index, count, turns, async move || {
             let environment: Arc<dyn Environment> = Arc::new(RealEnvironment::new(self.config));
             let sockets = self
                 .common

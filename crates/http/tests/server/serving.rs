@@ -79,6 +79,34 @@ async fn threads_of_its_own_serve_the_same() {
     assert!(left.is_clean(), "{left:?}");
 }
 
+/// By which policy the system gives this thread its turns, as proc(5) has it.
+#[cfg(target_os = "linux")]
+fn policy_of_this_thread() -> String {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("it is there");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+    let policy = fields.split(' ').nth(41 - 3);
+    policy.expect("it has more fields").to_owned()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn patient_threads_wait_for_their_turn() {
+    let app = || {
+        let policy = axum::routing::get(async || policy_of_this_thread());
+        axum::Router::new().route("/", policy).with_state(())
+    };
+    let prompt = Server::new(loopback()).serve_sharded(1, app()).unwrap();
+    let patient = Server::new(loopback()).patient_threads();
+    let patient = patient.serve_sharded(1, app()).unwrap();
+    // SCHED_BATCH, sched(7).
+    let batch = "3".to_owned();
+    for (serving, expected) in [(prompt, policy_of_this_thread()), (patient, batch)] {
+        let url = format!("http://{}/", serving.address());
+        let said = fetch(&Client::builder().build(), &url, Version::Http1).await;
+        assert_eq!(said, expected);
+    }
+}
+
 #[tokio::test]
 async fn cleartext_is_http1_and_http2_by_prior_knowledge() {
     let serving = Server::new(loopback()).serve(app()).unwrap();

@@ -9,7 +9,7 @@ use super::sharding::Shard;
 use super::{ConnectError, VarInt};
 use crate::RealEnvironment;
 use crate::environment::UdpBind;
-use crate::real::{Config, start_pinned, thread_count};
+use crate::real::{Config, Turns, start_pinned, thread_count};
 use portway_core::{Failure, FailureKind, Origin};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -143,18 +143,24 @@ where
     F: Future<Output = ()> + 'static,
 {
     let (index, count) = (shard.index(), shard.count());
-    start_pinned("portway-quic", index, count, async move || {
-        let endpoint = bind(options, shard)?;
-        let handed = endpoint.clone();
-        let rest = async move {
-            let serving = async move {
-                serve(endpoint.clone()).await;
-                endpoint.wait_idle().await;
+    start_pinned(
+        "portway-quic",
+        index,
+        count,
+        Turns::Prompt,
+        async move || {
+            let endpoint = bind(options, shard)?;
+            let handed = endpoint.clone();
+            let rest = async move {
+                let serving = async move {
+                    serve(endpoint.clone()).await;
+                    endpoint.wait_idle().await;
+                };
+                LocalSet::new().run_until(serving).await;
             };
-            LocalSet::new().run_until(serving).await;
-        };
-        Ok((handed, rest))
-    })
+            Ok((handed, rest))
+        },
+    )
 }
 
 fn bind(options: ShardedOptions, shard: Shard) -> Result<Endpoint, Failure> {

@@ -18,7 +18,7 @@ mod unix;
 
 pub use dns::{DnsConfig, DnsSource};
 pub use inherited::Inherited;
-pub use threads::{start_pinned, thread_count};
+pub use threads::{Turns, start_pinned, thread_count};
 
 use crate::environment::{
     BoxFuture, Environment, ListenAddress, TcpConnect, TcpListener, TcpStream, Timer, UdpBind,

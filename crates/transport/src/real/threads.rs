@@ -17,6 +17,17 @@ pub fn thread_count(asked: u16) -> u16 {
     }
 }
 
+/// When a thread that is woken has its turn on a processor that others use, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turns {
+    /// As soon as the system sees fit.
+    #[default]
+    Prompt,
+    /// When the others rest or have had their share (`SCHED_BATCH` of Linux; elsewhere as
+    /// `Prompt`).
+    Patient,
+}
+
 /// Starts one of `count` threads, kept on a processor of its own where there are as many of them
 /// as the calling thread may use; a thread that moved would leave its connections' state behind in
 /// the other one's caches. On a current-thread runtime it runs `open`, hands over what that gives,
@@ -30,6 +41,7 @@ pub fn start_pinned<T, O, R>(
     name: &str,
     index: u16,
     count: u16,
+    turns: Turns,
     open: impl FnOnce() -> O + Send + 'static,
 ) -> Result<(JoinHandle<()>, T), Failure>
 where
@@ -41,6 +53,9 @@ where
     let run = move || {
         // A thread that cannot be kept in its place works as well.
         let _ = system::pin_thread(index.into(), count.into());
+        if turns == Turns::Patient {
+            let _ = system::make_thread_patient();
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();

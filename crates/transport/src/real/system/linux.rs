@@ -81,6 +81,13 @@ pub(crate) fn pin_thread(index: usize, threads: usize) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Lets the calling thread wait for its turn when it is woken while others run.
+pub(crate) fn make_thread_patient() -> io::Result<()> {
+    let none = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameter lives through the call, which concerns the calling thread alone.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none) })
+}
+
 /// Takes the descriptor with this number, which the caller says nobody else owns, and keeps it from
 /// programs that are started later.
 pub(crate) fn take_descriptor(number: RawFd) -> io::Result<Socket> {

@@ -46,6 +46,11 @@ pub(crate) fn monotonic_time(_: Precision) -> Option<std::time::Duration> {
     None
 }
 
+/// The system gives turns.
+pub(crate) fn make_thread_patient() -> io::Result<()> {
+    Err(unsupported("a thread that waits for its turn"))
+}
+
 /// The system places threads.
 pub(crate) fn pin_thread(_index: usize, _threads: usize) -> io::Result<bool> {
     Ok(false)
