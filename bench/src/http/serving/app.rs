@@ -56,9 +56,10 @@ pub fn serve(stack: &str, form: &str) {
     }
 }
 
-/// The application of all of them.
+/// The application of all of them, made ready as axum makes it when it serves itself.
 fn app() -> Router {
-    Router::new().route("/resource", get(|| async { Bytes::from_static(CONTENT) }))
+    let app = Router::new().route("/resource", get(|| async { Bytes::from_static(CONTENT) }));
+    app.with_state(())
 }
 
 async fn ours(form: &str, credentials: Option<Credentials>, ended: oneshot::Receiver<()>) {

@@ -56,7 +56,7 @@ fn calls(stack: &str, form: &str, load: Load, times: usize) -> Result<u64, Strin
 fn drive(stack: &str, form: &str, load: Load, times: usize, tool: &[&str]) -> String {
     let server = Process::start(stack, form, tool);
     runtime().block_on(async {
-        let mut clients = Clients::start(load, &server).await;
+        let mut clients = Clients::start(load, &server.place).await;
         clients.act(times).await;
     });
     server.end()

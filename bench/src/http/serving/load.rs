@@ -3,7 +3,7 @@
 //! Invariant: a load opens all its connections before it begins, and each answer is read whole.
 
 use super::super::server::CONTENT;
-use super::process::Process;
+use super::process::Place;
 use crate::carrier::HOST;
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -90,7 +90,7 @@ enum Client {
 
 impl Clients {
     /// Connects.
-    pub async fn start(load: Load, server: &Process) -> Clients {
+    pub async fn start(load: Load, server: &Place) -> Clients {
         let mut endpoint = None;
         let mut connections = Vec::new();
         for _ in 0..load.connections {
@@ -172,7 +172,7 @@ impl Client {
     }
 }
 
-async fn connect(server: &Process) -> TcpStream {
+async fn connect(server: &Place) -> TcpStream {
     let socket = TcpStream::connect(server.address).await;
     let socket = socket.expect("our own server");
     socket.set_nodelay(true).expect("a TCP socket");
@@ -228,7 +228,7 @@ fn bind() -> Endpoint {
     endpoint.expect("a socket on loopback")
 }
 
-async fn connect3(endpoint: &Endpoint, server: &Process) -> ClientConnection {
+async fn connect3(endpoint: &Endpoint, server: &Place) -> ClientConnection {
     let trust = Trust::Roots(vec![server.certificate.clone()].into());
     let parameters = TlsParameters::default().with_trust(trust);
     let (alpn, remote) = ([b"h3".to_vec()], server.address.ip());

@@ -5,6 +5,7 @@
 
 mod app;
 mod count;
+mod crowd;
 mod load;
 mod page;
 mod process;

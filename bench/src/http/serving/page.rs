@@ -26,8 +26,11 @@ pub fn section(rows: &[Row], missing: &[String]) -> Section {
 const TITLE: &str = "## HTTP server";
 const HEAD: &str = "
 portway's server, axum's own on hyper, and one on h3 and h3-quinn, each a process with the same
-axum router that answers GET with 1 KiB: HTTP/1.1 and 2 in cleartext, the number is that of requests
-in flight. By itself a server has a runtime of one thread; with `two` portway's has two shards, and
-the others a runtime of two workers. Processor time, instructions and system calls of the server's
-process for one request; the clients are the same for both.
+axum router that answers GET with 1 KiB, made ready by `with_state(())`, which axum calls by itself:
+HTTP/1.1 and 2 in cleartext, the number is that of requests in flight. By itself a server has a
+runtime of one thread and a client on another one; with `two` portway's has two shards, the others a
+runtime of two workers, and there are clients on two threads
+([decision 0017](decisions/0017-two-clients-for-two-shards-of-http.md)). Processor time,
+instructions and system calls of the server's process for one request; the clients are the same for
+both.
 ";

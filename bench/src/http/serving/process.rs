@@ -12,6 +12,13 @@ use std::time::Duration;
 /// A server that runs.
 pub struct Process {
     child: Child,
+    /// How clients find it.
+    pub place: Place,
+}
+
+/// How clients find a server.
+#[derive(Clone)]
+pub struct Place {
     /// Where it is.
     pub address: SocketAddr,
     /// Whom to trust.
@@ -48,8 +55,10 @@ impl Process {
         let certificate: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
         Process {
             child,
-            address: address.parse().expect("an address"),
-            certificate: certificate.into(),
+            place: Place {
+                address: address.parse().expect("an address"),
+                certificate: certificate.into(),
+            },
         }
     }
 

@@ -3,7 +3,8 @@
 //! Invariant: the processor time of the server's whole process counts, and nothing of the client's.
 
 use super::count::count;
-use super::load::{Clients, LOADS, Load, Protocol};
+use super::crowd::Crowd;
+use super::load::{LOADS, Load, Protocol};
 use super::process::Process;
 use crate::clock::{pin, unpin};
 use crate::pairs::{Comparison, Side, alternate};
@@ -26,9 +27,49 @@ pub struct Row {
 }
 
 /// Measures so many pairs of every load, or of the one that is named, such as `serve-http1-32`;
-/// gives what could not be counted, too.
+/// gives what could not be counted, too. Times come first: what is counted afterwards does not
+/// depend on what else the machine does.
 pub fn measure(pairs: usize, only: Option<&str>) -> (Vec<Row>, Vec<String>) {
+    let works = works(only);
+    let times: Vec<_> = works
+        .iter()
+        .map(|work| (pairs > 0).then(|| work.compare(pairs)))
+        .collect();
+    let can_count = tools::is_present("valgrind") && tools::is_present("strace");
+    eprintln!("the times are measured");
     let (mut rows, mut missing) = (Vec::new(), Vec::new());
+    for (work, found) in works.into_iter().zip(times) {
+        let counted = can_count.then(|| work.count()).transpose();
+        let counts = counted.unwrap_or_else(|why| {
+            missing.push(format!("counts of {}: {why}", work.name));
+            None
+        });
+        if let Some(counts) = &counts {
+            eprintln!("{}: {counts:?}", work.name);
+        }
+        rows.push(Row {
+            found,
+            name: work.name,
+            other: work.stacks[1],
+            gate: Gate::AtMost(work.gate),
+            counts,
+        });
+    }
+    (rows, missing)
+}
+
+/// What one row compares.
+struct Work {
+    name: String,
+    load: Load,
+    form: &'static str,
+    /// portway and the other.
+    stacks: [&'static str; 2],
+    gate: f64,
+}
+
+fn works(only: Option<&str>) -> Vec<Work> {
+    let mut works = Vec::new();
     for form in ["one", "two"] {
         for load in LOADS {
             let name = match form {
@@ -41,58 +82,63 @@ pub fn measure(pairs: usize, only: Option<&str>) -> (Vec<Row>, Vec<String>) {
             if !is_wanted || form == "two" && is_alone {
                 continue;
             }
-            let (ours, other, gate) = match (load.protocol, form) {
-                (Protocol::Http3, _) => ("portway-h3", "h3", 0.65),
-                (_, "one") => ("portway", "axum", 1.03),
-                _ => ("portway", "axum", 0.83),
+            let (stacks, gate) = match (load.protocol, form) {
+                (Protocol::Http3, _) => (["portway-h3", "h3"], 0.65),
+                (_, "one") => (["portway", "axum"], 1.03),
+                _ => (["portway", "axum"], 0.83),
             };
-            let found = (pairs > 0).then(|| compare(&name, load, form, [ours, other], pairs));
-            let counts = match tools::is_present("valgrind") && tools::is_present("strace") {
-                true => match (count(ours, form, load), count(other, form, load)) {
-                    (Ok(ours), Ok(theirs)) => Some(Counts {
-                        instructions: (ours.0, theirs.0),
-                        calls: (ours.1, theirs.1),
-                    }),
-                    (Err(why), _) | (_, Err(why)) => {
-                        missing.push(format!("counts of {name}: {why}"));
-                        None
-                    }
-                },
-                false => None,
-            };
-            if let Some(counts) = &counts {
-                eprintln!("{name}: {counts:?}");
-            }
-            rows.push(Row {
-                found,
+            works.push(Work {
                 name,
-                other,
-                gate: Gate::AtMost(gate),
-                counts,
+                load,
+                form,
+                stacks,
+                gate,
             });
         }
     }
-    (rows, missing)
+    works
 }
 
-fn compare(name: &str, load: Load, form: &str, stacks: [&str; 2], pairs: usize) -> Comparison {
-    match form {
-        "one" => pin(1),
-        _ => unpin(),
+impl Work {
+    /// What does not depend on the neighbours.
+    fn count(&self) -> Result<Counts, String> {
+        let [ours, theirs] = self.stacks;
+        let (ours, theirs) = (
+            count(ours, self.form, self.load)?,
+            count(theirs, self.form, self.load)?,
+        );
+        Ok(Counts {
+            instructions: (ours.0, theirs.0),
+            calls: (ours.1, theirs.1),
+        })
     }
-    let servers = stacks.map(|stack| Process::start(stack, form, &[]));
-    runtime().block_on(async {
-        let mut ours = Clients::start(load, &servers[0]).await;
-        let mut theirs = Clients::start(load, &servers[1]).await;
-        let found = alternate(pairs, async |side| {
-            let (clients, server) = match side {
-                Side::Portway => (&mut ours, &servers[0]),
-                Side::Other => (&mut theirs, &servers[1]),
-            };
+
+    fn compare(&self, pairs: usize) -> Comparison {
+        // A single client would leave two shards idle, who then find less each time they wake.
+        let clients = match self.form {
+            "one" => {
+                pin(1);
+                1
+            }
+            _ => {
+                unpin();
+                2
+            }
+        };
+        let servers = self
+            .stacks
+            .map(|stack| Process::start(stack, self.form, &[]));
+        let crowds = servers
+            .each_ref()
+            .map(|server| Crowd::start(self.load, server, clients));
+        let times = self.load.times;
+        let found = runtime().block_on(alternate(pairs, async |side| {
+            let side = usize::from(side == Side::Other);
+            let (crowd, server) = (&crowds[side], &servers[side]);
             let before = server.time();
-            clients.act(load.times).await;
-            (server.time() - before).as_secs_f64() * 1e6 / load.times as f64
-        });
-        Comparison::of(name, "CPU µs a request", &found.await)
-    })
+            crowd.act(times);
+            (server.time() - before).as_secs_f64() * 1e6 / times as f64
+        }));
+        Comparison::of(self.name.clone(), "CPU µs a request", &found)
+    }
 }
