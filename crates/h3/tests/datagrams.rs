@@ -86,6 +86,26 @@ fn datagrams_belong_to_requests_in_both_directions() {
 }
 
 #[test]
+fn a_datagram_that_goes_at_once_goes_behind_those_that_wait() {
+    let mut pair = pair(Profiles::rfc9297());
+    let stream = session(&mut pair);
+    pair.client.send_datagram(stream, 0, b"one").expect("sent");
+    let end = pair.network.end(Role::Client);
+    let sent = pair.client.send_datagram_over(end, stream, 0, b"two");
+    sent.expect("sent");
+    let max = pair.client.max_datagram_payload(stream, 0).expect("told");
+    let long = vec![0; max + 1];
+    let end = pair.network.end(Role::Client);
+    let refused = pair.client.send_datagram_over(end, stream, 0, &long);
+    assert_eq!(refused, Err(SendError::DatagramTooLarge { max }));
+    pair.run();
+    for sent in [b"one", b"two"] {
+        assert_eq!(payload(pair.server.receive_datagram(stream)), sent);
+    }
+    assert_eq!(pair.server.receive_datagram(stream), None);
+}
+
+#[test]
 fn nothing_is_sent_before_both_sides_offered_datagrams() {
     for (client, server) in [
         (Profiles::default(), Profiles::rfc9297()),

@@ -8,15 +8,16 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::Connection;
+use super::{Connection, Outbox};
 use crate::datagram::{
     CapsuleOutcome, Contexts, Datagram, ExtensionString, FlowId, Flows, Profile, Queue,
 };
 use crate::error::{Code, ConnectionError, Fault, StreamError};
 use crate::event::{Action, Event};
-use crate::exchange::{Incoming, SendError, SendState};
+use crate::exchange::{Exchange, Incoming, SendError, SendState};
 use crate::settings::Settings;
 use crate::stream::{Direction, Role, StreamId};
+use crate::transport::Transport;
 use crate::varint;
 
 /// What the connection knows of datagrams.
@@ -123,6 +124,38 @@ impl Connection {
         context: u64,
         payload: &[u8],
     ) -> Result<(), SendError> {
+        let (group, datagram) = self.datagram(stream, context, payload)?;
+        let limit = self.config.limits.datagrams.queued;
+        self.datagrams.unsent.push(group, datagram, limit);
+        Ok(())
+    }
+
+    /// As [`send_datagram`](Self::send_datagram), but gives it to the transport at once, behind
+    /// whatever waits.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub fn send_datagram_over(
+        &mut self,
+        transport: &mut impl Transport,
+        stream: StreamId,
+        context: u64,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        self.set_datagram_len(transport.max_datagram_len());
+        self.act_on(transport);
+        let (_, datagram) = self.datagram(stream, context, payload)?;
+        transport.send_datagram(datagram);
+        Ok(())
+    }
+
+    /// A datagram for the transport, with the group that it belongs to.
+    fn datagram(
+        &self,
+        stream: StreamId,
+        context: u64,
+        payload: &[u8],
+    ) -> Result<(u64, Bytes), SendError> {
         self.check_open()?;
         // RFC 9297 §2.1.1: only after the setting was sent and received.
         let profile = self
@@ -163,9 +196,7 @@ impl Connection {
             Profile::Draft00 => context,
             Profile::Rfc9297 | Profile::Draft01 => stream.value(),
         };
-        let limit = self.config.limits.datagrams.queued;
-        self.datagrams.unsent.push(group, datagram.into(), limit);
-        Ok(())
+        Ok((group, datagram.into()))
     }
 
     /// The next datagram for a request.
@@ -321,11 +352,7 @@ impl Connection {
         let is_right = match profile {
             Profile::Rfc9297 => context == 0,
             // draft-01 §4.1, §4.2: only between the registration and the end of a context.
-            Profile::Draft01 => self
-                .exchanges
-                .get(stream)
-                .and_then(|exchange| exchange.datagrams.as_ref())
-                .is_some_and(|datagrams| datagrams.contexts.is_open(context)),
+            Profile::Draft01 => self.is_context_open(stream, context),
             Profile::Draft00 => self.datagrams.flows.is_of(context, stream),
         };
         if is_right {
@@ -333,6 +360,12 @@ impl Connection {
         } else {
             Err(SendError::OutOfOrder("a context that is not open"))
         }
+    }
+
+    fn is_context_open(&self, stream: StreamId, context: u64) -> bool {
+        let datagrams = self.exchanges.get(stream);
+        let datagrams = datagrams.and_then(|exchange| exchange.datagrams.as_ref());
+        datagrams.is_some_and(|datagrams| datagrams.contexts.is_open(context))
     }
 
     fn contexts(&mut self, stream: StreamId) -> Result<&mut Contexts, SendError> {
@@ -395,15 +428,16 @@ impl Connection {
             self.keep_early(datagram);
             return Ok(());
         };
-        if !self.exchanges.contains(stream) {
-            self.check_reachable(stream)?;
-        }
-        let is_new =
-            self.role == Role::Server && !self.peer.bidirectional.was_opened(stream.index());
-        match self.exchanges.get(stream) {
-            // RFC 9297 §2.1: kept for a request that is on its way, dropped for one that is over.
-            None if is_new => self.keep_early(datagram),
-            None => {}
+        match self.exchanges.get_mut(stream) {
+            None => {
+                self.check_reachable(stream)?;
+                let opened = &self.peer.bidirectional;
+                // RFC 9297 §2.1: kept for a request that is on its way, dropped for one that is
+                // over.
+                if self.role == Role::Server && !opened.was_opened(stream.index()) {
+                    self.keep_early(datagram);
+                }
+            }
             Some(exchange) if !exchange.is_known => self.keep_early(datagram),
             Some(exchange) if !exchange.receive.is_open() => {}
             Some(exchange) if exchange.takes_datagrams || profile == Profile::Draft00 => {
@@ -443,12 +477,8 @@ impl Connection {
                 }
             },
         };
-        let Some(exchange) = self.exchanges.get_mut(stream) else {
-            return;
-        };
-        let datagrams = exchange.datagrams.get_or_insert_default();
         // draft-01 §4.1, §4.2: unknown and closed contexts are no error, and nothing is kept.
-        if profile == Profile::Draft01 && !datagrams.contexts.is_open(context) {
+        if profile == Profile::Draft01 && !self.is_context_open(stream, context) {
             return;
         }
         self.queue_datagram(stream, Datagram { context, payload });
@@ -456,26 +486,28 @@ impl Connection {
 
     fn queue_datagram(&mut self, stream: StreamId, datagram: Datagram) {
         let limit = self.config.limits.datagrams.queued;
-        let Some(exchange) = self.exchanges.get_mut(stream) else {
-            return;
-        };
-        let datagrams = exchange.datagrams.get_or_insert_default();
-        datagrams.queue.push(datagram, limit);
-        self.tell_datagrams(stream);
+        if let Some(exchange) = self.exchanges.get_mut(stream) {
+            let datagrams = exchange.datagrams.get_or_insert_default();
+            datagrams.queue.push(datagram, limit);
+            Self::tell_of_datagrams(&mut self.out, stream, exchange);
+        }
     }
 
     /// Tells the application once that a request that it knows has datagrams.
     pub(super) fn tell_datagrams(&mut self, stream: StreamId) {
-        let exchange = self.exchanges.get_mut(stream);
-        let Some(exchange) = exchange.filter(|exchange| exchange.is_known) else {
-            return;
-        };
-        let Some(datagrams) = exchange.datagrams.as_mut() else {
-            return;
-        };
-        if !datagrams.queue.is_told && !datagrams.queue.is_empty() {
+        if let Some(exchange) = self.exchanges.get_mut(stream) {
+            Self::tell_of_datagrams(&mut self.out, stream, exchange);
+        }
+    }
+
+    /// The same when the exchange is at hand.
+    fn tell_of_datagrams(out: &mut Outbox, stream: StreamId, exchange: &mut Exchange) {
+        if let Some(datagrams) = exchange.datagrams.as_mut().filter(|_| exchange.is_known)
+            && !datagrams.queue.is_told
+            && !datagrams.queue.is_empty()
+        {
             datagrams.queue.is_told = true;
-            self.out.events.push_back(Event::Datagram(stream));
+            out.events.push_back(Event::Datagram(stream));
         }
     }
 }

@@ -53,12 +53,8 @@ impl Datagrams {
     /// Nothing was sent.
     pub fn send_in(&self, context: u64, payload: &[u8]) -> Result<(), SendError> {
         let stream = self.stream;
-        self.hosted.with(|engine, host| {
-            engine.http.set_datagram_len(host.datagram_size_max());
-            let sent = engine.http.send_datagram(stream, context, payload);
-            engine.flush_datagrams(host);
-            sent.map_err(|error| engine.explain(stream, error))
-        })
+        self.hosted
+            .with(|engine, host| engine.send_datagram(stream, context, payload, host))
     }
 
     /// The next datagram; `None` when none will come, since the request is over.

@@ -171,15 +171,24 @@ impl Engine {
         self.learn(news, host);
     }
 
-    /// The same after a datagram was sent, of which nothing else follows.
-    pub(super) fn flush_datagrams(&mut self, host: &mut Host<'_>) {
+    /// Sends a datagram of a request, of which nothing else follows.
+    pub(super) fn send_datagram(
+        &mut self,
+        stream: StreamId,
+        context: u64,
+        payload: &[u8],
+        host: &mut Host<'_>,
+    ) -> Result<(), SendError> {
         let mut news = News::default();
-        self.http.act_on(&mut Carrier {
+        let mut carrier = Carrier {
             host,
             news: &mut news,
             began: self.began,
-        });
+        };
+        let http = &mut self.http;
+        let sent = http.send_datagram_over(&mut carrier, stream, context, payload);
         self.learn(news, host);
+        sent.map_err(|error| self.explain(stream, error))
     }
 
     /// Takes note of what the transport told.
