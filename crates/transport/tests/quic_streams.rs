@@ -51,6 +51,32 @@ async fn a_bidirectional_stream_echoes() {
 }
 
 #[tokio::test]
+async fn messages_that_fill_a_batch_go_before_those_behind_them_are_written() {
+    let pair = Pair::new();
+    let (client, server) = pair.connect().await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(client.open_bi().await.unwrap().0);
+    }
+    let sent = || client.statistics().datagrams_sent;
+    let (before, mut early) = (sent(), Vec::new());
+    // Nothing here waits, so that the driver has no turn meanwhile.
+    for send in &mut streams {
+        let message = Bytes::from_static(&[7; 1000]);
+        send.write_and_finish(message).await.unwrap();
+        early.push(sent() - before);
+    }
+    assert_eq!(early[..10], [0; 10], "a few are no batch");
+    assert!(early[19] > 0, "{early:?}");
+    for _ in 0..20 {
+        let (_, mut receive) = server.accept_bi().await.unwrap();
+        assert_eq!(receive.read_to_end(2000).await.unwrap().len(), 1000);
+    }
+    drop((streams, client, server));
+    pair.finish().await;
+}
+
+#[tokio::test]
 async fn a_unidirectional_stream_carries_data_one_way_to_its_end() {
     let pair = Pair::new();
     let (client, server) = pair.connect().await;

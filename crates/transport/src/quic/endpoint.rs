@@ -20,7 +20,7 @@ use quinn_proto::EndpointConfig;
 use quinn_proto::crypto::HandshakeTokenKey;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker};
 
 /// One UDP socket and all connections over it. A clone is another handle of the same endpoint.
@@ -258,6 +258,20 @@ impl Shared {
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what was written so far on a connection that the driver will look at, unless the
+    /// driver is at work: then that is about to happen.
+    pub(super) fn send_early(&self, connection: &Arc<ConnectionShared>) {
+        let mut core = match self.core.try_lock() {
+            Ok(core) => core,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if !core.send_early(connection, self.clock.now()) {
+            drop(core);
+            self.call();
+        }
     }
 
     /// Puts a connection on the driver's list.

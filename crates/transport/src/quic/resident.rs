@@ -440,7 +440,10 @@ impl Host<'_> {
         }
         if fin && !written.is_blocked {
             match sending.finish() {
-                Ok(()) => written.is_finished = true,
+                Ok(()) => {
+                    written.is_finished = true;
+                    self.state.streams.unsent.on_message(written.bytes);
+                }
                 Err(FinishError::Stopped(code)) => return Err(NotWritten::Stopped(code.into())),
                 Err(FinishError::ClosedStream) => return Err(NotWritten::Ended),
             }

@@ -13,6 +13,7 @@ mod path;
 mod polling;
 mod shared;
 mod state;
+mod unsent;
 mod window;
 
 pub(in crate::quic) use self::awaited::Awaited;

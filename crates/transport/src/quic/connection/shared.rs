@@ -40,9 +40,13 @@ impl ConnectionShared {
         if is_new {
             state.dirty = Dirty::Listed;
         }
+        let is_enough = state.streams.unsent.is_enough();
         drop(state);
         if is_new {
             self.endpoint.list(Arc::clone(self));
+        }
+        if is_enough {
+            self.endpoint.send_early(self);
         }
         result
     }

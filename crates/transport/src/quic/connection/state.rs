@@ -8,6 +8,7 @@ use super::awaited::Awaited;
 use super::early_window::Confirmed;
 use super::linger::Linger;
 use super::path::PathWaiters;
+use super::unsent::Unsent;
 use super::window::Window;
 use crate::quic::options::{DefaultCodes, TransportOptions};
 use crate::quic::resident::{HostEvent, Residence};
@@ -79,7 +80,7 @@ pub(in crate::quic) enum Dirty {
     Listed,
 }
 
-/// Who waits on streams; arrays are by [`Dir`].
+/// Who waits on streams, and what waits on them; arrays are by [`Dir`].
 #[derive(Default)]
 pub(in crate::quic) struct StreamWaiters {
     pub(in crate::quic) senders: StreamTable<Sender>,
@@ -95,6 +96,8 @@ pub(in crate::quic) struct StreamWaiters {
     pub(in crate::quic) may_come: bool,
     pub(in crate::quic) linger: Linger,
     pub(in crate::quic) awaited: Awaited,
+    /// What was written, for which the driver may have to send before its turn.
+    pub(in crate::quic) unsent: Unsent,
 }
 
 /// Who waits on datagrams, and how they are sent.
@@ -203,6 +206,7 @@ impl ConnectionState {
 
     /// Notes that nothing can be sent any more.
     pub(in crate::quic) fn on_sent(&mut self) {
+        self.streams.unsent.on_sent();
         if self.datagrams.queued > 0 {
             let room = self.proto.datagrams().send_buffer_space();
             self.datagrams.on_sent(room);

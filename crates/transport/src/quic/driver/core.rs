@@ -5,7 +5,7 @@
 
 use super::Next;
 use super::outgoing::Outgoing;
-use super::patience::{Brought, Patience, Wait};
+use super::patience::{Brought, Patience};
 use super::serving::Server;
 use super::slot::{Role, Slot, Stage};
 use super::timers::{Deadline, Timers};
@@ -33,13 +33,13 @@ use std::time::Instant;
 /// Everything that the driver owns, behind the endpoint's lock.
 pub(in crate::quic) struct Core {
     pub(super) proto: quinn_proto::Endpoint,
-    socket: Arc<dyn UdpSocket>,
-    slots: Vec<Option<Slot>>,
+    pub(super) socket: Arc<dyn UdpSocket>,
+    pub(super) slots: Vec<Option<Slot>>,
     alive: usize,
     generation: u32,
     touched: Vec<usize>,
     /// Whether a connection lets others run before it sends.
-    holds_back: bool,
+    pub(super) holds_back: bool,
     /// Memory for packets that were received, which only busy connections have.
     spare_events: Vec<Vec<(ConnectionEvent, Option<IpAddr>)>>,
     timers: Timers,
@@ -466,62 +466,6 @@ impl Core {
         }
     }
 
-    /// Sends unless it waits for others; whether there is more, and until when it waits at most.
-    fn send(
-        &mut self,
-        state: &mut ConnectionState,
-        now: Instant,
-        wait: Wait,
-    ) -> (bool, Option<Instant>) {
-        let (sends, held_until) = match wait {
-            Wait::No => (true, None),
-            Wait::Turn => (false, None),
-            Wait::Until { time, sends } => (sends, Some(time)),
-        };
-        self.holds_back |= wait == Wait::Turn;
-        let has_more = match sends {
-            true => self.outgoing.is_blocked() || self.transmit(state, now),
-            false => wait == Wait::Turn,
-        };
-        (has_more, held_until)
-    }
-
-    /// Queues what the connection has to send, up to a bound; true when there is more.
-    fn transmit(&mut self, state: &mut ConnectionState, now: Instant) -> bool {
-        let mtu = usize::from(state.proto.current_mtu()).max(1);
-        let segments = self.socket.gso_segments_max().min(BATCH_BYTES_MAX / mtu);
-        let mut is_alone = state.datagrams.splits_batch();
-        for _ in 0..TRANSMITS_MAX + usize::from(is_alone) {
-            let question = state.question();
-            let mut buffer = self.outgoing.buffer();
-            let segments = match std::mem::take(&mut is_alone) {
-                true => 1,
-                false => segments,
-            };
-            match state.proto.poll_transmit(now, segments, &mut buffer) {
-                Some(mut transmit) => {
-                    if let Some(question) = question {
-                        state.answer(&question, &transmit);
-                    }
-                    state.datagrams.follows_packets = false;
-                    match state.may_send(&mut transmit) {
-                        true => {
-                            state.direct(&mut transmit);
-                            self.outgoing.push(transmit, buffer);
-                        }
-                        false => self.outgoing.give_back(buffer),
-                    }
-                }
-                None => {
-                    self.outgoing.give_back(buffer);
-                    state.on_sent();
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
     fn remove(&mut self, index: usize, wakers: &mut Vec<Waker>) {
         if let Some(slot) = self.slots.get_mut(index)
             && slot.take().is_some()
@@ -754,7 +698,3 @@ const MESSAGES_MAX: usize = 32;
 const SPARE_EVENTS_MAX: usize = 16;
 /// The longest such list, which is what two long messages hold.
 const SPARE_CAPACITY_MAX: usize = 128;
-/// Batches that a connection may send in a round.
-const TRANSMITS_MAX: usize = 2;
-/// Bytes of a batch: what one datagram of IPv4 could hold, which is what systems segment.
-const BATCH_BYTES_MAX: usize = 65_000;

@@ -7,6 +7,7 @@ mod core;
 mod held;
 mod outgoing;
 mod patience;
+mod sending;
 mod serving;
 mod slot;
 mod timers;

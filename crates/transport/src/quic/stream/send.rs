@@ -125,6 +125,7 @@ impl SendStream {
         chunks: &mut [Bytes],
     ) -> Poll<Result<(), StreamError>> {
         ready!(self.poll_act(context, |state, id| {
+            let bytes = chunks.iter().map(Bytes::len).sum();
             let mut stream = state.proto.send_stream(id);
             while chunks.iter().any(|chunk| !chunk.is_empty()) {
                 let written = stream.write_chunks(chunks)?;
@@ -133,7 +134,10 @@ impl SendStream {
                 }
             }
             match stream.finish() {
-                Ok(()) => Ok(()),
+                Ok(()) => {
+                    state.streams.unsent.on_message(bytes);
+                    Ok(())
+                }
                 Err(FinishError::Stopped(code)) => Err(WriteError::Stopped(code)),
                 Err(FinishError::ClosedStream) => Err(WriteError::ClosedStream),
             }
