@@ -132,6 +132,15 @@ impl Link {
         }
     }
 
+    /// From now on which packets are lost depends on this seed and on how many came before in the
+    /// same direction, on nothing else: another load after the same call meets the same losses.
+    pub fn repeat_losses(&self, seed: u64) {
+        let mut state = self.state();
+        for (side, direction) in state.sides.iter_mut().zip(0..) {
+            side.losses = Some(Random::new(seed * 2 + direction));
+        }
+    }
+
     /// Translates the IPv4 addresses of `near`, and forgets the translation again and again: what
     /// comes for an earlier one is lost. The first packets, a handshake's, keep theirs.
     pub fn rebind_every(&self, rebinding: Rebinding, interval: Duration) {
@@ -186,6 +195,8 @@ struct Side {
     /// When the packets that wait leave.
     departures: VecDeque<Instant>,
     is_out_until: Option<Instant>,
+    /// What decides on losses alone.
+    losses: Option<Random>,
 }
 
 /// A packet that arrives.
@@ -260,7 +271,8 @@ impl State {
             side.is_out_until = Some(now + lasts);
         }
         let is_out = side.is_out_until.is_some_and(|until| now < until);
-        if random.happens(impairments.loss) || is_lost || is_out {
+        let losses = side.losses.as_mut().unwrap_or(random);
+        if losses.happens(impairments.loss) || is_lost || is_out {
             return None;
         }
         let leaves = match impairments.bytes_per_second {

@@ -50,8 +50,8 @@ pub struct Found {
 /// The loads with the requests of one go: pinned or on workers, and over the link.
 const LOADS: [(Load, usize, usize); 6] = [
     (Load::plain(1), 400, 0),
-    (Load::plain(32), 3_200, 384),
-    (Load::plain(256), 6_400, 768),
+    (Load::plain(32), 3_200, 1_536),
+    (Load::plain(256), 6_400, 1_536),
     (Load::with_fields(1), 400, 0),
     (Load::with_fields(32), 3_200, 0),
     (Load::with_fields(256), 6_400, 0),

@@ -8,6 +8,7 @@ use super::rounds::{Place, Rounds, run};
 use super::web::Load;
 use portway_tests::link::{FAR_V4, Impairments, Link, NEAR_V4};
 use portway_tests::namespace::Namespace;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Puts the stacks under these loads over a link of 50 ms there and back that drops one packet in
@@ -24,7 +25,12 @@ pub fn run_on_link(loads: &[(Load, usize)], rounds: usize) -> Result<Vec<Rounds>
         loss: LOSS,
         ..Impairments::default()
     });
-    let place = Place::Link(far, NEAR_V4.into(), FAR_V4.into());
+    let place = Place::Link {
+        link: Arc::new(link),
+        far,
+        from: NEAR_V4.into(),
+        to: FAR_V4.into(),
+    };
     Ok(near.run(|| {
         let loads = loads.iter();
         let found = loads.map(|(load, times)| run(&place, *load, *times, rounds));

@@ -8,11 +8,12 @@ use super::{H3, Http2, Http3, Raw};
 use crate::clock::{ThreadClock, pin, process_time, unpin};
 use crate::pairs::Comparison;
 use crate::quic::{Identity, runtime};
+use portway_tests::link::Link;
 use portway_tests::namespace::Namespace;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// The names of the stacks, portway's HTTP/3 first.
@@ -25,10 +26,18 @@ pub enum Place {
     Pinned,
     /// One runtime of two workers, over loopback.
     Workers,
-    /// As pinned, with the server in a network namespace of its own, from and to these addresses;
-    /// the calling thread is in the client's namespace. The whole process counts: the kernel
-    /// receives on the thread that carries packets.
-    Link(Namespace, IpAddr, IpAddr),
+    /// As pinned, with the server in a network namespace of its own; the calling thread is in the
+    /// client's. The whole process counts: the kernel receives on the thread that carries packets.
+    Link {
+        /// What carries them. In each round all stacks meet the same losses.
+        link: Arc<Link>,
+        /// The server's namespace.
+        far: Namespace,
+        /// The client's address.
+        from: IpAddr,
+        /// The server's.
+        to: IpAddr,
+    },
 }
 
 /// What one stack needed in each round.
@@ -82,7 +91,7 @@ pub fn run(place: &Place, load: Load, times: usize, rounds: usize) -> Rounds {
             unpin();
             workers()
         }
-        Place::Pinned | Place::Link(..) => {
+        Place::Pinned | Place::Link { .. } => {
             pin(0);
             runtime()
         }
@@ -98,11 +107,14 @@ pub fn run(place: &Place, load: Load, times: usize, rounds: usize) -> Rounds {
         let mut measured = vec![Measured::default(); sides.len()];
         for round in 0..=rounds {
             for turn in 0..sides.len() {
-                let place = (round + turn) % sides.len();
-                let (processor, rate) = sides[place].act(times).await;
+                let stack = (round + turn) % sides.len();
+                if let Place::Link { link, .. } = place {
+                    link.repeat_losses(round as u64);
+                }
+                let (processor, rate) = sides[stack].act(times).await;
                 if round > 0 {
-                    measured[place].processor.push(processor);
-                    measured[place].rate.push(rate);
+                    measured[stack].processor.push(processor);
+                    measured[stack].rate.push(rate);
                 }
             }
         }
@@ -182,13 +194,13 @@ enum Clock {
 impl Side {
     pub(super) async fn start<W: Web>(identity: &Identity, place: &Place, load: Load) -> Side {
         let (from, to) = match place {
-            Place::Link(_, from, to) => (*from, *to),
+            Place::Link { from, to, .. } => (*from, *to),
             Place::Pinned | Place::Workers => (LOOPBACK, LOOPBACK),
         };
         let (address, server) = match place {
             Place::Workers => (W::start(identity, to), None),
             Place::Pinned => server::<W>(identity.clone(), to, false),
-            Place::Link(far, ..) => far.run(|| server::<W>(identity.clone(), to, false)),
+            Place::Link { far, .. } => far.run(|| server::<W>(identity.clone(), to, false)),
         };
         let clock = match (place, server) {
             (Place::Pinned, Some(server)) => Clock::Threads(ThreadClock::of_this_thread(), server),
@@ -200,7 +212,7 @@ impl Side {
         };
         let client = match place {
             Place::Workers => tokio::spawn(connecting).await.expect("no panic"),
-            Place::Pinned | Place::Link(..) => connecting.await,
+            Place::Pinned | Place::Link { .. } => connecting.await,
         };
         let act: Act = Box::new(move |times| Box::pin(load.apply(client.clone(), times)));
         let side = Side { act, clock };
