@@ -29,6 +29,8 @@ pub(crate) struct Datagrams {
     early: VecDeque<Bytes>,
     flows: Flows,
     unsent: Unsent,
+    /// Memory for the next ones that are sent.
+    block: BytesMut,
 }
 
 /// Datagrams for the transport; those of one flow or request are side by side and in order.
@@ -151,7 +153,7 @@ impl Connection {
 
     /// A datagram for the transport, with the group that it belongs to.
     fn datagram(
-        &self,
+        &mut self,
         stream: StreamId,
         context: u64,
         payload: &[u8],
@@ -182,21 +184,26 @@ impl Connection {
                 max: max.saturating_sub(header),
             });
         }
-        let mut datagram = Vec::with_capacity(header + payload.len());
-        match profile {
-            Profile::Rfc9297 => varint::encode(stream.index(), &mut datagram),
-            Profile::Draft01 => {
-                varint::encode(stream.index(), &mut datagram);
-                varint::encode(context, &mut datagram);
-            }
-            Profile::Draft00 => varint::encode(context, &mut datagram),
+        let block = &mut self.datagrams.block;
+        let len = header + payload.len();
+        if block.capacity() < len {
+            *block = BytesMut::with_capacity(len.max(BLOCK_BYTES));
         }
-        datagram.extend_from_slice(payload);
+        match profile {
+            Profile::Rfc9297 => varint::encode(stream.index(), block),
+            Profile::Draft01 => {
+                varint::encode(stream.index(), block);
+                varint::encode(context, block);
+            }
+            Profile::Draft00 => varint::encode(context, block),
+        }
+        block.extend_from_slice(payload);
+        let datagram = block.split().freeze();
         let group = match profile {
             Profile::Draft00 => context,
             Profile::Rfc9297 | Profile::Draft01 => stream.value(),
         };
-        Ok((group, datagram.into()))
+        Ok((group, datagram))
     }
 
     /// The next datagram for a request.
@@ -511,6 +518,9 @@ impl Connection {
         }
     }
 }
+
+/// What is allocated for several datagrams, which come in bursts: as much as four packets carry.
+const BLOCK_BYTES: usize = 4096;
 
 /// How long the header of a datagram is.
 fn header_len(profile: Profile, stream: StreamId, context: u64) -> usize {
