@@ -568,12 +568,13 @@ impl Connection {
         // the last section took: messages of a connection are alike.
         let is_alone = self.exchanges.len() <= 1;
         let (sections, memory) = (&mut self.sections, &mut self.out.sections);
-        let mut own = BytesMut::new();
+        // Memory from the start: to get it for what has none costs twice as much.
+        let mut own = match is_alone {
+            true => BytesMut::with_capacity(memory.last_bytes),
+            false => BytesMut::new(),
+        };
         let buffer = match is_alone {
-            true => {
-                own.reserve(memory.last_bytes);
-                &mut own
-            }
+            true => &mut own,
             false => {
                 if memory.shared.capacity() - memory.shared.len() < SECTION_ROOM {
                     memory.shared.reserve(SECTIONS_ROOM);
