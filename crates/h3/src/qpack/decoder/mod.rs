@@ -224,9 +224,7 @@ impl Decoder {
     /// ends more than the section did. None waits for ever, though: as long as it does, an encoder
     /// whose table is full of what the section refers to can insert nothing.
     pub fn is_worth_sending(&self) -> bool {
-        self.is_pressing()
-            || self.instructions.len() >= ACCOMPANYING_BYTES
-            || self.waited >= SECTIONS_WAITED
+        self.is_pressing() || self.waited >= SECTIONS_WAITED
     }
 
     /// Whether what is to be sent should go even if nothing goes with it: more acknowledgments wait
@@ -381,9 +379,6 @@ const SCRATCH_KEPT: usize = 512;
 
 /// Memory of so many bytes is kept for the next instructions.
 const INSTRUCTIONS_KEPT: usize = 2 * PATIENT_BYTES;
-
-/// How many bytes of acknowledgments wait although there is company: a handful of them.
-const ACCOMPANYING_BYTES: usize = 16;
 
 /// For how many sections an acknowledgment waits although there is company.
 const SECTIONS_WAITED: usize = 16;

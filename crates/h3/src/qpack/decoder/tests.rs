@@ -552,7 +552,7 @@ fn an_acknowledgment_waits_for_company_when_it_tells_of_no_insertion() {
     assert!(!decoder.is_pressing() && !decoder.is_worth_sending());
     for stream in 1..=64 {
         assert!(!decoder.is_pressing(), "{stream} acknowledgments");
-        // With company, a handful is enough.
+        // With company, fewer are enough.
         assert_eq!(decoder.is_worth_sending(), stream > 16, "{stream}");
         assert!(decode(&mut decoder, stream, &[0x03, 0x00, 0x80]).is_ok());
     }
@@ -560,6 +560,19 @@ fn an_acknowledgment_waits_for_company_when_it_tells_of_no_insertion() {
     assert_eq!(instructions(&mut decoder).len(), 64);
     decoder.cancel_stream(4).unwrap();
     assert!(decoder.is_pressing(), "the peer waits for a cancellation");
+}
+
+#[test]
+fn long_acknowledgments_wait_for_company_as_short_ones_do() {
+    let mut decoder = with_two_entries();
+    instructions(&mut decoder);
+    for index in 0..16 {
+        assert!(!decoder.is_worth_sending(), "{index}");
+        let stream = 4000 + index * 4;
+        assert!(decode(&mut decoder, stream, &[0x03, 0x00, 0x80]).is_ok());
+    }
+    assert!(decoder.is_worth_sending() && !decoder.is_pressing());
+    assert_eq!(instructions(&mut decoder).len(), 48);
 }
 
 #[test]
