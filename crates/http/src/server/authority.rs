@@ -6,7 +6,7 @@
 use super::identities::{lookup, normal};
 use http::header::{HOST, HeaderValue};
 use http::uri::{Authority, Scheme};
-use http::{Request, StatusCode, Version};
+use http::{HeaderMap, Request, StatusCode, Version};
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -41,8 +41,7 @@ fn host(name: &str) -> String {
 
 /// The status that a request is refused with for the name that it has.
 pub(super) fn refusal<B>(request: &Request<B>, names: Option<&Names>) -> Option<StatusCode> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let (field, another) = (hosts.next(), hosts.next());
+    let (field, another) = hosts(request.headers());
     let version = request.version();
     // RFC 9112 §3.2: a request of HTTP/1.1 has one Host field, and no request has two.
     if another.is_some() || field.is_none() && version == Version::HTTP_11 {
@@ -77,6 +76,18 @@ pub(super) fn refusal<B>(request: &Request<B>, names: Option<&Names>) -> Option<
         }
         _ => None,
     }
+}
+
+/// The first two Host fields.
+fn hosts(fields: &HeaderMap) -> (Option<&HeaderValue>, Option<&HeaderValue>) {
+    if fields.len() > FEW_FIELDS {
+        let mut hosts = fields.get_all(HOST).iter();
+        return (hosts.next(), hosts.next());
+    }
+    // Hashing the name would cost more than looking at the few that there are.
+    let hosts = fields.iter().filter(|(name, _)| **name == HOST);
+    let mut hosts = hosts.map(|(_, value)| value);
+    (hosts.next(), hosts.next())
 }
 
 /// Lets the Host field of a request that is not refused say what its target says.
@@ -118,3 +129,6 @@ fn without_user(authority: &str) -> &str {
         .rsplit_once('@')
         .map_or(authority, |(_, rest)| rest)
 }
+
+/// Clients other than browsers send no more.
+const FEW_FIELDS: usize = 6;

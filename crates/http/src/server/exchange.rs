@@ -283,31 +283,33 @@ pub(super) struct WayBack {
 impl WayBack {
     /// Gives the response that the service has given, or that stands for it.
     fn take<B: Body>(self, answer: Result<Response<B>, StatusCode>) -> Response<ResponseBody<B>> {
-        let mut response = match answer {
-            Ok(response) => response.map(Some),
+        let (mut head, mut body) = match answer {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                (head, Some(body))
+            }
             Err(status) => {
-                let mut response = Response::new(None);
-                *response.status_mut() = status;
-                response
+                let (mut head, ()) = Response::new(()).into_parts();
+                head.status = status;
+                (head, None)
             }
         };
         if let Some(alt_svc) = self.alt_svc {
-            let fields = response.headers_mut();
-            fields.entry(header::ALT_SVC).or_insert(alt_svc);
+            head.headers.entry(header::ALT_SVC).or_insert(alt_svc);
         }
         if self.is_stripped
-            && let Some(body) = response.body_mut().take()
+            && let Some(body) = body.take()
         {
-            declare_length(response.headers_mut(), &body);
+            declare_length(&mut head.headers, &body);
         }
         let in_flight = self.in_flight;
-        let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let is_upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
         if self.is_http1 && !is_upgrade && in_flight.meter().is_last() {
             // RFC 9112 §9.6: so the client knows that no further request would be read.
             let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
+            head.headers.insert(header::CONNECTION, close);
         }
-        response.map(|body| ResponseBody::new(body, in_flight))
+        Response::from_parts(head, ResponseBody::new(body, in_flight))
     }
 }
 

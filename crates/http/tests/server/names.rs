@@ -38,7 +38,17 @@ fn a_request_names_one_host() {
         ("GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", 400),
         ("GET / HTTP/1.0\r\nhost: a\r\nhost: a\r\n\r\n", 400),
     ];
+    // Among many fields they are found in another way.
+    let many = "x: y\r\n".repeat(20);
+    let rows = rows.into_iter().flat_map(|(request, status)| {
+        let (head, _) = request.rsplit_once("\r\n").expect("an empty line");
+        [
+            (request.to_owned(), status),
+            (format!("{head}{many}\r\n"), status),
+        ]
+    });
     for (request, status) in rows {
+        let request = request.as_str();
         Net::run(std::convert::identity, async |net| {
             let mut wire = net.connect().await;
             let answer = wire.ask(request).await.expect("an answer");
