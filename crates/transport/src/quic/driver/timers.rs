@@ -122,7 +122,7 @@ impl Timers {
 }
 
 /// How soon an entry is looked at before it comes up.
-const NEAR: Duration = Duration::from_millis(4);
+const NEAR: Duration = Duration::from_millis(15);
 /// How far entries are moved then at most: the longest that an acknowledgement waits (RFC 9000
 /// section 18.2, `max_ack_delay`).
 const FAR: Duration = Duration::from_millis(25);
@@ -167,7 +167,7 @@ mod tests {
         let start = Instant::now();
         let millis = |count| start + Duration::from_millis(count);
         timers.set(&mut deadline, Some(millis(30)), 0, 0);
-        assert_eq!(timers.near(millis(25)), None);
+        assert_eq!(timers.near(millis(14)), None);
         let near = timers.near(millis(26)).unwrap();
         assert!(!timers.move_near(Some(&mut deadline), near, millis(26)));
         // Its connection is due much later: not further than the next one may have to be heard.
