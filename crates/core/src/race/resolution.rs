@@ -14,7 +14,6 @@ use crate::endpoint::RemoteEndpoint;
 use crate::failure::{Failure, FailureKind, Origin};
 use crate::stack::WireProtocol;
 use crate::time::Time;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Which address families are asked for.
@@ -79,15 +78,25 @@ impl Readiness {
 /// The resolution of every remote endpoint of a race.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Resolution {
-    slots: BTreeMap<(String, RecordKind), Slot>,
+    /// One for each name and kind. They are few, and looked for often: a search allocates nothing,
+    /// which a key would.
+    slots: Vec<Slot>,
     pub(super) queries: Vec<Query>,
     remotes: Vec<Remote>,
 }
 
 #[derive(Clone, Debug)]
 struct Slot {
+    name: String,
+    kind: RecordKind,
     query: QueryId,
     state: SlotState,
+}
+
+impl Slot {
+    fn is_of(&self, name: &str, kind: RecordKind) -> bool {
+        self.kind == kind && is_same(&self.name, name)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -195,12 +204,12 @@ impl Resolution {
         log: &mut Log,
     ) {
         let records = answer.data.len();
-        let Some(key) = self.end_query(query, Ok(records), log.now) else {
+        let Some(kind) = self.end_query(query, Ok(records), log.now) else {
             return;
         };
         let data = match answer.data {
             AnswerData::Addresses(mut addresses) => {
-                addresses.retain(|address| address.is_ipv4() == (key.1 == RecordKind::A));
+                addresses.retain(|address| address.is_ipv4() == (kind == RecordKind::A));
                 let kept = addresses.len().min(config.limits.addresses_per_answer);
                 log.limit("addresses_per_answer", addresses.len() - kept);
                 addresses.truncate(kept);
@@ -208,16 +217,14 @@ impl Resolution {
             }
             data => data,
         };
-        if let Some(slot) = self.slots.get_mut(&key) {
+        if let Some(slot) = self.slot_of(query) {
             slot.state = SlotState::Answered(data);
         }
     }
 
     pub(super) fn on_failure(&mut self, query: QueryId, failure: &Failure, now: Time) {
-        let Some(key) = self.end_query(query, Err(failure.clone()), now) else {
-            return;
-        };
-        let Some(slot) = self.slots.get_mut(&key) else {
+        self.end_query(query, Err(failure.clone()), now);
+        let Some(slot) = self.slot_of(query) else {
             return;
         };
         // A question that was asked again waits for its newer answer.
@@ -234,7 +241,7 @@ impl Resolution {
     /// Forgets what was asked without any route and brought nothing, so that it is asked again.
     pub(super) fn forget_routeless(&mut self) {
         let queries = &self.queries;
-        self.slots.retain(|_, slot| {
+        self.slots.retain(|slot| {
             let has_records = matches!(&slot.state, SlotState::Answered(data) if !data.is_empty());
             let query = queries.get(slot.query.0 as usize);
             has_records || !query.is_some_and(|query| query.had_no_route)
@@ -349,8 +356,8 @@ impl Resolution {
 
     /// Whether any service record was found for any remote endpoint.
     pub(super) fn has_service_records(&self) -> bool {
-        self.slots.iter().any(|((_, kind), slot)| {
-            matches!(kind, RecordKind::Https | RecordKind::Svcb)
+        self.slots.iter().any(|slot| {
+            matches!(slot.kind, RecordKind::Https | RecordKind::Svcb)
                 && matches!(&slot.state, SlotState::Answered(data) if !data.is_empty())
         })
     }
@@ -381,11 +388,23 @@ impl Resolution {
         query: QueryId,
         result: Result<usize, Failure>,
         now: Time,
-    ) -> Option<(String, RecordKind)> {
+    ) -> Option<RecordKind> {
         let state = self.queries.get_mut(query.0 as usize)?;
         state.ended = Some(now);
         state.result = Some(result);
-        Some(slot_key(&state.question.name, state.question.kind))
+        Some(state.question.kind)
+    }
+
+    /// What became of the question that this query asked, maybe again.
+    fn slot_of(&mut self, query: QueryId) -> Option<&mut Slot> {
+        let question = &self.queries.get(query.0 as usize)?.question;
+        let mut slots = self.slots.iter_mut();
+        slots.find(|slot| slot.is_of(&question.name, question.kind))
+    }
+
+    fn state(&self, name: &str, kind: RecordKind) -> Option<&SlotState> {
+        let slot = self.slots.iter().find(|slot| slot.is_of(name, kind));
+        slot.map(|slot| &slot.state)
     }
 
     fn ask_addresses(&mut self, name: &str, asker: &mut Asker<'_>) {
@@ -398,21 +417,19 @@ impl Resolution {
     }
 
     fn ask(&mut self, name: &str, kind: RecordKind, asker: &mut Asker<'_>) {
-        let key = slot_key(name, kind);
-        if self.slots.contains_key(&key) {
+        if self.state(name, kind).is_some() {
             return;
         }
+        let slot = |query, state| Slot {
+            name: name.to_owned(),
+            kind,
+            query,
+            state,
+        };
         let query = QueryId(self.queries.len() as u32);
         if self.queries.len() >= asker.config.limits.queries {
             asker.log.limit("queries", 1);
-            let state = SlotState::Failed;
-            self.slots.insert(
-                key,
-                Slot {
-                    query: QueryId(0),
-                    state,
-                },
-            );
+            self.slots.push(slot(QueryId(0), SlotState::Failed));
             return;
         }
         let question = Question {
@@ -426,8 +443,7 @@ impl Resolution {
             result: None,
             had_no_route: !asker.families.has_connectivity,
         });
-        let state = SlotState::Outstanding;
-        self.slots.insert(key, Slot { query, state });
+        self.slots.push(slot(query, SlotState::Outstanding));
         asker.log.event(EventKind::Asked {
             query,
             question: question.clone(),
@@ -444,15 +460,11 @@ impl Resolution {
         asker: &mut Asker<'_>,
     ) -> bool {
         let remote = &self.remotes[index];
-        let owner = remote.owner().to_owned();
         if remote.is_service_known {
             return false;
         }
-        let data = match self
-            .slots
-            .get(&slot_key(&owner, kind))
-            .map(|slot| &slot.state)
-        {
+        let owner = remote.owner().to_owned();
+        let data = match self.state(&owner, kind) {
             Some(SlotState::Answered(data)) => data.clone(),
             Some(SlotState::Failed) => AnswerData::Services(Vec::new()),
             _ => return false,
@@ -469,9 +481,9 @@ impl Resolution {
                     // ignored.
                     let chosen = random.up_to(aliases.len() as u64 - 1) as usize;
                     let target = without_final_dot(&aliases[chosen].target);
-                    if remote.take_alias(&target, asker) {
-                        self.ask(&target, kind, asker);
-                        self.ask_addresses(&target, asker);
+                    if remote.take_alias(target, asker) {
+                        self.ask(target, kind, asker);
+                        self.ask_addresses(target, asker);
                         return true;
                     }
                 }
@@ -504,20 +516,14 @@ impl Resolution {
     }
 
     fn awaits(&self, name: &str, kind: RecordKind) -> bool {
-        self.slots
-            .get(&slot_key(name, kind))
-            .is_some_and(|slot| matches!(slot.state, SlotState::Outstanding))
+        matches!(self.state(name, kind), Some(SlotState::Outstanding))
     }
 
     /// The addresses of a name: answers, and hints for the families that have none yet.
     fn addresses(&self, name: &str, hints: &[IpAddr]) -> Vec<IpAddr> {
         let mut addresses = Vec::new();
         for kind in [RecordKind::Aaaa, RecordKind::A] {
-            let state = self
-                .slots
-                .get(&slot_key(name, kind))
-                .map(|slot| &slot.state);
-            match state {
+            match self.state(name, kind) {
                 Some(SlotState::Answered(AnswerData::Addresses(found))) => {
                     addresses.extend(found.iter().copied());
                 }
@@ -703,12 +709,8 @@ pub(super) fn no_address(resolution: &Resolution) -> Failure {
     }
 }
 
-fn slot_key(name: &str, kind: RecordKind) -> (String, RecordKind) {
-    (without_final_dot(name).to_ascii_lowercase(), kind)
-}
-
 fn is_same(one: &str, other: &str) -> bool {
-    without_final_dot(one).eq_ignore_ascii_case(&without_final_dot(other))
+    without_final_dot(one).eq_ignore_ascii_case(without_final_dot(other))
 }
 
 /// RFC 9460 §9.1: the host itself for port 443, otherwise a name with the port as prefix.

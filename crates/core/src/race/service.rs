@@ -96,7 +96,7 @@ pub(super) fn servers(
         .into_iter()
         .take(kept)
         .map(|record| Binding {
-            target: without_final_dot(&record.target),
+            target: without_final_dot(&record.target).to_owned(),
             port: Some(record.port),
             priority: None,
             ech: None,
@@ -107,10 +107,10 @@ pub(super) fn servers(
 }
 
 /// A name as it is compared and asked for: a final dot only marks it as fully qualified.
-pub(super) fn without_final_dot(name: &str) -> String {
+pub(super) fn without_final_dot(name: &str) -> &str {
     match name.strip_suffix('.') {
-        Some("") | None => name.to_owned(),
-        Some(rest) => rest.to_owned(),
+        Some("") | None => name,
+        Some(rest) => rest,
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) fn without_final_dot(name: &str) -> String {
 fn effective_target(owner: &str, target: &str) -> String {
     match target {
         "." | "" => owner.to_owned(),
-        target => without_final_dot(target),
+        target => without_final_dot(target).to_owned(),
     }
 }
 
