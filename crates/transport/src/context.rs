@@ -202,6 +202,7 @@ impl Context {
 
     /// Remembers how a race went until enough others have followed.
     pub fn remember(&self, account: Account) -> RaceId {
+        let account = account.condensed();
         let mut accounts = self.accounts();
         accounts.latest.push_back(account);
         let race = RaceId(accounts.first + accounts.latest.len() as u64 - 1);

@@ -13,6 +13,8 @@ pub struct Account(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
+    /// The machine itself: nothing to be done before somebody asks, but much to keep.
+    Race(Box<Race>),
     Told(Box<Told>),
     Walkover(Walkover),
 }
@@ -32,9 +34,19 @@ impl Account {
         })))
     }
 
+    /// The same account in little room, for whoever keeps it.
+    #[must_use]
+    pub fn condensed(self) -> Self {
+        match self.0 {
+            Kind::Race(race) => Account::of(&race),
+            kind => Account(kind),
+        }
+    }
+
     /// The report: the tree, every attempt and every question.
     pub fn report(&self) -> Report {
         match &self.0 {
+            Kind::Race(race) => race.report(),
             Kind::Told(told) => told.report.clone(),
             Kind::Walkover(walkover) => walkover.report(),
         }
@@ -43,11 +55,19 @@ impl Account {
     /// Adds what was learned to a history.
     pub fn teach(&self, history: &mut History) {
         match &self.0 {
+            Kind::Race(race) => history.add(race.learned().clone()),
             Kind::Told(told) => {
                 history.add(told.learned.clone());
             }
             Kind::Walkover(walkover) => walkover.teach(history),
         }
+    }
+}
+
+/// The report is made when it is asked for, or the account [condensed](Account::condensed).
+impl From<Box<Race>> for Account {
+    fn from(race: Box<Race>) -> Self {
+        Account(Kind::Race(race))
     }
 }
 

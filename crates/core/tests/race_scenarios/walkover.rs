@@ -158,3 +158,19 @@ fn a_race_whose_time_is_up_is_lost_by_the_machine() {
     };
     assert_eq!((when, failure.kind), (at(5), FailureKind::TimedOut));
 }
+
+#[test]
+fn an_account_says_the_same_before_and_after_it_is_condensed() {
+    let mut race = Race::new(at(5), config(ONE));
+    race.handle(at(20), connected(15));
+    race.handle(at(30), SUCCEEDED);
+    let (report, learned) = (race.report(), race.learned().clone());
+    assert_ne!(learned, History::default());
+    let whole = Account::from(Box::new(race));
+    for account in [whole.clone(), whole.condensed()] {
+        assert_eq!(account.report(), report);
+        let mut history = History::default();
+        account.teach(&mut history);
+        assert_eq!(history, learned);
+    }
+}

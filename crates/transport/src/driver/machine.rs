@@ -110,7 +110,7 @@ impl Machine {
     pub(super) fn finish(self) -> (Account, Option<Box<Recording>>) {
         match self {
             Machine::Walkover(walkover, _) => (walkover.into(), None),
-            Machine::Plain(race) => (Account::of(&race), None),
+            Machine::Plain(race) => (race.into(), None),
             Machine::Recorded(recorder) => {
                 let account = Account::of(recorder.race());
                 (account, Some(Box::new(recorder.finish())))
