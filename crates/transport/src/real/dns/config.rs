@@ -15,7 +15,8 @@ pub struct DnsConfig {
     /// Names with fixed addresses. They are known completely: nobody is asked for anything else
     /// about them.
     pub hosts: HashMap<String, Vec<IpAddr>>,
-    /// Whether `/etc/hosts` adds to `hosts`.
+    /// Whether the names of `/etc/hosts` are known as well; one of `hosts` has the addresses that
+    /// it has there, and no others.
     pub reads_hosts_file: bool,
     /// Domains that short names are tried in, after those of the system's configuration.
     pub search: Vec<String>,

@@ -21,6 +21,7 @@ use hosts::Hosts;
 use portway_core::Failure;
 use portway_core::dns::{Answer, Question};
 use portway_core::failure::{FailureKind, Origin};
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
@@ -29,6 +30,8 @@ use std::time::SystemTime;
 #[derive(Clone, Debug)]
 pub(super) struct Resolver {
     config: Arc<DnsConfig>,
+    /// Those of the configuration, for which no file is looked at.
+    fixed: Arc<Hosts>,
     sources: Arc<Mutex<Option<Sources>>>,
 }
 
@@ -61,13 +64,19 @@ impl std::fmt::Debug for Servers {
 
 impl Resolver {
     pub(super) fn new(config: DnsConfig) -> Self {
+        let mut fixed = Hosts::default();
+        fixed.extend(&config.hosts);
         Resolver {
             config: Arc::new(config),
+            fixed: Arc::new(fixed),
             sources: Arc::default(),
         }
     }
 
     pub(super) fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {
+        if let Some(answer) = self.fixed.answer(&question.name, question.kind) {
+            return Box::pin(ready(Ok(answer)));
+        }
         let resolver = self.clone();
         Box::pin(async move {
             let sources = resolver.sources();
@@ -111,7 +120,6 @@ impl Resolver {
             return sources.clone();
         }
         let mut hosts = Hosts::default();
-        hosts.extend(&self.config.hosts);
         if self.config.reads_hosts_file
             && let Ok(text) = std::fs::read_to_string(HOSTS_FILE)
         {
@@ -264,3 +272,26 @@ fn server(address: SocketAddr) -> NameServerConfig {
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const HOSTS_FILE: &str = "/etc/hosts";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portway_core::dns::{AnswerData, RecordKind};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    #[tokio::test]
+    async fn what_is_fixed_is_answered_without_a_look_at_the_systems_files() {
+        let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+        let resolver = Resolver::new(DnsConfig::default().with_host("fixed.example", [address]));
+        for (name, kind, found) in [
+            ("Fixed.Example.", RecordKind::A, vec![address]),
+            ("fixed.example", RecordKind::Aaaa, vec![]),
+            ("192.0.2.7", RecordKind::A, vec![address]),
+        ] {
+            let name = name.to_owned();
+            let answer = resolver.resolve(Question { name, kind }).await;
+            assert_eq!(answer.unwrap().data, AnswerData::Addresses(found));
+        }
+        assert!(resolver.sources.lock().unwrap().is_none());
+    }
+}
