@@ -38,6 +38,8 @@ pub(super) struct PoolTimer {
 
 impl PoolTimer {
     pub(super) fn new(environment: Arc<dyn Environment>) -> Self {
+        // Whatever keeps such timers starts with the client rather than with its first request.
+        drop(environment.patient_timer());
         PoolTimer {
             environment,
             woken: Arc::default(),
@@ -75,7 +77,7 @@ impl Drop for PoolTimer {
 }
 
 async fn run<T: Timed>(owner: Weak<T>, environment: Arc<dyn Environment>, woken: Arc<Notify>) {
-    let mut timer = environment.timer();
+    let mut timer = environment.patient_timer();
     loop {
         let due = {
             let Some(owner) = owner.upgrade() else {

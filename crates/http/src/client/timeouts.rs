@@ -62,9 +62,25 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn new(environment: &dyn Environment, at: Time, phase: Phase) -> Self {
-        let mut timer = environment.timer();
+        Deadline::of(environment.timer(), at, phase)
+    }
+
+    /// For what hardly ever takes so long: it may end some milliseconds late.
+    pub(super) fn patient(environment: &dyn Environment, at: Time, phase: Phase) -> Self {
+        Deadline::of(environment.patient_timer(), at, phase)
+    }
+
+    fn of(mut timer: Box<dyn Timer>, at: Time, phase: Phase) -> Self {
         timer.reset(Some(at));
         Deadline { timer, phase }
+    }
+
+    /// Ends that phase at that time from now on.
+    pub(super) fn turn_to(&mut self, at: Time, phase: Phase) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.timer.reset(Some(at));
+        }
     }
 
     /// As far from now as `limit` says.

@@ -149,7 +149,7 @@ impl Watch {
     ) -> Result<T, Error> {
         let environment = &**self.settings.context.environment();
         let mut race = pin!(race);
-        let mut deadline: Option<(Deadline, Phase)> = None;
+        let mut deadline = None;
         poll_fn(|context| {
             if let Poll::Ready(done) = race.as_mut().poll(context) {
                 return Poll::Ready(done);
@@ -164,20 +164,16 @@ impl Watch {
     fn poll_due(
         &self,
         due: Option<(Time, Phase)>,
-        deadline: &mut Option<(Deadline, Phase)>,
+        deadline: &mut Option<Deadline>,
         environment: &dyn Environment,
         context: &mut Context<'_>,
     ) -> Poll<Error> {
         let Some((at, phase)) = due else {
             return Poll::Pending;
         };
-        match deadline {
-            Some((deadline, of)) if *of == phase => deadline.poll(context),
-            other => {
-                let (deadline, _) = other.insert((Deadline::new(environment, at, phase), phase));
-                deadline.poll(context)
-            }
-        }
+        let deadline = deadline.get_or_insert_with(|| Deadline::patient(environment, at, phase));
+        deadline.turn_to(at, phase);
+        deadline.poll(context)
     }
 }
 
