@@ -20,6 +20,8 @@ pub(super) struct Deadline {
     pub(super) at: Option<Instant>,
     /// The entry that counts for it; others are stale.
     queued: Option<Instant>,
+    /// What was due when the entry was moved a part of the way.
+    moved_for: Option<Instant>,
 }
 
 impl Timers {
@@ -75,8 +77,12 @@ impl Timers {
         self.heap.pop();
         if let Some(known) = known {
             // Not further than most deadlines are set: one before the others has to wake the
-            // thread to be heard of.
-            known.queued = known.at.map(|at| at.min(now + FAR));
+            // thread to be heard of. Where nothing has moved since the last time, the connection
+            // rests: thousands of those would else be moved for ever while another one is busy.
+            let rests = known.moved_for == known.at;
+            known.moved_for = known.at;
+            let nearer = |at: Instant| if rests { at } else { at.min(now + FAR) };
+            known.queued = known.at.map(nearer);
             let queued = known.queued.map(|at| Reverse((at, near.1, near.2)));
             self.heap.extend(queued);
         }
@@ -199,6 +205,29 @@ mod tests {
         timers.set(&mut deadline, Some(start + second), 0, 0);
         assert!(timers.move_near(None, near, start));
         assert!(timers.next().is_none());
+    }
+
+    #[test]
+    fn entries_of_connections_that_rest_are_moved_twice_at_most() {
+        let mut timers = Timers::default();
+        let mut deadlines = [Deadline::default(); 100];
+        let start = Instant::now();
+        let idle = start + Duration::from_secs(30);
+        for (index, deadline) in deadlines.iter_mut().enumerate() {
+            timers.set(deadline, Some(start + NEAR), index, 0);
+            timers.set(deadline, Some(idle), index, 0);
+        }
+        let mut moves = 0;
+        // Another connection keeps the driver awake.
+        for millis in 0..1000 {
+            let now = start + Duration::from_millis(millis);
+            while let Some(near) = timers.near(now) {
+                assert!(timers.move_near(Some(&mut deadlines[near.1]), near, now));
+                moves += 1;
+            }
+        }
+        assert!(moves <= 200, "{moves}");
+        assert_eq!(timers.next(), Some(idle));
     }
 
     #[test]
