@@ -207,7 +207,10 @@ async fn say_nothing(stream: &TcpStream) {
 
 async fn serve(stream: TcpStream, acceptor: TlsAcceptor, behaviour: Behaviour, seen: &Arc<Seen>) {
     stream.set_nodelay(true).expect("a TCP socket");
-    tokio::time::sleep(behaviour.hesitates).await;
+    // A sleep of no time ends with the next millisecond of the runtime's timer.
+    if !behaviour.hesitates.is_zero() {
+        tokio::time::sleep(behaviour.hesitates).await;
+    }
     // A client that has gone meanwhile is what some of the faults are about.
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
