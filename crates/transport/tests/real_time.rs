@@ -95,6 +95,16 @@ async fn a_disarmed_timer_stays_silent() {
     assert!(!is_expired(&mut *timer).await, "beyond the clock's end");
 }
 
+#[tokio::test(start_paused = true)]
+async fn on_a_paused_clock_patient_timers_and_the_recent_time_follow_it() {
+    let environment = environment();
+    let mut timer = environment.patient_timer();
+    timer.reset(Some(seconds(3600)));
+    expired(&mut *timer).await;
+    assert_eq!(environment.recently(), environment.now());
+    assert!(environment.recently() >= seconds(3600));
+}
+
 /// A time that comes while the test waits for it.
 fn soon(environment: &RealEnvironment, milliseconds: u64) -> Time {
     environment.now() + Duration::from_millis(milliseconds)

@@ -16,14 +16,22 @@ pub(super) struct Clock {
     origin: Instant,
     /// What the system's coarse clock would have said then; `None` where there is none.
     coarse_origin: Option<Duration>,
+    /// The runtime's clock is the system's: not one that a test has paused, on which neither the
+    /// coarse clock nor the thread of patient timers looks.
+    is_systems: bool,
 }
 
 impl Clock {
     pub(super) fn start() -> Self {
+        let before = std::time::Instant::now();
+        // Before the coarse one, whose times then never seem to be later.
+        let origin = Instant::now();
+        let is_systems = (before..=std::time::Instant::now()).contains(&origin.into_std());
+        let coarse_origin = system::monotonic_time(system::Precision::Full);
         Clock {
-            // Before the other one, whose times then never seem to be later.
-            origin: Instant::now(),
-            coarse_origin: system::monotonic_time(system::Precision::Full),
+            origin,
+            coarse_origin: coarse_origin.filter(|_| is_systems),
+            is_systems,
         }
     }
 
@@ -42,7 +50,8 @@ impl Clock {
 
     /// A timer that may be late by some milliseconds and is none of the runtime's.
     pub(super) fn patient_timer(self) -> Box<dyn Timer> {
-        keeper::timer(self.origin.into_std()).unwrap_or_else(|| self.timer())
+        let kept = self.is_systems.then(|| self.origin.into_std());
+        kept.and_then(keeper::timer).unwrap_or_else(|| self.timer())
     }
 
     pub(super) fn timer(self) -> Box<dyn Timer> {
