@@ -54,6 +54,13 @@ async fn a_bidirectional_stream_echoes() {
 async fn messages_that_fill_a_batch_go_before_those_behind_them_are_written() {
     let pair = Pair::new();
     let (client, server) = pair.connect().await;
+    // A batch is at most what half of the congestion window takes, which grows with this.
+    let (mut long, _receive) = client.open_bi().await.unwrap();
+    long.write_and_finish(vec![7; 300_000].into())
+        .await
+        .unwrap();
+    let (_send, mut receive) = server.accept_bi().await.unwrap();
+    assert_eq!(receive.read_to_end(300_000).await.unwrap().len(), 300_000);
     let mut streams = Vec::new();
     for _ in 0..20 {
         streams.push(client.open_bi().await.unwrap().0);
