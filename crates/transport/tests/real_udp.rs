@@ -286,15 +286,7 @@ async fn a_code_point_stays_when_ecn_bits_are_sent() {
             IpAddr::V6(_) => receiver_ref.set_recv_tclass_v6(true).unwrap(),
         }
         let remote = receiver.local_addr().unwrap();
-        let mut request = UdpBind::on(SocketAddr::new(address, 0)).for_packets();
-        request.dscp = Some(46);
-        let sender = bind(request);
-        for (ecn, field) in [(Some(0b01), 0b1011_1001), (None, 0b1011_1000)] {
-            let marked = Transmit {
-                ecn,
-                ..Transmit::to(remote, b"x")
-            };
-            transmit(&*sender, &marked).await.unwrap();
+        let expect = |field: u8, what: &str| {
             let mut payload = [std::mem::MaybeUninit::uninit(); 4];
             let mut slices = [socket2::MaybeUninitSlice::new(&mut payload)];
             let mut control = [std::mem::MaybeUninit::zeroed(); 64];
@@ -305,7 +297,34 @@ async fn a_code_point_stays_when_ecn_bits_are_sent() {
             assert!(message.control_len() > 16);
             // SAFETY: the array was zeroed, and the system writes initialised bytes only.
             let seen = unsafe { control[16].assume_init() };
-            assert_eq!(seen, field, "{address}, {ecn:?}");
+            assert_eq!(seen, field, "{address}, {what}");
+        };
+        let requests = [
+            UdpBind::on(SocketAddr::new(address, 0)),
+            UdpBind::to(remote),
+        ];
+        for request in requests {
+            let mut request = request.for_packets();
+            request.dscp = Some(46);
+            let is_connected = request.remote.is_some();
+            let sender = bind(request);
+            for (ecn, dscp, field) in [
+                (Some(0b01), None, 0b1011_1001),
+                (Some(0b01), None, 0b1011_1001),
+                (Some(0b01), Some(8), 0b0010_0001),
+                (None, None, 0b1011_1000),
+                (Some(0b10), None, 0b1011_1010),
+            ] {
+                let marked = Transmit {
+                    ecn,
+                    dscp,
+                    ..Transmit::to(remote, b"x")
+                };
+                transmit(&*sender, &marked).await.unwrap();
+                expect(field, &format!("{is_connected}, {ecn:?}, {dscp:?}"));
+            }
+            send(&*sender, b"x", (!is_connected).then_some(remote)).await;
+            expect(0b1011_1000, "without a choice of ECN bits");
         }
     }
 }

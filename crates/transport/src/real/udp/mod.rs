@@ -68,6 +68,8 @@ pub(super) fn bind(request: &UdpBind, inherited: Option<Socket>) -> io::Result<A
         local,
         peer: request.remote,
         dscp: request.dscp.unwrap_or(0),
+        #[cfg(target_os = "linux")]
+        mark: send_linux::Mark::new(request.dscp.unwrap_or(0)),
         packets,
     }))
 }
@@ -106,6 +108,9 @@ struct RealUdpSocket {
     local: SocketAddr,
     peer: Option<SocketAddr>,
     dscp: u8,
+    /// Where it is connected.
+    #[cfg(target_os = "linux")]
+    mark: send_linux::Mark,
     /// On a socket for packets.
     packets: Option<Packets>,
     /// Waits for an ICMP error. Such an error makes a socket neither readable nor writable, and
@@ -116,6 +121,7 @@ struct RealUdpSocket {
 impl UdpSocket for RealUdpSocket {
     fn try_send(&self, datagram: &[u8], remote: Option<SocketAddr>) -> io::Result<()> {
         self.socket.try_write(|| {
+            let _unmarked = self.unmarked();
             let socket = self.socket();
             match remote {
                 None => socket.send(datagram),
@@ -132,6 +138,7 @@ impl UdpSocket for RealUdpSocket {
         }
         let remote = remote.map(socket2::SockAddr::from);
         self.socket.try_write(|| {
+            let _unmarked = self.unmarked();
             send_linux::send_many(self.socket.socket(), datagrams, remote.as_ref(), None)
         })
     }
@@ -148,6 +155,7 @@ impl UdpSocket for RealUdpSocket {
         }
         let remote = socket2::SockAddr::from(remote);
         self.socket.try_write(|| {
+            let _unmarked = self.unmarked();
             send_linux::send_many(self.socket.socket(), datagrams, Some(&remote), Some(source))
         })
     }
@@ -255,6 +263,19 @@ impl RealUdpSocket {
         SockRef::from(self.socket.socket())
     }
 
+    /// Keeps the socket from adding what [`UdpSocket::try_transmit`] has had it add.
+    #[cfg(target_os = "linux")]
+    fn unmarked(&self) -> Option<std::sync::MutexGuard<'_, u8>> {
+        let peer = self.peer?;
+        let field = self.dscp << 2;
+        self.mark.hold(self.socket.socket(), field, peer.is_ipv4())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn unmarked(&self) -> Option<()> {
+        None
+    }
+
     fn when_readable<T>(&self, mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         match self.socket.try_read(Interest::READABLE, &mut receive) {
             // tokio takes one interest at a time, and an error alone is not readable.
@@ -280,7 +301,8 @@ impl RealUdpSocket {
 
     #[cfg(target_os = "linux")]
     fn send_one(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        send_linux::transmit(self.socket.socket(), transmit, self.peer, self.dscp)
+        let peer = self.peer.map(|peer| (peer, &self.mark));
+        send_linux::transmit(self.socket.socket(), transmit, peer, self.dscp)
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -11,6 +11,7 @@ use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::ptr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Sends up to [`BATCH_MAX`] datagrams and says how many the system took.
 pub(super) fn send_many(
@@ -55,20 +56,59 @@ pub(super) fn send_many(
     usize::try_from(taken).map_err(|_| io::Error::last_os_error())
 }
 
-/// Sends `transmit` by one call. `peer` is whom the socket is connected to; `dscp` is the code
-/// point that the socket was given.
+/// The field of code point and ECN bits that a connected socket puts into every datagram. One that
+/// came with the datagram would have the system look for the route each time, which it otherwise
+/// remembers.
+pub(super) struct Mark(Mutex<u8>);
+
+impl Mark {
+    /// Of a socket that was given this code point.
+    pub(super) fn new(dscp: u8) -> Self {
+        Mark(Mutex::new(dscp << 2))
+    }
+
+    /// Keeps the field as it is until what comes back is dropped; `None` where it cannot be set.
+    pub(super) fn hold(
+        &self,
+        socket: &Inner,
+        field: u8,
+        is_ipv4: bool,
+    ) -> Option<MutexGuard<'_, u8>> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *held != field {
+            let socket = SockRef::from(socket);
+            let set = match is_ipv4 {
+                true => socket.set_tos_v4(field.into()),
+                false => socket.set_tclass_v6(field.into()),
+            };
+            set.ok()?;
+            *held = field;
+        }
+        Some(held)
+    }
+}
+
+/// Sends `transmit` by one call. `peer` is whom the socket is connected to, with what it marks
+/// datagrams by; `dscp` is the code point that the socket was given.
 pub(super) fn transmit(
     socket: &Inner,
     transmit: &Transmit<'_>,
-    peer: Option<SocketAddr>,
+    peer: Option<(SocketAddr, &Mark)>,
     dscp: u8,
 ) -> io::Result<()> {
+    // A connected socket knows the route to its peer.
+    let peer = peer.filter(|(peer, _)| *peer == transmit.remote);
+    let field = dscp << 2 | transmit.ecn.unwrap_or(0) & 3;
+    let marked = peer
+        .filter(|_| transmit.dscp.is_none())
+        .and_then(|(_, mark)| mark.hold(socket, field, transmit.remote.is_ipv4()));
     let mut control = control::Outgoing::new();
     if let Some(size) = transmit.effective_segment_size() {
         let size = u16::try_from(size).map_err(|_| io::Error::from_raw_os_error(libc::EMSGSIZE))?;
         control.push_segment_size(size);
     }
-    if transmit.ecn.is_some() || transmit.dscp.is_some() {
+    let is_chosen = transmit.ecn.is_some() || transmit.dscp.is_some() || peer.is_some();
+    if marked.is_none() && is_chosen {
         let dscp = transmit.dscp.unwrap_or(dscp);
         let class = dscp << 2 | transmit.ecn.unwrap_or(0) & 3;
         control.push_traffic_class(class, transmit.remote.is_ipv4());
@@ -76,8 +116,7 @@ pub(super) fn transmit(
     if let Some(source) = transmit.source {
         control.push_source(source);
     }
-    // A connected socket knows the route to its peer.
-    let remote = (peer != Some(transmit.remote)).then(|| SockAddr::from(transmit.remote));
+    let remote = peer.is_none().then(|| SockAddr::from(transmit.remote));
     let contents = [io::IoSlice::new(transmit.contents)];
     let mut message = MsgHdr::new().with_buffers(&contents);
     if !control.bytes().is_empty() {
