@@ -241,6 +241,12 @@ pub struct StoredAlternative {
 pub(super) struct Store(Mutex<Alternatives>);
 
 impl Store {
+    /// Whether nothing is known, on whatever network.
+    pub(super) fn is_empty(&self) -> bool {
+        let alternatives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        alternatives.is_empty()
+    }
+
     /// What is known on this network.
     pub(super) fn on(&self, network: u64) -> MutexGuard<'_, Alternatives> {
         let mut alternatives = self.0.lock().unwrap_or_else(PoisonError::into_inner);

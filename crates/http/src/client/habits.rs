@@ -97,7 +97,8 @@ impl Habits {
             && exchange.url.scheme() == "https"
             && is_judged(&settings.security)
         {
-            strict.learn(&exchange.url, headers, settings.context.environment().now());
+            let environment = settings.context.environment();
+            strict.learn(&exchange.url, headers, || environment.now());
         }
     }
 
@@ -116,12 +117,12 @@ impl Habits {
             // Without content the fields say what there would be, and part of it cannot be decoded.
             .filter(|_| exchange.method != Method::HEAD && !body.is_end_stream())
             .filter(|_| !headers.contains_key(CONTENT_RANGE));
-        match (limits, decode::codings(headers)) {
-            (Some(limits), Some(codings)) => {
+        match limits.and_then(|limits| Some((limits, decode::codings(headers)?))) {
+            Some((limits, codings)) => {
                 decode::strip(headers);
                 ResponseBody::decoded(Decoder::new(body, codings, limits.clone()), content_max)
             }
-            _ => ResponseBody::new(body, content_max),
+            None => ResponseBody::new(body, content_max),
         }
     }
 }

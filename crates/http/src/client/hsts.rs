@@ -50,6 +50,11 @@ impl Strict {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether [`Strict::upgrade`] has anything to look for.
+    pub(super) fn may_want(&self, url: &Url) -> bool {
+        url.scheme() == "http" && !self.hosts().is_empty()
+    }
+
     /// Makes https of http where the host wants that; says which origin it was then.
     pub(super) fn upgrade(&self, url: &mut Url, now: Time) -> Option<Origin> {
         if url.scheme() != "http" || !name(url).is_some_and(|name| self.contains(name, now)) {
@@ -82,15 +87,18 @@ impl Strict {
     }
 
     /// Takes what a response over TLS says.
-    pub(super) fn learn(&self, url: &Url, headers: &HeaderMap, now: Time) {
+    pub(super) fn learn(&self, url: &Url, headers: &HeaderMap, now: impl FnOnce() -> Time) {
+        let Some(name) = name(url) else {
+            return;
+        };
         // RFC 6797 §8.1: the first field counts, further ones do not.
         let Some(value) = headers.get(STRICT_TRANSPORT_SECURITY) else {
             return;
         };
-        let said = value.to_str().ok().and_then(parse);
-        let (Some((max_age, includes_subdomains)), Some(name)) = (said, name(url)) else {
+        let Some((max_age, includes_subdomains)) = value.to_str().ok().and_then(parse) else {
             return;
         };
+        let now = now();
         let until = now + max_age;
         self.keep(
             name,
@@ -211,7 +219,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let value = value.parse().unwrap();
         headers.insert(STRICT_TRANSPORT_SECURITY, value);
-        strict.learn(&Url::parse(url).unwrap(), &headers, at(0));
+        strict.learn(&Url::parse(url).unwrap(), &headers, || at(0));
     }
 
     fn upgraded(strict: &Strict, url: &str, now: Time) -> String {

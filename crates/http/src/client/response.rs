@@ -245,6 +245,10 @@ impl ResponseBody {
         let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());
         };
+        // Short content is one part, which is not copied.
+        if first.len() <= max && self.is_end_stream() {
+            return Ok(first);
+        }
         let mut all = BytesMut::from(first);
         loop {
             if all.len() > max {

@@ -47,11 +47,11 @@ impl Settings {
 
     /// The alternative services of a key that can be tried now.
     pub(super) fn alternatives_of(&self, key: &Key) -> Vec<Alternative> {
-        let alternatives = self.alternatives.on(self.network());
         // Every request asks, and hardly any origin has one.
-        if alternatives.is_empty() {
+        if self.alternatives.is_empty() {
             return Vec::new();
         }
+        let alternatives = self.alternatives.on(self.network());
         let now = self.context.environment().now();
         let origin = key.origin();
         let usable = origin.map(|origin| alternatives.usable(now, &origin));

@@ -89,7 +89,8 @@ impl Deadline {
         limit: Option<Duration>,
         phase: Phase,
     ) -> Option<Self> {
-        let at = environment.now() + limit?;
+        let limit = limit?;
+        let at = environment.now() + limit;
         Some(Deadline::new(environment, at, phase))
     }
 

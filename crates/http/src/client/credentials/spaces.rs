@@ -88,6 +88,11 @@ impl Keyring {
         self.scoped.is_empty()
     }
 
+    /// Whether anything is kept of what servers and proxies have asked for.
+    pub(in crate::client) fn was_asked(&self) -> bool {
+        !self.spaces().is_empty()
+    }
+
     fn spaces(&self) -> MutexGuard<'_, Vec<Space>> {
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
