@@ -70,7 +70,10 @@ impl Access {
 impl Exchange {
     /// Where it goes, and by which versions.
     pub(super) fn aim(&self, settings: &Settings) -> Result<(Key, Wish), Error> {
-        let key = Key::of(&self.url, self.peer_name())?;
+        let key = match self.peer_name() {
+            None => self.url.key()?.clone(),
+            name => Key::of(&self.url, name)?,
+        };
         let wish = self.wish.in_scheme(key.is_protected)?;
         let through = &settings.through;
         if let Some(socket) = self.access.socket.as_ref().or(through.socket.as_ref()) {

@@ -7,6 +7,7 @@
 
 use super::Body;
 use super::access::Access;
+use super::address::Address;
 use super::classify::{Processing, is_idempotent};
 use super::content::Content;
 use super::error::{Error, ErrorClass, Phase};
@@ -28,12 +29,12 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use url::{Position, Url};
+use url::Position;
 
 /// What is sent.
 pub(super) struct Exchange {
     pub(super) method: Method,
-    pub(super) url: Url,
+    pub(super) url: Address,
     pub(super) headers: HeaderMap,
     pub(super) added: Added,
     /// Where a CONNECT leads.
@@ -195,7 +196,7 @@ impl Exchange {
         let version = connection.version;
         let mut request = Request::new(std::mem::take(&mut self.body));
         *request.method_mut() = self.method.clone();
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = copied(&self.headers);
         self.added.put_into(request.headers_mut());
         if let Some(alternative) = &connection.alternative {
             // RFC 7838 §5: the server learns by which way the request came.
@@ -217,8 +218,11 @@ impl Exchange {
             return Ok(request);
         }
         if version == Version::Http1 {
-            let target = self.target(key);
-            *request.uri_mut() = target.parse::<Uri>().map_err(invalid)?;
+            let path = self.url.uri().and_then(Uri::path_and_query);
+            *request.uri_mut() = match path.filter(|_| !key.is_forwarded()) {
+                Some(path) => path.clone().into(),
+                None => self.target(key).parse().map_err(invalid)?,
+            };
             if !request.headers().contains_key(HOST) {
                 let host = HeaderValue::from_str(authority)
                     .map_err(|error| Error::invalid(error.to_string()))?;
@@ -232,11 +236,10 @@ impl Exchange {
         };
         // RFC 9113 §8.3.1: the host is in the pseudo-header field.
         let host = request.headers_mut().remove(HOST);
-        let has_user = !self.url.username().is_empty() || self.url.password().is_some();
-        if host.is_none() && !has_user {
-            // As the URL has written it already.
-            let target = &self.url[..Position::AfterQuery];
-            *request.uri_mut() = target.parse::<Uri>().map_err(invalid)?;
+        if host.is_none()
+            && let Some(uri) = self.url.uri()
+        {
+            *request.uri_mut() = uri.clone();
             return Ok(request);
         }
         let authority = match &host {
@@ -254,6 +257,14 @@ impl Exchange {
     /// Host and port, the port where it is not the scheme's own.
     fn authority(&self) -> &str {
         &self.url[Position::BeforeHost..Position::AfterPort]
+    }
+}
+
+/// The same fields again, which mostly are none.
+pub(super) fn copied(headers: &HeaderMap) -> HeaderMap {
+    match headers.is_empty() {
+        true => HeaderMap::new(),
+        false => headers.clone(),
     }
 }
 

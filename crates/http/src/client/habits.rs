@@ -3,6 +3,7 @@
 //!
 //! Invariant: what the application set itself is never changed.
 
+use super::address::Address;
 use super::cookies::CookieJar;
 use super::decode::{self, Decoder, Decompression};
 use super::exchange::Exchange;
@@ -68,10 +69,14 @@ impl Habits {
 
     /// Before a request, and before what a redirect makes of it.
     pub(super) fn prepare(&self, exchange: &mut Exchange, settings: &Settings) {
-        if let Some(strict) = &self.strict {
+        if let Some(strict) = &self.strict
+            && strict.may_want(&exchange.url)
+        {
             let now = settings.context.environment().now();
-            if let Some(asked) = strict.upgrade(&mut exchange.url, now) {
-                exchange.access.upgrade(&asked, &exchange.url);
+            let mut url = (*exchange.url).clone();
+            if let Some(asked) = strict.upgrade(&mut url, now) {
+                exchange.access.upgrade(&asked, &url);
+                exchange.url = Address::new(url);
             }
         }
         let headers = &exchange.headers;

@@ -5,16 +5,21 @@ use super::error::Error;
 use super::proxy::Proxy;
 use super::socket::shown;
 use portway_core::RemoteEndpoint;
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use url::{Host, Url};
 
 /// What connections must have in common to carry the same requests. Trust, identity and context
-/// are those of the client, which has a pool of its own.
+/// are those of the client, which has a pool of its own. Clones share it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key(Arc<Parts>);
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
+pub(super) struct Parts {
     pub(super) is_protected: bool,
     host: Arc<str>,
     address: Option<IpAddr>,
@@ -50,7 +55,7 @@ impl Key {
             Some(Host::Ipv6(address)) => (address.to_string(), Some(address.into())),
             None => return Err(Error::invalid(format!("{url} names no host"))),
         };
-        Ok(Key {
+        Ok(Key(Arc::new(Parts {
             is_protected,
             host: host.into(),
             address,
@@ -59,12 +64,12 @@ impl Key {
             proxy: None,
             is_forwarded: false,
             socket: None,
-        })
+        })))
     }
 
     /// A proxy itself, with nothing beyond it.
     pub(super) fn to_proxy(proxy: &Proxy) -> Key {
-        Key {
+        Key(Arc::new(Parts {
             is_protected: proxy.is_protected(),
             host: proxy.host().clone(),
             address: proxy.address(),
@@ -73,33 +78,29 @@ impl Key {
             proxy: None,
             is_forwarded: false,
             socket: None,
-        }
+        }))
     }
 
     /// The same through this socket.
-    pub(super) fn through(self, socket: &Arc<Path>) -> Key {
-        Key {
-            socket: Some(socket.clone()),
-            ..self
-        }
+    pub(super) fn through(mut self, socket: &Arc<Path>) -> Key {
+        Arc::make_mut(&mut self.0).socket = Some(socket.clone());
+        self
     }
 
     /// The same through a tunnel of this proxy.
-    pub(super) fn tunnelled(self, proxy: &Proxy) -> Key {
-        Key {
-            proxy: Some(proxy.clone()),
-            ..self
-        }
+    pub(super) fn tunnelled(mut self, proxy: &Proxy) -> Key {
+        Arc::make_mut(&mut self.0).proxy = Some(proxy.clone());
+        self
     }
 
     /// Any origin in cleartext, by requests that this proxy forwards.
     pub(super) fn forwarded(proxy: &Proxy) -> Key {
-        Key {
-            is_protected: false,
-            proxy: Some(proxy.clone()),
-            is_forwarded: true,
-            ..Key::to_proxy(proxy)
-        }
+        let mut key = Key::to_proxy(proxy);
+        let parts = Arc::make_mut(&mut key.0);
+        parts.is_protected = false;
+        parts.proxy = Some(proxy.clone());
+        parts.is_forwarded = true;
+        key
     }
 
     pub(super) fn proxy(&self) -> Option<&Proxy> {
@@ -166,6 +167,30 @@ impl Key {
             host: self.host.to_string(),
             port: self.port,
         })
+    }
+}
+
+impl Deref for Key {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Key) -> Ordering {
+        // Nearly always it is the same one.
+        match Arc::ptr_eq(&self.0, &other.0) {
+            true => Ordering::Equal,
+            false => self.0.cmp(&other.0),
+        }
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: what is read in short is what `Url::parse` reads. Most of that is the host, and a
 //! client seldom asks one only once.
 
+use super::address::Address;
+use super::key::Key;
 use std::sync::Mutex;
 use url::{ParseError, Url};
 
@@ -15,14 +17,22 @@ struct Known {
     text: Box<str>,
     /// With an empty path.
     root: Url,
+    key: Option<Key>,
+    /// The latest path and query that were short, with the URL that they make.
+    latest: Option<(Box<str>, Address)>,
 }
 
 impl LastOrigin {
-    pub(super) fn parse(&self, text: &str) -> Result<Url, ParseError> {
-        if let Some(url) = self.in_short(text) {
-            return Ok(url);
+    /// Reads a URL for a request; `prepare` makes one of what is read, where that is not plain.
+    pub(super) fn read(
+        &self,
+        text: &str,
+        prepare: impl FnOnce(&mut Url),
+    ) -> Result<Address, ParseError> {
+        if let Some(address) = self.in_short(text) {
+            return Ok(address);
         }
-        let url = Url::parse(text)?;
+        let mut url = Url::parse(text)?;
         if let Some(origin) = plain_origin(text)
             // Whoever has it now reads the same or another one; either is well known.
             && let Ok(mut known) = self.0.try_lock()
@@ -33,16 +43,24 @@ impl LastOrigin {
             root.set_fragment(None);
             *known = Some(Known {
                 text: origin.into(),
+                key: Key::of(&root, None).ok(),
                 root,
+                latest: None,
             });
         }
-        Ok(url)
+        prepare(&mut url);
+        Ok(Address::new(url))
     }
 
-    fn in_short(&self, text: &str) -> Option<Url> {
-        let known = self.0.try_lock().ok()?;
-        let known = known.as_ref()?;
+    fn in_short(&self, text: &str) -> Option<Address> {
+        let mut known = self.0.try_lock().ok()?;
+        let known = known.as_mut()?;
         let rest = text.strip_prefix(&*known.text)?;
+        if let Some((latest, address)) = &known.latest
+            && **latest == *rest
+        {
+            return Some(address.clone());
+        }
         if !rest.starts_with('/') || !is_plain(rest) {
             return None;
         }
@@ -54,9 +72,14 @@ impl LastOrigin {
                 url.set_query(Some(query));
             }
         }
-        Some(url)
+        let address = Address::of_origin(url, known.key.clone());
+        known.latest = (rest.len() <= LATEST_MAX).then(|| (rest.into(), address.clone()));
+        Some(address)
     }
 }
+
+/// Bytes of a path and its query that are kept.
+const LATEST_MAX: usize = 1024;
 
 /// Scheme and authority, where nothing stands there but a host and perhaps a port.
 fn plain_origin(text: &str) -> Option<&str> {
@@ -81,6 +104,10 @@ fn is_plain(rest: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn parse(origins: &LastOrigin, text: &str) -> Result<Url, ParseError> {
+        origins.read(text, |_| {}).map(|address| (*address).clone())
+    }
+
     #[test]
     fn a_second_url_of_an_origin_is_read_in_short() {
         let origins = LastOrigin::default();
@@ -89,14 +116,16 @@ mod tests {
             "https://[::1]:8443/a",
             "http://127.1/",
         ] {
-            let first = origins.parse(text).unwrap();
+            let first = parse(&origins, text).unwrap();
             assert_eq!(Ok(first), Url::parse(text));
             let origin = plain_origin(text).unwrap();
             for rest in ["/", "//", "/a/b;c=1?", "/a?b=/.", "/a?b=?c", "/a:@!$()*"] {
                 let text = format!("{origin}{rest}");
                 let is_short = !rest.contains("/.");
                 assert_eq!(origins.in_short(&text).is_some(), is_short, "{text}");
-                assert_eq!(origins.parse(&text), Url::parse(&text));
+                assert_eq!(parse(&origins, &text), Url::parse(&text));
+                // And once more, when it is the latest.
+                assert_eq!(parse(&origins, &text), Url::parse(&text));
             }
         }
     }
@@ -104,7 +133,7 @@ mod tests {
     #[test]
     fn what_is_not_plain_is_read_in_full() {
         let origins = LastOrigin::default();
-        origins.parse("https://a.example/").unwrap();
+        parse(&origins, "https://a.example/").unwrap();
         for text in [
             "https://a.example",
             "https://a.example.org/",
@@ -119,10 +148,38 @@ mod tests {
             "https://a.example/a\tb",
             "https://a.example/a'b",
         ] {
-            assert_eq!(origins.in_short(text), None, "{text}");
+            assert!(origins.in_short(text).is_none(), "{text}");
         }
         for text in ["https://user@a/", "https:///a/", "ftp://a/", "https://é/"] {
             assert_eq!(plain_origin(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_latest_address_is_shared_unless_it_is_long() {
+        let origins = LastOrigin::default();
+        let is_shared = |text: &str| {
+            let read = || origins.read(text, |_| {}).unwrap();
+            read();
+            std::ptr::eq(&*read(), &*read())
+        };
+        let long = |length: usize| format!("https://a.example/{}", "b".repeat(length - 1));
+        assert!(is_shared("https://a.example/b?c"));
+        assert!(is_shared(&long(LATEST_MAX)));
+        assert!(!is_shared(&long(LATEST_MAX + 1)));
+        assert!(is_shared("https://a.example/"));
+        let one = origins.read("https://a.example/x", |_| {}).unwrap();
+        let other = origins.read("https://a.example/y", |_| {}).unwrap();
+        let (one, other) = (one.key().unwrap(), other.key().unwrap());
+        assert!(std::ptr::eq(&**one, &**other), "one origin has one key");
+    }
+
+    #[test]
+    fn what_is_not_plain_is_prepared() {
+        let origins = LastOrigin::default();
+        for _ in 0..2 {
+            let read = origins.read("https://a.example/#part", |url| url.set_fragment(None));
+            assert_eq!(read.unwrap().as_str(), "https://a.example/");
         }
     }
 
@@ -145,7 +202,7 @@ mod tests {
             let origins = LastOrigin::default();
             for rest in &rests {
                 for text in [format!("{origin}/{rest}"), format!("{origin}{rest}")] {
-                    assert_eq!(origins.parse(&text), Url::parse(&text), "{text}");
+                    assert_eq!(parse(&origins, &text), Url::parse(&text), "{text}");
                 }
             }
         }

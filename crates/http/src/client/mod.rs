@@ -19,6 +19,7 @@
 //! | `response.rs`, `response_head.rs`, `upgraded.rs` | what they get |
 //! | `service.rs`, `connector.rs` | the client as a tower service; the engine under others |
 //! | `exchange.rs`, `expect.rs`, `redirect.rs` | one request to one URL, and the next URL |
+//! | `address.rs`, `last_origin.rs` | a URL, and what follows from it |
 //! | `shared.rs`, `lease.rs` | the pool with what it decides about |
 //! | `policy.rs` | which versions a request takes |
 //! | `dial.rs`, `racing.rs`, `watch.rs` | a connection, from the race to hyper or to our HTTP/3 |
@@ -34,6 +35,7 @@
 //! | `error.rs`, `classify.rs`, `timeouts.rs` | failures and time |
 
 mod access;
+mod address;
 mod alt_svc;
 mod alternatives;
 mod body;

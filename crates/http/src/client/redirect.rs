@@ -1,6 +1,7 @@
 //! What a redirect makes of a request (RFC 9110 §15.4).
 
 use super::Body;
+use super::address::Address;
 use super::credentials::Credentials;
 use super::error::{Error, ErrorClass};
 use super::exchange::Exchange;
@@ -70,7 +71,7 @@ pub(super) fn follow(
         }
         exchange.server_name = None;
     }
-    exchange.url = target;
+    exchange.url = Address::new(target);
     Ok(true)
 }
 

@@ -5,7 +5,7 @@ use super::Client;
 use super::access::Access;
 use super::credentials::Credentials;
 use super::error::{Error, Phase};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, copied};
 use super::interim::Interim;
 use super::multipart::Form;
 use super::policy::{VersionPolicy, Wish};
@@ -27,6 +27,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument;
+use url::Url;
 
 /// A request that is being put together. Nothing happens before [`RequestBuilder::send`].
 #[must_use = "nothing is sent before `send`"]
@@ -40,15 +41,18 @@ pub struct RequestBuilder {
 impl RequestBuilder {
     pub(super) fn new(client: Client, method: Method, url: &str) -> Self {
         let settings = &client.shared.settings;
-        let headers = settings.headers.clone();
+        let headers = copied(&settings.headers);
         let response_head = settings.timeouts.response_head;
         let wish = settings.wish;
+        let mut access = Access::default();
+        let prepare = |url: &mut Url| {
+            url.set_fragment(None);
+            access = Access::new(url);
+        };
         let exchange = (client.shared.last_origin)
-            .parse(url)
+            .read(url, prepare)
             .map_err(|error| Error::invalid(format!("{}: {error}", without_user(url))))
-            .map(|mut url| {
-                url.set_fragment(None);
-                let access = Access::new(&mut url);
+            .map(|url| {
                 Box::new(Exchange {
                     method,
                     url,
@@ -187,9 +191,8 @@ impl RequestBuilder {
                 Some(before) => format!("{before}&{query}"),
                 None => query,
             };
-            exchange
-                .url
-                .set_query((!joined.is_empty()).then_some(&joined));
+            let url = exchange.url.change();
+            url.set_query((!joined.is_empty()).then_some(&joined));
             Ok(())
         })
     }

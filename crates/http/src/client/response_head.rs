@@ -3,6 +3,7 @@
 //! Invariant: it never changes, so that any number of threads can read it; reading a value that is
 //! not valid leaves it where it is.
 
+use super::address::Address;
 use super::error::{Error, ErrorClass};
 use super::event::ConnectionInfo;
 use crate::pool::Version;
@@ -11,7 +12,6 @@ use hyper::upgrade::OnUpgrade;
 use portway_core::FailureKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use url::Url;
 
 /// Everything that came of a response before its content. Clones share it.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct ResponseHead(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     parts: http::response::Parts,
-    url: Url,
+    url: Address,
     info: Arc<ConnectionInfo>,
     redirects: usize,
     is_reused: bool,
@@ -29,7 +29,7 @@ struct Inner {
 impl ResponseHead {
     pub(super) fn new(
         parts: http::response::Parts,
-        url: Url,
+        url: Address,
         info: Arc<ConnectionInfo>,
         redirects: usize,
         is_reused: bool,
