@@ -201,10 +201,10 @@ impl Exchange {
             head.status,
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED
         );
+        // Where nobody has ever asked, nothing is kept that this could be about.
         let is_told = || {
-            [SERVER_INFO, PROXY_INFO]
-                .iter()
-                .any(|it| headers.contains_key(it))
+            let mut infos = [SERVER_INFO, PROXY_INFO].into_iter();
+            settings.keyring.was_asked() && infos.any(|it| headers.contains_key(it))
         };
         let is_served = self.access.waited && head.status.is_success();
         if !is_asked && !is_served && !is_told() {
