@@ -18,7 +18,7 @@ use super::interim::Interim;
 use super::key::Key;
 use super::lease::{Lease, Unanswered};
 use super::policy::Wish;
-use super::shared::Shared;
+use super::shared::{Shared, Turn};
 use super::timeouts::{Deadline, within};
 use crate::pool::Version;
 use http::header::{EXPECT, HOST, HeaderValue};
@@ -54,14 +54,19 @@ impl Exchange {
         shared: &Arc<Shared>,
     ) -> Result<(Response<Content>, Lease), Error> {
         let (key, mut wish) = self.aim(&shared.settings)?;
-        let mut waiting = shared.enqueue(key.clone(), wish);
+        let mut turn = shared.enqueue(key.clone(), wish);
         shared.upgrade(&key, wish);
         loop {
-            let since = shared.environment().now();
-            let mut lease = waiting.verdict().await?;
-            let waited = shared.environment().now().saturating_since(since);
             let telemetry = &shared.settings.telemetry;
-            telemetry.on_assigned(&key, lease.info().version, waited);
+            let since = telemetry.0.as_ref().map(|_| shared.environment().now());
+            let mut lease = match turn {
+                Turn::Now(lease) => lease,
+                Turn::Later(waiting) => waiting.verdict().await?,
+            };
+            if let Some(since) = since {
+                let waited = shared.environment().now().saturating_since(since);
+                telemetry.on_assigned(&key, lease.info().version, waited);
+            }
             let replay = self.body.replay();
             let version = lease.info().version;
             let asks_first = self.asks_first(&shared.settings, &key, replay.as_ref());
@@ -123,7 +128,7 @@ impl Exchange {
             self.body = body.or(unsent).unwrap_or_default();
             self.interim.repeat();
             match shared.retry(lease.into_request(), wish, is_free) {
-                Some(again) => waiting = again,
+                Some(again) => turn = Turn::Later(again),
                 None => return Err(unanswered.error),
             }
         }

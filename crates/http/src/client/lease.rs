@@ -184,7 +184,7 @@ impl Lease {
 
     fn give_back(&mut self, sender: http1::SendRequest<Body>) {
         self.is_over = true;
-        let unused = self.shared.act(|state, now| {
+        let unused = self.shared.act_recently(|state, now| {
             let handle = state.connections.get_mut(&self.connection);
             let unused = match handle {
                 Some(handle) => handle.sender.replace(Sender::Http1(sender)),
@@ -199,7 +199,7 @@ impl Lease {
     fn end(&mut self, after: After) {
         if !std::mem::replace(&mut self.is_over, true) {
             self.shared
-                .act(|state, now| state.pool.on_finished(now, self.request, after));
+                .act_recently(|state, now| state.pool.on_finished(now, self.request, after));
         }
     }
 }

@@ -17,12 +17,14 @@ use super::pool_time::{Alarm, PoolTimer, Timed};
 use super::proxy::Trunks;
 use super::settings::Settings;
 use super::telemetry::Gauge;
-use crate::pool::{Action, After, ConnectionId, DialId, FailReason, Pool, RequestId, Version};
+use crate::pool::{
+    Action, After, Assignment, ConnectionId, DialId, FailReason, Pool, RequestId, Version,
+};
 use http::HeaderMap;
 use http::header::{AGE, ALT_SVC};
 use portway_core::{FailureKind, Time};
 use portway_transport::environment::Environment;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -45,7 +47,7 @@ pub(super) struct State {
     waiting: HashMap<RequestId, (Wish, oneshot::Sender<Verdict>)>,
     /// Dropping a dial's sender ends it.
     dials: HashMap<DialId, oneshot::Sender<()>>,
-    pub(super) connections: HashMap<ConnectionId, Handle>,
+    pub(super) connections: BTreeMap<ConnectionId, Handle>,
     /// Why the dial failed that the pool is being told of.
     dial_error: Option<Error>,
     alarm: Alarm,
@@ -86,7 +88,7 @@ impl Shared {
                 pool,
                 waiting: HashMap::new(),
                 dials: HashMap::new(),
-                connections: HashMap::new(),
+                connections: BTreeMap::new(),
                 dial_error: None,
                 alarm: Alarm::default(),
             }),
@@ -103,19 +105,37 @@ impl Shared {
     }
 
     /// Puts a request into the pool.
-    pub(super) fn enqueue(self: &Arc<Self>, key: Key, wish: Wish) -> Waiting {
+    pub(super) fn enqueue(self: &Arc<Self>, key: Key, wish: Wish) -> Turn {
         self.settings.habits.retries.on_request();
-        let (verdict, receiver) = oneshot::channel();
-        let request = self.act(|state, now| {
+        let mut assigned = None;
+        let turn = self.act(|state, now| {
             let request = state.pool.request(now, key, wish.versions);
+            assigned = state.pool.take_assignment(request);
+            if let Some(Assignment {
+                connection,
+                is_reused,
+            }) = assigned
+            {
+                // Nobody need be told of what is there.
+                return Turn::Now(self.lease(state, request, connection, is_reused));
+            }
+            let (verdict, receiver) = oneshot::channel();
             state.waiting.insert(request, (wish, verdict));
-            request
+            Turn::Later(Waiting {
+                shared: self.clone(),
+                request,
+                receiver,
+                is_over: false,
+            })
         });
-        Waiting {
-            shared: self.clone(),
-            request,
-            receiver,
+        if let Some(assigned) = assigned {
+            self.settings.tell(|| ClientEvent::Assigned {
+                connection: assigned.connection,
+                is_reused: assigned.is_reused,
+                waited: Duration::ZERO,
+            });
         }
+        turn
     }
 
     /// Puts a request into the pool again that was not answered; `None` when its retries are spent,
@@ -146,6 +166,7 @@ impl Shared {
             shared: self.clone(),
             request,
             receiver,
+            is_over: false,
         })
     }
 
@@ -232,7 +253,7 @@ impl Shared {
     /// Looks at the connections.
     pub(super) fn find_connection<T>(
         &self,
-        look: impl FnOnce(&HashMap<ConnectionId, Handle>) -> Option<T>,
+        look: impl FnOnce(&BTreeMap<ConnectionId, Handle>) -> Option<T>,
     ) -> Option<T> {
         look(&self.state().connections)
     }
@@ -247,7 +268,18 @@ impl Shared {
 
     /// Changes the pool and does what it asks for.
     pub(super) fn act<T>(self: &Arc<Self>, change: impl FnOnce(&mut State, Time) -> T) -> T {
-        let now = self.environment().now();
+        self.act_at(self.environment().now(), change)
+    }
+
+    /// As [`Shared::act`], for what need not be known to the millisecond.
+    pub(super) fn act_recently<T>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut State, Time) -> T,
+    ) -> T {
+        self.act_at(self.environment().recently(), change)
+    }
+
+    fn act_at<T>(self: &Arc<Self>, now: Time, change: impl FnOnce(&mut State, Time) -> T) -> T {
         let mut left = Vec::new();
         let mut events = Vec::new();
         let mut state = self.state();
@@ -508,16 +540,29 @@ impl State {
     }
 }
 
+/// When a request has a connection.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the usual one costs no allocation"
+)]
+pub(super) enum Turn {
+    Now(Lease),
+    Later(Waiting),
+}
+
 /// A request that waits for a connection. Dropping it takes the request back.
 pub(super) struct Waiting {
     shared: Arc<Shared>,
     request: RequestId,
     receiver: oneshot::Receiver<Verdict>,
+    /// The pool has decided.
+    is_over: bool,
 }
 
 impl Waiting {
     pub(super) async fn verdict(mut self) -> Verdict {
         let verdict = (&mut self.receiver).await;
+        self.is_over = verdict.is_ok();
         verdict.unwrap_or_else(|_| {
             Err(Error::local(
                 ErrorClass::Closed,
@@ -530,6 +575,9 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         // A lease that was given and not taken comes back by its own drop.
         let _unread = self.shared.act(|state, now| {
             state.pool.cancel(now, self.request);

@@ -76,6 +76,17 @@ pub enum Action<K> {
     Tell(Event),
 }
 
+/// What [`Action::Assign`] gives a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Assignment {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Whether the connection was given a request before, so that the peer may have closed it
+    /// meanwhile.
+    pub is_reused: bool,
+}
+
 /// Why a dial is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -61,7 +61,8 @@ mod version;
 mod tests;
 
 pub use action::{
-    Action, After, CancelReason, CloseReason, ConnectionId, DialId, Event, FailReason, RequestId,
+    Action, After, Assignment, CancelReason, CloseReason, ConnectionId, DialId, Event, FailReason,
+    RequestId,
 };
 pub use config::Config;
 pub use version::{Version, Versions};
@@ -189,6 +190,24 @@ impl<K: Ord + Clone> Pool<K> {
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action<K>> {
         self.actions.pop_front()
+    }
+
+    /// Takes the next thing to do out if it is to send this request.
+    pub fn take_assignment(&mut self, request: RequestId) -> Option<Assignment> {
+        let assignment = match self.actions.front() {
+            Some(Action::Assign {
+                request: of,
+                connection,
+                is_reused,
+                ..
+            }) if *of == request => Assignment {
+                connection: *connection,
+                is_reused: *is_reused,
+            },
+            _ => return None,
+        };
+        self.actions.pop_front();
+        Some(assignment)
     }
 
     /// When [`Pool::on_timeout`] is due.

@@ -384,3 +384,26 @@ fn what_happens_too_late_or_twice_has_no_effect() {
     assert_eq!(world.pool.poll_action(), None);
     assert_eq!(world.pool.counts(), crate::pool::Counts::default());
 }
+
+#[test]
+fn an_assignment_can_be_taken_by_its_request_when_it_is_the_next_thing_to_do() {
+    let mut pool = crate::pool::Pool::new(Config::default());
+    let first = pool.request(Time::ZERO, 0, H2.into());
+    assert_eq!(pool.take_assignment(first), None, "it is dialled for");
+    let Some(Action::Dial { dial, .. }) = pool.poll_action() else {
+        panic!("nothing is there yet")
+    };
+    let connection = pool.on_connected(Time::ZERO, dial, H2).unwrap();
+    pool.on_streams_max(Time::ZERO, connection, 10);
+    let second = pool.request(Time::ZERO, 0, H2.into());
+    assert_eq!(
+        pool.take_assignment(second),
+        None,
+        "another one comes first"
+    );
+    let taken = pool.take_assignment(first).unwrap();
+    assert_eq!((taken.connection, taken.is_reused), (connection, false));
+    let taken = pool.take_assignment(second).unwrap();
+    assert_eq!((taken.connection, taken.is_reused), (connection, true));
+    assert_eq!(pool.poll_action(), None);
+}
