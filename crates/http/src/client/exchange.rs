@@ -25,8 +25,8 @@ use http::header::{EXPECT, HOST, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use portway_core::{Advice, FailureKind};
+use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Position;
@@ -87,7 +87,8 @@ impl Exchange {
                 Phase::ResponseHead,
             );
             let answered = {
-                let sending = pin!(async { Ok(lease.send(request, &interim).await) });
+                let mut sending = lease.send(request, &interim);
+                let sending = poll_fn(|context| sending.as_mut().poll(context).map(Ok));
                 within(&mut limit, sending).await?
             };
             let unanswered = match answered {

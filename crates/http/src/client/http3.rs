@@ -10,31 +10,37 @@ use super::dial::Work;
 use super::error::{Error, ErrorClass};
 use super::frames::Said;
 use super::interim::Interim;
-use super::lease::Unanswered;
+use super::lease::{Sending, Unanswered};
 use super::listener::Listener;
 use super::settings::Settings;
-use crate::h3::{ClientConnection, Options, ReceiveBody, SendBody, SendBodyError, SendError};
+use crate::h3::{
+    ClientConnection, Options, PendingResponse, ReceiveBody, SendBody, SendBodyError, SendError,
+    StreamError,
+};
 use crate::pool::Version;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::{Body as _, Frame};
 use portway_core::{Failure, FailureKind, Origin};
 use portway_transport::quic_stack::QuicCarrier;
-use std::future::{Future, poll_fn};
+use std::future::{Future, Pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 
-/// A handle to a connection of HTTP/3.
+/// A handle to a connection of HTTP/3, whose task ends when the last handle is gone.
 #[derive(Clone)]
-pub(super) struct Http3 {
+pub(super) struct Http3(Arc<Inner>);
+
+struct Inner {
     connection: ClientConnection,
     settings: Arc<Settings>,
     listener: Arc<dyn Listener>,
-    /// The connection's task ends when the last of these is gone.
-    _alive: Arc<oneshot::Sender<()>>,
+    /// Ends the task.
+    _alive: oneshot::Sender<()>,
 }
 
 impl Http3 {
@@ -60,102 +66,78 @@ impl Http3 {
         }));
         let (alive, gone) = oneshot::channel();
         let work = Box::pin(watch(connection.clone(), listener.clone(), gone));
-        let sender = Http3 {
+        let sender = Http3(Arc::new(Inner {
             connection,
             settings: settings.clone(),
             listener,
-            _alive: Arc::new(alive),
-        };
+            _alive: alive,
+        }));
         Ok((sender, work))
     }
 
     /// Whether an origin is among those that the server speaks for; `None` when it says nothing.
     pub(super) fn is_origin(&self, origin: &str) -> Option<bool> {
-        let origins = self.connection.origins()?;
+        let origins = self.0.connection.origins()?;
         Some(origins.iter().any(|other| other == origin))
     }
 
     /// Sends a request and waits for the head of its response.
-    pub(super) async fn send(
-        &self,
-        request: Request<Body>,
-        interim: &Interim,
-    ) -> Result<Response<Content>, Unanswered> {
+    pub(super) fn send<'a>(&'a self, request: Request<Body>, interim: &'a Interim) -> Sending<'a> {
         let (mut parts, body) = request.into_parts();
         declare_length(&parts.method, &mut parts.headers, &body);
-        let (mut pending, mut upload) = match body.into_whole() {
+        match body.into_whole() {
             Ok(content) => {
                 let request = Request::from_parts(parts, content);
-                let sent = self.opened(self.connection.send(request)).await;
-                (sent.map_err(|error| self.unsent(error, None))?, None)
+                Box::pin(Exchanging {
+                    http3: self,
+                    interim,
+                    stage: Stage::Opening(self.0.connection.send(request)),
+                    upload: None,
+                })
             }
-            Err(body) => {
-                let request = Request::from_parts(parts, ());
-                match self.opened(self.connection.send_request(request)).await {
-                    Ok(stream) => {
-                        let (send, pending) = stream.split();
-                        (pending, Some(Upload::start(&self.settings, send, body)))
-                    }
-                    Err(error) => return Err(self.unsent(error, Some(body))),
-                }
-            }
+            Err(body) => Box::pin(self.send_stream(parts, body, interim)),
+        }
+    }
+
+    /// Sends a request whose content is read meanwhile.
+    async fn send_stream(
+        &self,
+        parts: Parts,
+        body: Body,
+        interim: &Interim,
+    ) -> Result<Response<Content>, Unanswered> {
+        let request = Request::from_parts(parts, ());
+        let mut opening = pin!(self.0.connection.send_request(request));
+        let opened = poll_fn(|context| self.poll_opened(opening.as_mut(), context)).await;
+        let stream = match opened {
+            Ok(stream) => stream,
+            Err(error) => return Err(self.unsent(error, Some(body))),
         };
-        let answering = async {
-            while let Some(response) = pending.interim().await? {
-                interim.tell(&response);
-            }
-            pending.response().await
+        let (send, pending) = stream.split();
+        let exchanging = Exchanging::<Pending<_>> {
+            http3: self,
+            interim,
+            stage: Stage::Answering(pending),
+            upload: Some(Upload::start(&self.0.settings, send, body)),
         };
-        let mut answering = pin!(answering);
-        let answered = poll_fn(|context| {
-            if let Poll::Ready(answered) = answering.as_mut().poll(context) {
-                return Poll::Ready(Ok(answered));
-            }
-            match upload.as_mut().map(|upload| upload.poll_failed(context)) {
-                Some(Poll::Ready(error)) => Poll::Ready(Err(error)),
-                _ => Poll::Pending,
-            }
-        })
-        .await;
-        let answered = answered.map_err(|error| Unanswered {
-            error,
-            processing: Processing::Possible,
-            unsent: None,
-        })?;
-        let response = answered.map_err(|error| {
-            let (error, processing) = classify_h3(&error, &self.connection);
-            Unanswered {
-                error,
-                processing,
-                unsent: None,
-            }
-        })?;
-        Ok(response.map(|body| {
-            Content::Http3(Http3Content {
-                body,
-                connection: self.connection.clone(),
-                upload,
-            })
-        }))
+        exchanging.await
     }
 
     /// Waits for a stream. Where further connections are wanted nobody waits: the pool is told that
     /// this one has no room, and the request goes elsewhere.
-    async fn opened<T>(
+    fn poll_opened<T>(
         &self,
-        opening: impl Future<Output = Result<T, SendError>>,
-    ) -> Result<T, SendError> {
-        let mut opening = pin!(opening);
-        poll_fn(|context| {
-            let polled = opening.as_mut().poll(context);
-            if polled.is_pending() && self.settings.pool.has_further_http3 {
-                let in_flight = u32::try_from(self.connection.in_flight()).unwrap_or(u32::MAX);
-                self.listener.on_said(Said::StreamsMax(in_flight.max(1)));
-                return Poll::Ready(Err(SendError::WouldBlock));
-            }
-            polled
-        })
-        .await
+        opening: Pin<&mut impl Future<Output = Result<T, SendError>>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<T, SendError>> {
+        let polled = opening.poll(context);
+        if polled.is_pending() && self.0.settings.pool.has_further_http3 {
+            let in_flight = u32::try_from(self.0.connection.in_flight()).unwrap_or(u32::MAX);
+            let room = Said::StreamsMax(in_flight.max(1));
+            self.0.listener.on_said(room);
+            return Poll::Ready(Err(SendError::WouldBlock));
+        }
+        polled
     }
 
     /// A request of which nothing was sent.
@@ -169,7 +151,7 @@ impl Http3 {
         };
         let failure = Failure::new(Origin::Http, kind, detail);
         let mut classified = Error::new(class, failure).with_version(Version::Http3);
-        if let Some(closed) = self.connection.error() {
+        if let Some(closed) = self.0.connection.error() {
             classified = classified.with_code(closed.code.value());
         }
         Unanswered {
@@ -182,6 +164,88 @@ impl Http3 {
                 .filter(|_| class == ErrorClass::Closed)
                 .map(Request::new),
         }
+    }
+}
+
+/// A request, from its sending to the head of its response.
+struct Exchanging<'a, F> {
+    http3: &'a Http3,
+    interim: &'a Interim,
+    stage: Stage<F>,
+    upload: Option<Upload>,
+}
+
+enum Stage<F> {
+    /// There is no stream for it yet.
+    Opening(F),
+    Answering(PendingResponse),
+    Over,
+}
+
+impl<F> Future for Exchanging<'_, F>
+where
+    F: Future<Output = Result<PendingResponse, SendError>> + Unpin,
+{
+    type Output = Result<Response<Content>, Unanswered>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Stage::Opening(opening) = &mut this.stage {
+            match ready!(this.http3.poll_opened(Pin::new(opening), context)) {
+                Ok(pending) => this.stage = Stage::Answering(pending),
+                Err(error) => return Poll::Ready(Err(this.http3.unsent(error, None))),
+            }
+        }
+        if let Poll::Ready(answered) = this.poll_answer(context) {
+            return Poll::Ready(match answered {
+                Ok(response) => Ok(response.map(|body| this.content(body))),
+                Err(error) => {
+                    let (error, processing) = classify_h3(&error, &this.http3.0.connection);
+                    Err(Unanswered {
+                        error,
+                        processing,
+                        unsent: None,
+                    })
+                }
+            });
+        }
+        let upload = this.upload.as_mut();
+        match upload.map(|upload| upload.poll_failed(context)) {
+            Some(Poll::Ready(error)) => Poll::Ready(Err(Unanswered {
+                error,
+                processing: Processing::Possible,
+                unsent: None,
+            })),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl<F> Exchanging<'_, F> {
+    fn poll_answer(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Response<ReceiveBody>, StreamError>> {
+        while let Stage::Answering(pending) = &mut self.stage {
+            match ready!(pin!(pending.interim()).poll(context)) {
+                Ok(Some(response)) => self.interim.tell(&response),
+                Ok(None) => break,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            // What comes after all that is interim is there at once.
+            Stage::Answering(pending) => pin!(pending.response()).poll(context),
+            _ => unreachable!("it is not polled after it was ready"),
+        }
+    }
+
+    fn content(&mut self, body: ReceiveBody) -> Content {
+        Content::Http3(Http3Content {
+            body,
+            http3: self.http3.clone(),
+            upload: self.upload.take(),
+        })
     }
 }
 
@@ -291,7 +355,7 @@ impl Upload {
 /// The content of a response, and what is still sent of its request.
 pub(super) struct Http3Content {
     body: ReceiveBody,
-    connection: ClientConnection,
+    http3: Http3,
     upload: Option<Upload>,
 }
 
@@ -312,7 +376,7 @@ impl Http3Content {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(frame) => {
-                let classify = |error| classify_h3(&error, &self.connection).0;
+                let classify = |error| classify_h3(&error, &self.http3.0.connection).0;
                 Poll::Ready(frame.map(|frame| frame.map_err(classify)))
             }
             Poll::Pending => {

@@ -13,14 +13,17 @@ use super::expect::Gate;
 use super::http3::Http3;
 use super::interim::Interim;
 use super::proxy::Fate;
+use super::settings::Settings;
 use super::shared::Shared;
 use super::telemetry::{Gauge, InUse};
 use super::timeouts::Deadline;
 use crate::pool::{After, ConnectionId, RequestId, Version};
 use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use portway_core::FailureKind;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -45,6 +48,10 @@ pub(super) struct Lease {
     /// What holds the request's content back over HTTP/2.
     gate: Option<Gate>,
 }
+
+/// A request on its way, up to the head of its response.
+pub(super) type Sending<'a> =
+    Pin<Box<dyn Future<Output = Result<Response<Content>, Unanswered>> + Send + 'a>>;
 
 /// A request that was not answered.
 pub(super) struct Unanswered {
@@ -116,27 +123,24 @@ impl Lease {
         self.connection
     }
 
-    /// Sends the request and waits for the head of its response.
-    pub(super) async fn send(
-        &mut self,
+    /// Sends the request and waits for the head of its response. In a box: whoever sends over
+    /// another version would carry its room along.
+    pub(super) fn send<'a>(
+        &'a mut self,
         mut request: Request<Body>,
-        interim: &Interim,
-    ) -> Result<Response<Content>, Unanswered> {
-        let version = self.info.version;
+        interim: &'a Interim,
+    ) -> Sending<'a> {
         self.in_use = self.gauge.as_ref().map(Gauge::enter);
-        let sent = match &mut self.wire {
+        let info = &self.info;
+        match &mut self.wire {
             Some(Wire::Http1(sender)) => {
                 interim.attach(&mut request);
-                sender.try_send_request(request).await
+                Box::pin(answered(info, sender.try_send_request(request)))
             }
-            Some(Wire::Http2(sender)) => sender.try_send_request(request).await,
-            // In a box: whoever sends over another version would carry its room along.
-            Some(Wire::Http3(sender)) => return Box::pin(sender.send(request, interim)).await,
+            Some(Wire::Http2(sender)) => Box::pin(answered(info, sender.try_send_request(request))),
+            Some(Wire::Http3(sender)) => sender.send(request, interim),
             None => unreachable!("a lease is used before it is over"),
-        };
-        let fate = self.info.fate.as_ref();
-        let response = sent.map_err(|error| unanswered(error, version, fate))?;
-        Ok(response.map(|incoming| Content::Hyper(incoming, version, fate.cloned())))
+        }
     }
 
     /// Leaves the request to the pool to be queued again.
@@ -202,6 +206,10 @@ impl Lease {
                 .act_recently(|state, now| state.pool.on_finished(now, self.request, after));
         }
     }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
 }
 
 impl Drop for Lease {
@@ -220,6 +228,17 @@ impl Drop for Lease {
             }
         }
     }
+}
+
+/// What hyper sends.
+async fn answered(
+    info: &ConnectionInfo,
+    sent: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>>,
+) -> Result<Response<Content>, Unanswered> {
+    let sent = sent.await;
+    let (version, fate) = (info.version, info.fate.as_ref());
+    let response = sent.map_err(|error| unanswered(error, version, fate))?;
+    Ok(response.map(|incoming| Content::Hyper(incoming, version, fate.cloned())))
 }
 
 fn unanswered(

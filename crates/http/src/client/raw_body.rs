@@ -6,13 +6,11 @@
 use super::content::Content;
 use super::error::{Error, Phase};
 use super::lease::Lease;
-use super::settings::Settings;
 use super::timeouts::{Deadline, within};
 use crate::pool::Version;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,7 +20,6 @@ pub(super) struct RawBody {
     open: Option<Open>,
     total: Option<Deadline>,
     idle: Option<(Deadline, Duration)>,
-    settings: Arc<Settings>,
 }
 
 /// A body that has not ended.
@@ -35,9 +32,10 @@ impl RawBody {
     pub(super) fn new(
         content: Content,
         lease: Lease,
-        settings: Arc<Settings>,
+        total: Option<Deadline>,
         is_left: bool,
     ) -> Self {
+        let settings = lease.settings();
         let idle = settings.timeouts.body_idle.map(|limit| {
             let environment = &**settings.context.environment();
             let at = environment.now() + limit;
@@ -45,9 +43,8 @@ impl RawBody {
         });
         let mut body = RawBody {
             open: Some(Open { content, lease }),
-            total: None,
+            total,
             idle,
-            settings,
         };
         // What is not HTTP any more stays in use until the application has done with it.
         if !is_left {
@@ -56,10 +53,9 @@ impl RawBody {
         body
     }
 
-    /// Ends it at this time.
-    pub(super) fn with_limit(mut self, total: Option<Deadline>) -> Self {
-        self.total = total;
-        self
+    /// What ends it at some time, for the request that follows instead.
+    pub(super) fn into_limit(mut self) -> Option<Deadline> {
+        self.total.take()
     }
 
     /// The hold on a connection that is not HTTP any more.
@@ -121,7 +117,8 @@ impl RawBody {
             }
             Some(Ok(frame)) => {
                 if let Some((idle, limit)) = &mut body.idle {
-                    idle.reset(body.settings.context.environment().now() + *limit);
+                    let environment = open.lease.settings().context.environment();
+                    idle.reset(environment.now() + *limit);
                 }
                 // The end may be known with the last part; then nobody need ask once more.
                 body.note_end();
@@ -149,12 +146,13 @@ impl Drop for RawBody {
         let Some(open) = self.open.take() else {
             return;
         };
-        let max = self.settings.drain_max;
+        let settings = open.lease.settings();
+        let max = settings.drain_max;
         let is_short = max > 0 && open.content.size_hint().lower() <= max;
         if open.lease.info().version == Version::Http1 && is_short {
-            let environment = self.settings.context.environment();
-            let limit = self.settings.timeouts.drain;
-            let limit = Deadline::after(&**environment, limit, Phase::Drain);
+            let environment = settings.context.environment().clone();
+            let limit = settings.timeouts.drain;
+            let limit = Deadline::after(&*environment, limit, Phase::Drain);
             environment.spawn(Box::pin(drain(open, max, limit)));
         }
     }

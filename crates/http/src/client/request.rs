@@ -328,13 +328,12 @@ async fn send(
     total: Option<Duration>,
 ) -> Result<Response, Error> {
     let shared = client.shared;
-    let environment = shared.environment().clone();
-    let mut total = Deadline::after(&*environment, total, Phase::Total);
+    let mut total = Deadline::after(&**shared.environment(), total, Phase::Total);
     let mut redirects = 0;
-    let settings = shared.settings.clone();
+    let settings = &shared.settings;
     let habits = &settings.habits;
     loop {
-        habits.prepare(&mut exchange, &settings);
+        habits.prepare(&mut exchange, settings);
         let is_repeatable = exchange.body.replay().is_some();
         let (response, lease) = {
             let running = pin!(exchange.run(&shared));
@@ -348,11 +347,12 @@ async fn send(
         let (mut head, content) = response.into_parts();
         let (info, is_reused) = (lease.info().clone(), lease.is_reused());
         let is_left = upgraded::is_left(&exchange.method, head.status);
-        let body = RawBody::new(content, lease, settings.clone(), is_left);
-        habits.learn(&exchange, &head.headers, &settings);
+        let body = RawBody::new(content, lease, total, is_left);
+        habits.learn(&exchange, &head.headers, settings);
         let from = exchange.url.clone();
-        if exchange.is_challenged(&shared.settings, &head, replay) {
+        if exchange.is_challenged(settings, &head, replay) {
             exchange.interim.repeat();
+            total = body.into_limit();
             continue;
         }
         if redirects_max > 0 && redirect::follow(&mut exchange, head.status, &head.headers, replay)?
@@ -362,9 +362,9 @@ async fn send(
             }
             redirects += 1;
             exchange.interim.begin();
+            total = body.into_limit();
             continue;
         }
-        let body = body.with_limit(total);
         let max = settings.content_max;
         let body = habits.content(&exchange, &mut head.headers, body, max);
         let head = ResponseHead::new(head, from, info, redirects, is_reused);
