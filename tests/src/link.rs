@@ -10,7 +10,7 @@ mod pump;
 use crate::namespace::Namespace;
 use crate::random::Random;
 use packet::Packet;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::Ipv4Addr;
@@ -112,7 +112,9 @@ impl Link {
         let state = Arc::new(Mutex::new(State::new(seed)));
         let (end, ended) = UnixStream::pair()?;
         let carried = state.clone();
-        let thread = std::thread::spawn(move || pump::run(&ends, &ended, &carried));
+        let thread = std::thread::Builder::new()
+            .name(THREAD.to_owned())
+            .spawn(move || pump::run(&ends, &ended, &carried))?;
         Ok(Link {
             state,
             end: Some(end),
@@ -164,6 +166,12 @@ impl Link {
         self.state().log.clone()
     }
 
+    /// How many packets of each length, with their IP header, have come for this end so far, of
+    /// whatever protocol; what the link dropped counts.
+    pub fn lengths(&self, towards: Towards) -> BTreeMap<usize, u64> {
+        self.state().side(towards).lengths.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("the link runs")
     }
@@ -197,6 +205,8 @@ struct Side {
     is_out_until: Option<Instant>,
     /// What decides on losses alone.
     losses: Option<Random>,
+    /// How many packets came of each length.
+    lengths: BTreeMap<usize, u64>,
 }
 
 /// A packet that arrives.
@@ -222,6 +232,8 @@ impl State {
     /// What arrives when this packet has come to the link.
     fn carry(&mut self, towards: Towards, bytes: Vec<u8>, now: Instant) -> Vec<Arrival> {
         let mut packet = Packet::new(bytes);
+        let length = packet.bytes().len();
+        *self.side(towards).lengths.entry(length).or_default() += 1;
         let due = self.due(towards, &packet, now);
         let is_known = self.translate(towards, &mut packet, now);
         let due = due.filter(|_| is_known);
@@ -401,3 +413,5 @@ fn device(namespace: &Namespace) -> io::Result<File> {
 /// ended.
 const REBINDING_FROM: usize = 60;
 const DEVICE: &str = "wire";
+/// What the thread that carries packets is called.
+const THREAD: &str = "link";

@@ -3,13 +3,15 @@
 //! `h3 [--pairs N] [--only NAME] [--output FILE] [--record]` measures, and records the counts of
 //! each end in baseline.toml if asked to; `h3 count STACK NAME TIMES` does the work in one thread
 //! for a tool that counts, `h3 workers STACK NAME TIMES` on two workers, `h3 end END NAME TIMES`
-//! with a thread for each end, `h3 idle STACK CONNECTIONS ROUNDS` looks at memory, and
-//! `h3 beside NAME PAIRS` measures beside tokio-quiche.
+//! with a thread for each end, `h3 link STACK NAME TIMES SEEDS` does it over the link that delays
+//! and drops, with so many patterns of losses, and says what threads and wire have seen, `h3 idle
+//! STACK CONNECTIONS ROUNDS` looks at memory, and `h3 beside NAME PAIRS` measures beside
+//! tokio-quiche.
 
 use portway_bench::baseline;
 use portway_bench::h3::{
     BULK, Http3, Load, STACKS, count, count_on_workers, count_one_end, measure, run_beside_quiche,
-    section,
+    section, watch_on_link,
 };
 use portway_bench::heap::Heap;
 use portway_bench::quic::{Portway, count as count_work, run_idle};
@@ -36,6 +38,19 @@ fn main() -> ExitCode {
             let load = Load::named(name).expect("the name of a load");
             count_one_end(end, load, number(times));
             return ExitCode::SUCCESS;
+        }
+        ["link", stack, name, times, seeds] => {
+            let load = Load::named(name).expect("the name of a load");
+            return match watch_on_link(stack, load, number(times), 1..number(seeds) as u64 + 1) {
+                Ok(found) => {
+                    println!("{found}");
+                    ExitCode::SUCCESS
+                }
+                Err(why) => {
+                    eprintln!("{why}");
+                    ExitCode::FAILURE
+                }
+            };
         }
         ["beside", name, pairs] => {
             let load = Load::named(name).expect("the name of a load");

@@ -17,6 +17,7 @@ mod qpack;
 mod raw;
 mod rounds;
 mod sharded;
+mod watched;
 mod web;
 
 pub use beside::run_beside_quiche;
@@ -24,6 +25,7 @@ pub use bulk::{BULK, Bulk};
 pub use found::{Found, measure};
 pub use h3_side::H3;
 pub use http2_side::Http2;
+pub use link::watch_on_link;
 pub use ours::Http3;
 pub use page::section;
 pub use raw::Raw;

@@ -260,10 +260,12 @@ fn server<W: Web>(
             std::future::pending::<()>().await;
         });
     };
-    std::thread::spawn(move || match counts {
+    let thread = std::thread::Builder::new().name(SERVER.to_owned());
+    let spawned = thread.spawn(move || match counts {
         true => super::measured(serve),
         false => serve(),
     });
+    spawned.expect("a thread");
     let (address, server) = receiver.recv().expect("the server starts");
     (address, Some(server))
 }
@@ -273,4 +275,6 @@ fn warm_up(load: Load) -> usize {
     (load.in_flight * 4).max(400)
 }
 
+/// What a server's thread is called.
+const SERVER: &str = "server";
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
