@@ -3,13 +3,13 @@
 //! Invariant: every amount that a peer can make this side hold has a bound here.
 
 use super::choice::Chooser;
-use super::connection::{Confirmed, EarlyFactory, Factory, Until};
+use super::connection::{Confirmed, CubicFactory, EarlyFactory, Factory, Until};
 use super::hello::HelloLimits;
 use super::sharding::Shard;
 use super::tokens::AddressTokens;
 use super::{ConnectError, VarInt};
 use crate::tls::{QuicClientTls, QuicServerTls};
-use quinn_proto::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
+use quinn_proto::congestion::{BbrConfig, NewRenoConfig};
 use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig};
 use std::net::{SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
@@ -178,7 +178,7 @@ pub enum Congestion {
 impl Congestion {
     fn factory(self) -> Factory {
         match self {
-            Congestion::Cubic => Arc::new(CubicConfig::default()),
+            Congestion::Cubic => Arc::new(CubicFactory),
             Congestion::NewReno => Arc::new(NewRenoConfig::default()),
             Congestion::Bbr => Arc::new(BbrConfig::default()),
         }

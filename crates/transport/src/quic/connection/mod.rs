@@ -5,6 +5,7 @@
 
 mod awaited;
 mod connecting;
+mod cubic;
 mod early_window;
 mod handle;
 mod linger;
@@ -19,6 +20,7 @@ mod window;
 pub(in crate::quic) use self::awaited::Awaited;
 pub use self::awaited::Told;
 pub use self::connecting::Connecting;
+pub(in crate::quic) use self::cubic::CubicFactory;
 pub(in crate::quic) use self::early_window::{Confirmed, EarlyFactory, Factory, Until};
 pub use self::handle::{Connection, Statistics};
 pub use self::path::{PathEvent, PathEvents, PathState};
