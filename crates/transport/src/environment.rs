@@ -47,6 +47,12 @@ pub trait Environment: Send + Sync + 'static {
         self.timer()
     }
 
+    /// The same for what expires often and is set again more often still: setting it nearer wakes
+    /// no thread, and none is woken before its time.
+    fn exact_timer(&self) -> Box<dyn Timer> {
+        self.timer()
+    }
+
     /// Runs a task to its end. The environment counts the tasks that are alive.
     fn spawn(&self, task: BoxFuture<()>);
 

@@ -152,6 +152,54 @@ async fn a_patient_timer_follows_an_earlier_and_a_later_deadline() {
 }
 
 #[tokio::test]
+async fn exact_timers_expire_once_and_no_earlier_than_their_deadlines() {
+    let environment = environment();
+    let waits = [30, 10, 20].map(|milliseconds| {
+        let (mut timer, deadline) = (environment.exact_timer(), soon(&environment, milliseconds));
+        timer.reset(Some(deadline));
+        let environment = environment.clone();
+        tokio::spawn(async move {
+            expired(&mut *timer).await;
+            assert!(environment.now() >= deadline);
+            assert!(!is_expired(&mut *timer).await, "told once");
+        })
+    });
+    for wait in waits {
+        wait.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_exact_timer_follows_an_earlier_and_a_later_deadline() {
+    let environment = environment();
+    let mut timer = environment.exact_timer();
+    for (first, second) in [(3_600_000, 10), (10, 30), (0, 20)] {
+        timer.reset_exactly(Some(soon(&environment, first)));
+        assert!(!is_expired(&mut *timer).await);
+        let deadline = soon(&environment, second);
+        timer.reset_exactly(Some(deadline));
+        expired(&mut *timer).await;
+        assert!(environment.now() >= deadline);
+    }
+    // Armed again after it expired, and for a time that has passed.
+    timer.reset_exactly(Some(Time::ZERO));
+    expired(&mut *timer).await;
+    for never in [None, Some(Time::from_origin(Duration::MAX))] {
+        timer.reset_exactly(never);
+        assert!(!is_expired(&mut *timer).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exact_timer_follows_a_clock_that_is_paused() {
+    let environment = environment();
+    let mut timer = environment.exact_timer();
+    timer.reset_exactly(Some(seconds(3600)));
+    expired(&mut *timer).await;
+    assert!(environment.now() >= seconds(3600));
+}
+
+#[tokio::test]
 async fn a_patient_timer_that_is_gone_keeps_no_waker() {
     struct Idle;
     impl Wake for Idle {

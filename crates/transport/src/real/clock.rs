@@ -2,7 +2,7 @@
 //!
 //! Invariant: a timer wakes its task no earlier than its deadline, and at most once per arming.
 
-use super::{keeper, system};
+use super::{exact, keeper, system};
 use crate::environment::Timer;
 use portway_core::Time;
 use std::pin::Pin;
@@ -14,8 +14,8 @@ use tokio::time::{Instant, Sleep};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     origin: Instant,
-    /// What the system's coarse clock would have said then; `None` where there is none.
-    coarse_origin: Option<Duration>,
+    /// What the system's monotonic clocks said then; `None` where there are none.
+    system_origin: Option<Duration>,
     /// The runtime's clock is the system's: not one that a test has paused, on which neither the
     /// coarse clock nor the thread of patient timers looks.
     is_systems: bool,
@@ -27,10 +27,10 @@ impl Clock {
         // Before the coarse one, whose times then never seem to be later.
         let origin = Instant::now();
         let is_systems = (before..=std::time::Instant::now()).contains(&origin.into_std());
-        let coarse_origin = system::monotonic_time(system::Precision::Full);
+        let system_origin = system::monotonic_time(system::Precision::Full);
         Clock {
             origin,
-            coarse_origin: coarse_origin.filter(|_| is_systems),
+            system_origin: system_origin.filter(|_| is_systems),
             is_systems,
         }
     }
@@ -42,7 +42,7 @@ impl Clock {
     /// As [`Clock::now`], some milliseconds ago at most.
     pub(super) fn recently(self) -> Time {
         let coarse = system::monotonic_time(system::Precision::Coarse);
-        match (coarse, self.coarse_origin) {
+        match (coarse, self.system_origin) {
             (Some(coarse), Some(origin)) => Time::from_origin(coarse.saturating_sub(origin)),
             _ => self.now(),
         }
@@ -52,6 +52,12 @@ impl Clock {
     pub(super) fn patient_timer(self) -> Box<dyn Timer> {
         let kept = self.is_systems.then(|| self.origin.into_std());
         kept.and_then(keeper::timer).unwrap_or_else(|| self.timer())
+    }
+
+    /// A timer of the system's own.
+    pub(super) fn exact_timer(self) -> Box<dyn Timer> {
+        let exact = self.system_origin.and_then(exact::timer);
+        exact.unwrap_or_else(|| self.timer())
     }
 
     pub(super) fn timer(self) -> Box<dyn Timer> {

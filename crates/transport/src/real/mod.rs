@@ -6,6 +6,8 @@
 
 mod clock;
 mod dns;
+#[cfg_attr(not(target_os = "linux"), path = "exact_other.rs")]
+mod exact;
 mod inherited;
 mod keeper;
 mod paths;
@@ -118,6 +120,10 @@ impl Environment for RealEnvironment {
 
     fn patient_timer(&self) -> Box<dyn Timer> {
         self.clock.patient_timer()
+    }
+
+    fn exact_timer(&self) -> Box<dyn Timer> {
+        self.clock.exact_timer()
     }
 
     fn spawn(&self, task: BoxFuture<()>) {

@@ -428,11 +428,13 @@ impl Core {
         let phase = state.phase.clone();
         let is_early = state.proto.has_0rtt();
         let remote = state.proto.remote_address();
+        let rtt = state.proto.rtt();
         drop(state);
         let Some(Some(slot)) = self.slots.get_mut(index) else {
             return;
         };
         slot.has_moved &= was_blocked;
+        slot.deadline.set_rtt(rtt);
         let has_more = has_more || slot.is_due;
         let deadline = slot.next_deadline(&phase, proto_deadline);
         let deadline = deadline.into_iter().chain(resident_deadline).min();

@@ -35,7 +35,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Driver {
-            timer: shared.environment.timer(),
+            timer: shared.environment.exact_timer(),
             shared,
             listed: Vec::new(),
             wakers: Vec::new(),

@@ -14,7 +14,7 @@ pub(super) struct Timers {
 }
 
 /// The deadline of one connection.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     /// When it is due.
     pub(super) at: Option<Instant>,
@@ -22,6 +22,27 @@ pub(super) struct Deadline {
     queued: Option<Instant>,
     /// What was due when the entry was moved a part of the way.
     moved_for: Option<Instant>,
+    /// How long it may take until the next packet comes while there is traffic.
+    pause: Duration,
+}
+
+impl Default for Deadline {
+    fn default() -> Self {
+        Deadline {
+            at: None,
+            queued: None,
+            moved_for: None,
+            pause: NEAR,
+        }
+    }
+}
+
+impl Deadline {
+    /// Traffic comes in bursts with a pause of a round trip at most between them.
+    #[inline]
+    pub(super) fn set_rtt(&mut self, rtt: Duration) {
+        self.pause = rtt.clamp(NEAR, NEAR_MAX);
+    }
 }
 
 impl Timers {
@@ -58,7 +79,7 @@ impl Timers {
     /// The next entry, if it comes up before long.
     pub(super) fn near(&self, now: Instant) -> Option<(Instant, usize, u32)> {
         let Reverse(entry) = self.heap.peek()?;
-        (entry.0 <= now + NEAR).then_some(*entry)
+        (entry.0 <= now + NEAR_MAX).then_some(*entry)
     }
 
     /// Moves the next entry, which is `near`, where its connection is not due then; false when it
@@ -71,15 +92,19 @@ impl Timers {
         now: Instant,
     ) -> bool {
         let known = deadline.filter(|deadline| deadline.queued == Some(near.0));
-        if known.as_ref().and_then(|known| known.at) == Some(near.0) {
+        if let Some(known) = &known
+            && known.at.is_some()
+            && (known.at == Some(near.0) || near.0 > now + known.pause)
+        {
             return false;
         }
         self.heap.pop();
         if let Some(known) = known {
-            // Not further than most deadlines are set: one before the others has to wake the
-            // thread to be heard of. Where nothing has moved since the last time, the connection
-            // rests: thousands of those would else be moved for ever while another one is busy.
-            let rests = known.moved_for == known.at;
+            // Not further than most deadlines are set: one before the others costs a system call
+            // to be heard of. Where packets come in bursts that is less than a wake between them.
+            // Where nothing has moved since the last time, the connection rests: thousands of
+            // those would else be moved for ever while another one is busy.
+            let rests = known.moved_for == known.at || known.pause > NEAR;
             known.moved_for = known.at;
             let nearer = |at: Instant| if rests { at } else { at.min(now + FAR) };
             known.queued = known.at.map(nearer);
@@ -127,8 +152,10 @@ impl Timers {
     }
 }
 
-/// How soon an entry is looked at before it comes up.
+/// How soon an entry is looked at before it comes up, at least.
 const NEAR: Duration = Duration::from_millis(15);
+/// The same at most, where packets are a round trip away from each other.
+const NEAR_MAX: Duration = Duration::from_millis(250);
 /// How far entries are moved then at most: the longest that an acknowledgement waits (RFC 9000
 /// section 18.2, `max_ack_delay`).
 const FAR: Duration = Duration::from_millis(25);
@@ -173,11 +200,11 @@ mod tests {
         let start = Instant::now();
         let millis = |count| start + Duration::from_millis(count);
         timers.set(&mut deadline, Some(millis(30)), 0, 0);
-        assert_eq!(timers.near(millis(14)), None);
         let near = timers.near(millis(26)).unwrap();
         assert!(!timers.move_near(Some(&mut deadline), near, millis(26)));
         // Its connection is due much later: not further than the next one may have to be heard.
         timers.set(&mut deadline, Some(millis(300)), 0, 0);
+        assert!(!timers.move_near(Some(&mut deadline), near, millis(14)));
         assert!(timers.move_near(Some(&mut deadline), near, millis(26)));
         assert_eq!(timers.next(), Some(millis(51)));
         timers.set(&mut deadline, Some(millis(53)), 0, 0);
@@ -208,6 +235,21 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_looked_at_a_round_trip_before_it_comes_up() {
+        let (mut timers, mut deadline) = (Timers::default(), Deadline::default());
+        deadline.set_rtt(Duration::from_millis(50));
+        let start = Instant::now();
+        let millis = |millis| start + Duration::from_millis(millis);
+        timers.set(&mut deadline, Some(millis(100)), 0, 0);
+        timers.set(&mut deadline, Some(millis(120)), 0, 0);
+        let near = timers.near(millis(40)).unwrap();
+        assert!(!timers.move_near(Some(&mut deadline), near, millis(40)));
+        let near = timers.near(millis(50)).unwrap();
+        assert!(timers.move_near(Some(&mut deadline), near, millis(50)));
+        assert_eq!(timers.next(), Some(millis(120)), "all the way");
+    }
+
+    #[test]
     fn entries_of_connections_that_rest_are_moved_twice_at_most() {
         let mut timers = Timers::default();
         let mut deadlines = [Deadline::default(); 100];
@@ -221,8 +263,9 @@ mod tests {
         // Another connection keeps the driver awake.
         for millis in 0..1000 {
             let now = start + Duration::from_millis(millis);
-            while let Some(near) = timers.near(now) {
-                assert!(timers.move_near(Some(&mut deadlines[near.1]), near, now));
+            while let Some(near) = timers.near(now)
+                && timers.move_near(Some(&mut deadlines[near.1]), near, now)
+            {
                 moves += 1;
             }
         }

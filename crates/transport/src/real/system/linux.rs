@@ -5,7 +5,7 @@ use socket2::{SockRef, Socket};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// The time of the system's monotonic clock, in this precision.
@@ -22,6 +22,47 @@ pub(crate) fn monotonic_time(precision: Precision) -> Option<Duration> {
     check(unsafe { libc::clock_gettime(clock, &raw mut time) }).ok()?;
     let seconds = u64::try_from(time.tv_sec).ok()?;
     Some(Duration::new(seconds, u32::try_from(time.tv_nsec).ok()?))
+}
+
+/// A timer that becomes readable when it expires.
+pub(crate) struct TimerDescriptor(OwnedFd);
+
+impl TimerDescriptor {
+    /// One that is not set.
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+        // SAFETY: it has no pointers.
+        let descriptor = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
+        check(descriptor)?;
+        // SAFETY: the descriptor is open and nobody else's.
+        Ok(TimerDescriptor(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    }
+
+    /// Sets it for this time of the monotonic clock, and for no other.
+    pub(crate) fn set(&self, at: Duration) -> io::Result<()> {
+        // All zeroes would unset it.
+        let at = at.max(Duration::from_nanos(1));
+        let expiration = libc::itimerspec {
+            it_interval: libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
+            it_value: libc::timespec {
+                tv_sec: libc::time_t::try_from(at.as_secs()).unwrap_or(libc::time_t::MAX),
+                tv_nsec: libc::c_long::from(at.subsec_nanos().cast_signed()),
+            },
+        };
+        let descriptor = self.0.as_raw_fd();
+        let (flags, before) = (libc::TFD_TIMER_ABSTIME, std::ptr::null_mut());
+        // SAFETY: the descriptor is open, and the time lives through the call.
+        check(unsafe { libc::timerfd_settime(descriptor, flags, &raw const expiration, before) })
+    }
+}
+
+impl AsRawFd for TimerDescriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
 }
 
 /// Makes every packet leave and enter by the interface with this index.
