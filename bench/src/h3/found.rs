@@ -50,8 +50,8 @@ pub struct Found {
 /// The loads with the requests of one go: pinned or on workers, and over the link.
 const LOADS: [(Load, usize, usize); 6] = [
     (Load::plain(1), 400, 0),
-    (Load::plain(32), 3_200, 1_536),
-    (Load::plain(256), 6_400, 1_536),
+    (Load::plain(32), 3_200, 512),
+    (Load::plain(256), 6_400, 512),
     (Load::with_fields(1), 400, 0),
     (Load::with_fields(32), 3_200, 0),
     (Load::with_fields(256), 6_400, 0),
@@ -209,8 +209,9 @@ fn count_ends(found: &mut Found) {
     });
 }
 
-/// Over the link a round takes half a minute.
-const LINK_PAIRS: usize = 9;
+/// Over the link a round takes seven seconds. Many short ones tell more than a few long ones: what
+/// else the machine does changes within seconds.
+const LINK_PAIRS: usize = 23;
 /// Enough for what has no gate.
 const BESIDE_PAIRS: usize = 21;
 const BESIDE_SECONDS: &str = "120";

@@ -9,7 +9,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use tokio::task::JoinSet;
 
 /// A protocol stack with a client and a server.
@@ -106,11 +107,14 @@ impl Load {
             }
             return;
         }
+        // Whoever is ready takes the next one, so that all of them end at about the same time.
+        let left = Arc::new(AtomicUsize::new(times / self.in_flight * self.in_flight));
         let mut tasks = JoinSet::new();
         for _ in 0..self.in_flight {
-            let (client, fields) = (client.clone(), fields.clone());
+            let (client, fields, left) = (client.clone(), fields.clone(), left.clone());
             tasks.spawn(async move {
-                for _ in 0..times / self.in_flight {
+                let take = |left: usize| left.checked_sub(1);
+                while left.fetch_update(Relaxed, Relaxed, take).is_ok() {
                     assert_eq!(client.get(&fields).await, CONTENT.len());
                 }
             });
