@@ -229,11 +229,6 @@ impl ConnectionState {
         true
     }
 
-    /// When the resident is to be run although nothing has happened.
-    pub(in crate::quic) fn resident_deadline(&self) -> Option<Instant> {
-        self.residence.resident.as_ref()?.deadline()
-    }
-
     pub(in crate::quic) fn decided_early_data(&self) -> Option<bool> {
         match self.early {
             EarlyData::Open => None,
@@ -252,31 +247,31 @@ impl ConnectionState {
         }
     }
 
-    /// Runs the resident if anything happened or its time has come.
+    /// Runs the resident if anything happened or its time has come, and says when it is to be run
+    /// next although nothing has happened.
     pub(in crate::quic) fn run_resident(
         &mut self,
         clock: &Clock,
         now: Option<Instant>,
         wakers: &mut Vec<Waker>,
-    ) {
-        let is_due = || {
-            let deadline = self.resident_deadline();
-            deadline.is_some_and(|at| now.is_some_and(|now| at <= now))
-        };
-        let events = self.residence.events.as_ref();
-        if events.is_none_or(|events| events.is_empty() && !is_due()) {
-            return;
+    ) -> Option<Instant> {
+        if self.residence.events.as_ref()?.is_empty() {
+            let deadline = self.residence.resident.as_ref()?.deadline();
+            let is_due = deadline.is_some_and(|at| now.is_some_and(|now| at <= now));
+            if !is_due {
+                return deadline;
+            }
         }
-        let Some(mut resident) = self.residence.resident.take() else {
-            return;
-        };
+        let mut resident = self.residence.resident.take()?;
         resident.on_events(&mut Host {
             state: self,
             wakers,
             clock,
             now,
         });
+        let deadline = resident.deadline();
         self.residence.resident = Some(resident);
+        deadline
     }
 }
 
@@ -293,6 +288,13 @@ impl Host<'_> {
     #[inline]
     pub fn poll_event(&mut self) -> Option<HostEvent> {
         self.state.residence.events.as_mut()?.pop_front()
+    }
+
+    /// Whether [`Host::poll_event`] has something.
+    #[inline]
+    pub fn has_events(&self) -> bool {
+        let events = self.state.residence.events.as_ref();
+        events.is_some_and(|events| !events.is_empty())
     }
 
     /// Wakes a task when the lock is released.
@@ -427,9 +429,13 @@ impl Host<'_> {
             is_blocked: false,
         };
         let mut sending = self.state.proto.send_stream(stream.proto());
-        while chunks.iter().any(|chunk| !chunk.is_empty()) {
+        let mut left: usize = chunks.iter().map(Bytes::len).sum();
+        while left > 0 {
             match sending.write_chunks(chunks) {
-                Ok(taken) if taken.bytes > 0 => written.bytes += taken.bytes,
+                Ok(taken) if taken.bytes > 0 => {
+                    written.bytes += taken.bytes;
+                    left -= taken.bytes;
+                }
                 Ok(_) | Err(WriteError::Blocked) => {
                     written.is_blocked = true;
                     break;

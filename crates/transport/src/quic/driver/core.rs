@@ -406,7 +406,8 @@ impl Core {
         let woken_before = round.wakers.len();
         state.poll_events(round.wakers);
         state.end_linger(round.now, round.wakers);
-        state.run_resident(&round.shared.clock, Some(round.now), round.wakers);
+        let now = Some(round.now);
+        let resident_deadline = state.run_resident(&round.shared.clock, now, round.wakers);
         // What the resident did is sent with this round.
         state.dirty = Dirty::Clean;
         let brought = Brought {
@@ -424,7 +425,6 @@ impl Core {
         let others = [state.streams.linger.until, held_until];
         let others = others.into_iter().flatten();
         let proto_deadline = state.proto.poll_timeout().into_iter().chain(others).min();
-        let resident_deadline = state.resident_deadline();
         let phase = state.phase.clone();
         let is_early = state.proto.has_0rtt();
         let remote = state.proto.remote_address();
@@ -437,7 +437,10 @@ impl Core {
         slot.deadline.set_rtt(rtt);
         let has_more = has_more || slot.is_due;
         let deadline = slot.next_deadline(&phase, proto_deadline);
-        let deadline = deadline.into_iter().chain(resident_deadline).min();
+        let deadline = match (deadline, resident_deadline) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
         self.timers
             .set(&mut slot.deadline, deadline, index, slot.generation);
         if matches!(phase, Phase::Closed(_)) && !has_more && !slot.is_over {
