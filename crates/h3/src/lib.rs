@@ -48,5 +48,5 @@ pub mod version;
 pub use connection::{Config, Connection};
 pub use event::{Action, Chunk, Event, Finish, Transmit, Written};
 pub use exchange::{Incoming, SendError};
-pub use stream::{Direction, Role, StreamHasher, StreamId, StreamMap};
+pub use stream::{Direction, Role, StreamId, StreamMap};
 pub use transport::{EarlyData, ReadError, Transport, TransportEvent, WriteError};

@@ -2,12 +2,15 @@
 //!
 //! Invariant: an identifier has 62 bits; its lowest two bits are initiator and direction.
 
+mod map;
+
 use std::collections::BTreeSet;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::error::{Code, ConnectionError};
 use crate::varint;
+
+pub use map::StreamMap;
 
 /// Which end of a connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,30 +104,6 @@ impl fmt::Debug for StreamId {
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
-    }
-}
-
-/// A map by stream. Identifiers come in sequence, so a multiplication spreads them well enough.
-pub type StreamMap<V> = std::collections::HashMap<StreamId, V, BuildHasherDefault<StreamHasher>>;
-
-/// The hasher of [`StreamMap`].
-#[derive(Debug, Default, Clone, Copy)]
-pub struct StreamHasher(u64);
-
-impl Hasher for StreamHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 ^= self.0 >> 32;
     }
 }
 

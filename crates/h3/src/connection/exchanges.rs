@@ -37,7 +37,7 @@ impl Exchanges {
     fn place(&self, stream: StreamId) -> Option<Place> {
         match self.last {
             Some((last, place)) if last == stream => Some(place),
-            _ => self.by_stream.get(&stream).copied(),
+            _ => self.by_stream.get(stream).copied(),
         }
     }
 
@@ -58,7 +58,7 @@ impl Exchanges {
 
     #[inline(never)]
     fn look_up(&mut self, stream: StreamId) -> Option<Place> {
-        let place = *self.by_stream.get(&stream)?;
+        let place = *self.by_stream.get(stream)?;
         self.last = Some((stream, place));
         Some(place)
     }
@@ -77,8 +77,11 @@ impl Exchanges {
     #[inline]
     pub(super) fn begin(&mut self, stream: StreamId) -> &mut Exchange {
         let place = self.free.pop().unwrap_or_else(|| self.add_places());
-        let before = self.by_stream.insert(stream, place);
-        debug_assert!(before.is_none(), "the caller has looked");
+        debug_assert!(
+            self.by_stream.get(stream).is_none(),
+            "the caller has looked"
+        );
+        self.by_stream.insert(stream, place);
         self.last = Some((stream, place));
         &mut self.places[place as usize]
     }
@@ -96,7 +99,7 @@ impl Exchanges {
     }
 
     pub(super) fn remove(&mut self, stream: StreamId) {
-        let Some(place) = self.by_stream.remove(&stream) else {
+        let Some(place) = self.by_stream.remove(stream) else {
             return;
         };
         if self.last.is_some_and(|(last, _)| last == stream) {
@@ -130,14 +133,11 @@ impl Exchanges {
     }
 
     pub(super) fn streams(&self) -> impl Iterator<Item = StreamId> {
-        self.by_stream.keys().copied()
+        self.by_stream.iter().map(|(stream, _)| stream)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (StreamId, &Exchange)> {
-        let at = |(stream, place): (&StreamId, &Place)| {
-            let exchange = &self.places[*place as usize];
-            (*stream, exchange)
-        };
+        let at = |(stream, place): (StreamId, &Place)| (stream, &self.places[*place as usize]);
         self.by_stream.iter().map(at)
     }
 }

@@ -209,7 +209,7 @@ impl Engine {
             match event {
                 Event::Request(stream) => self.on_request(stream, host),
                 Event::Readable(stream) => {
-                    if let Some(slot) = self.slots.get_mut(&stream) {
+                    if let Some(slot) = self.slots.get_mut(stream) {
                         slot.wake_reader(host);
                     }
                 }
@@ -261,7 +261,7 @@ impl Engine {
         which: impl FnOnce(&mut Slot) -> Option<Waker>,
         host: &mut Host<'_>,
     ) {
-        if let Some(waker) = self.slots.get_mut(&stream).and_then(which) {
+        if let Some(waker) = self.slots.get_mut(stream).and_then(which) {
             host.wake(waker);
         }
     }
@@ -368,13 +368,12 @@ impl Engine {
         has_receiver: bool,
         has_sender: bool,
     ) -> &mut Slot {
-        let slot = self.slots.entry(stream).or_default();
-        *slot = Slot {
+        let slot = Slot {
             has_receiver,
             has_sender,
             ..Slot::default()
         };
-        slot
+        self.slots.insert(stream, slot)
     }
 
     /// The next request that nobody has accepted.
@@ -434,7 +433,7 @@ impl Engine {
     ) -> (Poll<Received>, Ahead) {
         // What is there already is taken as well: a short message then needs the lock once.
         let Some((next, content, is_end)) = self.http.receive_with_content(stream) else {
-            if let Some(slot) = self.slots.get_mut(&stream) {
+            if let Some(slot) = self.slots.get_mut(stream) {
                 keep_waker(&mut slot.reader, context.waker());
                 slot.on_acted(host);
             }
@@ -455,14 +454,14 @@ impl Engine {
 
     /// Waits for room to send on a stream.
     pub(super) fn keep_writer(&mut self, stream: StreamId, waker: &Waker) {
-        if let Some(slot) = self.slots.get_mut(&stream) {
+        if let Some(slot) = self.slots.get_mut(stream) {
             keep_waker(&mut slot.writer, waker);
         }
     }
 
     /// Waits for a datagram of a stream; false when none will come.
     pub(super) fn keep_datagrams(&mut self, stream: StreamId, waker: &Waker) -> bool {
-        match self.slots.get_mut(&stream) {
+        match self.slots.get_mut(stream) {
             Some(slot) if self.http.error().is_none() => {
                 keep_waker(&mut slot.datagrams, waker);
                 true
@@ -473,7 +472,7 @@ impl Engine {
 
     /// Why the peer stopped a stream, if it did.
     pub(super) fn stopped(&self, stream: StreamId) -> Option<StreamError> {
-        self.slots.get(&stream)?.stopped.as_deref().copied()
+        self.slots.get(stream)?.stopped.as_deref().copied()
     }
 
     /// What a failed call means: a stream that was stopped and is forgotten says why.
@@ -487,14 +486,14 @@ impl Engine {
 
     /// The application acts on a stream, so that nobody waits for that any more.
     pub(super) fn on_acted(&mut self, stream: StreamId, host: &mut Host<'_>) {
-        if let Some(slot) = self.slots.get_mut(&stream) {
+        if let Some(slot) = self.slots.get_mut(stream) {
             slot.on_acted(host);
         }
     }
 
     /// The application will not send on a stream any more.
     pub(super) fn end_sender(&mut self, stream: StreamId, host: &mut Host<'_>) {
-        if let Some(slot) = self.slots.get_mut(&stream) {
+        if let Some(slot) = self.slots.get_mut(stream) {
             slot.on_acted(host);
             slot.has_sender = false;
             slot.writer = None;
@@ -506,7 +505,7 @@ impl Engine {
 
     /// The application will not receive from a stream any more.
     pub(super) fn end_receiver(&mut self, stream: StreamId, host: &mut Host<'_>) {
-        if let Some(slot) = self.slots.get_mut(&stream) {
+        if let Some(slot) = self.slots.get_mut(stream) {
             slot.on_acted(host);
             slot.has_receiver = false;
             slot.reader = None;
@@ -517,7 +516,7 @@ impl Engine {
     }
 
     fn forget(&mut self, stream: StreamId, host: &mut Host<'_>) {
-        if let Some(mut slot) = self.slots.remove(&stream) {
+        if let Some(mut slot) = self.slots.remove(stream) {
             slot.wake_all(host);
         }
         // The last handle may go when nothing happens on the connection any more.
@@ -527,7 +526,7 @@ impl Engine {
     /// Keeps no memory for streams where none has been in flight for a while.
     fn rest(&mut self) {
         if self.slots.is_empty() && self.http.is_at_rest() {
-            self.slots.shrink_to(0);
+            self.slots.shrink();
         }
     }
 
