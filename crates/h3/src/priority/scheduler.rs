@@ -14,6 +14,8 @@ use crate::stream::StreamId;
 /// A stream is in at most once; whoever adds it keeps that.
 #[derive(Debug, Default)]
 pub(crate) struct Scheduler {
+    /// The only one, if there is only one: it waits in no line.
+    alone: Option<(StreamId, Priority)>,
     /// Most connections use one urgency: the others need no memory.
     levels: [Option<Box<Level>>; 8],
     /// Bit n is set when level n has streams.
@@ -30,7 +32,22 @@ struct Level {
 
 impl Scheduler {
     /// Adds a stream that is not in yet.
+    #[inline]
     pub(crate) fn add(&mut self, stream: StreamId, priority: Priority) {
+        match self.is_empty() {
+            true => self.alone = Some((stream, priority)),
+            false => self.add_to_others(stream, priority),
+        }
+    }
+
+    fn add_to_others(&mut self, stream: StreamId, priority: Priority) {
+        if let Some((first, priority)) = self.alone.take() {
+            self.put_in_line(first, priority);
+        }
+        self.put_in_line(stream, priority);
+    }
+
+    fn put_in_line(&mut self, stream: StreamId, priority: Priority) {
         let level = &mut self.levels[usize::from(priority.urgency())];
         let level = level.get_or_insert_default();
         if priority.is_incremental() {
@@ -43,6 +60,10 @@ impl Scheduler {
 
     /// Takes a stream out, wherever it is.
     pub(crate) fn remove(&mut self, stream: StreamId, priority: Priority) {
+        if self.alone.is_some_and(|(alone, _)| alone == stream) {
+            self.alone = None;
+            return;
+        }
         let Some(level) = &mut self.levels[usize::from(priority.urgency())] else {
             return;
         };
@@ -57,7 +78,15 @@ impl Scheduler {
     /// Takes out the stream whose turn it is. If it has more to write, it is added again.
     // RFC 9218 §10: by urgency; those that are not incremental by the order of their requests,
     // the others in turns.
+    #[inline]
     pub(crate) fn next(&mut self) -> Option<StreamId> {
+        match self.alone.take() {
+            Some((stream, _)) => Some(stream),
+            None => self.next_in_line(),
+        }
+    }
+
+    fn next_in_line(&mut self) -> Option<StreamId> {
         if self.occupied == 0 {
             return None;
         }
@@ -79,8 +108,9 @@ impl Scheduler {
     }
 
     /// Whether no stream is in.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.occupied == 0
+        self.alone.is_none() && self.occupied == 0
     }
 
     fn mark(&mut self, urgency: u8) {
