@@ -3,6 +3,7 @@
 //! Invariant: a fault of a stream ends that stream and nothing else; after a fault of the
 //! connection nothing changes any more, and every stream has its failure to tell.
 
+mod at_once;
 mod config;
 mod control;
 mod critical;
@@ -186,6 +187,7 @@ impl Connection {
 
     /// When memory is to be given back that exchanges have left. A connection that is about to
     /// have the next ones keeps it.
+    #[inline]
     fn spare_due(&self) -> Option<Duration> {
         let has_spare = self.exchanges.has_spare_places();
         has_spare.then(|| self.watch.idle_since.saturating_add(SPARE_KEPT))
@@ -204,14 +206,27 @@ impl Connection {
 
     /// When [`set_time`](Self::set_time) is to be called next if nothing happens before; `None`
     /// while nothing of the peer is waited for and the connection is at rest.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Duration> {
         if self.closed.is_some() {
             return None;
         }
-        let unclaimed = self.pushes.next_expiry();
-        let stalled = self.watch.stalls.next_check();
-        let spare = self.spare_due();
-        unclaimed.into_iter().chain(stalled).chain(spare).min()
+        // It is asked after every packet, and mostly only one of them is there.
+        let earlier = |one: Option<Duration>, other: Option<Duration>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let stalled = earlier(self.watch.stalls.next_check(), self.spare_due());
+        match self.pushes.max() {
+            Some(_) => earlier(self.pushes.next_expiry(), stalled),
+            None => stalled,
+        }
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) has something.
+    #[inline]
+    pub fn has_events(&self) -> bool {
+        !self.out.events.is_empty()
     }
 
     /// The next thing that happened.

@@ -9,7 +9,7 @@ pub(crate) use receive::{
     Answer, Context, DecodedHead, FrameOutcome, Receive, Wait, has_no_content,
 };
 pub use send::SendError;
-pub(crate) use send::{Content, Head, SendState, Sender};
+pub(crate) use send::{Content, Encoded, Head, Message, SendState, Sender};
 
 use std::sync::Arc;
 use std::time::Duration;

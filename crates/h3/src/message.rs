@@ -111,7 +111,9 @@ impl RequestHead {
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
         *request.version_mut() = http::Version::HTTP_3;
-        *request.headers_mut() = head.headers.clone();
+        if !head.headers.is_empty() {
+            *request.headers_mut() = head.headers.clone();
+        }
         if let Some(protocol) = &head.protocol {
             request.extensions_mut().insert(protocol.clone());
         }
@@ -177,7 +179,9 @@ impl ResponseHead {
         let mut response = http::Response::new(body);
         *response.status_mut() = head.status;
         *response.version_mut() = http::Version::HTTP_3;
-        *response.headers_mut() = head.headers.clone();
+        if !head.headers.is_empty() {
+            *response.headers_mut() = head.headers.clone();
+        }
         response
     }
 }

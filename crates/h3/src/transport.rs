@@ -182,7 +182,25 @@ impl Connection {
     }
 
     /// Gives the transport what is to be sent, and reads the streams that have room again.
+    #[inline]
     pub fn flush(&mut self, transport: &mut impl Transport) {
+        // It is asked after everything that happens, often for nothing.
+        if !self.is_settled() {
+            self.flush_all(transport);
+        }
+    }
+
+    /// Whether the transport has everything that it can have now.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.may_transmit()
+            && !self.has_actions()
+            && !self.has_resumed()
+            && !self.wants_unidirectional()
+            && self.error().is_none()
+    }
+
+    fn flush_all(&mut self, transport: &mut impl Transport) {
         while let Some(stream) = self.poll_resumed() {
             self.read(transport, stream);
         }
@@ -193,20 +211,12 @@ impl Connection {
             self.on_unidirectional_opened(stream);
         }
         self.act_on(transport);
-        while let Some(transmit) = self.poll_transmit() {
+        while self.may_transmit()
+            && let Some(transmit) = self.poll_transmit()
+        {
             let stream = transmit.stream;
-            match transport.write(stream, transmit.chunks, transmit.fin) {
-                Ok(written) => {
-                    if written.is_blocked
-                        && let Some(now) = transport.now()
-                    {
-                        self.set_clock(now);
-                    }
-                    self.on_transmitted(stream, written);
-                }
-                Err(WriteError::Stopped(code)) => self.on_stop_sending(stream, code),
-                Err(WriteError::Closed) => self.on_stop_sending(stream, Code::H3_NO_ERROR),
-            }
+            let written = transport.write(stream, transmit.chunks, transmit.fin);
+            self.on_write(transport, stream, written);
         }
         self.act_on(transport);
         if let Some(error) = self.poll_close() {

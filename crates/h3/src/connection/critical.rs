@@ -114,6 +114,8 @@ pub(super) struct LocalStreams {
     has_grease: bool,
     /// Whether one of them may have something to write since none had.
     may_write: bool,
+    /// Whether one of them is not open.
+    wants_stream: bool,
 }
 
 const ORDER: [Purpose; 4] = [
@@ -147,12 +149,14 @@ impl LocalStreams {
             streams,
             has_grease: reserved.is_some(),
             may_write: true,
+            wants_stream: true,
         }
     }
 
     /// Whether another stream is to be opened.
+    #[inline]
     pub(super) fn wants_stream(&self) -> bool {
-        self.next_to_open().is_some()
+        self.wants_stream
     }
 
     fn next_to_open(&self) -> Option<usize> {
@@ -167,6 +171,7 @@ impl LocalStreams {
         };
         self.streams[next].id = Some(id);
         self.may_write = true;
+        self.wants_stream = self.next_to_open().is_some();
         true
     }
 
@@ -217,6 +222,7 @@ impl LocalStreams {
     }
 
     /// The stream with this identifier, and whether it is critical.
+    #[inline]
     pub(super) fn find(&mut self, id: StreamId) -> Option<(&mut LocalStream, bool)> {
         // Requests are by far the most.
         if id.direction() == Direction::Bidirectional {

@@ -8,9 +8,10 @@ use http::StatusCode;
 
 use super::Connection;
 use super::unidirectional::CLOSED_CRITICAL;
+use crate::datagram::Profile;
 use crate::error::{Code, ConnectionError, Fault, Origin, Retry, StreamError};
 use crate::event::{Action, Event};
-use crate::exchange::{Answer, Asked, FrameOutcome, Receive, SendState};
+use crate::exchange::{Answer, Asked, Encoded, FrameOutcome, Receive, SendState};
 use crate::message::{Outgoing, ResponseHead};
 use crate::priority::Priority;
 use crate::stream::{Direction, Role, StreamId};
@@ -161,12 +162,22 @@ impl Connection {
     pub(super) fn on_exchange_data(
         &mut self,
         stream: StreamId,
-        bytes: Bytes,
+        mut bytes: Bytes,
         fin: bool,
     ) -> Result<(), Fault> {
-        if let Some(exchange) = self.exchanges.get_mut(stream) {
-            exchange.receive.arrive(bytes, fin);
+        let has_flows = self.control.datagram_profile() == Some(Profile::Draft00);
+        let Some(exchange) = self.exchanges.get_mut(stream) else {
+            return Ok(());
+        };
+        if fin
+            && !has_flows
+            && let Some((head, content_at)) = self.sections.find_whole(&bytes)
+            && exchange.receive.take_whole(head, &mut bytes, content_at)
+        {
+            self.sections.pass_over(stream)?;
+            return self.after_progress(stream);
         }
+        exchange.receive.arrive(bytes, fin);
         self.process(stream)
     }
 
@@ -242,7 +253,7 @@ impl Connection {
         let mut wanted = exchange.priority;
         if let Some(head) = exchange.receive.request_head() {
             // RFC 9218 §7: a PRIORITY_UPDATE is newer than the header field, whenever it arrived.
-            if !exchange.has_priority_update {
+            if !exchange.has_priority_update && !head.headers.is_empty() {
                 wanted = Priority::of_request(&head.headers);
             }
             exchange.asked = Asked::from(&head.method);
@@ -250,7 +261,9 @@ impl Connection {
         }
         exchange.priority = Priority::default();
         let has_datagrams = exchange.datagrams.is_some();
-        self.set_priority(stream, wanted);
+        if wanted != Priority::default() {
+            self.set_priority(stream, wanted);
+        }
         self.shutdown.on_handed_out(stream);
         self.out.events.push_back(Event::Request(stream));
         if has_datagrams {
@@ -353,7 +366,7 @@ impl Connection {
         let outgoing = Outgoing::response(&head).expect("a status without fields can be sent");
         let encoded = self.encode(stream, &outgoing);
         if let Some(exchange) = self.exchanges.get_mut(stream) {
-            exchange.send.queue_head(encoded, None);
+            exchange.send.queue_head(Encoded::Own(encoded), None);
             exchange.send.end(self.config.padding);
         }
         self.schedule(stream);

@@ -25,6 +25,7 @@ pub(super) struct Pushes {
 
 impl Pushes {
     /// The largest identifier that the client allows.
+    #[inline]
     pub(super) fn max(&self) -> Option<u64> {
         self.max
     }

@@ -13,7 +13,7 @@ use crate::datagram::Profile;
 use crate::error::{Code, StreamError};
 use crate::event::{Action, Finish};
 use crate::exchange::{
-    Answer, Asked, Content, Head, Incoming, SendError, SendState, has_no_content,
+    Answer, Asked, Content, Encoded, Head, Incoming, Message, SendError, SendState, has_no_content,
 };
 use crate::frame::{self, FrameType, data};
 use crate::message::{Checked, Expected, Outgoing, RequestHead, ResponseHead};
@@ -63,6 +63,20 @@ impl Connection {
         content: Bytes,
         finish: Finish,
     ) -> Result<(), SendError> {
+        let message = self.begin_request(stream, head, content, finish)?;
+        self.queue_message(stream, message);
+        Ok(())
+    }
+
+    /// Begins the exchange of a request, whose message is then to be sent.
+    #[inline]
+    pub(super) fn begin_request(
+        &mut self,
+        stream: StreamId,
+        head: &RequestHead,
+        content: Bytes,
+        finish: Finish,
+    ) -> Result<Message, SendError> {
         self.check_request()?;
         if !stream.is_request() || self.exchanges.contains(stream) {
             return Err(SendError::UnknownStream);
@@ -115,12 +129,20 @@ impl Connection {
             expected,
             content: kind,
         };
-        let padding = self.config.padding;
-        exchange
-            .send
-            .queue_message(encoded, head, content, finish, padding);
-        Self::put_in_line(&mut self.out, stream, exchange);
-        Ok(())
+        Ok(Message {
+            encoded,
+            head,
+            content,
+            finish,
+        })
+    }
+
+    /// Puts a message in line that was begun.
+    pub(super) fn queue_message(&mut self, stream: StreamId, message: Message) {
+        if let Some(exchange) = self.exchanges.get_mut(stream) {
+            exchange.send.queue_message(message, self.config.padding);
+            Self::put_in_line(&mut self.out, stream, exchange);
+        }
     }
 
     /// Sends an interim response; several may precede the final one.
@@ -169,6 +191,20 @@ impl Connection {
         content: Bytes,
         finish: Finish,
     ) -> Result<(), SendError> {
+        let message = self.begin_response(stream, head, content, finish)?;
+        self.queue_message(stream, message);
+        Ok(())
+    }
+
+    /// Checks and encodes a final response, which is then to be sent.
+    #[inline]
+    pub(super) fn begin_response(
+        &mut self,
+        stream: StreamId,
+        head: &ResponseHead,
+        content: Bytes,
+        finish: Finish,
+    ) -> Result<Message, SendError> {
         if head.status.is_informational() {
             return Err(SendError::OutOfOrder(
                 "a final response has no status of 1xx",
@@ -191,14 +227,6 @@ impl Connection {
         let Some(exchange) = self.exchanges.get_mut(stream) else {
             return Err(SendError::UnknownStream);
         };
-        let head_of_message = Head {
-            expected,
-            content: kind,
-        };
-        let padding = self.config.padding;
-        exchange
-            .send
-            .queue_message(encoded, head_of_message, content, finish, padding);
         // RFC 9218 §8: a server's own view of a response refines what the client asked for.
         let mut priority = match checked.has_priority {
             true => exchange.priority.refined_by_response(&head.headers),
@@ -211,8 +239,16 @@ impl Connection {
         if priority != exchange.priority {
             self.set_priority(stream, priority);
         }
-        self.schedule(stream);
-        Ok(())
+        let head = Head {
+            expected,
+            content: kind,
+        };
+        Ok(Message {
+            encoded,
+            head,
+            content,
+            finish,
+        })
     }
 
     /// Sends content; the bytes are not copied.
@@ -378,6 +414,10 @@ impl Connection {
         stream: StreamId,
     ) -> Option<(Result<Incoming, StreamError>, Bytes, bool)> {
         let exchange = self.exchanges.get_mut(stream)?;
+        if !exchange.receive.has_news() {
+            exchange.is_told = false;
+            return None;
+        }
         if !exchange.receive.is_head_next() {
             let next = self.receive(stream)?;
             let (content, is_end) = match next {
@@ -534,16 +574,28 @@ impl Connection {
         head: SentHead<'_>,
         fields: Option<&Outgoing<'_>>,
         behind: Behind,
-    ) -> BytesMut {
-        self.encode_frame(behind, |sections, room, out| {
-            if let Some(fields) = fields {
-                return sections.encode_head(stream, head, fields, room, out);
-            }
-            if !sections.encode_again(stream, out) {
-                let fields = head.fields().expect("the same head was sent before");
-                sections.encode_head(stream, head, &fields, room, out);
-            }
-        })
+    ) -> Encoded {
+        if fields.is_none() && self.sections.repeat(stream) {
+            let content_len = match behind {
+                Behind::Nothing => None,
+                Behind::Content(len) => Some(len),
+                Behind::Room => {
+                    let encode = |sections: &mut Sections, _, out: &mut BytesMut| {
+                        out.extend_from_slice(sections.frame_again());
+                    };
+                    return Encoded::Own(self.encode_frame(behind, encode));
+                }
+            };
+            return Encoded::Shared(self.sections.begin_again(content_len));
+        }
+        Encoded::Own(self.encode_frame(behind, |sections, room, out| {
+            let anew = match fields {
+                Some(_) => None,
+                None => Some(head.fields().expect("the same head was sent before")),
+            };
+            let fields = fields.or(anew.as_ref()).expect("one of them is there");
+            sections.encode_head(stream, head, fields, room, out);
+        }))
     }
 
     /// Encodes trailers, or a head that is sent once, into a HEADERS frame.

@@ -6,8 +6,10 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use http::{HeaderMap, Uri};
 
+use crate::frame::data;
 use crate::message::{Checked, Outgoing, RequestHead, ResponseHead, Unsendable, has_secret};
 use crate::qpack::References;
 
@@ -41,6 +43,17 @@ struct Kept {
     head: KeptHead,
     checked: Checked,
     references: References,
+    beginning: Beginning,
+}
+
+/// How the last message with this head began.
+#[derive(Default)]
+struct Beginning {
+    /// How long its content was, if there was any.
+    content_len: Option<usize>,
+    /// The frame, and the header of the DATA frame behind it, once they were the same twice in a
+    /// row.
+    bytes: Bytes,
 }
 
 enum KeptHead {
@@ -56,11 +69,51 @@ impl Resent {
         kept.equals(head).then_some(kept.checked)
     }
 
-    /// The frame of the head that is kept, and what it refers to.
+    /// What the head that is kept refers to.
     #[inline]
-    pub(super) fn frame(&self) -> Option<(&[u8], &References)> {
-        let kept = self.kept.as_deref()?;
-        Some((&self.frame, &kept.references))
+    pub(super) fn references(&self) -> Option<&References> {
+        Some(&self.kept.as_deref()?.references)
+    }
+
+    /// The frame of the head that is kept.
+    pub(super) fn frame(&self) -> &[u8] {
+        &self.frame
+    }
+
+    /// The same, and behind it the header of a DATA frame with so much content, if any is to come.
+    #[inline]
+    pub(super) fn beginning(&mut self, content_len: Option<usize>) -> Bytes {
+        if let Some(kept) = &self.kept
+            && kept.beginning.content_len == content_len
+            && !kept.beginning.bytes.is_empty()
+        {
+            return kept.beginning.bytes.clone();
+        }
+        self.begin_anew(content_len)
+    }
+
+    fn begin_anew(&mut self, content_len: Option<usize>) -> Bytes {
+        // As long as it has to be: then the bytes need no second allocation.
+        let len = self.frame.len() + content_len.map_or(0, data::header_len);
+        let mut bytes = Vec::with_capacity(len);
+        bytes.extend_from_slice(&self.frame);
+        if let Some(len) = content_len {
+            data::encode(len, &mut bytes);
+        }
+        let bytes = Bytes::from(bytes);
+        if let Some(kept) = &mut self.kept {
+            kept.beginning = match kept.beginning.content_len == content_len {
+                true => Beginning {
+                    content_len,
+                    bytes: bytes.clone(),
+                },
+                false => Beginning {
+                    content_len,
+                    bytes: Bytes::new(),
+                },
+            };
+        }
+        bytes
     }
 
     /// Takes note of the frame that a head was encoded to; `references` are there if it can be sent
@@ -85,6 +138,7 @@ impl Resent {
                     head,
                     checked: fields.checked(),
                     references,
+                    beginning: Beginning::default(),
                 }));
             }
             Some(_) if may_be_kept => {

@@ -102,6 +102,28 @@ impl Sections {
         Ok(Some(kept.head.clone()))
     }
 
+    /// The head that came again and where the content behind it begins, if these bytes are a whole
+    /// message of it. Nothing is taken: [`Sections::pass_over`] follows if it is.
+    #[inline]
+    pub(crate) fn find_whole(&self, bytes: &[u8]) -> Option<(&DecodedHead, usize)> {
+        let (kept, len) = self.repeated.find(bytes)?;
+        let header_len = match len == bytes.len() {
+            true => 0,
+            false => frame::data::header_of_whole(&bytes[len..])?,
+        };
+        Some((&kept.head, len + header_len))
+    }
+
+    /// Acknowledges the section of the head that [`Sections::find_whole`] gave.
+    #[inline]
+    pub(crate) fn pass_over(&mut self, stream: StreamId) -> Result<(), ConnectionError> {
+        let Some(required) = self.repeated.required() else {
+            return Ok(());
+        };
+        let passed = self.decoder.pass_over(stream.value(), required);
+        passed.map_err(closed_by)
+    }
+
     /// Keeps a head for when it comes again.
     pub(crate) fn keep(&mut self, encoded: &[u8], head: &DecodedHead) {
         let required = || self.decoder.required(encoded);
@@ -192,19 +214,30 @@ impl Sections {
         self.encoder.poll_instructions()
     }
 
-    /// What was found when this head was checked, if it is the last one that came again: then
-    /// [`Sections::encode_again`] has its frame.
+    /// What was found when this head was checked, if it is the last one that was sent again: then
+    /// [`Sections::repeat`] is to be asked.
     #[inline]
     pub(crate) fn checked(&self, head: SentHead<'_>) -> Option<Checked> {
         self.resent.checked(head)
     }
 
-    /// Appends the frame of the head that [`Sections::checked`] knew; false when it has to be
-    /// encoded anew.
-    pub(crate) fn encode_again(&mut self, stream: StreamId, out: &mut BytesMut) -> bool {
-        let (stream, encoder) = (stream.value(), &mut self.encoder);
-        let known = self.resent.frame();
-        known.is_some_and(|(frame, references)| encoder.repeat(stream, frame, references, out))
+    /// Sends the head that [`Sections::checked`] knew on a stream, whose frame is
+    /// [`Sections::frame_again`]; false when it has to be encoded anew.
+    #[inline]
+    pub(crate) fn repeat(&mut self, stream: StreamId) -> bool {
+        let references = self.resent.references();
+        references.is_some_and(|references| self.encoder.repeat(stream.value(), references))
+    }
+
+    /// The frame of the head that is known.
+    pub(crate) fn frame_again(&self) -> &[u8] {
+        self.resent.frame()
+    }
+
+    /// The same, and behind it the header of a DATA frame with so much content, if any is to come.
+    #[inline]
+    pub(crate) fn begin_again(&mut self, content_len: Option<usize>) -> Bytes {
+        self.resent.beginning(content_len)
     }
 
     /// Appends the frame of a head, whose fields are these, and keeps it for when it comes again.

@@ -26,6 +26,7 @@ const BETWEEN_CHECKS: Duration = Duration::from_secs(1);
 
 impl Stalls {
     /// When the next check is due.
+    #[inline]
     pub(super) fn next_check(&self) -> Option<Duration> {
         self.next_check
     }
@@ -39,6 +40,7 @@ impl Stalls {
     }
 
     /// A stream waits for this now.
+    #[inline]
     pub(super) fn note_wait(&mut self, wait: Wait, patience: &Patience) {
         match wait {
             Wait::Nothing => {}
@@ -48,6 +50,7 @@ impl Stalls {
     }
 
     /// The transport took bytes of this priority.
+    #[inline]
     pub(super) fn on_moved(&mut self, priority: Priority, now: Duration) {
         self.moved[usize::from(priority.urgency())] = now;
     }

@@ -61,7 +61,7 @@ impl Connection {
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something: each write is followed by
     /// the question for the next one.
     #[inline]
-    fn may_transmit(&self) -> bool {
+    pub(crate) fn may_transmit(&self) -> bool {
         !self.out.scheduler.is_empty() || self.local.may_write() || self.sections.is_pressing()
     }
 
@@ -72,6 +72,11 @@ impl Connection {
             local.on_written(written.fin);
             return;
         }
+        self.on_exchange_transmitted(stream, written);
+    }
+
+    #[inline]
+    fn on_exchange_transmitted(&mut self, stream: StreamId, written: Written) {
         let Some(exchange) = self.exchanges.get_mut(stream) else {
             return;
         };

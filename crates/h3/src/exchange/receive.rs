@@ -41,6 +41,21 @@ pub(crate) enum Answer {
     Extension,
 }
 
+impl Answer {
+    /// Whether it is a response with the content that it declares, if its status has any.
+    fn is_plain(self) -> bool {
+        let Self::Response {
+            to_head,
+            to_connect,
+            ..
+        } = self
+        else {
+            return false;
+        };
+        !to_head && !to_connect
+    }
+}
+
 /// Where a message is.
 ///
 /// ```text
@@ -91,6 +106,8 @@ pub(crate) struct Receive {
     skipped: u8,
     inbox: Queue<Incoming, 4>,
     inbox_bytes: usize,
+    /// Whether the end of the message comes behind what is in there.
+    has_end: bool,
     failure: Failure,
     wait: Wait,
     /// Which section of this stream waits for the dynamic table.
@@ -197,6 +214,7 @@ impl Receive {
             skipped: 0,
             inbox: Queue::default(),
             inbox_bytes: 0,
+            has_end: false,
             failure: Failure::None,
             wait: Wait::Nothing,
             blocked: None,
@@ -215,6 +233,7 @@ impl Receive {
             skipped,
             inbox,
             inbox_bytes,
+            has_end,
             failure,
             wait,
             blocked,
@@ -228,6 +247,7 @@ impl Receive {
         *skipped = 0;
         inbox.clear();
         *inbox_bytes = 0;
+        *has_end = false;
         *failure = Failure::None;
         *wait = Wait::Nothing;
         *blocked = None;
@@ -312,7 +332,7 @@ impl Receive {
     /// Whether the application was told everything.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        !self.is_open() && self.inbox.is_empty() && !matches!(self.failure, Failure::Untold(_))
+        !self.is_open() && !self.has_news()
     }
 
     /// Whether the peer has sent everything.
@@ -357,6 +377,9 @@ impl Receive {
             }
             return Some(Ok(incoming));
         }
+        if std::mem::take(&mut self.has_end) {
+            return Some(Ok(Incoming::End));
+        }
         match self.failure {
             Failure::Untold(error) => {
                 self.failure = Failure::Told;
@@ -376,17 +399,14 @@ impl Receive {
             self.inbox_bytes -= cost(&bytes);
             content = bytes;
         }
-        let is_end = matches!(self.inbox.front(), Some(Incoming::End));
-        if is_end {
-            self.inbox.pop_front();
-        }
+        let is_end = self.inbox.is_empty() && std::mem::take(&mut self.has_end);
         (content, is_end)
     }
 
     /// Whether [`Receive::take`] has something.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
-        !self.inbox.is_empty() || matches!(self.failure, Failure::Untold(_))
+        !self.inbox.is_empty() || self.has_end || matches!(self.failure, Failure::Untold(_))
     }
 
     /// Ends the direction with a failure that the application will get after what came before.
@@ -404,6 +424,7 @@ impl Receive {
         self.failure = Failure::Told;
         self.inbox.clear();
         self.inbox_bytes = 0;
+        self.has_end = false;
         self.drop_unread();
     }
 
@@ -452,7 +473,7 @@ impl Receive {
         if fin {
             self.unread.fin = true;
             self.state = ReceiveState::Ended;
-            self.inbox.push_back(Incoming::End);
+            self.has_end = true;
         }
         true
     }
@@ -574,7 +595,7 @@ impl Receive {
         }
         if self.unread.fin {
             self.state = ReceiveState::Ended;
-            self.inbox.push_back(Incoming::End);
+            self.has_end = true;
         }
     }
 
@@ -698,7 +719,7 @@ impl Receive {
             _ => self.expected.finish()?,
         }
         self.state = ReceiveState::Ended;
-        self.inbox.push_back(Incoming::End);
+        self.has_end = true;
         Ok(())
     }
 }

@@ -171,7 +171,9 @@ impl Sender {
         *state = SendState::Head;
         *expected = Expected::Any;
         *content = Content::Message;
-        *tail = BytesMut::new();
+        if tail.capacity() > 0 {
+            *tail = BytesMut::new();
+        }
         chunks.clear();
         *queued_bytes = 0;
         *total_bytes = 0;
@@ -217,14 +219,18 @@ impl Sender {
         self.queued_bytes
     }
 
-    /// Queues a header section that `write` encodes; `is_final` unless it is interim.
-    pub(crate) fn queue_head(&mut self, encoded: BytesMut, head: Option<Head>) {
+    /// Queues a header section; `head` says what follows, unless it is interim.
+    #[inline]
+    pub(crate) fn queue_head(&mut self, encoded: Encoded, head: Option<Head>) {
         debug_assert_eq!(
             self.state,
             SendState::Head,
             "the connection checks the order"
         );
-        self.queue_frame(encoded);
+        match encoded {
+            Encoded::Shared(frame) => self.queue_bytes(frame),
+            Encoded::Own(frame) => self.queue_frame(frame),
+        }
         if let Some(head) = head {
             self.expected = head.expected;
             self.content = head.content;
@@ -232,16 +238,14 @@ impl Sender {
         }
     }
 
-    /// Queues the final header section and what of the content comes with it, whose DATA frame's
-    /// header `encoded` ends with; the caller has checked the content's length.
-    pub(crate) fn queue_message(
-        &mut self,
-        encoded: BytesMut,
-        head: Head,
-        content: Bytes,
-        finish: Finish,
-        padding: Padding,
-    ) {
+    /// Queues a message, or its beginning.
+    pub(crate) fn queue_message(&mut self, message: Message, padding: Padding) {
+        let Message {
+            encoded,
+            head,
+            content,
+            finish,
+        } = message;
         self.queue_head(encoded, Some(head));
         if !content.is_empty() {
             let counted = self.expected.take(content.len() as u64);
@@ -252,6 +256,20 @@ impl Sender {
             Finish::Now => self.end(padding),
             Finish::Later => self.pad(padding),
         }
+    }
+
+    /// Takes note that a whole message was given to the transport without being queued.
+    #[inline]
+    pub(crate) fn on_sent_at_once(&mut self) {
+        debug_assert_eq!(self.queued_bytes, 0, "nothing may be overtaken");
+        self.has_sent = true;
+        self.state = SendState::Finished;
+    }
+
+    /// Takes note that the transport was given so many bytes of a message whose rest is queued
+    /// next; [`Sender::on_written`] follows.
+    pub(crate) fn on_begun_at_once(&mut self, bytes: usize) {
+        self.count(bytes);
     }
 
     /// Queues whole frames, which were encoded with some room at the end.
@@ -457,6 +475,26 @@ impl Sender {
     }
 }
 
+/// The frame of a header section, with the header of the DATA frame behind it if content comes with
+/// it.
+#[derive(Debug)]
+pub(crate) enum Encoded {
+    /// Shared with other messages that begin in the same way.
+    Shared(Bytes),
+    /// Its own, with room for what may join it.
+    Own(BytesMut),
+}
+
+/// A message, or its beginning. `encoded` ends with the header of the DATA frame that has the
+/// content, whose length is what the head allows.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) encoded: Encoded,
+    pub(crate) head: Head,
+    pub(crate) content: Bytes,
+    pub(crate) finish: Finish,
+}
+
 /// What a final header section says about the message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {
@@ -480,7 +518,7 @@ mod tests {
             expected: Expected::Any,
             content: Content::Message,
         };
-        sender.queue_head(encoded, Some(head));
+        sender.queue_head(Encoded::Own(encoded), Some(head));
         sender
     }
 

@@ -141,7 +141,19 @@ impl ReceiveBody {
         }
     }
 
+    /// Takes the rest of the content, if the message is known to its end, which has come then.
+    #[inline]
+    fn take_rest(&mut self) -> Option<Bytes> {
+        if self.is_ended {
+            return None;
+        }
+        let rest = self.half.take_rest()?;
+        self.is_ended = true;
+        Some(rest)
+    }
+
     /// The next thing that came; `None` at the end.
+    #[inline]
     fn poll_part(
         &mut self,
         context: &mut Context<'_>,
@@ -228,6 +240,11 @@ impl Future for ReadingAll {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if let Some(rest) = this.body.take_rest()
+            && !rest.is_empty()
+        {
+            this.keep(rest)?;
+        }
         while let Some(received) = ready!(this.body.poll_part(context)) {
             match received? {
                 Received::Data(piece) => this.keep(piece)?,

@@ -30,39 +30,12 @@ pub(super) struct News {
 }
 
 impl Transport for Carrier<'_, '_> {
+    #[inline]
     fn poll_event(&mut self) -> Option<TransportEvent> {
-        loop {
-            return Some(match self.host.poll_event()? {
-                HostEvent::Readable(stream) => TransportEvent::Readable(ours(stream)),
-                HostEvent::Writable(stream) => TransportEvent::Writable(ours(stream)),
-                HostEvent::Stopped(stream, code) => {
-                    TransportEvent::Stopped(ours(stream), Code::new(code.get()))
-                }
-                HostEvent::Available(kind) => {
-                    let direction = match kind {
-                        quic::StreamKind::Bidirectional => Direction::Bidirectional,
-                        quic::StreamKind::Unidirectional => Direction::Unidirectional,
-                    };
-                    self.news.can_open[direction as usize] = true;
-                    TransportEvent::Available(direction)
-                }
-                HostEvent::Datagram => TransportEvent::Datagrams,
-                HostEvent::Established(decided) => {
-                    self.news.can_open = [true; 2];
-                    match decided {
-                        Some(is_accepted) if self.host.side() == Side::Client => {
-                            TransportEvent::EarlyData(match is_accepted {
-                                true => EarlyData::Accepted,
-                                false => EarlyData::Rejected,
-                            })
-                        }
-                        _ => continue,
-                    }
-                }
-                HostEvent::Closed(error) => TransportEvent::Closed(closed(&error)),
-                _ => continue,
-            });
+        if !self.host.has_events() {
+            return None;
         }
+        self.poll_some_event()
     }
 
     fn open(&mut self, direction: Direction) -> Option<StreamId> {
@@ -145,6 +118,43 @@ impl Transport for Carrier<'_, '_> {
 
     fn now(&mut self) -> Option<Duration> {
         Some(self.host.now().saturating_duration_since(self.began?))
+    }
+}
+
+impl Carrier<'_, '_> {
+    fn poll_some_event(&mut self) -> Option<TransportEvent> {
+        loop {
+            return Some(match self.host.poll_event()? {
+                HostEvent::Readable(stream) => TransportEvent::Readable(ours(stream)),
+                HostEvent::Writable(stream) => TransportEvent::Writable(ours(stream)),
+                HostEvent::Stopped(stream, code) => {
+                    TransportEvent::Stopped(ours(stream), Code::new(code.get()))
+                }
+                HostEvent::Available(kind) => {
+                    let direction = match kind {
+                        quic::StreamKind::Bidirectional => Direction::Bidirectional,
+                        quic::StreamKind::Unidirectional => Direction::Unidirectional,
+                    };
+                    self.news.can_open[direction as usize] = true;
+                    TransportEvent::Available(direction)
+                }
+                HostEvent::Datagram => TransportEvent::Datagrams,
+                HostEvent::Established(decided) => {
+                    self.news.can_open = [true; 2];
+                    match decided {
+                        Some(is_accepted) if self.host.side() == Side::Client => {
+                            TransportEvent::EarlyData(match is_accepted {
+                                true => EarlyData::Accepted,
+                                false => EarlyData::Rejected,
+                            })
+                        }
+                        _ => continue,
+                    }
+                }
+                HostEvent::Closed(error) => TransportEvent::Closed(closed(&error)),
+                _ => continue,
+            });
+        }
     }
 }
 

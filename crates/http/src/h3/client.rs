@@ -378,17 +378,20 @@ impl Future for Responding {
             .0
             .as_mut()
             .expect("it is not polled after it was ready");
-        while pending.found.is_none() {
+        let mut found = pending.found.take();
+        let head = loop {
+            if let Some(head) = found {
+                break head;
+            }
             match ready!(pending.half.poll_next(context)) {
-                Some(Ok(Incoming::Response(head))) => pending.found = Some(head),
+                Some(Ok(Incoming::Response(head))) => found = Some(head),
                 Some(Err(error)) => return Poll::Ready(Err(error)),
                 // The end cannot come before the response; the rest concerns extensions, or is
                 // interim.
                 _ => {}
             }
-        }
+        };
         let pending = self.0.take().expect("it was there above");
-        let head = pending.found.expect("it was found above");
         let body = ReceiveBody::new(pending.half, &head.headers);
         Poll::Ready(Ok(head.shared_with_body(body)))
     }
@@ -423,17 +426,11 @@ impl Starting<'_> {
         host: &mut Host<'_>,
     ) -> Result<(), SendError> {
         let content = std::mem::take(&mut self.content);
-        let sent = engine
-            .http
-            .send_request_with(stream, &self.head, content, self.finish);
-        if let Err(error) = sent {
+        let sent = engine.send_request(stream, &self.head, content, self.finish, host);
+        if sent.is_err() {
             engine.return_stream(DIRECTION, stream, host);
-            return Err(error);
         }
-        engine.counters.requests += 1;
-        engine.keep_stream(stream, true, self.finish == Finish::Later);
-        engine.flush(host);
-        Ok(())
+        sent
     }
 }
 

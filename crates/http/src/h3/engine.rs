@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use portway_h3::error::{Code, ConnectionError, StreamError};
-use portway_h3::{Connection, Direction, Event, Incoming, Role, SendError, StreamId, StreamMap};
+use portway_h3::message::{RequestHead, ResponseHead};
+use portway_h3::{
+    Connection, Direction, Event, Finish, Incoming, Role, SendError, StreamId, StreamMap,
+};
 use portway_transport::quic::{
     self, Host, Hosted, OpenQueue, Place, Resident, Side, StreamKind, Told, WaitList, keep_waker,
 };
@@ -119,8 +122,8 @@ impl Resident for Engine {
 
     fn deadline(&self) -> Option<Instant> {
         // One that is due is looked at a moment later, since not every look ends it.
-        let due = self.began? + self.http.poll_timeout()?;
-        Some(due + Duration::from_millis(1))
+        let due = self.http.poll_timeout()?;
+        Some(self.began? + due.saturating_add(Duration::from_millis(1)))
     }
 }
 
@@ -161,14 +164,58 @@ impl Engine {
 
     /// Gives QUIC what the application's call has made, and tells what follows.
     pub(super) fn flush(&mut self, host: &mut Host<'_>) {
+        self.over(host, |http, carrier| http.flush(carrier));
+        self.dispatch(host);
+    }
+
+    /// Sends a request on a stream of its own, and gives it to QUIC.
+    pub(super) fn send_request(
+        &mut self,
+        stream: StreamId,
+        head: &RequestHead,
+        content: Bytes,
+        finish: Finish,
+        host: &mut Host<'_>,
+    ) -> Result<(), SendError> {
+        self.over(host, |http, carrier| {
+            http.send_request_over(carrier, stream, head, content, finish)
+        })?;
+        self.counters.requests += 1;
+        self.keep_stream(stream, true, finish == Finish::Later);
+        self.dispatch(host);
+        Ok(())
+    }
+
+    /// Sends the final response on a stream, and gives it to QUIC.
+    pub(super) fn send_response(
+        &mut self,
+        stream: StreamId,
+        head: &ResponseHead,
+        content: Bytes,
+        finish: Finish,
+        host: &mut Host<'_>,
+    ) -> Result<(), SendError> {
+        self.over(host, |http, carrier| {
+            http.send_response_over(carrier, stream, head, content, finish)
+        })
+    }
+
+    /// Lets the protocol act on QUIC itself.
+    #[inline]
+    fn over<T>(
+        &mut self,
+        host: &mut Host<'_>,
+        act: impl FnOnce(&mut Connection, &mut Carrier<'_, '_>) -> T,
+    ) -> T {
         let mut news = News::default();
-        self.http.flush(&mut Carrier {
+        let mut carrier = Carrier {
             host,
             news: &mut news,
             began: self.began,
-        });
-        self.dispatch(host);
+        };
+        let result = act(&mut self.http, &mut carrier);
         self.learn(news, host);
+        result
     }
 
     /// Sends a datagram of a request, of which nothing else follows.
@@ -179,32 +226,36 @@ impl Engine {
         payload: &[u8],
         host: &mut Host<'_>,
     ) -> Result<(), SendError> {
-        let mut news = News::default();
-        let mut carrier = Carrier {
-            host,
-            news: &mut news,
-            began: self.began,
-        };
-        let http = &mut self.http;
-        let sent = http.send_datagram_over(&mut carrier, stream, context, payload);
-        self.learn(news, host);
+        let sent = self.over(host, |http, carrier| {
+            http.send_datagram_over(carrier, stream, context, payload)
+        });
         sent.map_err(|error| self.explain(stream, error))
     }
 
     /// Takes note of what the transport told.
+    #[inline]
     fn learn(&mut self, news: News, host: &mut Host<'_>) {
         if let Some(blob) = news.remembered {
             self.life.remembered = Some(blob);
         }
-        for direction in [Direction::Bidirectional, Direction::Unidirectional] {
-            if news.can_open[direction as usize] {
-                self.grant(direction, host);
+        if news.can_open != [false; 2] {
+            for direction in [Direction::Bidirectional, Direction::Unidirectional] {
+                if news.can_open[direction as usize] {
+                    self.grant(direction, host);
+                }
             }
         }
     }
 
     /// Wakes whom the protocol's news concern.
-    fn dispatch(&mut self, host: &mut Host<'_>) {
+    #[inline]
+    pub(super) fn dispatch(&mut self, host: &mut Host<'_>) {
+        if self.http.has_events() || self.life.has_answered {
+            self.dispatch_all(host);
+        }
+    }
+
+    fn dispatch_all(&mut self, host: &mut Host<'_>) {
         while let Some(event) = self.http.poll_event() {
             match event {
                 Event::Request(stream) => self.on_request(stream, host),
@@ -424,22 +475,24 @@ impl Engine {
         }
     }
 
-    /// The next thing that came in on a stream, and what follows it if that is there, too.
+    /// The next thing that came in on a stream; what follows it goes into `ahead` if that is there,
+    /// too.
     pub(super) fn receive(
         &mut self,
         stream: StreamId,
+        ahead: &mut Ahead,
         context: &mut Context<'_>,
         host: &mut Host<'_>,
-    ) -> (Poll<Received>, Ahead) {
+    ) -> Poll<Received> {
         // What is there already is taken as well: a short message then needs the lock once.
         let Some((next, content, is_end)) = self.http.receive_with_content(stream) else {
             if let Some(slot) = self.slots.get_mut(stream) {
                 keep_waker(&mut slot.reader, context.waker());
                 slot.on_acted(host);
             }
-            return (Poll::Pending, Ahead::default());
+            return Poll::Pending;
         };
-        let ahead = Ahead { content, is_end };
+        *ahead = Ahead { content, is_end };
         match is_end || is_last(&next) {
             true => self.end_receiver(stream, host),
             false => self.on_acted(stream, host),
@@ -449,7 +502,7 @@ impl Engine {
             true => self.flush(host),
             false => self.dispatch(host),
         }
-        (Poll::Ready(next), ahead)
+        Poll::Ready(next)
     }
 
     /// Waits for room to send on a stream.
@@ -481,6 +534,21 @@ impl Engine {
             (SendError::UnknownStream, Some(stopped), _) => SendError::Stream(stopped),
             (SendError::UnknownStream, None, Some(closed)) => SendError::Connection(closed),
             (error, _, _) => error,
+        }
+    }
+
+    /// The application has sent something, or tried to, which may have been the end.
+    #[inline]
+    pub(super) fn on_sent(
+        &mut self,
+        stream: StreamId,
+        result: &Result<(), SendError>,
+        finish: Finish,
+        host: &mut Host<'_>,
+    ) {
+        match result.is_ok() && finish == Finish::Now {
+            true => self.end_sender(stream, host),
+            false => self.on_acted(stream, host),
         }
     }
 
@@ -566,6 +634,13 @@ impl Ahead {
             return Some(Ok(Incoming::Data(std::mem::take(&mut self.content))));
         }
         std::mem::take(&mut self.is_end).then_some(Ok(Incoming::End))
+    }
+
+    /// Takes the rest of the message, if it is known to the end.
+    #[inline]
+    pub(super) fn take_rest(&mut self) -> Option<Bytes> {
+        let is_known = std::mem::take(&mut self.is_end);
+        is_known.then(|| std::mem::take(&mut self.content))
     }
 
     /// Whether the end is next.

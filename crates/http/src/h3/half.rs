@@ -49,11 +49,9 @@ impl ReceiveHalf {
         }
         let stream = self.stream;
         let ahead = &mut self.ahead;
-        let next = self.hosted.with(|engine, host| {
-            let (next, behind) = engine.receive(stream, context, host);
-            *ahead = behind;
-            next
-        });
+        let next = self
+            .hosted
+            .with(|engine, host| engine.receive(stream, ahead, context, host));
         self.is_over = ahead.is_end || matches!(&next, Poll::Ready(received) if is_last(received));
         next.map(Some)
     }
@@ -62,6 +60,12 @@ impl ReceiveHalf {
     pub(super) fn begin_with(&mut self, ahead: Ahead) {
         self.is_over = ahead.is_end;
         self.ahead = ahead;
+    }
+
+    /// Takes the rest of the content, if the message is known to its end.
+    #[inline]
+    pub(super) fn take_rest(&mut self) -> Option<Bytes> {
+        self.ahead.take_rest()
     }
 
     /// Whether the end is known to come next without asking.
@@ -113,16 +117,13 @@ impl SendHalf {
         act: impl FnOnce(&mut Engine, StreamId) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
         if self.is_over {
-            return Err(SendError::OutOfOrder("the message is complete already"));
+            return Err(COMPLETE);
         }
         let stream = self.stream;
         let result = self.hosted.with(|engine, host| {
             let result = act(engine, stream);
             let result = result.map_err(|error| engine.explain(stream, error));
-            match result.is_ok() && finish == Finish::Now {
-                true => engine.end_sender(stream, host),
-                false => engine.on_acted(stream, host),
-            }
+            engine.on_sent(stream, &result, finish, host);
             engine.flush(host);
             result
         });
@@ -189,10 +190,19 @@ impl SendHalf {
         content: Bytes,
         finish: Finish,
     ) -> Result<(), SendError> {
-        self.send(finish, |engine, stream| {
-            let http = &mut engine.http;
-            http.send_response_with(stream, head, content, finish)
-        })
+        if self.is_over {
+            return Err(COMPLETE);
+        }
+        let stream = self.stream;
+        let result = self.hosted.with(|engine, host| {
+            let result = engine.send_response(stream, head, content, finish, host);
+            let result = result.map_err(|error| engine.explain(stream, error));
+            engine.on_sent(stream, &result, finish, host);
+            engine.dispatch(host);
+            result
+        });
+        self.is_over = result.is_ok() && finish == Finish::Now;
+        result
     }
 
     /// Ready when the peer wants no more.
@@ -260,6 +270,8 @@ impl SendHalf {
         })
     }
 }
+
+const COMPLETE: SendError = SendError::OutOfOrder("the message is complete already");
 
 impl Drop for SendHalf {
     fn drop(&mut self) {

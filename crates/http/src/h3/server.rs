@@ -166,6 +166,10 @@ impl Future for Accepting<'_> {
         let place = &mut this.place;
         let next = hosted.with(|engine, host| {
             if let Some(accepted) = engine.accept(host) {
+                // It waits for nothing any more.
+                if place.is_some() {
+                    engine.accepting.forget(place.take());
+                }
                 return Poll::Ready(Ok(Some(accepted)));
             }
             match engine.closed() {

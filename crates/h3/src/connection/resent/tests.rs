@@ -33,13 +33,12 @@ fn a_head_is_known_when_it_is_sent_for_the_third_time() {
     let of_all = head("/a", &["1", "2"]);
     let of_all = SentHead::Request(&of_all);
     for _ in 0..2 {
-        assert!(resent.checked(of_all).is_none() && resent.frame().is_none());
+        assert!(resent.checked(of_all).is_none() && resent.references().is_none());
         note(&mut resent, of_all, b"abc", Some(references()));
     }
     let checked = of_all.fields().expect("it can be sent").checked();
     assert_eq!(resent.checked(of_all), Some(checked));
-    let (frame, _) = resent.frame().expect("it is known");
-    assert_eq!(frame, b"abc");
+    assert_eq!(resent.frame(), b"abc");
     let other = head("/b", &[]);
     note(
         &mut resent,
@@ -47,7 +46,35 @@ fn a_head_is_known_when_it_is_sent_for_the_third_time() {
         b"d",
         Some(references()),
     );
-    assert!(resent.checked(of_all).is_none() && resent.frame().is_none());
+    assert!(resent.checked(of_all).is_none() && resent.references().is_none());
+}
+
+#[test]
+fn what_follows_a_head_is_shared_once_it_was_the_same_twice() {
+    let mut resent = Resent::default();
+    let head = head("/a", &["1"]);
+    for _ in 0..2 {
+        let head = SentHead::Request(&head);
+        note(&mut resent, head, b"abc", Some(references()));
+    }
+    let with = |content: &[u8]| [b"abc", content].concat();
+    for (content_len, content, is_shared) in [
+        (None, &b""[..], true),
+        (Some(300), &[0, 0x41, 0x2c], false),
+        (Some(300), &[0, 0x41, 0x2c], true),
+        (Some(7), &[0, 7], false),
+        (Some(300), &[0, 0x41, 0x2c], false),
+        (None, b"", false),
+        (None, b"", true),
+    ] {
+        let first = resent.beginning(content_len);
+        assert_eq!(first, with(content));
+        assert_eq!(first.is_unique(), !is_shared, "{content_len:?}");
+        if is_shared {
+            let second = resent.beginning(content_len);
+            assert_eq!(second.as_ptr(), first.as_ptr());
+        }
+    }
 }
 
 #[test]

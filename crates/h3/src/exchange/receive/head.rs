@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, StatusCode};
 
-use super::{Answer, Context, Receive, ReceiveState, stream_fault};
+use super::{Answer, Context, Receive, ReceiveState, Wait, stream_fault};
 use crate::capsule;
 use crate::error::{Code, Fault, StreamError};
 use crate::exchange::Incoming;
@@ -85,6 +86,49 @@ impl Receive {
         self.on_head(head, context)
     }
 
+    /// Takes a message that has come as a whole: a head that has come before, and content in one
+    /// piece, which begins so far behind in `bytes`. False for all others, and for what is a fault,
+    /// which [`Receive::arrive`] takes.
+    #[inline]
+    pub(crate) fn take_whole(
+        &mut self,
+        head: &DecodedHead,
+        bytes: &mut Bytes,
+        content_at: usize,
+    ) -> bool {
+        let may_begin = self.state == ReceiveState::Head
+            && self.blocked.is_none()
+            && self.unread.bytes.is_empty()
+            && self.inbox.is_empty()
+            && self.decoder.is_between_frames();
+        let Ok(mut expected) = head.declared else {
+            return false;
+        };
+        let counted = expected.take((bytes.len() - content_at) as u64);
+        if !may_begin || counted.and_then(|()| expected.finish()).is_err() {
+            return false;
+        }
+        self.inbox.push_back(match (&head.kind, self.answer) {
+            (Kind::Request(head), Answer::Request) if !head.is_connect() => {
+                Incoming::Request(Arc::clone(head))
+            }
+            (Kind::Response(head), answer) if answer.is_plain() && has_content(head.status) => {
+                Incoming::Response(Arc::clone(head))
+            }
+            _ => return false,
+        });
+        if content_at < bytes.len() {
+            bytes.advance(content_at);
+            self.keep_content(std::mem::take(bytes));
+        }
+        self.expected = expected;
+        self.unread.fin = true;
+        self.state = ReceiveState::Ended;
+        self.wait = Wait::Nothing;
+        self.has_end = true;
+        true
+    }
+
     /// Begins the message.
     pub(super) fn on_head(
         &mut self,
@@ -158,6 +202,11 @@ fn check_capsules(head: &ResponseHead) -> Result<(), StreamError> {
         true => capsule::check_message(&head.headers, Some(head.status)),
         false => Ok(()),
     }
+}
+
+/// Whether the content of a final response with this status is what it declares.
+fn has_content(status: StatusCode) -> bool {
+    !status.is_informational() && !has_no_content(status)
 }
 
 /// Whether responses with this status never have content (RFC 9110 §6.4.1).

@@ -138,22 +138,15 @@ impl Encoder {
         section.finish();
     }
 
-    /// Sends a section again, whose bytes are `encoded`, behind what is in `out`; false when it has
-    /// to be encoded anew, since the table is another one or references cannot be kept in mind.
-    pub(crate) fn repeat(
-        &mut self,
-        stream: u64,
-        encoded: &[u8],
-        references: &References,
-        out: &mut BytesMut,
-    ) -> bool {
+    /// Sends a section again as it was encoded; false when it has to be encoded anew, since the
+    /// table is another one or references cannot be kept in mind.
+    pub(crate) fn repeat(&mut self, stream: u64, references: &References) -> bool {
         let is_same_table = self.table.inserted() == references.inserted
             && self.table.capacity() == references.capacity
             && self.capacity_wanted() == references.capacity;
         if !is_same_table || !self.may_track_section() {
             return false;
         }
-        out.extend_from_slice(encoded);
         if references.required > 0 {
             // The peer is known to have the entries: no other stream is put at risk.
             self.unacknowledged.push(Section {
