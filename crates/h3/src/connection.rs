@@ -197,6 +197,7 @@ impl Connection {
         self.exchanges.release();
         self.sections.release();
         self.out.sections.shared = BytesMut::new();
+        self.datagrams.release();
     }
 
     /// Whether nothing has been in flight for a while, so that no memory is kept for it.

@@ -154,7 +154,9 @@ impl Connection {
     /// is to be sent. Call it when the transport has events and after calls of the application.
     pub fn drive(&mut self, transport: &mut impl Transport, now: Duration) {
         self.set_clock(now);
-        self.set_datagram_len(transport.max_datagram_len());
+        if self.needs_datagram_len() {
+            self.set_datagram_len(transport.max_datagram_len());
+        }
         self.set_peer_streams_max(transport.peer_streams_max());
         while let Some(event) = transport.poll_event() {
             match event {

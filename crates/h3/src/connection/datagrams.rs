@@ -31,6 +31,8 @@ pub(crate) struct Datagrams {
     unsent: Unsent,
     /// Memory for the next ones that are sent.
     block: BytesMut,
+    /// Whether any request may have datagrams, so that their length matters.
+    are_of_use: bool,
 }
 
 /// Datagrams for the transport; those of one flow or request are side by side and in order.
@@ -65,6 +67,17 @@ impl Datagrams {
         self.flows.forget(stream);
     }
 
+    /// Takes note that a request may have datagrams.
+    #[inline]
+    pub(super) fn become_of_use(&mut self) {
+        self.are_of_use = true;
+    }
+
+    /// Gives memory back that only the next datagrams would use.
+    pub(super) fn release(&mut self) {
+        self.block = BytesMut::new();
+    }
+
     /// Learns the flows that a message names.
     // draft-00 §6: a header field that is not such a list makes the message malformed.
     pub(crate) fn on_headers(
@@ -74,6 +87,7 @@ impl Datagrams {
     ) -> Result<(), StreamError> {
         let malformed = StreamError::malformed("a datagram-flow-id that is not a list of flows");
         let flows = FlowId::of(headers).ok_or(malformed)?;
+        self.become_of_use();
         self.flows.associate(stream, &flows);
         Ok(())
     }
@@ -88,12 +102,24 @@ pub(crate) struct RequestDatagrams {
 
 impl Connection {
     /// Which document both sides follow for datagrams; `None` while or because there is none.
+    #[inline]
     pub fn datagram_profile(&self) -> Option<Profile> {
         if self.control.peer_settings().is_some() {
             return self.control.datagram_profile();
         }
+        self.remembered_datagram_profile()
+    }
+
+    fn remembered_datagram_profile(&self) -> Option<Profile> {
         let ours = self.config.settings(self.role);
         Profile::negotiated(&ours, self.control.effective_settings()?)
+    }
+
+    /// Whether [`set_datagram_len`](Self::set_datagram_len) is to be called whenever the transport
+    /// was at work: settings are checked against it, and datagrams once a request may have some.
+    #[inline]
+    pub(crate) fn needs_datagram_len(&self) -> bool {
+        self.datagrams.are_of_use || self.control.peer_settings().is_none()
     }
 
     /// The transport says how long a datagram can be; `None` when the peer takes none.
@@ -112,6 +138,7 @@ impl Connection {
     pub fn accept_datagrams(&mut self, stream: StreamId) {
         if let Some(exchange) = self.exchanges.get_mut(stream) {
             exchange.takes_datagrams = !exchange.is_extension;
+            self.datagrams.become_of_use();
         }
     }
 
@@ -127,6 +154,7 @@ impl Connection {
         payload: &[u8],
     ) -> Result<(), SendError> {
         let (group, datagram) = self.datagram(stream, context, payload)?;
+        self.check_datagram_len(datagram.len(), payload.len())?;
         let limit = self.config.limits.datagrams.queued;
         self.datagrams.unsent.push(group, datagram, limit);
         Ok(())
@@ -144,14 +172,28 @@ impl Connection {
         context: u64,
         payload: &[u8],
     ) -> Result<(), SendError> {
-        self.set_datagram_len(transport.max_datagram_len());
         self.act_on(transport);
         let (_, datagram) = self.datagram(stream, context, payload)?;
-        transport.send_datagram(datagram);
-        Ok(())
+        let len = datagram.len();
+        if transport.send_datagram(datagram) {
+            return Ok(());
+        }
+        // There is no room now, or never for one of this length.
+        self.set_datagram_len(transport.max_datagram_len());
+        self.check_datagram_len(len, payload.len())
     }
 
-    /// A datagram for the transport, with the group that it belongs to.
+    /// Checks that the transport takes a datagram of this length, with so much payload.
+    fn check_datagram_len(&self, len: usize, payload_len: usize) -> Result<(), SendError> {
+        match self.datagrams.transport_len.flatten() {
+            Some(max) if len > max => Err(SendError::DatagramTooLarge {
+                max: max.saturating_sub(len - payload_len),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A datagram for the transport, with the group that it belongs to; its length is not checked.
     fn datagram(
         &mut self,
         stream: StreamId,
@@ -177,17 +219,14 @@ impl Connection {
         }
         self.check_context(profile, stream, context)?;
         let header = header_len(profile, stream, context);
-        if let Some(max) = self.datagrams.transport_len.flatten()
-            && header + payload.len() > max
-        {
-            return Err(SendError::DatagramTooLarge {
-                max: max.saturating_sub(header),
-            });
-        }
         let block = &mut self.datagrams.block;
         let len = header + payload.len();
         if block.capacity() < len {
-            *block = BytesMut::with_capacity(len.max(BLOCK_BYTES));
+            match block.capacity() {
+                0 => *block = BytesMut::with_capacity(len.max(BLOCK_BYTES)),
+                // What was sent meanwhile is used again.
+                _ => block.reserve(len),
+            }
         }
         match profile {
             Profile::Rfc9297 => varint::encode(stream.index(), block),
@@ -331,6 +370,7 @@ impl Connection {
             return Ok(());
         };
         exchange.takes_datagrams = true;
+        self.datagrams.become_of_use();
         let datagrams = exchange.datagrams.get_or_insert_default();
         match datagrams.contexts.on_capsule(role, payload)? {
             CapsuleOutcome::Ignored => {}
@@ -393,6 +433,7 @@ impl Connection {
             _ => return Err(SendError::OutOfOrder("a capsule after the end")),
         }
         exchange.takes_datagrams = true;
+        self.datagrams.become_of_use();
         Ok(&mut exchange.datagrams.get_or_insert_default().contexts)
     }
 
@@ -491,6 +532,7 @@ impl Connection {
         self.queue_datagram(stream, Datagram { context, payload });
     }
 
+    #[inline]
     fn queue_datagram(&mut self, stream: StreamId, datagram: Datagram) {
         let limit = self.config.limits.datagrams.queued;
         if let Some(exchange) = self.exchanges.get_mut(stream) {
@@ -519,8 +561,8 @@ impl Connection {
     }
 }
 
-/// What is allocated for several datagrams, which come in bursts: as much as four packets carry.
-const BLOCK_BYTES: usize = 4096;
+/// What is allocated for several datagrams, which come in bursts: as much as eleven packets carry.
+const BLOCK_BYTES: usize = 16 << 10;
 
 /// How long the header of a datagram is.
 fn header_len(profile: Profile, stream: StreamId, context: u64) -> usize {

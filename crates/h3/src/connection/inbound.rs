@@ -257,7 +257,10 @@ impl Connection {
                 wanted = Priority::of_request(&head.headers);
             }
             exchange.asked = Asked::from(&head.method);
-            exchange.takes_datagrams |= head.protocol.is_some();
+            if head.protocol.is_some() {
+                exchange.takes_datagrams = true;
+                self.datagrams.become_of_use();
+            }
         }
         exchange.priority = Priority::default();
         let has_datagrams = exchange.datagrams.is_some();

@@ -112,7 +112,10 @@ impl Connection {
         let exchange = self.exchanges.begin(stream);
         exchange.receive.await_answer(answer);
         exchange.is_known = true;
-        exchange.takes_datagrams = head.protocol.is_some();
+        if head.protocol.is_some() {
+            exchange.takes_datagrams = true;
+            self.datagrams.become_of_use();
+        }
         if self.pushes.max().is_some() {
             exchange.request_authority = head.uri.authority().cloned();
         }

@@ -116,6 +116,7 @@ impl Flows {
     }
 
     /// A request is over.
+    #[inline]
     pub(crate) fn forget(&mut self, stream: StreamId) {
         if self.requests.is_empty() {
             return;
