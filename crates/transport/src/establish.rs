@@ -193,6 +193,7 @@ pub async fn handshake(
             return Ok(());
         }
         if unread.is_empty() {
+            layer.on_waiting();
             read_more(socket, layer, unread).await?;
         }
         let before = unread.len();

@@ -89,6 +89,9 @@ pub trait ByteLayer: Send {
         Ok(())
     }
 
+    /// The peer has the word: a moment to do what a later connection would begin with.
+    fn on_waiting(&mut self) {}
+
     /// Where the layer stands.
     fn status(&self) -> LayerStatus;
 

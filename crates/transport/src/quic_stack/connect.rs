@@ -11,7 +11,7 @@ use crate::established::{Carrier, Established};
 use crate::quic::{
     ClientConfig, Connecting, Connection, ConnectionError, Endpoint, EndpointOptions,
 };
-use crate::tls::EarlyData;
+use crate::tls::{EarlyData, restock_key_shares};
 use portway_core::race::{Leaf, Progress};
 use portway_core::security::TlsParameters;
 use portway_core::stack::CarrierKind;
@@ -120,6 +120,9 @@ async fn handshake(
     mut connecting: Connecting,
     progress: Option<&ProgressSink>,
 ) -> Result<Connection, ConnectionError> {
+    // The first flight leaves, and then the server has the word.
+    tokio::task::yield_now().await;
+    restock_key_shares();
     let mut is_answered = progress.is_none();
     poll_fn(|context| {
         let polled = Pin::new(&mut connecting).poll(context);

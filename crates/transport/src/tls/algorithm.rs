@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is not allowed is neither offered nor accepted, by either side.
 
+use super::key_share;
 use portway_core::security::{Algorithms, SignatureAlgorithm};
 use rustls::SignatureScheme;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -36,7 +37,8 @@ impl Allowed {
                 let mut all = aws_lc_rs::ALL_KX_GROUPS.iter().copied();
                 all.find(|group| u16::from(group.name()) == code)
             };
-            provider.kx_groups = codes.filter_map(of_code).collect();
+            let groups = codes.filter_map(of_code);
+            provider.kx_groups = groups.map(key_share::stocked).collect();
         }
         if !algorithms.cipher_suites.is_empty() {
             let codes = algorithms.cipher_suites.iter().map(|suite| suite.code());
@@ -88,7 +90,10 @@ pub(super) fn named(schemes: &[SignatureScheme]) -> Vec<SignatureAlgorithm> {
 }
 
 static EVERYTHING: LazyLock<Allowed> = LazyLock::new(|| {
-    let provider = aws_lc_rs::default_provider();
+    let mut provider = aws_lc_rs::default_provider();
+    for group in &mut provider.kx_groups {
+        *group = key_share::stocked(*group);
+    }
     let algorithms = provider.signature_verification_algorithms;
     Allowed {
         schemes: algorithms.supported_schemes().into(),

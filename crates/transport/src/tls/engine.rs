@@ -4,6 +4,7 @@
 //! a session that was made under weaker rules is never resumed under stricter ones.
 
 use super::configuration::{self, ClientConfigs};
+use super::key_share;
 use super::layer::TlsLayer;
 use super::quic::{EarlyData, QuicClientTls, QuicServerTls};
 use bytes::Bytes;
@@ -63,12 +64,18 @@ impl TlsEngine {
     }
 
     /// Makes what the clients with these parameters share, which the first of them would make
-    /// otherwise: reading the platform's trust anchors takes some milliseconds.
+    /// otherwise: reading the platform's trust anchors takes some milliseconds. So is the key share
+    /// that it begins with.
     ///
     /// # Errors
     /// As [`TlsEngine::client`].
     pub fn prepare_client(&self, p: &TlsParameters) -> Result<(), Failure> {
-        self.client_configs(p).map(drop)
+        let configs = self.client_configs(p)?;
+        let provider = configs.without_early_data.crypto_provider();
+        if let Some(first) = provider.kx_groups.first() {
+            key_share::prepare(*first);
+        }
+        Ok(())
     }
 
     /// A client's layer. The name that is sent and checked is the parameters' server name, else

@@ -15,6 +15,7 @@
 use super::classify::{self, Role};
 use super::early::Early;
 use super::engine::TlsLimits;
+use super::key_share;
 use super::observed::{Observed, Refusal};
 use super::protection;
 use super::record;
@@ -503,6 +504,12 @@ impl ByteLayer for TlsLayer {
                 let failure = classify::cut(status == LayerStatus::Ready);
                 Err(self.fail(failure))
             }
+        }
+    }
+
+    fn on_waiting(&mut self) {
+        if let Connection::Client(_) = self.connection {
+            key_share::restock();
         }
     }
 

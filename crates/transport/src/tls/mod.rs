@@ -10,6 +10,7 @@ mod early;
 mod engine;
 mod identity;
 mod key;
+mod key_share;
 mod layer;
 mod observed;
 mod protection;
@@ -22,6 +23,7 @@ mod verifier;
 
 pub use engine::{Clock, TlsEngine, TlsLimits};
 pub use identity::{load_certificates, load_identity, self_signed};
+pub(crate) use key_share::restock as restock_key_shares;
 pub use layer::TlsLayer;
 pub(crate) use quic::initial_keys as quic_initial_keys;
 pub use quic::{EarlyData, QuicClientTls, QuicHandshake, QuicServerTls};
