@@ -11,8 +11,9 @@ use portway_core::{Failure, FailureKind};
 use portway_transport::environment::TcpStream;
 use portway_transport::established::ByteCarrier;
 use std::cell::RefCell;
+use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 /// Sees what goes through a carrier; it goes before the socket does.
@@ -46,6 +47,8 @@ pub(crate) struct CarrierIo<W> {
     out: BytesMut,
     /// Nothing was read yet, and the layer may hold something already.
     is_fresh: bool,
+    /// For how many turns nothing is read, unless something is written before.
+    turns_to_write: u8,
     has_ended: bool,
     /// TLS has said that nothing more is written.
     is_shut: bool,
@@ -64,12 +67,21 @@ impl<W: WireWatch> CarrierIo<W> {
             plaintext: BytesMut::new(),
             out: BytesMut::new(),
             is_fresh: true,
+            turns_to_write: 0,
             has_ended: false,
             is_shut: false,
             is_blocked: false,
             was_silent: false,
             has_memory: true,
         }
+    }
+
+    /// Lets the first request go before anything is read: all that a server can have said by then
+    /// is tickets, which are read while it works. Where no request comes, nothing waits for long.
+    #[cfg(feature = "client")]
+    pub(crate) fn request_first(mut self) -> Self {
+        self.turns_to_write = TURNS_TO_WRITE;
+        self
     }
 
     /// The socket with what was read of it, where nothing is between the two.
@@ -219,6 +231,8 @@ impl<W: WireWatch> CarrierIo<W> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Whoever reads has been woken for its next turn.
+        self.turns_to_write = 0;
         if self.carrier.layer.is_some() {
             // What is queued is the layer's.
             ready!(self.poll_out(context))?;
@@ -249,6 +263,14 @@ impl<W: WireWatch> Read for CarrierIo<W> {
         mut out: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let io = &mut *self;
+        if io.turns_to_write > 0 {
+            io.turns_to_write -= 1;
+            // Behind everybody who can move now.
+            let turn = pin!(tokio::task::yield_now());
+            if turn.poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
         if io.plaintext.is_empty() && !io.has_ended {
             if std::mem::take(&mut io.is_fresh) {
                 // What came with the handshake is read before the socket is asked.
@@ -327,6 +349,10 @@ fn io_error(failure: Failure) -> io::Error {
     };
     io::Error::new(kind, failure)
 }
+
+/// The connection is moved once when it begins, and once more when it has its request.
+#[cfg(feature = "client")]
+const TURNS_TO_WRITE: u8 = 2;
 
 const READ_BYTES: usize = 16 * 1024;
 
