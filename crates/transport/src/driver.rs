@@ -7,13 +7,13 @@ mod machine;
 
 use crate::environment::{BoxFuture, Environment, Timer};
 use machine::Machine;
-use portway_core::Failure;
 use portway_core::dns::Answer;
 use portway_core::path::Path;
 use portway_core::race::{
     Account, AttemptId, Event, History, Input, Leaf, Output, Progress, QueryId, RaceConfig,
     Recording, Report, Walkover,
 };
+use portway_core::{Failure, Time};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -102,6 +102,9 @@ pub trait Observer {
 
     /// A decision, as it is made.
     fn on_event(&mut self, event: &Event);
+
+    /// An attempt has come this far, which is told of a walkover too.
+    fn on_progress(&mut self, _now: Time, _progress: &Progress) {}
 }
 
 /// Runs a race to its decision. `dial` starts the attempt for a leaf.
@@ -311,6 +314,7 @@ where
         );
         let moved = !progressed.is_empty();
         for (id, progress) in progressed {
+            self.observer.on_progress(self.environment.now(), &progress);
             self.input(Input::Progressed(id, progress));
         }
         moved

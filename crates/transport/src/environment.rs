@@ -17,7 +17,7 @@ use portway_core::path::{Path, PathId};
 use portway_core::{Failure, Time};
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -90,6 +90,12 @@ pub trait Environment: Send + Sync + 'static {
     /// Asks the resolver. A positive answer without records is `Ok` with an empty list; a name
     /// that does not exist is a failure of kind `NameNotFound`.
     fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>>;
+
+    /// All addresses of a name that [`Environment::resolve`] would not ask anybody about, and of
+    /// which it knows no records of services; `None` for every other name.
+    fn fixed_addresses(&self, _name: &str) -> Option<Vec<IpAddr>> {
+        None
+    }
 
     /// The paths as they are now: interfaces that are up. Where the system tells nothing, one path
     /// of id zero stands for the choice of its routing; binding to that one has no effect.

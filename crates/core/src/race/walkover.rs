@@ -8,8 +8,11 @@ use super::config::{History, RaceConfig};
 use super::io::{AttemptId, Input, Leaf, Output, Progress};
 use super::machine::Race;
 use super::report::Report;
+use super::route::{families, route_to};
+use crate::endpoint::RemoteEndpoint;
+use crate::path::Path;
 use crate::time::Time;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +20,9 @@ use std::time::Duration;
 /// plan leads to.
 #[derive(Clone, Debug)]
 pub struct Course {
-    config: RaceConfig,
+    config: Arc<RaceConfig>,
+    /// Where it leads, if not where the configuration says.
+    elsewhere: Option<RemoteEndpoint>,
     leaf: Leaf,
 }
 
@@ -37,7 +42,69 @@ impl Course {
             && race.poll_timeout().is_none()
             && race.plan.leaves.len() == 1
             && race.resolution.is_literal();
-        is_all.then_some(Course { config, leaf })
+        is_all.then(|| Course {
+            config: Arc::new(config),
+            elsewhere: None,
+            leaf,
+        })
+    }
+
+    /// The course to another endpoint, which has an address, over the same stack and paths, without
+    /// running the machine for it; `None` where the endpoints differ in more than name, address and
+    /// port, or where the machine would not attempt that address at once.
+    pub fn toward(&self, remote: RemoteEndpoint) -> Option<Course> {
+        let config = &*self.config;
+        let (Some(address), Some(port), [known]) = (
+            remote.ip_address(),
+            remote.resolved_port(),
+            config.remotes.as_slice(),
+        ) else {
+            return None;
+        };
+        let own = self.leaf.remote.ip();
+        let paths: Vec<&Path> = config.paths.iter().collect();
+        let route = |address| route_to(address, &paths, true);
+        let is_bare =
+            |remote: &RemoteEndpoint| remote.stack().is_none() && remote.interface_name().is_none();
+        let is_alike = is_bare(known)
+            && is_bare(&remote)
+            && !config.pin_paths
+            && config.locals.is_empty()
+            && address.is_ipv4() == own.is_ipv4()
+            && route(address) == route(own);
+        // A name is not resolved for a family that leads nowhere.
+        let families = families(&config.paths, config.families);
+        let is_asked_for = match address.is_ipv4() {
+            true => families.ipv4,
+            false => families.ipv6,
+        };
+        if !is_alike || !(is_asked_for || remote.host().is_none()) {
+            return None;
+        }
+        let leaf = Leaf {
+            remote: SocketAddr::new(address, port),
+            host_name: remote.host().map(str::to_owned),
+            ..self.leaf.clone()
+        };
+        let course = Course {
+            config: self.config.clone(),
+            elsewhere: Some(remote),
+            leaf,
+        };
+        debug_assert_eq!(
+            Course::of(&course.config()).map(|course| course.leaf),
+            Some(course.leaf.clone())
+        );
+        Some(course)
+    }
+
+    /// The configuration of its races.
+    fn config(&self) -> RaceConfig {
+        let mut config = RaceConfig::clone(&self.config);
+        if let Some(remote) = &self.elsewhere {
+            config.remotes = vec![remote.clone()];
+        }
+        config
     }
 
     /// The one leaf.
@@ -118,7 +185,7 @@ impl Walkover {
 
     /// The machine with everything that has happened, none of its outputs and events polled.
     pub fn race(&self) -> Race {
-        let mut config = self.course.config.clone();
+        let mut config = self.course.config();
         config.timing.deadline = self.deadline;
         let address = self.course.leaf.remote.ip();
         config

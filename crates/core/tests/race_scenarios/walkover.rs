@@ -5,7 +5,7 @@ use portway_core::race::{
     Account, AttemptId, Course, History, Input, Outcome, Output, Progress, Race, RaceConfig,
     Walkover,
 };
-use portway_core::{FailureKind, Time};
+use portway_core::{FailureKind, RemoteEndpoint, StackId, Time};
 use std::sync::Arc;
 
 const ONE: &str = "remote 192.0.2.7:443\nset deadline=900";
@@ -173,4 +173,63 @@ fn an_account_says_the_same_before_and_after_it_is_condensed() {
         account.teach(&mut history);
         assert_eq!(history, learned);
     }
+}
+
+#[test]
+fn a_course_to_another_endpoint_is_that_of_the_machine() {
+    let paths = [
+        "",
+        "\npath a#1 192.0.2.1/24 default4",
+        "\npath a#1 192.0.2.1/24 2001:db8::1/64 default4 default6",
+    ];
+    let towards = ["192.0.2.9:80", "127.0.0.1:8443", "198.51.100.7:443"];
+    for paths in paths {
+        let own = config(&format!("remote 127.0.0.1:443{paths}"));
+        let course = Course::of(&own).expect("one leaf");
+        for toward in towards {
+            let remote: RemoteEndpoint = toward.parse().unwrap();
+            for remote in [remote.clone(), remote.with_host_name("example.com")] {
+                let mut config = own.clone();
+                config.remotes = vec![remote.clone()];
+                let Some(found) = course.toward(remote) else {
+                    // Nobody knows the way, so that the machine has to say what is done.
+                    assert!(paths.is_empty() && toward != towards[1], "{toward} {paths}");
+                    continue;
+                };
+                let expected = Course::of(&config).expect("one leaf");
+                assert_eq!(found.leaf(), expected.leaf());
+                let reports = [found, expected].map(|course| {
+                    let mut walkover = Walkover::new(Arc::new(course), None, &History::default());
+                    assert!(walkover.start(at(5)));
+                    assert!(walkover.take(at(9), &connected(3)));
+                    assert!(walkover.take(at(30), &SUCCEEDED));
+                    walkover.report()
+                });
+                assert_eq!(reports[0], reports[1]);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_course_leads_to_an_endpoint_of_another_kind() {
+    let course = |script: &str| Course::of(&config(script)).expect("one leaf");
+    let own = course("remote 127.0.0.1:443\npath a#1 192.0.2.1/24 default4");
+    let remote = |text: &str| text.parse::<RemoteEndpoint>().unwrap();
+    for refused in [
+        remote("example.com:443"),
+        remote("[2001:db8::7]:443"),
+        RemoteEndpoint::address([192, 0, 2, 7]),
+        remote("192.0.2.7:443").interface("a"),
+        remote("192.0.2.7:443").for_stack(StackId::TLS),
+    ] {
+        assert!(own.toward(refused.clone()).is_none(), "{refused}");
+    }
+    // A name is not asked for in a family that leads nowhere, so its address there is none.
+    let of_ipv6 = course("remote [::1]:443\npath a#1 192.0.2.1/24 default4");
+    let bare = remote("[::1]:80");
+    assert!(of_ipv6.toward(bare.clone()).is_some());
+    assert!(of_ipv6.toward(bare.with_host_name("example.com")).is_none());
+    let bound = course("remote 127.0.0.1:443\nlocal address=127.0.0.1");
+    assert!(bound.toward(remote("127.0.0.1:80")).is_none());
 }

@@ -5,11 +5,13 @@ use super::alternatives::{Store, StoredAlternative};
 use super::cookies::CookieJar;
 use super::credentials::{CredentialScope, Credentials, Keyring};
 use super::decode::Decompression;
+use super::dial;
 use super::event::ClientEvent;
 use super::habits::{Chosen, Habits};
 use super::hsts::StrictHost;
 use super::policy::{VersionPolicy, Wish};
 use super::proxy::Proxies;
+use super::racing::LatestRules;
 use super::retry_budget::RetryBudget;
 use super::settings::{Settings, Sink};
 use super::shared::Shared;
@@ -202,7 +204,7 @@ impl ClientBuilder {
     }
 
     /// The client. What all requests share is made here and not in the first one: the trust anchors
-    /// are read, and in a runtime the system's interfaces begin to be watched.
+    /// are read, the stacks are chosen, and in a runtime the system's interfaces begin to be watched.
     pub fn build(self) -> Client {
         let shared = Shared::new(self.settings());
         Client { shared }
@@ -217,7 +219,7 @@ impl ClientBuilder {
         let alternatives = Store::default();
         alternatives.import(context.environment().now(), self.stored);
         let habits = Habits::new(self.habits, context.environment().now());
-        Settings {
+        let settings = Settings {
             habits,
             telemetry: self.telemetry,
             wish: self.wish,
@@ -233,7 +235,10 @@ impl ClientBuilder {
             sink: self.sink,
             through: self.through,
             keyring: Keyring::new(self.credentials),
-        }
+            rules: LatestRules::default(),
+        };
+        dial::prepare(&settings);
+        settings
     }
 }
 

@@ -14,17 +14,16 @@ use super::link::Link;
 use super::listener::{Listener, Listening};
 use super::policy::Wish;
 use super::proxy::{Fate, Proxy, Route, Trunks};
-use super::racing::Course;
+use super::racing::{Course, Rules};
 use super::settings::Settings;
 use super::socket;
 use super::watch::Watch;
 use crate::carrier_io::CarrierIo;
 use crate::pool::{DialId, Version};
 use hyper::client::conn::{http1, http2};
-use portway_core::race::{Candidate, Leaf};
+use portway_core::race::Leaf;
 use portway_core::security::Protection;
-use portway_core::stack::{StackDescriptor, WireProtocol};
-use portway_core::{Failure, FailureKind, Origin, SecurityParameters, StackId};
+use portway_core::{Failure, FailureKind, Origin, SecurityParameters};
 use portway_transport::environment::Environment;
 use portway_transport::established::{ByteCarrier, Carrier, Established};
 use std::convert::Infallible;
@@ -119,14 +118,16 @@ pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Err
             security: security(&settings.security, &key, wish)?,
             wish,
         };
-        let ground = route.open(&watch).await.map_err(|e| at_proxy(e, proxy))?;
+        // In a box of its own, as every other dial would be as large otherwise.
+        let opening = Box::pin(route.open(&watch));
+        let ground = opening.await.map_err(|e| at_proxy(e, proxy))?;
         let info = ConnectionInfo {
             proxy: Some(proxy.to_string()),
             ..ground.info(by_knowledge, watch.phases(environment.now()))
         };
         return Ok(Way::New(Box::new(ground), Box::new(info)));
     }
-    let aims = Arc::new(Aims::new(settings, &settings.security, key, wish)?);
+    let aims = Arc::new(Aims::of_client(settings, key, wish)?);
     let _blocking = Blocking::new(settings, &watch, &aims);
     let ground = match watch.bounded(race(&aims, finder, watch.clone())).await? {
         Reached::Established(ground) => *ground,
@@ -344,17 +345,16 @@ async fn handshake(
 ) -> Result<(Sender, Work), Error> {
     let failed = |error| super::classify::classify(error, version).0;
     if version == Version::Http1 {
-        let io = CarrierIo::new(carrier, Listening::new(None, listener));
+        let io = CarrierIo::new(carrier, Listening::new(None, listener)).request_first();
         let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
         return Ok((Sender::Http1(sender), work_of(connection.with_upgrades())));
     }
     let io = CarrierIo::new(carrier, Listening::new(Some(Frames::default()), listener));
-    let (sender, connection) = http2::Builder::new(Spawner(environment))
+    let mut builder = http2::Builder::new(Spawner(environment));
+    builder
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .handshake(io)
-        .await
-        .map_err(failed)?;
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    let (sender, connection) = Box::pin(builder.handshake(io)).await.map_err(failed)?;
     Ok((Sender::Http2(sender), work_of(connection)))
 }
 
@@ -378,6 +378,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner
 
 async fn race(aims: &Aims, finder: Finder, watch: Watch) -> Result<Reached, Error> {
     let attempt = |leaf: Leaf, progress| {
+        watch.on_started();
         let own = aims.alternative(leaf.remote_index).is_none();
         let found = own.then(|| finder.at(&leaf)).flatten();
         let establishing = aims.course.establish(leaf, progress);
@@ -388,30 +389,39 @@ async fn race(aims: &Aims, finder: Finder, watch: Watch) -> Result<Reached, Erro
             Ok(Reached::Established(Box::new(establishing.await?.into())))
         }) as _
     };
-    let race = aims
-        .course
-        .run(&aims.key, aims.candidates(), attempt, watch);
-    race.await
+    aims.course.run(attempt, watch.clone()).await
 }
 
 /// What a dial aims at: the endpoints of a key, and the stacks that its request takes.
 struct Aims {
     key: Key,
-    wish: Wish,
     course: Course,
 }
 
 impl Aims {
+    /// With the protection that the client was built with.
+    fn of_client(settings: &Settings, key: Key, wish: Wish) -> Result<Self, Error> {
+        let is_usual = key.server_name.is_none() && settings.alternatives_of(&key).is_empty();
+        if !is_usual {
+            return Aims::new(settings, &settings.security, key, wish);
+        }
+        let (context, is_protected) = (&settings.context, key.is_protected);
+        let rules = settings.rules.get(context, is_protected, wish, || {
+            security(&settings.security, &key, wish)
+        });
+        let course = rules.and_then(|rules| Course::to(context, rules, key.remote()))?;
+        Ok(Aims { key, course })
+    }
+
     fn new(
         settings: &Settings,
         base: &SecurityParameters,
         key: Key,
         wish: Wish,
     ) -> Result<Self, Error> {
-        let versions = wish.versions;
         let mut remotes = vec![key.remote()];
         let mut security = security(base, &key, wish)?;
-        if versions.contains(Version::Http3) {
+        if wish.versions.contains(Version::Http3) {
             let alternatives = settings.alternatives_of(&key);
             if !alternatives.is_empty() && key.server_name.is_none() {
                 // RFC 7838 §2.1: wherever it is, it proves to be the origin.
@@ -419,24 +429,9 @@ impl Aims {
             }
             remotes.extend(alternatives.iter().map(Alternative::remote));
         }
-        let takes_tcp = [Version::Http1, Version::Http2].map(|version| versions.contains(version));
-        let takes = |stack: &&StackDescriptor| match stack.wire {
-            WireProtocol::Tcp => takes_tcp.contains(&true),
-            _ => stack.id == StackId::QUIC && versions.contains(Version::Http3),
-        };
-        let course = Course::new(&settings.context, &key, security, remotes, takes)?;
-        Ok(Aims { key, wish, course })
-    }
-
-    /// The stacks of the race, HTTP/3 before the others where it is offered or asked for.
-    fn candidates(&self) -> Vec<Candidate> {
-        let mut candidates = self.course.candidates();
-        for candidate in &mut candidates {
-            let is_quic = candidate.stack == StackId::QUIC;
-            candidate.rank = u32::from(!is_quic);
-            candidate.needs_offer = is_quic && !self.wish.tries_http3;
-        }
-        candidates
+        let rules = Rules::new(&settings.context, security, wish, remotes)?;
+        let course = Course::of(&settings.context, rules);
+        Ok(Aims { key, course })
     }
 
     /// The alternative service that a remote endpoint of the race is.
@@ -445,20 +440,34 @@ impl Aims {
     }
 }
 
-/// The protection of a key, which offers these versions; each stack takes what it can carry.
+/// Makes what dials of a client with https have in common. What is wrong is told by the first one.
+pub(super) fn prepare(settings: &Settings) {
+    let wish = settings.wish;
+    let rules = settings.rules.get(&settings.context, true, wish, || {
+        offering(&settings.security, wish)
+    });
+    drop(rules);
+}
+
+/// The protection of a key.
 fn security(base: &SecurityParameters, key: &Key, wish: Wish) -> Result<SecurityParameters, Error> {
     if !key.is_protected {
         return Ok(SecurityParameters::disabled());
     }
-    if !matches!(base, SecurityParameters::Required(_)) {
-        return Err(Error::invalid("https needs a client with TLS"));
-    }
-    let names = wish.versions.newest_first().map(Version::alpn);
-    let security = base.clone().with_alpn(names);
+    let security = offering(base, wish)?;
     Ok(match &key.server_name {
         Some(name) => security.with_server_name(&**name),
         None => security,
     })
+}
+
+/// TLS that offers these versions; each stack takes what it can carry.
+fn offering(base: &SecurityParameters, wish: Wish) -> Result<SecurityParameters, Error> {
+    if !matches!(base, SecurityParameters::Required(_)) {
+        return Err(Error::invalid("https needs a client with TLS"));
+    }
+    let names = wish.versions.newest_first().map(Version::alpn);
+    Ok(base.clone().with_alpn(names))
 }
 
 /// The ends of datagrams without QUIC, upon which no HTTP is spoken.

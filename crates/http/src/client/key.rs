@@ -137,7 +137,8 @@ impl Key {
     pub(super) fn remote(&self) -> RemoteEndpoint {
         let endpoint = match self.address {
             Some(address) => RemoteEndpoint::address(address),
-            None => RemoteEndpoint::host_name(&*self.host),
+            // No address in text form, which an URL would have had as one.
+            None => RemoteEndpoint::default().with_host_name(&*self.host),
         };
         endpoint.port(self.port)
     }

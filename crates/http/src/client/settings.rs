@@ -6,6 +6,7 @@ use super::event::ClientEvent;
 use super::habits::Habits;
 use super::key::Key;
 use super::policy::Wish;
+use super::racing::LatestRules;
 use super::socket::Through;
 use super::telemetry::{TARGET, Telemetry};
 use super::timeouts::Timeouts;
@@ -37,6 +38,7 @@ pub(super) struct Settings {
     pub(super) through: Through,
     pub(super) keyring: Keyring,
     pub(super) telemetry: Telemetry,
+    pub(super) rules: LatestRules,
 }
 
 impl Settings {
@@ -73,9 +75,18 @@ impl Settings {
     }
 
     /// Tells an event to whoever listens; it is not made for nobody.
+    /// Whether anybody wants to see how races go.
+    pub(super) fn is_watched(&self) -> bool {
+        self.telemetry.0.is_some() || self.is_heard()
+    }
+
+    /// Whether anybody is told what happens to connections.
+    pub(super) fn is_heard(&self) -> bool {
+        self.sink.is_some() || tracing::enabled!(target: TARGET, tracing::Level::DEBUG)
+    }
+
     pub(super) fn tell(&self, event: impl FnOnce() -> ClientEvent) {
-        let is_traced = tracing::enabled!(target: TARGET, tracing::Level::DEBUG);
-        if self.sink.is_none() && !is_traced {
+        if !self.is_heard() {
             return;
         }
         let event = event();

@@ -69,6 +69,20 @@ pub(super) struct Handle {
     cut: oneshot::Sender<()>,
 }
 
+/// What is told when the lock is given back.
+struct Events {
+    are_heard: bool,
+    list: Vec<ClientEvent>,
+}
+
+impl Events {
+    fn push(&mut self, event: impl FnOnce() -> ClientEvent) {
+        if self.are_heard {
+            self.list.push(event());
+        }
+    }
+}
+
 /// What is dropped when the lock is given back.
 enum Left {
     Verdict(#[allow(dead_code, reason = "it is only dropped")] Verdict),
@@ -281,7 +295,10 @@ impl Shared {
 
     fn act_at<T>(self: &Arc<Self>, now: Time, change: impl FnOnce(&mut State, Time) -> T) -> T {
         let mut left = Vec::new();
-        let mut events = Vec::new();
+        let mut events = Events {
+            are_heard: self.settings.is_heard(),
+            list: Vec::new(),
+        };
         let mut state = self.state();
         let result = change(&mut state, now);
         while let Some(action) = state.pool.poll_action() {
@@ -291,7 +308,7 @@ impl Shared {
         let must_wake = self.timer.keep(self, &mut state.alarm, due);
         drop(state);
         drop(left);
-        for event in events {
+        for event in events.list {
             self.settings.tell(|| event);
         }
         if must_wake {
@@ -305,7 +322,7 @@ impl Shared {
         state: &mut State,
         action: Action<Key>,
         left: &mut Vec<Left>,
-        events: &mut Vec<ClientEvent>,
+        events: &mut Events,
     ) {
         match action {
             Action::Dial {
@@ -314,7 +331,7 @@ impl Shared {
                 versions,
                 initiator,
             } => {
-                events.push(ClientEvent::DialStarted {
+                events.push(|| ClientEvent::DialStarted {
                     dial,
                     origin: key.to_string(),
                     versions,
@@ -328,7 +345,7 @@ impl Shared {
                 self.start_dial(state, dial, key, wish);
             }
             Action::CancelDial { dial, reason } => {
-                events.push(ClientEvent::DialCancelled(dial, reason));
+                events.push(|| ClientEvent::DialCancelled(dial, reason));
                 state.dials.remove(&dial);
             }
             Action::Assign {
@@ -337,7 +354,7 @@ impl Shared {
                 is_reused,
                 waited,
             } => {
-                events.push(ClientEvent::Assigned {
+                events.push(|| ClientEvent::Assigned {
                     connection,
                     is_reused,
                     waited,
@@ -350,10 +367,10 @@ impl Shared {
                 left.extend(state.answer(request, Err(error)));
             }
             Action::Close { connection, reason } => {
-                events.push(ClientEvent::Closed(connection, reason));
+                events.push(|| ClientEvent::Closed(connection, reason));
                 left.extend(state.connections.remove(&connection).map(Left::Handle));
             }
-            Action::Tell(event) => events.push(ClientEvent::Pool(event)),
+            Action::Tell(event) => events.push(|| ClientEvent::Pool(event)),
         }
     }
 

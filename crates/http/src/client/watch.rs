@@ -110,6 +110,12 @@ impl Watch {
         self.marks().connected = Some(now);
     }
 
+    /// An attempt of the race begins.
+    pub(super) fn on_started(&self) {
+        let now = self.settings.context.environment().now();
+        self.marks().attempted.get_or_insert(now);
+    }
+
     /// What the race was to lead to is there already.
     pub(super) fn on_reached(&self, now: Time) {
         let mut marks = self.marks();
@@ -207,7 +213,13 @@ impl Marks {
 
 impl Observer for Watch {
     fn is_attentive(&self) -> bool {
-        true
+        self.settings.is_watched()
+    }
+
+    fn on_progress(&mut self, now: Time, progress: &Progress) {
+        if let Progress::TransportConnected { .. } = progress {
+            self.marks().connected.get_or_insert(now);
+        }
     }
 
     fn on_event(&mut self, event: &Event) {
@@ -225,21 +237,15 @@ impl Observer for Watch {
                 EventKind::QueryFailed { query, .. } => {
                     answered = marks.answered(*query).map(|asked| (asked, true));
                 }
-                EventKind::AttemptStarted { attempt, leaf, .. } => {
-                    marks.attempted.get_or_insert(event.at);
-                    if leaf.stack == StackId::QUIC {
-                        marks.quic.push(Tried {
-                            attempt: *attempt,
-                            remote: leaf.remote_index,
-                            is_answered: false,
-                            failure: None,
-                        });
-                    }
+                EventKind::AttemptStarted { attempt, leaf, .. } if leaf.stack == StackId::QUIC => {
+                    marks.quic.push(Tried {
+                        attempt: *attempt,
+                        remote: leaf.remote_index,
+                        is_answered: false,
+                        failure: None,
+                    });
                 }
-                EventKind::Progressed { attempt, progress } => {
-                    if let Progress::TransportConnected { .. } = progress {
-                        marks.connected.get_or_insert(event.at);
-                    }
+                EventKind::Progressed { attempt, .. } => {
                     if let Some(tried) = marks.tried(*attempt) {
                         tried.is_answered = true;
                     }

@@ -33,6 +33,7 @@ use portway_core::dns::{Answer, Question};
 use portway_core::path::Path;
 use portway_core::{Failure, Time};
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tasks::Tasks;
@@ -162,6 +163,10 @@ impl Environment for RealEnvironment {
 
     fn resolve(&self, question: Question) -> BoxFuture<Result<Answer, Failure>> {
         self.resolver.resolve(question)
+    }
+
+    fn fixed_addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.resolver.fixed_addresses(name)
     }
 
     fn paths(&self) -> Vec<Path> {

@@ -2,7 +2,7 @@
 
 use super::server::{Frames, OK, answer_all, gone, protected};
 use super::{Listening, Net, ROUND_TRIP, config, millis, sleep, text, timeouts};
-use portway_http::client::{ErrorClass, Phase};
+use portway_http::client::{ClientEvent, ErrorClass, Phase};
 use portway_http::pool::{Counts, Version};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -105,6 +105,41 @@ fn a_pending_dial_is_kept_as_long_as_it_may_go_on() {
             );
             text(&client, &url, Version::Http1).await;
             assert_eq!(server.accepted(), 1);
+        });
+    }
+}
+
+#[test]
+fn the_phases_of_a_dial_are_told_whether_or_not_its_race_is_watched() {
+    for is_watched in [false, true] {
+        Net::run(async |net| {
+            let made = net.made.clone();
+            let server = net.serve(move |_, pipe| {
+                let made = made.clone();
+                async move {
+                    if let Some(mut stream) = protected(&made, pipe, b"http/1.1").await {
+                        answer_all(&mut stream, OK).await;
+                    }
+                }
+            });
+            let events = Arc::<Mutex<usize>>::default();
+            let count = events.clone();
+            let client = match is_watched {
+                true => net
+                    .client()
+                    .on_event(move |event| {
+                        let is_of_race = matches!(event, ClientEvent::Race(..));
+                        *count.lock().expect("no panic") += usize::from(is_of_race);
+                    })
+                    .build(),
+                false => net.client().build(),
+            };
+            let response = client.get(server.url("https")).send().await;
+            let phases = response.expect("an answer").connection().phases;
+            assert_eq!(phases.resolved, Duration::ZERO);
+            assert_eq!(phases.connected, ROUND_TRIP);
+            assert_eq!(phases.ready, 2 * ROUND_TRIP);
+            assert_eq!(*events.lock().expect("no panic") > 0, is_watched);
         });
     }
 }

@@ -42,6 +42,11 @@ impl Hosts {
         }
     }
 
+    /// The addresses of a name that was added.
+    pub(super) fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.0.get(&normalised(name)).cloned()
+    }
+
     /// The answer about a known name.
     pub(super) fn answer(&self, name: &str, kind: RecordKind) -> Option<Answer> {
         let name = normalised(name);

@@ -22,7 +22,7 @@ use portway_core::Failure;
 use portway_core::dns::{Answer, Question};
 use portway_core::failure::{FailureKind, Origin};
 use std::future::ready;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
@@ -94,6 +94,11 @@ impl Resolver {
                 Err(_) => Err(convert::timed_out(&question)),
             }
         })
+    }
+
+    /// The addresses of a name that the configuration fixes.
+    pub(super) fn fixed_addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.fixed.addresses(name)
     }
 
     async fn ask(
