@@ -50,6 +50,8 @@ pub(crate) struct CarrierIo<W> {
     /// For how many turns nothing is read, unless something is written before.
     turns_to_write: u8,
     has_ended: bool,
+    /// What TLS makes of what is written stays here until there is enough of it, or until a flush.
+    is_corked: bool,
     /// TLS has said that nothing more is written.
     is_shut: bool,
     is_blocked: bool,
@@ -68,6 +70,7 @@ impl<W: WireWatch> CarrierIo<W> {
             out: BytesMut::new(),
             is_fresh: true,
             turns_to_write: 0,
+            is_corked: false,
             has_ended: false,
             is_shut: false,
             is_blocked: false,
@@ -81,6 +84,14 @@ impl<W: WireWatch> CarrierIo<W> {
     #[cfg(feature = "client")]
     pub(crate) fn request_first(mut self) -> Self {
         self.turns_to_write = TURNS_TO_WRITE;
+        self
+    }
+
+    /// Keeps what TLS makes of the first words until they are flushed: HTTP/2 says its preface and
+    /// its settings apart, which would be a packet each.
+    #[cfg(feature = "client")]
+    pub(crate) fn corked(mut self) -> Self {
+        self.is_corked = true;
         self
     }
 
@@ -233,7 +244,7 @@ impl<W: WireWatch> CarrierIo<W> {
     ) -> Poll<io::Result<usize>> {
         // Whoever reads has been woken for its next turn.
         self.turns_to_write = 0;
-        if self.carrier.layer.is_some() {
+        if self.carrier.layer.is_some() && !self.is_corked {
             // What is queued is the layer's.
             ready!(self.poll_out(context))?;
         }
@@ -249,6 +260,10 @@ impl<W: WireWatch> CarrierIo<W> {
             taken += fits;
         }
         layer.write(&plaintext, &mut self.out).map_err(io_error)?;
+        self.is_corked &= self.out.len() < CORKED_BYTES_MAX;
+        if self.is_corked {
+            return Poll::Ready(Ok(taken));
+        }
         match self.poll_out(context) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(taken)),
@@ -303,6 +318,7 @@ impl<W: WireWatch> Write for CarrierIo<W> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_corked = false;
         match self.out.is_empty() {
             true => Poll::Ready(Ok(())),
             false => self.poll_out(context),
@@ -353,6 +369,9 @@ fn io_error(failure: Failure) -> io::Error {
 /// The connection is moved once when it begins, and once more when it has its request.
 #[cfg(feature = "client")]
 const TURNS_TO_WRITE: u8 = 2;
+
+/// What is kept before the first flush.
+const CORKED_BYTES_MAX: usize = 4 * 1024;
 
 const READ_BYTES: usize = 16 * 1024;
 

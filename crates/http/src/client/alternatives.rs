@@ -38,11 +38,12 @@ impl Alternative {
 
     /// The alternative that an endpoint of a race stands for.
     pub(super) fn of(remote: &RemoteEndpoint) -> Option<Self> {
-        let is_for_quic = remote.stack() == Some(&StackId::QUIC);
+        if remote.stack() != Some(&StackId::QUIC) {
+            return None;
+        }
         let address = || Some(remote.ip_address()?.to_string());
-        let host = remote.host().map(str::to_owned).or_else(address);
         Some(Alternative {
-            host: host.filter(|_| is_for_quic)?,
+            host: remote.host().map(str::to_owned).or_else(address)?,
             port: remote.resolved_port()?,
         })
     }

@@ -98,7 +98,7 @@ pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Err
     if let Some(path) = key.socket() {
         let security = security(&settings.security, &key, wish)?;
         let opening = socket::open(settings, &key, &security, wish, (path, &watch));
-        let ground = watch.bounded(opening).await?;
+        let mut ground = watch.bounded(opening).await?;
         let info = ConnectionInfo {
             unix_socket: Some(path.to_owned()),
             ..ground.info(by_knowledge, watch.phases(environment.now()))
@@ -120,7 +120,7 @@ pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Err
         };
         // In a box of its own, as every other dial would be as large otherwise.
         let opening = Box::pin(route.open(&watch));
-        let ground = opening.await.map_err(|e| at_proxy(e, proxy))?;
+        let mut ground = opening.await.map_err(|e| at_proxy(e, proxy))?;
         let info = ConnectionInfo {
             proxy: Some(proxy.to_string()),
             ..ground.info(by_knowledge, watch.phases(environment.now()))
@@ -129,13 +129,13 @@ pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Err
     }
     let aims = Arc::new(Aims::of_client(settings, key, wish)?);
     let _blocking = Blocking::new(settings, &watch, &aims);
-    let ground = match watch.bounded(race(&aims, finder, watch.clone())).await? {
+    let mut ground = match watch.bounded(race(&aims, finder, watch.clone())).await? {
         Reached::Established(ground) => *ground,
         Reached::Shared(found) => return Ok(Way::Shared(found)),
     };
+    let info = ground.info(by_knowledge, watch.phases(environment.now()));
     let leaf = ground.leaf.as_ref();
     let alternative = leaf.and_then(|leaf| aims.alternative(leaf.remote_index));
-    let info = ground.info(by_knowledge, watch.phases(environment.now()));
     let info = ConnectionInfo {
         reason: match (info.version, &alternative) {
             (Version::Http3, Some(_)) => Reason::Alternative,
@@ -261,8 +261,8 @@ impl Ground {
         }
     }
 
-    /// What is told of it, as if it were the only way to go.
-    fn info(&self, by_knowledge: bool, phases: Phases) -> ConnectionInfo {
+    /// What is told of it, as if it were the only way to go; its protection goes along.
+    fn info(&mut self, by_knowledge: bool, phases: Phases) -> ConnectionInfo {
         let (local, remote) = match &self.carrier {
             Carrier::Quic(quic) => (quic.local_address(), quic.connection().remote_address()),
             Carrier::Bytes(bytes) => (bytes.socket.local_address(), bytes.socket.peer_address()),
@@ -276,7 +276,7 @@ impl Ground {
             alternative: None,
             proxy: None,
             unix_socket: None,
-            protection: self.protection.clone(),
+            protection: self.protection.take(),
             phases,
             fate: self.fate.clone(),
         }
@@ -349,7 +349,8 @@ async fn handshake(
         let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
         return Ok((Sender::Http1(sender), work_of(connection.with_upgrades())));
     }
-    let io = CarrierIo::new(carrier, Listening::new(Some(Frames::default()), listener));
+    let listening = Listening::new(Some(Frames::default()), listener);
+    let io = CarrierIo::new(carrier, listening).corked();
     let mut builder = http2::Builder::new(Spawner(environment));
     builder
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
