@@ -81,7 +81,7 @@ impl Context {
         if let Some(tls) = security.tls_parameters() {
             let _ = self.tls().prepare_client(tls);
         }
-        // From now on the environment counts their changes, where it can, so that nobody looks again.
+        // From now on the environment counts changes, where it can, so that nobody looks again.
         drop(self.environment().paths());
         drop(self.history());
     }

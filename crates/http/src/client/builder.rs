@@ -13,7 +13,7 @@ use super::policy::{VersionPolicy, Wish};
 use super::proxy::Proxies;
 use super::racing::LatestRules;
 use super::retry_budget::RetryBudget;
-use super::settings::{Settings, Sink};
+use super::settings::Settings;
 use super::shared::Shared;
 use super::socket::Through;
 use super::telemetry::{Recorder, Telemetry};
@@ -37,7 +37,6 @@ pub struct ClientBuilder {
     headers: HeaderMap,
     redirects_max: usize,
     content_max: usize,
-    sink: Option<Sink>,
     wish: Wish,
     drain_max: u64,
     stored: Vec<StoredAlternative>,
@@ -57,7 +56,6 @@ impl ClientBuilder {
             headers: HeaderMap::new(),
             redirects_max: REDIRECTS_MAX,
             content_max: CONTENT_BYTES_MAX,
-            sink: None,
             wish: Wish::of(Version::Http1, VersionPolicy::OrHigher),
             drain_max: DRAIN_BYTES_MAX,
             stored: Vec::new(),
@@ -193,18 +191,19 @@ impl ClientBuilder {
 
     /// Gives this recorder the client's measurements.
     pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
-        self.telemetry = Telemetry(Some(recorder));
+        self.telemetry.recorder = Some(recorder);
         self
     }
 
     /// Hears everything that happens to connections, as it happens. `sink` must return at once.
     pub fn on_event(mut self, sink: impl Fn(&ClientEvent) + Send + Sync + 'static) -> Self {
-        self.sink = Some(Arc::new(sink));
+        self.telemetry.sink = Some(Arc::new(sink));
         self
     }
 
     /// The client. What all requests share is made here and not in the first one: the trust anchors
-    /// are read, the stacks are chosen, and in a runtime the system's interfaces begin to be watched.
+    /// are read, stacks are chosen, a key share is made, and in a runtime the system's interfaces
+    /// begin to be watched.
     pub fn build(self) -> Client {
         let shared = Shared::new(self.settings());
         Client { shared }
@@ -232,7 +231,6 @@ impl ClientBuilder {
             headers: self.headers,
             redirects_max: self.redirects_max,
             content_max: self.content_max,
-            sink: self.sink,
             through: self.through,
             keyring: Keyring::new(self.credentials),
             rules: LatestRules::default(),

@@ -58,7 +58,10 @@ impl Exchange {
         shared.upgrade(&key, wish);
         loop {
             let telemetry = &shared.settings.telemetry;
-            let since = telemetry.0.as_ref().map(|_| shared.environment().now());
+            let since = telemetry
+                .recorder
+                .as_ref()
+                .map(|_| shared.environment().now());
             let mut lease = match turn {
                 Turn::Now(lease) => lease,
                 Turn::Later(waiting) => waiting.verdict().await?,

@@ -14,10 +14,6 @@ use crate::pool;
 use http::HeaderMap;
 use portway_core::SecurityParameters;
 use portway_transport::context::Context;
-use std::sync::Arc;
-
-/// Hears what a client does.
-pub(super) type Sink = Arc<dyn Fn(&ClientEvent) + Send + Sync>;
 
 pub(super) struct Settings {
     pub(super) context: Context,
@@ -28,7 +24,6 @@ pub(super) struct Settings {
     pub(super) redirects_max: usize,
     /// Bytes of a response's content that are collected at most.
     pub(super) content_max: usize,
-    pub(super) sink: Option<Sink>,
     /// What a request takes that says nothing of it.
     pub(super) wish: Wish,
     /// Bytes that are read of a response that nobody wants, to keep its HTTP/1.1 connection.
@@ -77,12 +72,12 @@ impl Settings {
     /// Tells an event to whoever listens; it is not made for nobody.
     /// Whether anybody wants to see how races go.
     pub(super) fn is_watched(&self) -> bool {
-        self.telemetry.0.is_some() || self.is_heard()
+        self.telemetry.recorder.is_some() || self.is_heard()
     }
 
     /// Whether anybody is told what happens to connections.
     pub(super) fn is_heard(&self) -> bool {
-        self.sink.is_some() || tracing::enabled!(target: TARGET, tracing::Level::DEBUG)
+        self.telemetry.sink.is_some() || tracing::enabled!(target: TARGET, tracing::Level::DEBUG)
     }
 
     pub(super) fn tell(&self, event: impl FnOnce() -> ClientEvent) {
@@ -91,7 +86,7 @@ impl Settings {
         }
         let event = event();
         tracing::debug!(target: TARGET, "{event}");
-        if let Some(sink) = &self.sink {
+        if let Some(sink) = &self.telemetry.sink {
             sink(&event);
         }
     }

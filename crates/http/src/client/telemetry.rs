@@ -4,6 +4,7 @@
 //! request or a connection ends.
 
 use super::error::{Error, ErrorClass};
+use super::event::ClientEvent;
 use super::exchange::Exchange;
 use super::key::Key;
 use super::response_head::ResponseHead;
@@ -89,14 +90,20 @@ fn number(name: &'static str, value: impl Into<i64>) -> Attribute<'static> {
     Attribute { name, value }
 }
 
-/// Where a client's measurements go.
+/// Where a client's measurements go, and what it tells.
 #[derive(Clone, Default)]
-pub(super) struct Telemetry(pub(super) Option<Arc<dyn Recorder>>);
+pub(super) struct Telemetry {
+    pub(super) recorder: Option<Arc<dyn Recorder>>,
+    pub(super) sink: Option<Sink>,
+}
+
+/// Hears what happens to connections.
+pub(super) type Sink = Arc<dyn Fn(&ClientEvent) + Send + Sync>;
 
 impl Telemetry {
     /// A question to the resolver has its answer, or none.
     pub(super) fn on_lookup(&self, name: &str, took: Duration, is_failed: bool) {
-        if let Some(recorder) = &self.0 {
+        if let Some(recorder) = &self.recorder {
             let name = text("dns.question.name", name);
             let failed = text("error.type", "resolve");
             let attributes = [name, failed];
@@ -107,7 +114,7 @@ impl Telemetry {
 
     /// A request has waited since then for a connection of this version.
     pub(super) fn on_assigned(&self, key: &Key, version: Version, waited: Duration) {
-        if let Some(recorder) = &self.0 {
+        if let Some(recorder) = &self.recorder {
             let [scheme, host, port] = place(key);
             let version = text("network.protocol.version", number_of(version));
             recorder.record(Metric::TimeInQueue, waited, &[scheme, host, port, version]);
@@ -121,7 +128,7 @@ impl Telemetry {
         version: Version,
         environment: &Arc<dyn Environment>,
     ) -> Option<Arc<Gauge>> {
-        let recorder = self.0.clone()?;
+        let recorder = self.recorder.clone()?;
         let gauge = Gauge {
             recorder,
             key: key.clone(),
@@ -238,7 +245,7 @@ impl About {
 impl Underway {
     /// Counts a request as active until what comes back is dropped.
     pub(super) fn begin(settings: &Arc<Settings>, exchange: &Exchange) -> Option<Self> {
-        let recorder = settings.telemetry.0.as_ref()?;
+        let recorder = settings.telemetry.recorder.as_ref()?;
         let url = &exchange.url;
         let about = About {
             method: exchange.method.clone(),
@@ -259,7 +266,7 @@ impl Underway {
 
     /// The head of the response is there, or it never will be.
     pub(super) fn on_head(&self, answered: Result<&ResponseHead, &Error>) {
-        let Some(recorder) = &self.settings.telemetry.0 else {
+        let Some(recorder) = &self.settings.telemetry.recorder else {
             return;
         };
         let mut attributes = self.about.attributes().to_vec();
@@ -286,7 +293,7 @@ impl Underway {
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        if let Some(recorder) = &self.settings.telemetry.0 {
+        if let Some(recorder) = &self.settings.telemetry.recorder {
             recorder.add(Metric::ActiveRequests, -1, &self.about.attributes());
         }
     }
