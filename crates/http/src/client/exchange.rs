@@ -58,10 +58,8 @@ impl Exchange {
         shared.upgrade(&key, wish);
         loop {
             let telemetry = &shared.settings.telemetry;
-            let since = telemetry
-                .recorder
-                .as_ref()
-                .map(|_| shared.environment().now());
+            let is_measured = telemetry.recorder.is_some();
+            let since = is_measured.then(|| shared.environment().now());
             let mut lease = match turn {
                 Turn::Now(lease) => lease,
                 Turn::Later(waiting) => waiting.verdict().await?,
