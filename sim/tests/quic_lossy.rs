@@ -1,12 +1,14 @@
-//! Handshakes over a link that loses a third of what passes, however long they take.
+//! Handshakes over a link that loses a third of what passes, however long they take, and bursts of
+//! any length where little is lost.
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
 mod quic_support;
 
+use bytes::Bytes;
 use portway_core::Time;
 use portway_sim::{Direction, seeds};
 use portway_transport::quic::{Choice, Chooser, ConnectionError};
-use quic_support::{NAME, World};
+use quic_support::{NAME, World, join};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,5 +51,44 @@ fn a_hello_in_several_packets_arrives_however_much_is_lost() {
             longest = longest.max(after.expect("a connection"));
         }
         println!("asked about: {chooses}, the longest took {longest:?}");
+    }
+}
+
+/// Sends half a megabyte over a link that loses a packet in a hundred, so many packets together.
+fn upload(seed: u64, burst_packets: u8) {
+    let world = World::new(seed);
+    let link = world.sim.link("client", "server");
+    link.update(Direction::Both, |options| options.loss = 0.01);
+    let server = world.server(world.server_config());
+    let client = world.client();
+    let mut config = world.client_config();
+    config.transport.burst_packets = burst_packets;
+    let content = Bytes::from(vec![7; 500_000]);
+    world.sim.block_on(async {
+        let connecting = client.connect(&config, server.local_address(), NAME);
+        let (connection, accepted) = join(connecting.unwrap(), server.accept()).await;
+        let (connection, accepted) = (connection.unwrap(), accepted.unwrap().unwrap());
+        let send = async {
+            let mut send = connection.open_uni().await.unwrap();
+            send.write_and_finish(content.clone()).await.unwrap();
+        };
+        let receive = async {
+            let mut receive = accepted.accept_uni().await.unwrap();
+            receive.read_to_end(content.len()).await.unwrap()
+        };
+        let ((), received) = join(send, receive).await;
+        assert_eq!(received, content);
+        let window = connection.statistics().congestion_window;
+        assert!(window > 0, "told while it is held");
+    });
+    let after = world.sim.now().saturating_since(Time::ZERO);
+    println!("bursts of {burst_packets}: {after:?}");
+    assert!(after < Duration::from_secs(30));
+}
+
+#[test]
+fn a_window_that_opens_for_bursts_carries_everything() {
+    for burst_packets in [0, 1, 3, u8::MAX] {
+        seeds(3).for_each(|seed| upload(seed, burst_packets));
     }
 }

@@ -5,7 +5,7 @@
 //! own, which leaves the region friendly to Reno (section 4.3) out in part: decision 0019.
 
 use quinn_proto::RttEstimator;
-use quinn_proto::congestion::{Controller, ControllerFactory};
+use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -181,6 +181,13 @@ impl Controller for Cubic {
 
     fn window(&self) -> u64 {
         self.window as u64
+    }
+
+    fn metrics(&self) -> ControllerMetrics {
+        let mut metrics = ControllerMetrics::default();
+        metrics.congestion_window = self.window();
+        metrics.ssthresh = Some(self.slow_start_until as u64);
+        metrics
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {

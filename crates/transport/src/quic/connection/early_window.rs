@@ -129,7 +129,12 @@ impl Controller for EarlyWindow {
     }
 
     fn metrics(&self) -> ControllerMetrics {
-        self.inner.metrics()
+        let mut metrics = self.inner.metrics();
+        if !self.until.is_over() {
+            let initial = self.inner.initial_window();
+            metrics.congestion_window = metrics.congestion_window.max(initial);
+        }
+        metrics
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {

@@ -167,7 +167,12 @@ impl Connection {
 
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
-        self.shared().lock().proto.stats().into()
+        let state = self.shared().lock();
+        Statistics {
+            // That of the statistics is zero while it is held for a burst.
+            congestion_window: state.proto.congestion_state().metrics().congestion_window,
+            ..state.proto.stats().into()
+        }
     }
 
     /// Resolves after `time` on the clock that the connection runs by.

@@ -4,6 +4,7 @@
 //! only moves packets.
 
 mod awaited;
+mod bursts;
 mod connecting;
 mod cubic;
 mod early_window;
@@ -19,6 +20,7 @@ mod window;
 
 pub(in crate::quic) use self::awaited::Awaited;
 pub use self::awaited::Told;
+pub(in crate::quic) use self::bursts::BurstFactory;
 pub use self::connecting::Connecting;
 pub(in crate::quic) use self::cubic::CubicFactory;
 pub(in crate::quic) use self::early_window::{Confirmed, EarlyFactory, Factory, Until};
