@@ -58,8 +58,10 @@ impl Exchange {
         shared.upgrade(&key, wish);
         loop {
             let telemetry = &shared.settings.telemetry;
-            let is_measured = telemetry.recorder.is_some();
-            let since = is_measured.then(|| shared.environment().now());
+            let since = telemetry
+                .recorder
+                .is_some()
+                .then(|| shared.environment().now());
             let mut lease = match turn {
                 Turn::Now(lease) => lease,
                 Turn::Later(waiting) => waiting.verdict().await?,
