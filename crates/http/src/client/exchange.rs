@@ -58,10 +58,7 @@ impl Exchange {
         shared.upgrade(&key, wish);
         loop {
             let telemetry = &shared.settings.telemetry;
-            let since = telemetry
-                .recorder
-                .is_some()
-                .then(|| shared.environment().now());
+            let since = telemetry.now(&**shared.environment());
             let mut lease = match turn {
                 Turn::Now(lease) => lease,
                 Turn::Later(waiting) => waiting.verdict().await?,

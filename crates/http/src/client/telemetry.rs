@@ -101,6 +101,11 @@ pub(super) struct Telemetry {
 pub(super) type Sink = Arc<dyn Fn(&ClientEvent) + Send + Sync>;
 
 impl Telemetry {
+    /// The time, where anybody measures.
+    pub(super) fn now(&self, environment: &dyn Environment) -> Option<Time> {
+        self.recorder.as_ref().map(|_| environment.now())
+    }
+
     /// A question to the resolver has its answer, or none.
     pub(super) fn on_lookup(&self, name: &str, took: Duration, is_failed: bool) {
         if let Some(recorder) = &self.recorder {
