@@ -33,6 +33,12 @@ impl<K: Ord + Clone> Pool<K> {
 
     /// Notes what a key wants as things stand.
     fn review(&mut self, id: HostId) {
+        let host = self.host_mut(id);
+        if host.groups.is_empty() && host.wants.is_none() {
+            // Nobody waits, as nearly always.
+            host.is_touched = false;
+            return self.forget_if_empty(id);
+        }
         let wants = self.wants_dial(id).filter(|_| self.may_have_another(id));
         let host = self.host_mut(id);
         host.is_touched = false;
@@ -100,7 +106,7 @@ impl<K: Ord + Clone> Pool<K> {
     }
 
     fn longest_idle_of(&self, id: HostId) -> Option<ConnectionId> {
-        let mut idle = self.idle.iter().map(|(_, connection)| *connection);
+        let mut idle = self.idle.iter();
         idle.find(|connection| self.connections[connection].host == id)
     }
 
@@ -109,7 +115,7 @@ impl<K: Ord + Clone> Pool<K> {
         let is_full = self.connections.len() + self.dials.len() >= self.config.connections_max;
         let gives_way = match self.is_key_full(id) {
             true => self.longest_idle_of(id),
-            false if is_full => self.idle.first().map(|(_, connection)| *connection),
+            false if is_full => self.idle.first().map(|(_, connection)| connection),
             false => return true,
         };
         if let Some(connection) = gives_way {

@@ -54,6 +54,7 @@ mod action;
 mod config;
 mod dialing;
 mod host;
+mod idle;
 mod serving;
 mod version;
 
@@ -68,6 +69,7 @@ pub use config::Config;
 pub use version::{Version, Versions};
 
 use host::{Host, HostId};
+use idle::Idle;
 use portway_core::Time;
 use serving::Streams;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -97,7 +99,7 @@ pub struct Pool<K> {
     dials: BTreeMap<DialId, Dial>,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Connections that carry nothing, the longest idle first.
-    idle: BTreeSet<(Time, ConnectionId)>,
+    idle: Idle,
     /// Who is to be dialled for when there is a place, one for each key that allows it.
     wanting: BTreeMap<RequestId, HostId>,
     /// Keys that the present event has changed.
@@ -159,7 +161,7 @@ struct Connection {
     expires: Option<Time>,
 }
 
-/// What happens by itself.
+/// What happens by itself; of connections that are idle, the pool's `idle` knows when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Dial(DialId),
@@ -177,7 +179,7 @@ impl<K: Ord + Clone> Pool<K> {
             requests: BTreeMap::new(),
             dials: BTreeMap::new(),
             connections: BTreeMap::new(),
-            idle: BTreeSet::new(),
+            idle: Idle::default(),
             wanting: BTreeMap::new(),
             touched: Vec::new(),
             timers: BTreeSet::new(),
@@ -212,7 +214,7 @@ impl<K: Ord + Clone> Pool<K> {
 
     /// When [`Pool::on_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.first().map(|(at, _)| *at)
+        self.next_timer().map(|(at, _)| at)
     }
 
     /// How much there is.
@@ -383,10 +385,18 @@ impl<K: Ord + Clone> Pool<K> {
 }
 
 impl<K: Ord + Clone> Pool<K> {
+    /// What happens by itself next.
+    fn next_timer(&self) -> Option<(Time, Timer)> {
+        let idle_max = self.config.idle_max;
+        let idle = self.idle.first();
+        let idle = idle.map(|(since, connection)| (since + idle_max, Timer::Idle(connection)));
+        self.timers.first().copied().into_iter().chain(idle).min()
+    }
+
     /// Ends what is due to end.
     fn advance(&mut self, now: Time) {
-        while let Some((_, timer)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
-            self.timers.pop_first();
+        while let Some((at, timer)) = self.next_timer().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, timer));
             match timer {
                 Timer::Dial(dial) => self.time_out(now, dial),
                 Timer::Idle(connection) => self.close(connection, CloseReason::Idle),

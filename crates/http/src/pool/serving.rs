@@ -139,15 +139,13 @@ impl<K: Ord + Clone> Pool<K> {
     }
 
     fn make_idle(&mut self, now: Time, id: ConnectionId) {
-        let idle_max = self.config.idle_max;
         let connection = self.connection_mut(id);
         if connection.idle_since.is_some() {
             return;
         }
         connection.idle_since = Some(now);
         let (host, version) = (connection.host, connection.version);
-        self.idle.insert((now, id));
-        self.timers.insert((now + idle_max, Timer::Idle(id)));
+        self.idle.insert(now, id);
         let host = self.host_mut(host);
         if !version.is_multiplexed() {
             host.idle.push(id);
@@ -155,12 +153,10 @@ impl<K: Ord + Clone> Pool<K> {
     }
 
     fn unidle(&mut self, id: ConnectionId) {
-        let idle_max = self.config.idle_max;
         let connection = self.connection_mut(id);
         let host = connection.host;
         if let Some(since) = connection.idle_since.take() {
-            self.idle.remove(&(since, id));
-            self.timers.remove(&(since + idle_max, Timer::Idle(id)));
+            self.idle.remove(since, id);
             self.host_mut(host).idle.retain(|idle| *idle != id);
         }
     }
