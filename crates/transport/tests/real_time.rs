@@ -8,6 +8,7 @@ use portway_transport::environment::{Environment, Timer};
 use portway_transport::real::Config;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -80,6 +81,53 @@ async fn a_timer_that_is_moved_exactly_wakes_nobody_before() {
         // What is merely reset is woken at its first time too.
         assert_eq!(polls, if is_exact { 2 } else { 3 });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_wakes_whoever_asked_last_however_often_it_was_asked() {
+    struct Counted(AtomicUsize);
+    impl Wake for Counted {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let environment = environment();
+    let mut timer = environment.timer();
+    let counts = [0; 2].map(|count| Arc::new(Counted(AtomicUsize::new(count))));
+    let wakers = counts.clone().map(Waker::from);
+    let polled = |timer: &mut Box<dyn Timer>, of: usize| {
+        let mut context = Context::from_waker(&wakers[of]);
+        timer.poll_expired(&mut context).is_ready()
+    };
+    let woken = || {
+        counts
+            .each_ref()
+            .map(|count| count.0.load(Ordering::Relaxed))
+    };
+    timer.reset(Some(seconds(10)));
+    for of in [0, 0, 1, 1, 0, 1, 1] {
+        assert!(!polled(&mut timer, of));
+    }
+    // A later deadline keeps the sleep, an exact one does not.
+    timer.reset(Some(seconds(20)));
+    assert!(!polled(&mut timer, 1));
+    tokio::time::advance(Duration::from_secs(12)).await;
+    assert_eq!(woken(), [0, 1], "at the first deadline");
+    assert!(!polled(&mut timer, 1));
+    assert!(!polled(&mut timer, 1));
+    timer.reset_exactly(Some(seconds(40)));
+    assert!(!polled(&mut timer, 1));
+    tokio::time::advance(Duration::from_secs(20)).await;
+    assert_eq!(woken(), [0, 1]);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(woken(), [0, 2]);
+    assert!(polled(&mut timer, 1));
+    assert!(!polled(&mut timer, 1), "told once");
+    timer.reset(Some(seconds(50)));
+    assert!(!polled(&mut timer, 0));
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(woken(), [1, 2]);
+    assert!(polled(&mut timer, 0));
 }
 
 #[tokio::test(start_paused = true)]

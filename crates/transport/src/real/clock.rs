@@ -6,7 +6,7 @@ use super::{exact, keeper, system};
 use crate::environment::Timer;
 use portway_core::Time;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
@@ -65,6 +65,7 @@ impl Clock {
             origin: self.origin,
             deadline: None,
             sleep: None,
+            waker: None,
         })
     }
 }
@@ -75,6 +76,8 @@ struct RealTimer {
     /// When to expire; `None` while not armed or when the time is too far for the clock.
     deadline: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom the sleep wakes as it is set.
+    waker: Option<Waker>,
 }
 
 impl Timer for RealTimer {
@@ -85,6 +88,7 @@ impl Timer for RealTimer {
             // sets it again. A timer that is pushed back on every message then costs nothing.
             if deadline < sleep.deadline() || sleep.is_elapsed() {
                 sleep.as_mut().reset(deadline);
+                self.waker = None;
             }
         }
     }
@@ -97,6 +101,7 @@ impl Timer for RealTimer {
         if sleep.deadline() < deadline {
             // A sleep that is reset to a later time keeps its place and still wakes the thread.
             sleep.set(tokio::time::sleep_until(deadline));
+            self.waker = None;
         }
     }
 
@@ -107,13 +112,20 @@ impl Timer for RealTimer {
         let sleep = self
             .sleep
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        loop {
-            ready!(sleep.as_mut().poll(context));
+        let waker = context.waker();
+        if self.waker.as_ref().is_some_and(|it| it.will_wake(waker)) && !sleep.is_elapsed() {
+            // It wakes whoever asks here each time, and nothing has changed.
+            return Poll::Pending;
+        }
+        self.waker = None;
+        while sleep.as_mut().poll(context).is_ready() {
             if sleep.deadline() >= deadline {
                 self.deadline = None;
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(deadline);
         }
+        self.waker = Some(waker.clone());
+        Poll::Pending
     }
 }
