@@ -319,6 +319,8 @@ pub struct DatagramBatch {
     slots: Vec<BytesMut>,
     received: Vec<Slot>,
     messages_max: usize,
+    /// How often in a row little of it was used.
+    calm: u32,
 }
 
 /// What is known of the message in the slot of the same index.
@@ -337,6 +339,7 @@ impl DatagramBatch {
             slots: Vec::new(),
             received: Vec::new(),
             messages_max: messages_max.max(1),
+            calm: 0,
         }
     }
 
@@ -346,6 +349,7 @@ impl DatagramBatch {
             slots: Vec::new(),
             received: Vec::new(),
             messages_max: 0,
+            calm: 0,
         }
     }
 
@@ -367,6 +371,22 @@ impl DatagramBatch {
     /// How many messages it has room for.
     pub fn messages_max(&self) -> usize {
         self.messages_max
+    }
+
+    /// Makes room for twice as many messages, up to a bound, after one that was full, and for half
+    /// as many, `messages_min` at least, when little of it was used for long.
+    pub(crate) fn adapt(&mut self, received: usize, messages_min: usize, messages_max: usize) {
+        if received == self.messages_max {
+            self.grow(messages_max.min(self.messages_max * 2));
+        }
+        self.calm = match received * 4 <= self.messages_max {
+            true => self.calm + 1,
+            false => 0,
+        };
+        if self.calm == CALM_MAX {
+            self.calm = 0;
+            self.messages_max = messages_min.max(self.messages_max / 2);
+        }
     }
 
     /// Makes room for so many messages, if that is more.
@@ -454,6 +474,9 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 65_536;
 /// A message of so many bytes keeps its memory when it is taken out: whoever holds on to all of it
 /// holds four times as much at most.
 const KEPT_BYTES_MIN: usize = MESSAGE_BYTES_MAX / 4;
+/// How often in a row little of a batch is used before it has room for less: what has no message is
+/// prepared for the system each time.
+const CALM_MAX: u32 = 64;
 
 #[cfg(test)]
 mod tests {
@@ -466,6 +489,31 @@ mod tests {
             remote: SocketAddr::from(([192, 0, 2, 1], 7)),
             local: None,
             ecn: Some(2),
+        }
+    }
+
+    #[test]
+    fn a_batch_grows_when_it_is_full_and_shrinks_when_it_is_little_used_for_long() {
+        let mut batch = DatagramBatch::new(4);
+        batch.adapt(3, 4, 16);
+        assert_eq!(batch.messages_max(), 4);
+        for max in [8, 16, 16] {
+            batch.adapt(batch.messages_max(), 4, 16);
+            assert_eq!(batch.messages_max(), max);
+        }
+        for _ in 1..CALM_MAX {
+            batch.adapt(4, 4, 16);
+        }
+        batch.adapt(5, 4, 16);
+        for _ in 1..CALM_MAX {
+            batch.adapt(4, 4, 16);
+        }
+        assert_eq!(batch.messages_max(), 16, "not so long in a row");
+        for max in [8, 4, 4] {
+            for _ in 0..CALM_MAX {
+                batch.adapt(1, 4, 16);
+            }
+            assert_eq!(batch.messages_max(), max);
         }
     }
 

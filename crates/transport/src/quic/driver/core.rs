@@ -250,7 +250,7 @@ impl Core {
         }
         let empty = DatagramBatch::empty();
         let mut incoming = std::mem::replace(&mut self.incoming, empty);
-        let is_full = incoming.is_full();
+        let (received, is_full) = (incoming.len(), incoming.is_full());
         // The segments share one allocation: they come from one sender at one time.
         for (message, mut rest) in incoming.drain() {
             while rest.len() > message.stride {
@@ -259,9 +259,7 @@ impl Core {
             }
             self.keep(round, &message, rest);
         }
-        if is_full {
-            incoming.grow(MESSAGES_MAX.min(incoming.messages_max() * 2));
-        }
+        incoming.adapt(received, MESSAGES_MIN, MESSAGES_MAX);
         self.incoming = incoming;
         is_full
     }
