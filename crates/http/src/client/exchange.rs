@@ -211,7 +211,6 @@ impl Exchange {
             request.headers_mut().insert(ALT_USED, alternative);
         }
         let invalid = |error: http::uri::InvalidUri| Error::invalid(error.to_string());
-        let authority = self.authority();
         if let Some(target) = &self.target {
             // RFC 9110 §9.3.6: its target is host and port, and nothing else.
             *request.uri_mut() = Uri::from(target.clone());
@@ -230,7 +229,7 @@ impl Exchange {
                 None => self.target(key).parse().map_err(invalid)?,
             };
             if !request.headers().contains_key(HOST) {
-                let host = HeaderValue::from_str(authority)
+                let host = HeaderValue::from_str(self.authority())
                     .map_err(|error| Error::invalid(error.to_string()))?;
                 request.headers_mut().insert(HOST, host);
             }
@@ -252,7 +251,7 @@ impl Exchange {
             Some(host) => host
                 .to_str()
                 .map_err(|error| Error::invalid(error.to_string()))?,
-            None => authority,
+            None => self.authority(),
         };
         let path = &self.url[Position::BeforePath..Position::AfterQuery];
         let target = format!("{}://{authority}{path}", self.url.scheme());

@@ -3,6 +3,7 @@
 //! Invariant: only a host with a name, over a connection whose certificate was judged, is believed;
 //! however much is told, the number of hosts that are kept has a limit.
 
+use super::response_head::has;
 use http::HeaderMap;
 use http::header::STRICT_TRANSPORT_SECURITY;
 use portway_core::Time;
@@ -91,6 +92,9 @@ impl Strict {
         let Some(name) = name(url) else {
             return;
         };
+        if !has(headers, &STRICT_TRANSPORT_SECURITY) {
+            return;
+        }
         // RFC 6797 §8.1: the first field counts, further ones do not.
         let Some(value) = headers.get(STRICT_TRANSPORT_SECURITY) else {
             return;

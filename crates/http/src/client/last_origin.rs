@@ -33,6 +33,7 @@ impl LastOrigin {
             return Ok(address);
         }
         let mut url = Url::parse(text)?;
+        let mut key = None;
         if let Some(origin) = plain_origin(text)
             // Whoever has it now reads the same or another one; either is well known.
             && let Ok(mut known) = self.0.try_lock()
@@ -41,15 +42,16 @@ impl LastOrigin {
             root.set_path("");
             root.set_query(None);
             root.set_fragment(None);
+            key = Key::of(&root, None).ok();
             *known = Some(Known {
                 text: origin.into(),
-                key: Key::of(&root, None).ok(),
+                key: key.clone(),
                 root,
                 latest: None,
             });
         }
         prepare(&mut url);
-        Ok(Address::new(url))
+        Ok(Address::of_origin(url, key))
     }
 
     fn in_short(&self, text: &str) -> Option<Address> {
@@ -168,10 +170,15 @@ mod tests {
         assert!(is_shared(&long(LATEST_MAX)));
         assert!(!is_shared(&long(LATEST_MAX + 1)));
         assert!(is_shared("https://a.example/"));
-        let one = origins.read("https://a.example/x", |_| {}).unwrap();
-        let other = origins.read("https://a.example/y", |_| {}).unwrap();
-        let (one, other) = (one.key().unwrap(), other.key().unwrap());
-        assert!(std::ptr::eq(&**one, &**other), "one origin has one key");
+        let read = |path: &str| {
+            let text = format!("https://b.example/{path}");
+            origins.read(&text, |_| {}).unwrap()
+        };
+        let all = [read("#part"), read("x"), read("y")];
+        let keys = all.each_ref().map(|address| address.key().unwrap());
+        for key in keys {
+            assert!(std::ptr::eq(&**key, &**keys[0]), "one origin has one key");
+        }
     }
 
     #[test]

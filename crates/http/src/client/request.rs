@@ -307,7 +307,10 @@ impl RequestBuilder {
         let span = telemetry::span(&exchange);
         let sending = send(client, exchange, redirects_max, total);
         // In a box: whoever calls moves its own future, often into a task and there about.
-        let mut answered = Box::pin(sending.instrument(span.clone())).await;
+        let mut answered = match span.is_disabled() {
+            true => Box::pin(sending).await,
+            false => Box::pin(sending.instrument(span.clone())).await,
+        };
         let told = answered.as_ref().map(|response| &response.head);
         telemetry::conclude(&span, told);
         if let Some(underway) = &underway {

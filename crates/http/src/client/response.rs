@@ -175,7 +175,7 @@ pub struct ResponseBody {
     /// Bytes that are collected at most.
     content_max: usize,
     /// Counts the request as active.
-    underway: Option<Underway>,
+    underway: Option<Box<Underway>>,
 }
 
 #[allow(
@@ -205,7 +205,7 @@ impl ResponseBody {
     }
 
     /// Counts the request as active until its end.
-    pub(super) fn count(&mut self, underway: Option<Underway>) {
+    pub(super) fn count(&mut self, underway: Option<Box<Underway>>) {
         self.underway = underway;
     }
 

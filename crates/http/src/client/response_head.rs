@@ -7,11 +7,22 @@ use super::address::Address;
 use super::error::{Error, ErrorClass};
 use super::event::ConnectionInfo;
 use crate::pool::Version;
-use http::{Extensions, HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use portway_core::FailureKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+/// Whether a field of this name is there. Among few it is looked for without a hash.
+pub(super) fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
+    match headers.keys_len() <= FEW {
+        true => headers.keys().any(|other| other == name),
+        false => headers.contains_key(name),
+    }
+}
+
+/// Names of fields that are compared quicker than one is hashed.
+const FEW: usize = 8;
 
 /// Everything that came of a response before its content. Clones share it.
 #[derive(Clone, Debug)]
@@ -120,5 +131,23 @@ impl ResponseHead {
     pub(super) fn take_upgrade(&mut self) -> Option<OnUpgrade> {
         // Clones of it lead to the same, of which the first to ask has it.
         self.0.parts.extensions.get::<OnUpgrade>().cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_field_is_found_among_few_and_among_many() {
+        let mut headers = HeaderMap::new();
+        let name = |number: usize| HeaderName::try_from(format!("x-{number}")).unwrap();
+        for number in 0..FEW * 2 {
+            assert!(!has(&headers, &name(number)));
+            headers.append(name(number), HeaderValue::from_static("a"));
+            headers.append(name(number), HeaderValue::from_static("b"));
+            assert!((0..=number).all(|number| has(&headers, &name(number))));
+        }
     }
 }

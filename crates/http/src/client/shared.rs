@@ -15,6 +15,7 @@ use super::link::Link;
 use super::policy::Wish;
 use super::pool_time::{Alarm, PoolTimer, Timed};
 use super::proxy::Trunks;
+use super::response_head::has;
 use super::settings::Settings;
 use super::telemetry::Gauge;
 use crate::pool::{
@@ -191,10 +192,10 @@ impl Shared {
 
     /// Takes what a response says of alternative services.
     pub(super) fn on_response(self: &Arc<Self>, key: &Key, headers: &HeaderMap) {
-        let mut fields = headers.get_all(ALT_SVC).into_iter().peekable();
-        if fields.peek().is_none() {
+        if !has(headers, &ALT_SVC) {
             return;
         }
+        let fields = headers.get_all(ALT_SVC).into_iter();
         let lines: Vec<&[u8]> = fields.map(|value| value.as_bytes()).collect();
         // RFC 9111 §5.1: what came from a cache has aged there.
         let age = headers

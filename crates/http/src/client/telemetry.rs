@@ -249,7 +249,7 @@ impl About {
 
 impl Underway {
     /// Counts a request as active until what comes back is dropped.
-    pub(super) fn begin(settings: &Arc<Settings>, exchange: &Exchange) -> Option<Self> {
+    pub(super) fn begin(settings: &Arc<Settings>, exchange: &Exchange) -> Option<Box<Self>> {
         let recorder = settings.telemetry.recorder.as_ref()?;
         let url = &exchange.url;
         let about = About {
@@ -262,11 +262,11 @@ impl Underway {
             port: url.port_or_known_default().unwrap_or_default(),
         };
         recorder.add(Metric::ActiveRequests, 1, &about.attributes());
-        Some(Underway {
+        Some(Box::new(Underway {
             started: settings.context.environment().now(),
             settings: settings.clone(),
             about,
-        })
+        }))
     }
 
     /// The head of the response is there, or it never will be.
