@@ -209,9 +209,9 @@ fn count_ends(found: &mut Found) {
     });
 }
 
-/// Over the link a round takes seven seconds. Many short ones tell more than a few long ones: what
+/// Over the link a round takes 13 seconds. Many short ones tell more than a few long ones: what
 /// else the machine does changes within seconds.
-const LINK_PAIRS: usize = 23;
+const LINK_PAIRS: usize = 12;
 /// Enough for what has no gate.
 const BESIDE_PAIRS: usize = 21;
 const BESIDE_SECONDS: &str = "120";

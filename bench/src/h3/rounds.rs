@@ -109,6 +109,9 @@ pub fn run(place: &Place, load: Load, times: usize, rounds: usize) -> Rounds {
             for turn in 0..sides.len() {
                 let stack = (round + turn) % sides.len();
                 if let Place::Link { link, .. } = place {
+                    // The windows of this stack are those of this load when it counts.
+                    link.repeat_losses(u64::MAX - round as u64);
+                    sides[stack].act(times).await;
                     link.repeat_losses(round as u64);
                 }
                 let (processor, rate) = sides[stack].act(times).await;
