@@ -4,17 +4,18 @@
 //! each end in baseline.toml if asked to; `h3 count STACK NAME TIMES` does the work in one thread
 //! for a tool that counts, `h3 workers STACK NAME TIMES` on two workers, `h3 end END NAME TIMES`
 //! with a thread for each end, `h3 link STACK NAME TIMES SEEDS` does it over the link that delays
-//! and drops, with so many patterns of losses, and says what threads and wire have seen, `h3 idle
-//! STACK CONNECTIONS ROUNDS` looks at memory, and `h3 beside NAME PAIRS` measures beside
-//! tokio-quiche.
+//! and drops, with so many patterns of losses, and says what threads and wire have seen, `h3 rounds
+//! NAME TIMES ROUNDS FIRST` measures all stacks over one link, from one pattern on, `h3 idle STACK
+//! CONNECTIONS ROUNDS` looks at memory, and `h3 beside NAME PAIRS` measures beside tokio-quiche.
 
 use portway_bench::baseline;
 use portway_bench::h3::{
     BULK, Http3, Load, STACKS, count, count_on_workers, count_one_end, measure, run_beside_quiche,
-    section, watch_on_link,
+    run_on_link, section, watch_on_link,
 };
 use portway_bench::heap::Heap;
 use portway_bench::quic::{Portway, count as count_work, run_idle};
+use serde::Serialize;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -41,29 +42,17 @@ fn main() -> ExitCode {
         }
         ["link", stack, name, times, seeds] => {
             let load = Load::named(name).expect("the name of a load");
-            return match watch_on_link(stack, load, number(times), 1..number(seeds) as u64 + 1) {
-                Ok(found) => {
-                    println!("{found}");
-                    ExitCode::SUCCESS
-                }
-                Err(why) => {
-                    eprintln!("{why}");
-                    ExitCode::FAILURE
-                }
-            };
+            let watched = watch_on_link(stack, load, number(times), 1..number(seeds) as u64 + 1);
+            return tell(watched.map(|found| found.to_string()));
+        }
+        ["rounds", name, times, rounds, first] => {
+            let load = Load::named(name).expect("the name of a load");
+            let (times, rounds) = (number(times), number(rounds));
+            return tell(run_on_link(load, times, rounds, number(first) as u64).map(json));
         }
         ["beside", name, pairs] => {
             let load = Load::named(name).expect("the name of a load");
-            return match run_beside_quiche(load, number(pairs)) {
-                Ok(found) => {
-                    println!("{}", serde_json::to_string(&found).expect("plain data"));
-                    ExitCode::SUCCESS
-                }
-                Err(why) => {
-                    eprintln!("{why}");
-                    ExitCode::FAILURE
-                }
-            };
+            return tell(run_beside_quiche(load, number(pairs)).map(json));
         }
         ["idle", stack, connections, rounds] => {
             let (connections, rounds) = (number(connections), number(rounds));
@@ -71,8 +60,7 @@ fn main() -> ExitCode {
                 true => run_idle::<Http3>(connections, rounds),
                 false => run_idle::<Portway>(connections, rounds),
             };
-            println!("{}", serde_json::to_string(&found).expect("plain data"));
-            return ExitCode::SUCCESS;
+            return tell(Ok(json(found)));
         }
         _ => {}
     }
@@ -86,6 +74,24 @@ fn main() -> ExitCode {
         baseline::record(&found.ends);
     }
     section(&found).give(value("--output"))
+}
+
+/// Prints what was found, or why nothing was.
+fn tell(found: Result<String, String>) -> ExitCode {
+    match found {
+        Ok(found) => {
+            println!("{found}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn json(found: impl Serialize) -> String {
+    serde_json::to_string(&found).expect("plain data")
 }
 
 fn work(stack: &str, name: &str, times: usize) {

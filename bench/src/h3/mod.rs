@@ -25,11 +25,11 @@ pub use bulk::{BULK, Bulk};
 pub use found::{Found, measure};
 pub use h3_side::H3;
 pub use http2_side::Http2;
-pub use link::watch_on_link;
+pub use link::{run_on_link, watch_on_link};
 pub use ours::Http3;
 pub use page::section;
 pub use raw::Raw;
-pub use rounds::{STACKS, count, count_on_workers, count_one_end};
+pub use rounds::{Measured, STACKS, count, count_on_workers, count_one_end};
 pub use web::Load;
 
 /// What callgrind counts: it starts and stops at this function.

@@ -223,10 +223,12 @@ Both ends on one runtime of two workers; processor time of the process for one r
 const LINK: &str = "
 Over a link of 50 ms there and back that drops one packet in a hundred each way, the same ones for
 all stacks in a round and others in the next, with no limit of its rate: TUN devices between two
-network namespaces, so that the kernel's TCP and our UDP meet the same link. Each turn begins with
-as many requests that do not count: a window may have grown, or been forgotten, while others had
-theirs. Processor time is that of the process, with the thread that carries the packets: on it the
-kernel receives them, which is most of what TCP does.
+network namespaces, so that the kernel's TCP and our UDP meet the same link. Two dozen such links
+are measured at a time, each in a process of its own: one alone leaves the processors idle for more
+than nine tenths of the time. Each turn begins with requests that do not count, 512 or six times
+what is in flight: a window may have grown, or been forgotten, while others had theirs. Processor
+time is that of the process, with the thread that carries the packets: on it the kernel receives
+them, which is most of what TCP does.
 
 ";
 const BESIDE: &str = "

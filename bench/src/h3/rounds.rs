@@ -10,6 +10,7 @@ use crate::pairs::Comparison;
 use crate::quic::{Identity, runtime};
 use portway_tests::link::Link;
 use portway_tests::namespace::Namespace;
+use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -37,11 +38,13 @@ pub enum Place {
         from: IpAddr,
         /// The server's.
         to: IpAddr,
+        /// The pattern of losses before the first.
+        seed: u64,
     },
 }
 
 /// What one stack needed in each round.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measured {
     /// Processor time of both ends for one request, in microseconds.
     pub processor: Vec<f64>,
@@ -108,11 +111,11 @@ pub fn run(place: &Place, load: Load, times: usize, rounds: usize) -> Rounds {
         for round in 0..=rounds {
             for turn in 0..sides.len() {
                 let stack = (round + turn) % sides.len();
-                if let Place::Link { link, .. } = place {
+                if let Place::Link { link, seed, .. } = place {
                     // The windows of this stack are those of this load when it counts.
-                    link.repeat_losses(u64::MAX - round as u64);
-                    sides[stack].act(times).await;
-                    link.repeat_losses(round as u64);
+                    link.repeat_losses(LEAD_IN + seed + round as u64);
+                    sides[stack].act(lead_in(load)).await;
+                    link.repeat_losses(seed + round as u64);
                 }
                 let (processor, rate) = sides[stack].act(times).await;
                 if round > 0 {
@@ -278,6 +281,13 @@ fn warm_up(load: Load) -> usize {
     (load.in_flight * 4).max(400)
 }
 
+/// Requests before those that count over a link: some twenty losses.
+fn lead_in(load: Load) -> usize {
+    (load.in_flight * 6).max(512)
+}
+
+/// The first pattern of losses of requests that do not count.
+const LEAD_IN: u64 = 1 << 32;
 /// What a server's thread is called.
 const SERVER: &str = "server";
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
