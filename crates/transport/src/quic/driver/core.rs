@@ -163,6 +163,7 @@ impl Core {
             connection: Arc::clone(&connection),
             generation: self.generation,
             events: Vec::new(),
+            packets: 0,
             is_touched: false,
             patience: Patience::default(),
             is_due: false,
@@ -339,6 +340,10 @@ impl Core {
                         slot.events = self.spare_events.pop().unwrap_or_default();
                     }
                     slot.events.push((event, received.local));
+                    if slot.events.len() == EVENTS_MAX {
+                        let connection = Arc::clone(&slot.connection);
+                        slot.deliver(&mut connection.lock(), &mut self.spare_events);
+                    }
                 }
                 self.touch(handle.0);
             }
@@ -394,7 +399,8 @@ impl Core {
         let connection = Arc::clone(&slot.connection);
         let mut state = connection.lock();
         let has_acted = std::mem::replace(&mut state.dirty, Dirty::Clean) != Dirty::Clean;
-        let packets = slot.deliver(&mut state, &mut self.spare_events);
+        slot.deliver(&mut state, &mut self.spare_events);
+        let packets = std::mem::take(&mut slot.packets);
         slot.handle_timeout(&mut state, round);
         while let Some(event) = state.proto.poll_endpoint_events() {
             if let Some(event) = self.proto.handle_event(ConnectionHandle(index), event) {
@@ -575,32 +581,31 @@ impl Core {
 }
 
 impl Slot {
-    /// Hands the packets of this round to the connection, and says how many there are. Memory for
-    /// them is kept in `spare`.
+    /// Hands the packets that have come to the connection. Memory for them is kept in `spare`.
     fn deliver(
         &mut self,
         state: &mut ConnectionState,
         spare: &mut Vec<Vec<(ConnectionEvent, Option<IpAddr>)>>,
-    ) -> usize {
-        let packets = self.events.len();
-        if packets > 0 {
-            let mut remote = state.proto.remote_address();
-            let mut events = std::mem::take(&mut self.events);
-            for (event, local) in events.drain(..) {
-                state.receive(event, local);
-                // One that moves and comes back is on a new path, too.
-                let now = state.proto.remote_address();
-                if std::mem::replace(&mut remote, now) != now {
-                    self.has_moved = true;
-                    state.on_moved();
-                }
-            }
-            state.datagrams.follows_packets = true;
-            if events.capacity() <= SPARE_CAPACITY_MAX && spare.len() < SPARE_EVENTS_MAX {
-                spare.push(events);
+    ) {
+        if self.events.is_empty() {
+            return;
+        }
+        self.packets += self.events.len();
+        let mut remote = state.proto.remote_address();
+        let mut events = std::mem::take(&mut self.events);
+        for (event, local) in events.drain(..) {
+            state.receive(event, local);
+            // One that moves and comes back is on a new path, too.
+            let now = state.proto.remote_address();
+            if std::mem::replace(&mut remote, now) != now {
+                self.has_moved = true;
+                state.on_moved();
             }
         }
-        packets
+        state.datagrams.follows_packets = true;
+        if spare.len() < SPARE_EVENTS_MAX {
+            spare.push(events);
+        }
     }
 
     /// Tells the protocol that a deadline has passed.
@@ -699,5 +704,6 @@ const MESSAGES_MIN: usize = 4;
 const MESSAGES_MAX: usize = 32;
 /// Lists of received packets that are kept for the next round.
 const SPARE_EVENTS_MAX: usize = 16;
-/// The longest such list, which is what two long messages hold.
-const SPARE_CAPACITY_MAX: usize = 128;
+/// The longest such list: a connection gets what one long message holds before there is more, while
+/// it is in the processor's cache.
+const EVENTS_MAX: usize = 64;

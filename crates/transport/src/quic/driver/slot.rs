@@ -14,8 +14,10 @@ use std::time::Instant;
 pub(super) struct Slot {
     pub(super) connection: Arc<ConnectionShared>,
     pub(super) generation: u32,
-    /// Packets that were received for it in this round, and the local addresses they came to.
+    /// Packets that wait for it, and the local addresses they came to.
     pub(super) events: Vec<(ConnectionEvent, Option<IpAddr>)>,
+    /// How many packets it was handed in this round.
+    pub(super) packets: usize,
     pub(super) is_touched: bool,
     pub(super) patience: Patience,
     /// Whether a deadline has passed.
