@@ -152,6 +152,10 @@ impl End {
 
     /// The request for datagrams, the first of its connection.
     async fn session(&self) -> &Session {
+        let (End::Client(_, opened) | End::Server(_, opened)) = self;
+        if let Some(opened) = opened.get() {
+            return opened;
+        }
         match self {
             End::Client(client, session) => session.get_or_init(|| open_session(client)).await,
             End::Server(server, session) => session.get_or_init(|| accept_session(server)).await,
