@@ -3,7 +3,7 @@
 //! Invariant: every amount that a peer can make this side hold has a bound here.
 
 use super::choice::Chooser;
-use super::connection::{BurstFactory, Confirmed, CubicFactory, EarlyFactory, Factory, Until};
+use super::connection::{Confirmed, CubicFactory, Factory, PathFactory, Until};
 use super::hello::HelloLimits;
 use super::sharding::Shard;
 use super::tokens::AddressTokens;
@@ -260,14 +260,10 @@ impl TransportOptions {
             }))
             .datagram_receive_buffer_size(self.datagrams.receive_bytes)
             .datagram_send_buffer_size(self.datagrams.send_bytes);
-        let mut inner = self.congestion.factory();
-        if self.burst_packets > 1 {
-            let packets = self.burst_packets;
-            inner = Arc::new(BurstFactory { inner, packets });
-        }
-        config.congestion_controller_factory(Arc::new(EarlyFactory {
-            inner,
+        config.congestion_controller_factory(Arc::new(PathFactory {
+            algorithm: self.congestion.factory(),
             until: confirmed.map_or(Until::HANDSHAKE, Until::Confirmed),
+            burst_packets: self.burst_packets,
         }));
         Ok(Arc::new(config))
     }

@@ -4,34 +4,12 @@
 //! acknowledgements decide anew, and never in slow start or while losses are repaired. Decision
 //! 0022.
 
-use super::early_window::Factory;
-use quinn_proto::RttEstimator;
-use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
-use std::any::Any;
-use std::sync::Arc;
+use quinn_proto::congestion::Controller;
 use std::time::Instant;
 
-/// Makes controllers with the window of another one.
-pub(in crate::quic) struct BurstFactory {
-    pub(in crate::quic) inner: Factory,
+/// What holds back a window that is full.
+pub(super) struct Bursts {
     /// How many packets leave together.
-    pub(in crate::quic) packets: u8,
-}
-
-impl ControllerFactory for BurstFactory {
-    fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
-        Box::new(Bursts {
-            inner: Arc::clone(&self.inner).build(now, current_mtu),
-            packets: self.packets.into(),
-            mtu: current_mtu.into(),
-            is_held: false,
-            reduced: None,
-        })
-    }
-}
-
-struct Bursts {
-    inner: Box<dyn Controller>,
     packets: u64,
     mtu: u64,
     /// Whether what is there to be sent waits for more room.
@@ -41,92 +19,56 @@ struct Bursts {
 }
 
 impl Bursts {
+    pub(super) fn new(packets: u8, mtu: u16) -> Self {
+        Bursts {
+            packets: packets.into(),
+            mtu: mtu.into(),
+            is_held: false,
+            reduced: None,
+        }
+    }
+
+    /// Something is acknowledged that was sent then.
+    pub(super) fn on_acknowledged(&mut self, sent: Instant) {
+        self.reduced.take_if(|reduced| sent > *reduced);
+    }
+
+    pub(super) fn on_lost(&mut self, now: Instant) {
+        self.reduced = Some(now);
+        self.is_held = false;
+    }
+
+    pub(super) fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.mtu = new_mtu.into();
+    }
+
+    /// Holds the window back or opens it, with so many bytes in flight.
+    pub(super) fn decide(&mut self, algorithm: &dyn Controller, in_flight: u64, app_limited: bool) {
+        self.is_held = self.holds(algorithm, in_flight, app_limited);
+    }
+
     /// Whether to wait for more room than there is.
-    fn holds(&self, in_flight: u64, app_limited: bool) -> bool {
-        if app_limited || self.reduced.is_some() {
+    fn holds(&self, algorithm: &dyn Controller, in_flight: u64, app_limited: bool) -> bool {
+        if self.packets < 2 || app_limited || self.reduced.is_some() {
             return false;
         }
-        let metrics = self.inner.metrics();
+        let metrics = algorithm.metrics();
         let window = metrics.congestion_window;
         let avoids = metrics.ssthresh.is_some_and(|it| window >= it);
         let burst = (self.packets * self.mtu).min(window / 3);
         avoids && window.saturating_sub(in_flight) <= burst
     }
-}
 
-impl Controller for Bursts {
-    fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
-        self.inner.on_sent(now, bytes, last_packet_number);
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
     }
 
-    fn on_ack(
-        &mut self,
-        now: Instant,
-        sent: Instant,
-        bytes: u64,
-        app_limited: bool,
-        rtt: &RttEstimator,
-    ) {
-        self.reduced.take_if(|reduced| sent > *reduced);
-        self.inner.on_ack(now, sent, bytes, app_limited, rtt);
-    }
-
-    fn on_end_acks(
-        &mut self,
-        now: Instant,
-        in_flight: u64,
-        app_limited: bool,
-        largest_packet_num_acked: Option<u64>,
-    ) {
-        self.inner
-            .on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
-        self.is_held = self.holds(in_flight, app_limited);
-    }
-
-    fn on_congestion_event(
-        &mut self,
-        now: Instant,
-        sent: Instant,
-        is_persistent_congestion: bool,
-        lost_bytes: u64,
-    ) {
-        self.reduced = Some(now);
-        self.is_held = false;
-        self.inner
-            .on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
-    }
-
-    fn on_mtu_update(&mut self, new_mtu: u16) {
-        self.mtu = new_mtu.into();
-        self.inner.on_mtu_update(new_mtu);
-    }
-
-    fn window(&self) -> u64 {
-        match self.is_held {
-            true => 0,
-            false => self.inner.window(),
-        }
-    }
-
-    fn metrics(&self) -> ControllerMetrics {
-        self.inner.metrics()
-    }
-
-    fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Bursts {
-            inner: self.inner.clone_box(),
-            // On another path nothing is in flight.
+    /// The same where nothing is in flight.
+    pub(super) fn on_another_path(&self) -> Self {
+        Bursts {
             is_held: false,
             ..*self
-        })
-    }
-
-    fn initial_window(&self) -> u64 {
-        self.inner.initial_window()
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
+        }
     }
 }
 
@@ -134,28 +76,30 @@ impl Controller for Bursts {
 mod tests {
     use super::*;
     use crate::quic::connection::CubicFactory;
+    use crate::quic::connection::controller::PathController;
+    use crate::quic::connection::early_window::Until;
+    use quinn_proto::congestion::ControllerFactory;
+    use std::sync::Arc;
     use std::time::Duration;
 
     const MTU: u64 = 1200;
 
     /// A window of ten packets, which shrinks to seven by a loss.
-    fn bursts(packets: u8) -> Box<dyn Controller> {
-        let inner: Factory = Arc::new(CubicFactory);
-        Arc::new(BurstFactory { inner, packets }).build(Instant::now(), MTU as u16)
+    fn bursts(packets: u8) -> PathController {
+        PathController {
+            algorithm: Arc::new(CubicFactory).build(Instant::now(), MTU as u16),
+            until: Until::Acknowledged(0),
+            bursts: Bursts::new(packets, MTU as u16),
+        }
     }
 
     /// In congestion avoidance, with what was lost repaired.
-    fn after_loss(packets: u8) -> Bursts {
+    fn after_loss(packets: u8) -> PathController {
+        let mut controller = bursts(packets);
         let start = Instant::now();
-        let mut inner: Box<dyn Controller> = Arc::new(CubicFactory).build(start, MTU as u16);
-        inner.on_congestion_event(start, start, false, MTU);
-        Bursts {
-            inner,
-            packets: packets.into(),
-            mtu: MTU,
-            is_held: false,
-            reduced: None,
-        }
+        controller.on_congestion_event(start, start, false, MTU);
+        controller.bursts.reduced = None;
+        controller
     }
 
     fn acknowledge(controller: &mut dyn Controller, in_flight_packets: u64, app_limited: bool) {
@@ -202,9 +146,18 @@ mod tests {
     }
 
     #[test]
+    fn one_packet_is_no_burst() {
+        for packets in [0, 1] {
+            let mut bursts = after_loss(packets);
+            acknowledge(&mut bursts, 7, false);
+            assert_eq!(bursts.window(), 7 * MTU);
+        }
+    }
+
+    #[test]
     fn slow_start_holds_nothing() {
         let mut bursts = bursts(3);
-        acknowledge(&mut *bursts, 9, false);
+        acknowledge(&mut bursts, 9, false);
         assert_eq!(bursts.window(), 10 * MTU);
     }
 
@@ -220,7 +173,7 @@ mod tests {
             bursts.window() > 0,
             "until what was sent afterwards is acknowledged"
         );
-        bursts.reduced = None;
+        bursts.bursts.reduced = None;
         acknowledge(&mut bursts, 4, false);
         assert_eq!(bursts.window(), 0);
     }

@@ -6,6 +6,7 @@
 mod awaited;
 mod bursts;
 mod connecting;
+mod controller;
 mod cubic;
 mod early_window;
 mod handle;
@@ -20,10 +21,10 @@ mod window;
 
 pub(in crate::quic) use self::awaited::Awaited;
 pub use self::awaited::Told;
-pub(in crate::quic) use self::bursts::BurstFactory;
 pub use self::connecting::Connecting;
+pub(in crate::quic) use self::controller::{Factory, PathFactory};
 pub(in crate::quic) use self::cubic::CubicFactory;
-pub(in crate::quic) use self::early_window::{Confirmed, EarlyFactory, Factory, Until};
+pub(in crate::quic) use self::early_window::{Confirmed, Until};
 pub use self::handle::{Connection, Statistics};
 pub use self::path::{PathEvent, PathEvents, PathState};
 pub(in crate::quic) use self::shared::{ConnectionRef, ConnectionShared};
