@@ -49,12 +49,13 @@ impl Core {
             && !slot.is_due
             && state.error().is_none()
             && !state.datagrams.splits_batch();
+        // The driver may have been quicker.
+        if !may_send || !state.streams.unsent.is_enough() || self.outgoing.is_blocked() {
+            return true;
+        }
         // A window that is full would hold a close back that follows in the same turn. What is long
         // keeps the peer busy anyway.
-        let window = state.proto.congestion_state().window();
-        let is_long = state.streams.unsent.bytes() as u64 > window / 2;
-        // The driver may have been quicker.
-        if !may_send || is_long || !state.streams.unsent.is_enough() || self.outgoing.is_blocked() {
+        if state.streams.unsent.bytes() as u64 > state.proto.congestion_state().window() / 2 {
             return true;
         }
         let mtu = usize::from(state.proto.current_mtu()).max(1);
