@@ -98,10 +98,11 @@ pub(super) fn transmit(
 ) -> io::Result<()> {
     // A connected socket knows the route to its peer.
     let peer = peer.filter(|(peer, _)| *peer == transmit.remote);
-    let field = dscp << 2 | transmit.ecn.unwrap_or(0) & 3;
+    let field = transmit.dscp.unwrap_or(dscp) << 2 | transmit.ecn.unwrap_or(0) & 3;
+    let is_ipv4 = transmit.remote.is_ipv4();
     let marked = peer
         .filter(|_| transmit.dscp.is_none())
-        .and_then(|(_, mark)| mark.hold(socket, field, transmit.remote.is_ipv4()));
+        .and_then(|(_, mark)| mark.hold(socket, field, is_ipv4));
     let mut control = control::Outgoing::new();
     if let Some(size) = transmit.effective_segment_size() {
         let size = u16::try_from(size).map_err(|_| io::Error::from_raw_os_error(libc::EMSGSIZE))?;
@@ -109,9 +110,7 @@ pub(super) fn transmit(
     }
     let is_chosen = transmit.ecn.is_some() || transmit.dscp.is_some() || peer.is_some();
     if marked.is_none() && is_chosen {
-        let dscp = transmit.dscp.unwrap_or(dscp);
-        let class = dscp << 2 | transmit.ecn.unwrap_or(0) & 3;
-        control.push_traffic_class(class, transmit.remote.is_ipv4());
+        control.push_traffic_class(field, is_ipv4);
     }
     if let Some(source) = transmit.source {
         control.push_source(source);
