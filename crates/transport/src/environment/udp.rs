@@ -377,7 +377,7 @@ impl DatagramBatch {
     /// as many, `messages_min` at least, when little of it was used for long.
     pub(crate) fn adapt(&mut self, received: usize, messages_min: usize, messages_max: usize) {
         if received == self.messages_max {
-            self.grow(messages_max.min(self.messages_max * 2));
+            self.messages_max = messages_max.min(self.messages_max * 2);
         }
         self.calm = match received * 4 <= self.messages_max {
             true => self.calm + 1,
@@ -387,11 +387,6 @@ impl DatagramBatch {
             self.calm = 0;
             self.messages_max = messages_min.max(self.messages_max / 2);
         }
-    }
-
-    /// Makes room for so many messages, if that is more.
-    pub fn grow(&mut self, messages_max: usize) {
-        self.messages_max = self.messages_max.max(messages_max);
     }
 
     /// The messages in the order of their arrival.
