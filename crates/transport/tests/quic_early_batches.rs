@@ -80,8 +80,13 @@ async fn grow_windows(client: &Connection, server: &Connection) {
 
 /// Reads as many messages as are sent, all of which are different.
 async fn read_all(server: &Connection) {
-    let mut readers = JoinSet::new();
-    for _ in 0..WRITERS * MESSAGES {
+    read_rest(server, Vec::new()).await;
+}
+
+/// The same when the streams of some were accepted.
+async fn read_rest(server: &Connection, unread: Vec<ReceiveStream>) {
+    let mut readers: JoinSet<_> = unread.into_iter().map(read).collect();
+    while readers.len() < (WRITERS * MESSAGES) as usize {
         let receive = server.accept_uni().await.unwrap();
         readers.spawn(read(receive));
     }
@@ -132,15 +137,7 @@ async fn a_peer_that_blocks_in_the_middle_gets_the_rest_when_it_reads_on() {
         unread.push(server.accept_uni().await.unwrap());
     }
     // Whatever else was written waits for these to be read.
-    let mut readers = JoinSet::new();
-    unread.into_iter().for_each(|receive| {
-        readers.spawn(read(receive));
-    });
-    for _ in 3..WRITERS * MESSAGES {
-        readers.spawn(read(server.accept_uni().await.unwrap()));
-    }
-    let counted: HashSet<(u32, u32)> = readers.join_all().await.into_iter().collect();
-    assert_eq!(counted.len(), (WRITERS * MESSAGES) as usize);
+    read_rest(&server, unread).await;
     assert!(writers.join_all().await.into_iter().all(|end| end.is_ok()));
     drop((client, server));
     pair.finish().await;

@@ -158,14 +158,13 @@ fn soon(environment: &RealEnvironment, milliseconds: u64) -> Time {
     environment.now() + Duration::from_millis(milliseconds)
 }
 
-#[tokio::test]
-async fn patient_timers_expire_once_and_no_earlier_than_their_deadlines() {
+/// One of the environment's kinds of timer.
+type Kind = fn(&RealEnvironment) -> Box<dyn Timer>;
+
+async fn expire_once_and_no_earlier_than_their_deadlines(timer: Kind) {
     let environment = environment();
     let waits = [30, 10, 20].map(|milliseconds| {
-        let (mut timer, deadline) = (
-            environment.patient_timer(),
-            soon(&environment, milliseconds),
-        );
+        let (mut timer, deadline) = (timer(&environment), soon(&environment, milliseconds));
         timer.reset(Some(deadline));
         let environment = environment.clone();
         tokio::spawn(async move {
@@ -176,6 +175,35 @@ async fn patient_timers_expire_once_and_no_earlier_than_their_deadlines() {
     });
     for wait in waits {
         wait.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn patient_timers_expire_once_and_no_earlier_than_their_deadlines() {
+    expire_once_and_no_earlier_than_their_deadlines(RealEnvironment::patient_timer).await;
+}
+
+#[tokio::test]
+async fn exact_timers_expire_once_and_no_earlier_than_their_deadlines() {
+    expire_once_and_no_earlier_than_their_deadlines(RealEnvironment::exact_timer).await;
+}
+
+/// Sets a timer for a first time and then for a second one, in milliseconds from now.
+async fn follow(environment: &RealEnvironment, timer: &mut dyn Timer, times: &[(u64, u64)]) {
+    for (first, second) in times {
+        timer.reset(Some(soon(environment, *first)));
+        assert!(!is_expired(timer).await);
+        let deadline = soon(environment, *second);
+        timer.reset(Some(deadline));
+        expired(timer).await;
+        assert!(environment.now() >= deadline);
+    }
+}
+
+async fn stay_silent_for_no_time_and_beyond_the_clocks_end(timer: &mut dyn Timer) {
+    for never in [None, Some(Time::from_origin(Duration::MAX))] {
+        timer.reset(never);
+        assert!(!is_expired(timer).await);
     }
 }
 
@@ -183,59 +211,22 @@ async fn patient_timers_expire_once_and_no_earlier_than_their_deadlines() {
 async fn a_patient_timer_follows_an_earlier_and_a_later_deadline() {
     let environment = environment();
     let mut timer = environment.patient_timer();
-    for (first, second) in [(3_600_000, 10), (10, 30)] {
-        timer.reset(Some(soon(&environment, first)));
-        assert!(!is_expired(&mut *timer).await);
-        let deadline = soon(&environment, second);
-        timer.reset(Some(deadline));
-        expired(&mut *timer).await;
-        assert!(environment.now() >= deadline);
-    }
+    follow(&environment, &mut *timer, &[(3_600_000, 10), (10, 30)]).await;
     timer.reset(Some(Time::ZERO));
     assert!(is_expired(&mut *timer).await);
-    for never in [None, Some(Time::from_origin(Duration::MAX))] {
-        timer.reset(never);
-        assert!(!is_expired(&mut *timer).await);
-    }
-}
-
-#[tokio::test]
-async fn exact_timers_expire_once_and_no_earlier_than_their_deadlines() {
-    let environment = environment();
-    let waits = [30, 10, 20].map(|milliseconds| {
-        let (mut timer, deadline) = (environment.exact_timer(), soon(&environment, milliseconds));
-        timer.reset(Some(deadline));
-        let environment = environment.clone();
-        tokio::spawn(async move {
-            expired(&mut *timer).await;
-            assert!(environment.now() >= deadline);
-            assert!(!is_expired(&mut *timer).await, "told once");
-        })
-    });
-    for wait in waits {
-        wait.await.unwrap();
-    }
+    stay_silent_for_no_time_and_beyond_the_clocks_end(&mut *timer).await;
 }
 
 #[tokio::test]
 async fn an_exact_timer_follows_an_earlier_and_a_later_deadline() {
     let environment = environment();
     let mut timer = environment.exact_timer();
-    for (first, second) in [(3_600_000, 10), (10, 30), (0, 20)] {
-        timer.reset_exactly(Some(soon(&environment, first)));
-        assert!(!is_expired(&mut *timer).await);
-        let deadline = soon(&environment, second);
-        timer.reset_exactly(Some(deadline));
-        expired(&mut *timer).await;
-        assert!(environment.now() >= deadline);
-    }
+    let times = [(3_600_000, 10), (10, 30), (0, 20)];
+    follow(&environment, &mut *timer, &times).await;
     // Armed again after it expired, and for a time that has passed.
-    timer.reset_exactly(Some(Time::ZERO));
+    timer.reset(Some(Time::ZERO));
     expired(&mut *timer).await;
-    for never in [None, Some(Time::from_origin(Duration::MAX))] {
-        timer.reset_exactly(never);
-        assert!(!is_expired(&mut *timer).await);
-    }
+    stay_silent_for_no_time_and_beyond_the_clocks_end(&mut *timer).await;
 }
 
 #[tokio::test(start_paused = true)]
