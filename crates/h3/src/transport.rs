@@ -226,6 +226,27 @@ impl Connection {
         }
     }
 
+    /// Takes note of what became of a write.
+    pub(crate) fn on_write(
+        &mut self,
+        transport: &mut impl Transport,
+        stream: StreamId,
+        written: Result<Written, WriteError>,
+    ) {
+        match written {
+            Ok(written) => {
+                if written.is_blocked
+                    && let Some(now) = transport.now()
+                {
+                    self.set_clock(now);
+                }
+                self.on_transmitted(stream, written);
+            }
+            Err(WriteError::Stopped(code)) => self.on_stop_sending(stream, code),
+            Err(WriteError::Closed) => self.on_stop_sending(stream, Code::H3_NO_ERROR),
+        }
+    }
+
     /// Gives the transport everything but what is written on streams: all that follows from
     /// [`Connection::send_datagram`].
     #[inline]

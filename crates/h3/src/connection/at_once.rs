@@ -6,7 +6,6 @@
 use bytes::Bytes;
 
 use super::Connection;
-use crate::error::Code;
 use crate::event::{Finish, Written};
 use crate::exchange::{Encoded, Message, SendError};
 use crate::message::{RequestHead, ResponseHead};
@@ -117,26 +116,5 @@ impl Connection {
         }
         self.on_write(transport, stream, written);
         self.flush(transport);
-    }
-
-    /// Takes note of what became of a write.
-    pub(crate) fn on_write(
-        &mut self,
-        transport: &mut impl Transport,
-        stream: StreamId,
-        written: Result<Written, WriteError>,
-    ) {
-        match written {
-            Ok(written) => {
-                if written.is_blocked
-                    && let Some(now) = transport.now()
-                {
-                    self.set_clock(now);
-                }
-                self.on_transmitted(stream, written);
-            }
-            Err(WriteError::Stopped(code)) => self.on_stop_sending(stream, code),
-            Err(WriteError::Closed) => self.on_stop_sending(stream, Code::H3_NO_ERROR),
-        }
     }
 }
