@@ -171,10 +171,12 @@ impl Connection {
         };
         if fin
             && !has_flows
-            && let Some((head, content_at)) = self.sections.find_whole(&bytes)
-            && exchange.receive.take_whole(head, &mut bytes, content_at)
+            && let Some((kept, content_at)) = self.sections.find_whole(&bytes)
+            && exchange
+                .receive
+                .take_whole(&kept.head, &mut bytes, content_at)
         {
-            self.sections.pass_over(stream)?;
+            self.sections.pass_over(stream, kept.required)?;
             return self.after_progress(stream);
         }
         exchange.receive.arrive(bytes, fin);

@@ -40,12 +40,6 @@ impl Repeated {
         is_found.then_some((kept, 1 + len_len + self.encoded.len()))
     }
 
-    /// The Required Insert Count of the head that is known.
-    #[inline]
-    pub(super) fn required(&self) -> Option<u64> {
-        Some(self.kept.as_deref()?.required)
-    }
-
     /// Takes note of a head that was decoded; `required` is asked for what its section required.
     pub(super) fn note(
         &mut self,

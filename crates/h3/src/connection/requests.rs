@@ -591,12 +591,15 @@ impl Connection {
             };
             return Encoded::Shared(self.sections.begin_again(content_len));
         }
+        let anew;
+        let fields = match fields {
+            Some(fields) => fields,
+            None => {
+                anew = head.fields().expect("the same head was sent before");
+                &anew
+            }
+        };
         Encoded::Own(self.encode_frame(behind, |sections, room, out| {
-            let anew = match fields {
-                Some(_) => None,
-                None => Some(head.fields().expect("the same head was sent before")),
-            };
-            let fields = fields.or(anew.as_ref()).expect("one of them is there");
             sections.encode_head(stream, head, fields, room, out);
         }))
     }

@@ -102,15 +102,13 @@ impl Resent {
         }
         let bytes = Bytes::from(bytes);
         if let Some(kept) = &mut self.kept {
-            kept.beginning = match kept.beginning.content_len == content_len {
-                true => Beginning {
-                    content_len,
-                    bytes: bytes.clone(),
-                },
-                false => Beginning {
-                    content_len,
-                    bytes: Bytes::new(),
-                },
+            let shared = match kept.beginning.content_len == content_len {
+                true => bytes.clone(),
+                false => Bytes::new(),
+            };
+            kept.beginning = Beginning {
+                content_len,
+                bytes: shared,
             };
         }
         bytes

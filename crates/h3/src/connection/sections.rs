@@ -5,7 +5,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::repeated::Repeated;
+use super::repeated::{Kept, Repeated};
 use super::resent::{Resent, SentHead};
 use crate::error::{Code, ConnectionError, Fault, StreamError};
 use crate::exchange::DecodedHead;
@@ -92,34 +92,35 @@ impl Sections {
         let Some((kept, len)) = self.repeated.find(bytes) else {
             return Ok(None);
         };
-        let passed = self.decoder.pass_over(stream.value(), kept.required);
-        passed.map_err(closed_by)?;
+        let (head, required) = (kept.head.clone(), kept.required);
+        self.pass_over(stream, required)?;
         match len == bytes.len() {
             // What is left of the bytes would hold their memory.
             true => *bytes = Bytes::new(),
             false => bytes.advance(len),
         }
-        Ok(Some(kept.head.clone()))
+        Ok(Some(head))
     }
 
-    /// The head that came again and where the content behind it begins, if these bytes are a whole
+    /// What came again and where the content behind its head begins, if these bytes are a whole
     /// message of it. Nothing is taken: [`Sections::pass_over`] follows if it is.
     #[inline]
-    pub(crate) fn find_whole(&self, bytes: &[u8]) -> Option<(&DecodedHead, usize)> {
+    pub(super) fn find_whole(&self, bytes: &[u8]) -> Option<(&Kept, usize)> {
         let (kept, len) = self.repeated.find(bytes)?;
         let header_len = match len == bytes.len() {
             true => 0,
             false => frame::data::header_of_whole(&bytes[len..])?,
         };
-        Some((&kept.head, len + header_len))
+        Some((kept, len + header_len))
     }
 
-    /// Acknowledges the section of the head that [`Sections::find_whole`] gave.
+    /// Acknowledges a section on a stream that is not decoded, with this Required Insert Count.
     #[inline]
-    pub(crate) fn pass_over(&mut self, stream: StreamId) -> Result<(), ConnectionError> {
-        let Some(required) = self.repeated.required() else {
-            return Ok(());
-        };
+    pub(super) fn pass_over(
+        &mut self,
+        stream: StreamId,
+        required: u64,
+    ) -> Result<(), ConnectionError> {
         let passed = self.decoder.pass_over(stream.value(), required);
         passed.map_err(closed_by)
     }

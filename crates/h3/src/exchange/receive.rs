@@ -44,15 +44,14 @@ pub(crate) enum Answer {
 impl Answer {
     /// Whether it is a response with the content that it declares, if its status has any.
     fn is_plain(self) -> bool {
-        let Self::Response {
-            to_head,
-            to_connect,
-            ..
-        } = self
-        else {
-            return false;
-        };
-        !to_head && !to_connect
+        matches!(
+            self,
+            Self::Response {
+                to_head: false,
+                to_connect: false,
+                ..
+            }
+        )
     }
 }
 

@@ -14,7 +14,7 @@ pub fn encode(len: usize, out: &mut impl BufMut) {
 }
 
 /// How long the header of a DATA frame with `len` bytes of content is.
-pub fn header_len(len: usize) -> usize {
+pub(crate) fn header_len(len: usize) -> usize {
     1 + varint::encoded_len(len as u64)
 }
 
