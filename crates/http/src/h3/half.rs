@@ -12,7 +12,7 @@ use portway_h3::frame::FrameType;
 use portway_h3::message::{RequestHead, ResponseHead};
 use portway_h3::priority::Priority;
 use portway_h3::{Finish, Role, SendError, StreamId};
-use portway_transport::quic::Hosted;
+use portway_transport::quic::{Host, Hosted};
 
 use super::engine::{Ahead, Engine, Received, is_last};
 use super::push::Promise;
@@ -116,15 +116,31 @@ impl SendHalf {
         finish: Finish,
         act: impl FnOnce(&mut Engine, StreamId) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
+        self.act(
+            finish,
+            |engine, stream, _| act(engine, stream),
+            Engine::flush,
+        )
+    }
+
+    /// Sends by `act`, and does what is to `follow`.
+    #[inline]
+    fn act(
+        &mut self,
+        finish: Finish,
+        act: impl FnOnce(&mut Engine, StreamId, &mut Host<'_>) -> Result<(), SendError>,
+        follow: impl FnOnce(&mut Engine, &mut Host<'_>),
+    ) -> Result<(), SendError> {
         if self.is_over {
-            return Err(COMPLETE);
+            let complete = "the message is complete already";
+            return Err(SendError::OutOfOrder(complete));
         }
         let stream = self.stream;
         let result = self.hosted.with(|engine, host| {
-            let result = act(engine, stream);
+            let result = act(engine, stream, host);
             let result = result.map_err(|error| engine.explain(stream, error));
             engine.on_sent(stream, &result, finish, host);
-            engine.flush(host);
+            follow(engine, host);
             result
         });
         self.is_over = result.is_ok() && finish == Finish::Now;
@@ -190,19 +206,11 @@ impl SendHalf {
         content: Bytes,
         finish: Finish,
     ) -> Result<(), SendError> {
-        if self.is_over {
-            return Err(COMPLETE);
-        }
-        let stream = self.stream;
-        let result = self.hosted.with(|engine, host| {
-            let result = engine.send_response(stream, head, content, finish, host);
-            let result = result.map_err(|error| engine.explain(stream, error));
-            engine.on_sent(stream, &result, finish, host);
-            engine.dispatch(host);
-            result
-        });
-        self.is_over = result.is_ok() && finish == Finish::Now;
-        result
+        self.act(
+            finish,
+            |engine, stream, host| engine.send_response(stream, head, content, finish, host),
+            Engine::dispatch,
+        )
     }
 
     /// Ready when the peer wants no more.
@@ -270,8 +278,6 @@ impl SendHalf {
         })
     }
 }
-
-const COMPLETE: SendError = SendError::OutOfOrder("the message is complete already");
 
 impl Drop for SendHalf {
     fn drop(&mut self) {
