@@ -191,7 +191,8 @@ pub(super) async fn to_proxy(
     let (key, wish, base) = proxy.leg(&settings, is_forwarded);
     // A connection to another origin leads to no proxy.
     let finder = Finder::new(Weak::new(), key.clone());
-    let aims = Arc::new(Aims::new(&settings, &base, key, wish)?);
+    let alternatives = settings.alternatives_for(&key, wish);
+    let aims = Arc::new(Aims::new(&settings, &base, key, wish, &alternatives)?);
     let _blocking = Blocking::new(&settings, &watch, &aims);
     match race(&aims, finder, watch).await {
         Ok(Reached::Established(ground)) => Ok(*ground),
@@ -402,9 +403,9 @@ struct Aims {
 impl Aims {
     /// With the protection that the client was built with.
     fn of_client(settings: &Settings, key: Key, wish: Wish) -> Result<Self, Error> {
-        let is_usual = key.server_name.is_none() && settings.alternatives_of(&key).is_empty();
-        if !is_usual {
-            return Aims::new(settings, &settings.security, key, wish);
+        let alternatives = settings.alternatives_for(&key, wish);
+        if key.server_name.is_some() || !alternatives.is_empty() {
+            return Aims::new(settings, &settings.security, key, wish, &alternatives);
         }
         let (context, is_protected) = (&settings.context, key.is_protected);
         let rules = settings.rules.get(context, is_protected, wish, || {
@@ -419,17 +420,15 @@ impl Aims {
         base: &SecurityParameters,
         key: Key,
         wish: Wish,
+        alternatives: &[Alternative],
     ) -> Result<Self, Error> {
         let mut remotes = vec![key.remote()];
         let mut security = security(base, &key, wish)?;
-        if wish.versions.contains(Version::Http3) {
-            let alternatives = settings.alternatives_of(&key);
-            if !alternatives.is_empty() && key.server_name.is_none() {
-                // RFC 7838 §2.1: wherever it is, it proves to be the origin.
-                security = security.with_server_name(key.host());
-            }
-            remotes.extend(alternatives.iter().map(Alternative::remote));
+        if !alternatives.is_empty() && key.server_name.is_none() {
+            // RFC 7838 §2.1: wherever it is, it proves to be the origin.
+            security = security.with_server_name(key.host());
         }
+        remotes.extend(alternatives.iter().map(Alternative::remote));
         let rules = Rules::new(&settings.context, security, wish, remotes)?;
         let course = Course::of(&settings.context, rules);
         Ok(Aims { key, course })

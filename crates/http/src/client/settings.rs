@@ -10,7 +10,7 @@ use super::racing::LatestRules;
 use super::socket::Through;
 use super::telemetry::{TARGET, Telemetry};
 use super::timeouts::Timeouts;
-use crate::pool;
+use crate::pool::{self, Version};
 use http::HeaderMap;
 use portway_core::SecurityParameters;
 use portway_transport::context::Context;
@@ -55,6 +55,14 @@ impl Settings {
         usable.unwrap_or_default()
     }
 
+    /// The same for a request that wants this: all of them speak HTTP/3.
+    pub(super) fn alternatives_for(&self, key: &Key, wish: Wish) -> Vec<Alternative> {
+        match wish.versions.contains(Version::Http3) {
+            true => self.alternatives_of(key),
+            false => Vec::new(),
+        }
+    }
+
     /// Keeps an alternative service from being tried for a while.
     pub(super) fn block(&self, key: &Key, alternative: &Alternative) {
         let now = self.context.environment().now();
@@ -69,7 +77,6 @@ impl Settings {
         }
     }
 
-    /// Tells an event to whoever listens; it is not made for nobody.
     /// Whether anybody wants to see how races go.
     pub(super) fn is_watched(&self) -> bool {
         self.telemetry.recorder.is_some() || self.is_heard()
@@ -80,6 +87,7 @@ impl Settings {
         self.telemetry.sink.is_some() || tracing::enabled!(target: TARGET, tracing::Level::DEBUG)
     }
 
+    /// Tells an event to whoever listens; it is not made for nobody.
     pub(super) fn tell(&self, event: impl FnOnce() -> ClientEvent) {
         if !self.is_heard() {
             return;

@@ -231,8 +231,7 @@ impl Shared {
     /// Dials HTTP/3 beside what is in use, where the origin has come to offer it and the request
     /// would take it.
     pub(super) fn upgrade(self: &Arc<Self>, key: &Key, wish: Wish) {
-        let takes = wish.versions.contains(Version::Http3);
-        if takes && !self.settings.alternatives_of(key).is_empty() {
+        if !self.settings.alternatives_for(key, wish).is_empty() {
             self.act(|state, now| state.pool.dial_ahead(now, key.clone(), Version::Http3));
         }
     }
