@@ -22,14 +22,10 @@ struct Known {
 
 impl Address {
     pub(super) fn new(url: Url) -> Self {
-        Address(Arc::new(Known {
-            url,
-            key: OnceLock::new(),
-            uri: OnceLock::new(),
-        }))
+        Address::of_origin(url, None)
     }
 
-    /// One of an origin whose key is known.
+    /// One of an origin whose key may be known.
     pub(super) fn of_origin(url: Url, key: Option<Key>) -> Self {
         Address(Arc::new(Known {
             url,
