@@ -61,6 +61,23 @@ async fn pair() -> (Box<dyn TcpStream>, std::net::TcpStream) {
 }
 
 #[tokio::test]
+async fn pieces_arrive_in_their_order_however_long_they_are_together() {
+    let (stream, mut peer) = pair().await;
+    for lengths in [[1, 1000, 1047], [1, 1000, 1048], [0, 2000, 0], [3000, 0, 5]] {
+        let bytes: Vec<u8> = (0..lengths.iter().sum())
+            .map(|at: usize| at as u8)
+            .collect();
+        let (first, rest) = bytes.split_at(lengths[0]);
+        let (second, third) = rest.split_at(lengths[1]);
+        let slices = [first, second, third].map(IoSlice::new);
+        assert_eq!(stream.try_write_vectored(&slices).unwrap(), bytes.len());
+        let mut read = vec![0; bytes.len()];
+        peer.read_exact(&mut read).unwrap();
+        assert_eq!(read, bytes);
+    }
+}
+
+#[tokio::test]
 async fn bytes_flow_both_ways_and_end_with_zero() {
     let environment = environment();
     let listener = environment
