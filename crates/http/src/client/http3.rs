@@ -91,7 +91,7 @@ impl Http3 {
                 Box::pin(Exchanging {
                     http3: self,
                     interim,
-                    stage: Stage::Opening(self.0.connection.send(request)),
+                    stage: Stage::Opening(self.0.connection.send_and_wait(request)),
                     upload: None,
                 })
             }
@@ -192,7 +192,11 @@ where
         let this = &mut *self;
         if let Stage::Opening(opening) = &mut this.stage {
             match ready!(this.http3.poll_opened(Pin::new(opening), context)) {
-                Ok(pending) => this.stage = Stage::Answering(pending),
+                Ok(pending) => {
+                    // Nothing can have come yet, and what comes wakes.
+                    this.stage = Stage::Answering(pending);
+                    return Poll::Pending;
+                }
                 Err(error) => return Poll::Ready(Err(this.http3.unsent(error, None))),
             }
         }

@@ -5,7 +5,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -61,6 +61,19 @@ impl ClientConnection {
         Sending(self.start(parts, content, Finish::Now))
     }
 
+    /// As [`ClientConnection::send`], for who waits for the response with the same waker: that is
+    /// woken, so that the response need not be polled before.
+    #[cfg(feature = "client")]
+    pub(crate) fn send_and_wait(
+        &self,
+        request: Request<Bytes>,
+    ) -> impl Future<Output = Result<PendingResponse, SendError>> {
+        let (parts, content) = request.into_parts();
+        let mut starting = self.start(parts, content, Finish::Now);
+        starting.is_awaited = true;
+        Sending(starting)
+    }
+
     /// Sends the header section of a request, whose content follows.
     ///
     /// Cancel safety: a future that is dropped has sent nothing.
@@ -82,6 +95,7 @@ impl ClientConnection {
             head: RequestHead::from(parts),
             content,
             finish,
+            is_awaited: false,
             place: None,
         }
     }
@@ -414,6 +428,8 @@ struct Starting<'a> {
     head: RequestHead,
     content: Bytes,
     finish: Finish,
+    /// Whether its waker is that of who reads the response.
+    is_awaited: bool,
     place: Place,
 }
 
@@ -422,15 +438,24 @@ impl Starting<'_> {
     fn send_on(
         &mut self,
         stream: StreamId,
+        waker: &Waker,
         engine: &mut Engine,
         host: &mut Host<'_>,
     ) -> Result<(), SendError> {
         let content = std::mem::take(&mut self.content);
-        let sent = engine.send_request(stream, &self.head, content, self.finish, host);
-        if sent.is_err() {
-            engine.return_stream(DIRECTION, stream, host);
+        match engine.send_request(stream, &self.head, content, self.finish, host) {
+            Ok(slot) => {
+                if self.is_awaited {
+                    slot.keep_reader(waker);
+                }
+                engine.dispatch(host);
+                Ok(())
+            }
+            Err(error) => {
+                engine.return_stream(DIRECTION, stream, host);
+                Err(error)
+            }
         }
-        sent
     }
 }
 
@@ -446,7 +471,10 @@ impl Future for Starting<'_> {
             }
             let opening = engine.opening(DIRECTION);
             match opening.take(&mut this.place, || open(DIRECTION, host)) {
-                Some(stream) => Poll::Ready(this.send_on(stream, engine, host).map(|()| stream)),
+                Some(stream) => {
+                    let sent = this.send_on(stream, context.waker(), engine, host);
+                    Poll::Ready(sent.map(|()| stream))
+                }
                 None => {
                     opening.keep(&mut this.place, context.waker());
                     Poll::Pending

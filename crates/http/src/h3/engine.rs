@@ -69,6 +69,11 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Waits for what comes in.
+    pub(super) fn keep_reader(&mut self, waker: &Waker) {
+        keep_waker(&mut self.reader, waker);
+    }
+
     /// Its application has acted, or will not.
     fn on_acted(&mut self, host: &mut Host<'_>) {
         if let Some(told) = self.told.take() {
@@ -168,7 +173,7 @@ impl Engine {
         self.dispatch(host);
     }
 
-    /// Sends a request on a stream of its own, and gives it to QUIC.
+    /// Sends a request on a stream of its own, and gives it to QUIC. [`Engine::dispatch`] follows.
     pub(super) fn send_request(
         &mut self,
         stream: StreamId,
@@ -176,17 +181,15 @@ impl Engine {
         content: Bytes,
         finish: Finish,
         host: &mut Host<'_>,
-    ) -> Result<(), SendError> {
+    ) -> Result<&mut Slot, SendError> {
         self.over(host, |http, carrier| {
             http.send_request_over(carrier, stream, head, content, finish)
         })?;
         self.counters.requests += 1;
-        self.keep_stream(stream, true, finish == Finish::Later);
-        self.dispatch(host);
-        Ok(())
+        Ok(self.keep_stream(stream, true, finish == Finish::Later))
     }
 
-    /// Sends the final response on a stream, and gives it to QUIC.
+    /// Sends the final response on a stream, and gives it to QUIC. [`Engine::dispatch`] follows.
     pub(super) fn send_response(
         &mut self,
         stream: StreamId,
@@ -487,7 +490,7 @@ impl Engine {
         // What is there already is taken as well: a short message then needs the lock once.
         let Some((next, content, is_end)) = self.http.receive_with_content(stream) else {
             if let Some(slot) = self.slots.get_mut(stream) {
-                keep_waker(&mut slot.reader, context.waker());
+                slot.keep_reader(context.waker());
                 slot.on_acted(host);
             }
             return Poll::Pending;
