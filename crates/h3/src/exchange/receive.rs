@@ -471,8 +471,7 @@ impl Receive {
         self.keep_content(std::mem::take(bytes));
         if fin {
             self.unread.fin = true;
-            self.state = ReceiveState::Ended;
-            self.has_end = true;
+            self.end();
         }
         true
     }
@@ -593,9 +592,15 @@ impl Receive {
             self.keep(bytes, Incoming::Data);
         }
         if self.unread.fin {
-            self.state = ReceiveState::Ended;
-            self.has_end = true;
+            self.end();
         }
+    }
+
+    /// The message is complete, which the application is told behind what waits for it.
+    #[inline]
+    fn end(&mut self) {
+        self.state = ReceiveState::Ended;
+        self.has_end = true;
     }
 
     /// A frame that changes nothing.
@@ -717,8 +722,7 @@ impl Receive {
             }
             _ => self.expected.finish()?,
         }
-        self.state = ReceiveState::Ended;
-        self.has_end = true;
+        self.end();
         Ok(())
     }
 }

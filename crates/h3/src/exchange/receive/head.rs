@@ -123,9 +123,8 @@ impl Receive {
         }
         self.expected = expected;
         self.unread.fin = true;
-        self.state = ReceiveState::Ended;
         self.wait = Wait::Nothing;
-        self.has_end = true;
+        self.end();
         true
     }
 
