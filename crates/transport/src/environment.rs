@@ -296,6 +296,16 @@ pub trait TcpListener: Send + Sync {
 
     /// The address that it listens on, with the port that the system chose.
     fn local_address(&self) -> SocketAddr;
+
+    /// Of the listeners that share a port, prefers this one from now on for connections whose
+    /// packets arrive on the processor that the calling thread is kept on; or not any more, so that
+    /// chance decides, as from the beginning. On Linux.
+    ///
+    /// # Errors
+    /// The system cannot, or the thread is not kept on one processor.
+    fn prefer_own_processor(&self, _prefer: bool) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// What the provided `try_read_buf` clears and reads at a time.

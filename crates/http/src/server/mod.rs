@@ -36,6 +36,7 @@ mod proxy_protocol;
 mod serving;
 mod shard;
 mod sharded;
+mod steering;
 mod tcp;
 
 pub use body::{BodyError, RequestBody};
@@ -244,7 +245,9 @@ impl Server {
 
     /// Serves on threads of its own, each with a runtime, sockets and connections that no other
     /// thread touches; zero stands for one a processor. The system gives each connection to one of
-    /// them.
+    /// them: over TCP to the one on whose processor its packets arrive, if there is a thread for
+    /// each processor and as long as none gets much more than its part, else by chance. On Linux,
+    /// which follows processors from version 6.2 on.
     ///
     /// # Errors
     /// As [`Server::serve`]; also when a thread does not start, or the system cannot share ports.

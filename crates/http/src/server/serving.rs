@@ -6,6 +6,7 @@ use super::event::Listener;
 use super::meter::Count;
 use super::options::Options;
 use super::shard::Shard;
+use super::steering::Steering;
 use super::tcp::LAST_WORDS;
 use super::{Phase, Server, ServerService};
 use http::HeaderValue;
@@ -17,6 +18,7 @@ use portway_transport::real::Inherited;
 use portway_transport::tls::{EarlyData, TlsEngine};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -39,7 +41,10 @@ pub(super) struct Control {
     places_max: u32,
     /// One is held by each task that accepts.
     doors: Arc<Semaphore>,
+    /// One for each shard.
     in_flight: Vec<Arc<Count>>,
+    /// Connections over TCP that were accepted.
+    accepted: Arc<AtomicU64>,
 }
 
 /// What was left when a drain ended.
@@ -180,6 +185,7 @@ impl Control {
             places_max,
             doors: Arc::new(Semaphore::new(DOORS as usize)),
             in_flight: Vec::new(),
+            accepted: Arc::default(),
         }
     }
 
@@ -389,6 +395,7 @@ impl Common {
             in_flight: Arc::clone(&control.in_flight[index]),
             alt_svc: port.and_then(|port| alt_svc(port, self.options.alt_svc_age)),
             is_alone: !environment.has_workers(),
+            steering: Steering::new(Arc::clone(&control.accepted), control.in_flight.len()),
         });
         for listener in sockets.listeners {
             let door = control.door()?;

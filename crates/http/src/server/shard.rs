@@ -6,6 +6,7 @@
 use super::event::{Event, Listener};
 use super::meter::{Count, Meter};
 use super::options::Options;
+use super::steering::Steering;
 use super::tcp::{aborted, sleep};
 use super::{Phase, ServerService, http3, tcp};
 use http::HeaderValue;
@@ -34,6 +35,7 @@ pub(super) struct Shard {
     pub(super) alt_svc: Option<HeaderValue>,
     /// Nobody else would run a task meanwhile.
     pub(super) is_alone: bool,
+    pub(super) steering: Steering,
 }
 
 impl Shard {
@@ -85,6 +87,7 @@ impl Shard {
     ) {
         let mut phase = self.phase.clone();
         let mut wait = BACKOFF_MIN;
+        let mut is_preferred = self.steering.begin(&*listener);
         loop {
             let accepting = async {
                 self.room().await;
@@ -98,6 +101,7 @@ impl Shard {
             match socket {
                 Ok(socket) => {
                     wait = BACKOFF_MIN;
+                    self.steering.on_accepted(&*listener, &mut is_preferred);
                     let Some(permit) = self.place_unless_stopped(&mut phase).await else {
                         return;
                     };

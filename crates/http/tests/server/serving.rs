@@ -107,6 +107,104 @@ async fn patient_threads_wait_for_their_turn() {
     }
 }
 
+/// A server that tells on which processors the thread is kept that answers, with a thread for each
+/// processor; none, with the reason, where threads do not follow processors.
+#[cfg(target_os = "linux")]
+fn telling_processors() -> Option<Serving> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("it is there");
+    let mut numbers = release
+        .split('.')
+        .map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next(), numbers.next());
+    if version < (Some(6), Some(2)) {
+        eprintln!(
+            "skipped: Linux {} takes no notice of processors",
+            release.trim()
+        );
+        return None;
+    }
+    let kept_on = on_processor(0, processors_of_this_thread);
+    if kept_on.parse::<u32>().is_err() {
+        eprintln!("skipped: threads are kept on no processor, but on {kept_on}");
+        return None;
+    }
+    let told = axum::routing::get(async || processors_of_this_thread());
+    let app = axum::Router::new().route("/", told).with_state(());
+    let serving = Server::new(loopback()).serve_sharded(0, app);
+    Some(serving.expect("a server"))
+}
+
+/// As proc(5) has them, such as `0` or `0-1`.
+#[cfg(target_os = "linux")]
+fn processors_of_this_thread() -> String {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("it is there");
+    let field = status
+        .lines()
+        .find_map(|it| it.strip_prefix("Cpus_allowed_list:"));
+    field.expect("it has one").trim().to_owned()
+}
+
+/// Asks on a connection of its own, from the calling thread, and gives the content.
+#[cfg(target_os = "linux")]
+fn ask(serving: &Serving) -> String {
+    use std::io::{Read, Write};
+    let mut socket = std::net::TcpStream::connect(serving.address()).expect("it listens");
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    socket.write_all(request.as_bytes()).expect("it is read");
+    let mut said = String::new();
+    socket.read_to_string(&mut said).expect("an answer");
+    let (_, content) = said.split_once("\r\n\r\n").expect("a head");
+    content.to_owned()
+}
+
+/// Does this on a thread that is kept on the processor with this index, of all there are.
+#[cfg(target_os = "linux")]
+fn on_processor<T: Send + 'static>(index: u16, act: impl FnOnce() -> T + Send + 'static) -> T {
+    use portway_transport::real::{Turns, start_pinned, thread_count};
+    let act = async move || Ok((act(), async {}));
+    let started = start_pinned("client", index, thread_count(0), Turns::Prompt, act);
+    let (thread, found) = started.expect("a thread");
+    thread.join().expect("no panic");
+    found
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connection_is_served_on_the_processor_where_its_packets_arrive() {
+    let Some(serving) = telling_processors() else {
+        return;
+    };
+    let serving = std::sync::Arc::new(serving);
+    // Each has its part in turn, so that none gets too much.
+    for _ in 0..20 {
+        for index in 0..portway_transport::real::thread_count(0) {
+            let serving = serving.clone();
+            let (served, asked) =
+                on_processor(index, move || (ask(&serving), processors_of_this_thread()));
+            assert_eq!(served, asked);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_thread_that_gets_all_of_them_lets_chance_decide() {
+    let Some(serving) = telling_processors() else {
+        return;
+    };
+    if portway_transport::real::thread_count(0) < 2 {
+        eprintln!("skipped: there is one processor");
+        return;
+    }
+    let (served, asked) = on_processor(0, move || {
+        let served: Vec<_> = (0..256 + 64).map(|_| ask(&serving)).collect();
+        (served, processors_of_this_thread())
+    });
+    let (before, after) = served.split_at(256);
+    assert!(before.iter().all(|served| *served == asked));
+    assert!(after.iter().any(|served| *served != asked));
+}
+
 #[tokio::test]
 async fn cleartext_is_http1_and_http2_by_prior_knowledge() {
     let serving = Server::new(loopback()).serve(app()).unwrap();

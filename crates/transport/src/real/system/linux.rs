@@ -101,25 +101,42 @@ pub(crate) fn disconnect(socket: &SockRef<'_>) -> io::Result<()> {
 /// threads as there are such processors; whether it does. With fewer threads the system knows
 /// better where there is room.
 pub(crate) fn pin_thread(index: usize, threads: usize) -> io::Result<bool> {
-    // SAFETY: an all-zero set is a valid empty set.
-    let mut usable: libc::cpu_set_t = unsafe { mem::zeroed() };
-    let len = mem::size_of::<libc::cpu_set_t>();
-    // SAFETY: the set lives through the call and `len` is its size; zero is the calling thread.
-    check(unsafe { libc::sched_getaffinity(0, len, &raw mut usable) })?;
-    let usable: Vec<usize> = (0..libc::CPU_SETSIZE as usize)
-        // SAFETY: the index is one of the set's.
-        .filter(|processor| unsafe { libc::CPU_ISSET(*processor, &usable) })
-        .collect();
+    let usable = usable_processors()?;
     let Some(processor) = usable.get(index).filter(|_| usable.len() == threads) else {
         return Ok(false);
     };
-    // SAFETY: as above; the processor is one of the set's.
+    let len = mem::size_of::<libc::cpu_set_t>();
+    // SAFETY: an all-zero set is a valid empty set, the processor is one of the set's, and `len` is
+    // the set's size; zero is the calling thread.
     unsafe {
         let mut own: libc::cpu_set_t = mem::zeroed();
         libc::CPU_SET(*processor, &mut own);
         check(libc::sched_setaffinity(0, len, &raw const own))?;
     }
     Ok(true)
+}
+
+/// The processors that the calling thread may use.
+fn usable_processors() -> io::Result<Vec<usize>> {
+    // SAFETY: an all-zero set is a valid empty set.
+    let mut usable: libc::cpu_set_t = unsafe { mem::zeroed() };
+    let len = mem::size_of::<libc::cpu_set_t>();
+    // SAFETY: the set lives through the call and `len` is its size; zero is the calling thread.
+    check(unsafe { libc::sched_getaffinity(0, len, &raw mut usable) })?;
+    // SAFETY: the index is one of the set's.
+    let is_usable = |processor: &usize| unsafe { libc::CPU_ISSET(*processor, &usable) };
+    Ok((0..libc::CPU_SETSIZE as usize).filter(is_usable).collect())
+}
+
+/// Has a listener that shares its port preferred for connections whose packets arrive on the
+/// processor that the calling thread is kept on, or on none.
+pub(crate) fn prefer_own_processor(fd: RawFd, prefer: bool) -> io::Result<()> {
+    let processor = match usable_processors()?[..] {
+        _ if !prefer => -1,
+        [own] => own as libc::c_int,
+        _ => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    set_option(fd, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, processor)
 }
 
 /// Lets the calling thread wait for its turn when it is woken while others run.

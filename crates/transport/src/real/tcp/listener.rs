@@ -69,6 +69,12 @@ impl TcpListener for RealTcpListener {
     fn local_address(&self) -> SocketAddr {
         self.local
     }
+
+    #[cfg(target_os = "linux")]
+    fn prefer_own_processor(&self, prefer: bool) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        crate::real::system::prefer_own_processor(self.listener.as_raw_fd(), prefer)
+    }
 }
 
 /// The address of IPv4 that one of IPv6 stands for, as a listener for both, which another program
