@@ -47,11 +47,15 @@ pub(crate) struct CarrierIo<W> {
     out: BytesMut,
     /// Nothing was read yet, and the layer may hold something already.
     is_fresh: bool,
-    /// For how many turns nothing is read, unless something is written before.
+    /// For how many turns nothing is read, nor corked words sent, unless a request is written
+    /// before.
     turns_to_write: u8,
     has_ended: bool,
-    /// What TLS makes of what is written stays here until there is enough of it, or until a flush.
-    is_corked: bool,
+    /// What is written stays here until there is enough of it, or until a flush, and goes to TLS as
+    /// one.
+    corked: Option<Vec<u8>>,
+    /// That was flushed already, so that what is written next is a request.
+    is_held: bool,
     /// TLS has said that nothing more is written.
     is_shut: bool,
     is_blocked: bool,
@@ -70,7 +74,8 @@ impl<W: WireWatch> CarrierIo<W> {
             out: BytesMut::new(),
             is_fresh: true,
             turns_to_write: 0,
-            is_corked: false,
+            corked: None,
+            is_held: false,
             has_ended: false,
             is_shut: false,
             is_blocked: false,
@@ -87,12 +92,34 @@ impl<W: WireWatch> CarrierIo<W> {
         self
     }
 
-    /// Keeps what TLS makes of the first words until they are flushed: HTTP/2 says its preface and
-    /// its settings apart, which would be a packet each.
+    /// Keeps from TLS the first words until they are flushed: HTTP/2 says its preface and its
+    /// settings apart, which would be a record and a packet each. The first request goes along, and
+    /// before anything is read, as with [`CarrierIo::request_first`].
     #[cfg(feature = "client")]
     pub(crate) fn corked(mut self) -> Self {
-        self.is_corked = true;
+        if self.carrier.layer.is_some() {
+            self.corked = Some(Vec::with_capacity(WORDS_BYTES));
+            self.turns_to_write = TURNS_TO_ASK;
+        }
         self
+    }
+
+    /// Gives TLS what was kept from it.
+    fn uncork(&mut self) -> io::Result<()> {
+        let words = self.corked.take().unwrap_or_default();
+        match &mut self.carrier.layer {
+            Some(layer) if !words.is_empty() => {
+                self.has_memory = true;
+                layer.write(&[&words], &mut self.out).map_err(io_error)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets everybody go before who can move now.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.turns_to_write -= 1;
+        pin!(tokio::task::yield_now()).poll(context)
     }
 
     /// The socket with what was read of it, where nothing is between the two.
@@ -242,9 +269,21 @@ impl<W: WireWatch> CarrierIo<W> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // Whoever reads has been woken for its next turn.
-        self.turns_to_write = 0;
-        if self.carrier.layer.is_some() && !self.is_corked {
+        if self.corked.is_none() || self.is_held {
+            // Whoever reads has been woken for its next turn.
+            self.turns_to_write = 0;
+        }
+        if let Some(words) = &mut self.corked {
+            let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
+            if words.len() + bytes < CORKED_BYTES_MAX {
+                for slice in slices {
+                    words.extend_from_slice(slice);
+                }
+                return Poll::Ready(Ok(bytes));
+            }
+            self.uncork()?;
+        }
+        if self.carrier.layer.is_some() {
             // What is queued is the layer's.
             ready!(self.poll_out(context))?;
         }
@@ -260,10 +299,6 @@ impl<W: WireWatch> CarrierIo<W> {
             taken += fits;
         }
         layer.write(&plaintext, &mut self.out).map_err(io_error)?;
-        self.is_corked &= self.out.len() < CORKED_BYTES_MAX;
-        if self.is_corked {
-            return Poll::Ready(Ok(taken));
-        }
         match self.poll_out(context) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(taken)),
@@ -279,12 +314,7 @@ impl<W: WireWatch> Read for CarrierIo<W> {
     ) -> Poll<io::Result<()>> {
         let io = &mut *self;
         if io.turns_to_write > 0 {
-            io.turns_to_write -= 1;
-            // Behind everybody who can move now.
-            let turn = pin!(tokio::task::yield_now());
-            if turn.poll(context).is_pending() {
-                return Poll::Pending;
-            }
+            ready!(io.poll_turn(context));
         }
         if io.plaintext.is_empty() && !io.has_ended {
             if std::mem::take(&mut io.is_fresh) {
@@ -318,7 +348,13 @@ impl<W: WireWatch> Write for CarrierIo<W> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.is_corked = false;
+        if self.corked.is_some() {
+            if self.turns_to_write > 0 {
+                self.is_held = true;
+                ready!(self.poll_turn(context));
+            }
+            self.uncork()?;
+        }
         match self.out.is_empty() {
             true => Poll::Ready(Ok(())),
             false => self.poll_out(context),
@@ -327,6 +363,7 @@ impl<W: WireWatch> Write for CarrierIo<W> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let io = &mut *self;
+        io.uncork()?;
         ready!(io.poll_out(context))?;
         if let Some(layer) = io.carrier.layer.as_mut().filter(|_| !io.is_shut) {
             // RFC 8446 §6.1: this ends our direction; the peer's has an end of its own.
@@ -370,7 +407,16 @@ fn io_error(failure: Failure) -> io::Error {
 #[cfg(feature = "client")]
 const TURNS_TO_WRITE: u8 = 2;
 
-/// What is kept before the first flush.
+/// A connection of HTTP/2 is moved by two tasks, of which the one that writes may be moved once more
+/// before it has its request; it reads and flushes each time.
+#[cfg(feature = "client")]
+const TURNS_TO_ASK: u8 = 6;
+
+/// What a connection and its first request mostly begin with.
+#[cfg(feature = "client")]
+const WORDS_BYTES: usize = 512;
+
+/// What is kept before the first flush is less.
 const CORKED_BYTES_MAX: usize = 4 * 1024;
 
 const READ_BYTES: usize = 16 * 1024;

@@ -430,6 +430,8 @@ impl Shared {
                 return;
             };
             drop(shared);
+            // Whoever waits for it has its turn first, so that there is something to be moved.
+            tokio::task::yield_now().await;
             tokio::select! {
                 () = work => {}
                 // Only a word ends it; the loss of the handle does not.

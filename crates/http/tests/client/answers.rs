@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 const H2: &[&[u8]] = &[b"h2", b"http/1.1"];
 
@@ -422,4 +423,44 @@ async fn a_peer_that_requires_http1_gets_it_where_the_policy_allows() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// A server that tells the types of the frames that its client begins with, all in one read.
+async fn listening_to_http2(made: &Made, types: mpsc::UnboundedSender<Vec<u8>>) -> SocketAddr {
+    let acceptor = acceptor(made, H2);
+    raw(move |_, stream| {
+        let (acceptor, types) = (acceptor.clone(), types.clone());
+        async move {
+            let mut stream = acceptor.accept(stream).await.expect("a handshake");
+            let mut words = [0; 4096];
+            let count = stream.read(&mut words).await.expect("the preface");
+            let mut frames = words[..count].strip_prefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+            let mut found = Vec::new();
+            while let Some([0, high, low, kind, rest @ ..]) = frames {
+                found.push(*kind);
+                frames = rest.get(5 + usize::from(u16::from_be_bytes([*high, *low]))..);
+            }
+            types.send(found).expect("the test waits");
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_first_request_of_http2_goes_along_with_the_preface() {
+    let made = Made::new();
+    let (types, mut told) = mpsc::unbounded_channel();
+    let url = format!("https://{}/", listening_to_http2(&made, types).await);
+    let client = Client::builder().security(made.security()).build();
+    // First as what the runtime blocks on, then as a task.
+    let _ = client.get(&url).send().await;
+    const SETTINGS: u8 = 4;
+    const WINDOW_UPDATE: u8 = 8;
+    const HEADERS: u8 = 1;
+    let expected = [SETTINGS, WINDOW_UPDATE, HEADERS];
+    assert_eq!(told.recv().await.unwrap(), expected);
+    let client = Client::builder().security(made.security()).build();
+    let task = tokio::spawn(async move { client.get(&url).send().await.is_err() });
+    assert_eq!(told.recv().await.unwrap(), expected);
+    assert!(task.await.unwrap());
 }
