@@ -204,7 +204,7 @@ impl Service<Uri> for Connector {
 /// What a [`Connector`] leads to: bytes both ways, with TLS below where that was asked for.
 pub struct ConnectorStream {
     io: CarrierIo<Unwatched>,
-    info: Box<ConnectionInfo>,
+    info: Arc<ConnectionInfo>,
     /// Whether a proxy at its end takes requests for any origin.
     is_forwarding: bool,
 }

@@ -35,7 +35,7 @@ use std::sync::{Arc, Weak};
 /// What a dial yields.
 pub(super) struct Dialled {
     pub(super) sender: Sender,
-    pub(super) info: ConnectionInfo,
+    pub(super) info: Arc<ConnectionInfo>,
     /// Moves the connection, and ends with it.
     pub(super) work: Work,
     /// What hears of the connection, where it was there already.
@@ -68,7 +68,7 @@ pub(super) async fn dial(
 ) -> Result<Dialled, Error> {
     match way(&settings, call).await? {
         Way::Shared(found) => Ok((*found).into()),
-        Way::New(ground, info) => with_http(&settings, *ground, *info, listener).await,
+        Way::New(ground, info) => with_http(&settings, *ground, info, listener).await,
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) enum Way {
     /// A connection that was there.
     Shared(Box<Found>),
     /// What HTTP is to be spoken upon, and what is told of it.
-    New(Box<Ground>, Box<ConnectionInfo>),
+    New(Box<Ground>, Arc<ConnectionInfo>),
 }
 
 /// Finds the way to a key.
@@ -103,7 +103,7 @@ pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Err
             unix_socket: Some(path.to_owned()),
             ..ground.info(by_knowledge, watch.phases(environment.now()))
         };
-        return Ok(Way::New(Box::new(ground), Box::new(info)));
+        return Ok(Way::New(Box::new(ground), Arc::new(info)));
     }
     if let Some(proxy) = key.proxy() {
         settings.tell(|| ClientEvent::ThroughProxy {
@@ -125,12 +125,16 @@ pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Err
             proxy: Some(proxy.to_string()),
             ..ground.info(by_knowledge, watch.phases(environment.now()))
         };
-        return Ok(Way::New(Box::new(ground), Box::new(info)));
+        return Ok(Way::New(Box::new(ground), Arc::new(info)));
     }
-    let aims = Arc::new(Aims::of_client(settings, key, wish)?);
-    let _blocking = Blocking::new(settings, &watch, &aims);
+    let aims = Aims::of_client(settings, key, wish)?;
+    let _blocking = Blocking {
+        settings,
+        watch: &watch,
+        aims: &aims,
+    };
     let mut ground = match watch.bounded(race(&aims, finder, watch.clone())).await? {
-        Reached::Established(ground) => *ground,
+        Reached::Established(ground) => ground,
         Reached::Shared(found) => return Ok(Way::Shared(found)),
     };
     let info = ground.info(by_knowledge, watch.phases(environment.now()));
@@ -148,14 +152,14 @@ pub(super) async fn way(settings: &Arc<Settings>, call: Call) -> Result<Way, Err
         alternative: alternative.map(|alternative| alternative.to_string()),
         ..info
     };
-    Ok(Way::New(Box::new(ground), Box::new(info)))
+    Ok(Way::New(ground, Arc::new(info)))
 }
 
 /// Begins HTTP upon what it is spoken upon.
 async fn with_http(
     settings: &Arc<Settings>,
     ground: Ground,
-    info: ConnectionInfo,
+    info: Arc<ConnectionInfo>,
     listener: Arc<dyn Listener>,
 ) -> Result<Dialled, Error> {
     let (sender, work) = match ground.carrier {
@@ -192,9 +196,13 @@ pub(super) async fn to_proxy(
     // A connection to another origin leads to no proxy.
     let finder = Finder::new(Weak::new(), key.clone());
     let alternatives = settings.alternatives_for(&key, wish);
-    let aims = Arc::new(Aims::new(&settings, &base, key, wish, &alternatives)?);
-    let _blocking = Blocking::new(&settings, &watch, &aims);
-    match race(&aims, finder, watch).await {
+    let aims = Aims::new(&settings, &base, key, wish, &alternatives)?;
+    let _blocking = Blocking {
+        settings: &settings,
+        watch: &watch,
+        aims: &aims,
+    };
+    match race(&aims, finder, watch.clone()).await {
         Ok(Reached::Established(ground)) => Ok(*ground),
         Ok(Reached::Shared(_)) => unreachable!("nothing is found for a proxy"),
         Err(error) => Err(error.at_proxy(&proxy)),
@@ -232,7 +240,7 @@ impl From<Found> for Dialled {
     fn from(found: Found) -> Self {
         Dialled {
             sender: found.sender,
-            info: found.info,
+            info: Arc::new(found.info),
             // Whoever dialled it moves it.
             work: Box::pin(std::future::ready(())),
             root: Some(found.root),
@@ -310,23 +318,13 @@ enum Reached {
 
 /// Keeps alternatives that did not answer from being tried again for a while, however the dial
 /// ends.
-struct Blocking {
-    settings: Arc<Settings>,
-    watch: Watch,
-    aims: Arc<Aims>,
+struct Blocking<'a> {
+    settings: &'a Settings,
+    watch: &'a Watch,
+    aims: &'a Aims,
 }
 
-impl Blocking {
-    fn new(settings: &Arc<Settings>, watch: &Watch, aims: &Arc<Aims>) -> Self {
-        Blocking {
-            settings: settings.clone(),
-            watch: watch.clone(),
-            aims: aims.clone(),
-        }
-    }
-}
-
-impl Drop for Blocking {
+impl Drop for Blocking<'_> {
     fn drop(&mut self) {
         for remote in self.watch.silent_over_quic() {
             if let Some(alternative) = self.aims.alternative(remote) {

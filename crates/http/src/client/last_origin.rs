@@ -4,7 +4,6 @@
 //! client seldom asks one only once.
 
 use super::address::Address;
-use super::key::Key;
 use std::sync::Mutex;
 use url::{ParseError, Url};
 
@@ -15,9 +14,8 @@ pub(super) struct LastOrigin(Mutex<Option<Known>>);
 struct Known {
     /// As the application writes it.
     text: Box<str>,
-    /// With an empty path.
-    root: Url,
-    key: Option<Key>,
+    /// The URL that was read in full; where that is long, its origin.
+    first: Address,
     /// The latest path and query that were short, with the URL that they make.
     latest: Option<(Box<str>, Address)>,
 }
@@ -33,25 +31,22 @@ impl LastOrigin {
             return Ok(address);
         }
         let mut url = Url::parse(text)?;
-        let mut key = None;
+        prepare(&mut url);
+        let address = Address::new(url);
         if let Some(origin) = plain_origin(text)
             // Whoever has it now reads the same or another one; either is well known.
             && let Ok(mut known) = self.0.try_lock()
         {
-            let mut root = url.clone();
-            root.set_path("");
-            root.set_query(None);
-            root.set_fragment(None);
-            key = Key::of(&root, None).ok();
             *known = Some(Known {
                 text: origin.into(),
-                key: key.clone(),
-                root,
+                first: match text.len() - origin.len() <= LATEST_MAX {
+                    true => address.clone(),
+                    false => Address::new(bare(Url::clone(&address))),
+                },
                 latest: None,
             });
         }
-        prepare(&mut url);
-        Ok(Address::of_origin(url, key))
+        Ok(address)
     }
 
     fn in_short(&self, text: &str) -> Option<Address> {
@@ -66,18 +61,25 @@ impl LastOrigin {
         if !rest.starts_with('/') || !is_plain(rest) {
             return None;
         }
-        let mut url = known.root.clone();
-        match rest.split_once('?') {
-            None => url.set_path(rest),
-            Some((path, query)) => {
-                url.set_path(path);
-                url.set_query(Some(query));
-            }
-        }
-        let address = Address::of_origin(url, known.key.clone());
+        let (path, query) = match rest.split_once('?') {
+            None => (rest, None),
+            Some((path, query)) => (path, Some(query)),
+        };
+        let mut url = Url::clone(&known.first);
+        url.set_fragment(None);
+        url.set_query(query);
+        url.set_path(path);
+        let address = Address::of_origin(url, known.first.key().ok().cloned());
         known.latest = (rest.len() <= LATEST_MAX).then(|| (rest.into(), address.clone()));
         Some(address)
     }
+}
+
+/// The same with an empty path.
+fn bare(mut url: Url) -> Url {
+    url.set_path("");
+    url.set_query(None);
+    url
 }
 
 /// Bytes of a path and its query that are kept.
@@ -113,8 +115,11 @@ mod tests {
     #[test]
     fn a_second_url_of_an_origin_is_read_in_short() {
         let origins = LastOrigin::default();
+        let long = format!("https://a.example/b?{}#d", "c".repeat(LATEST_MAX));
         for text in [
             "https://Example.com:443/",
+            "https://b.example/a?b#c",
+            &long,
             "https://[::1]:8443/a",
             "http://127.1/",
         ] {

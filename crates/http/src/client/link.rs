@@ -24,7 +24,7 @@ pub(super) struct Link {
 }
 
 /// What a connection has said before the pool knew it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Heard {
     streams_max: Option<u32>,
     is_going_away: bool,
@@ -59,7 +59,9 @@ impl Link {
             let _ = self.connection.set(connection);
             *heard
         };
-        self.pass_on(heard);
+        if heard != Heard::default() {
+            self.pass_on(heard);
+        }
     }
 
     /// Tells another key's link all that was and will be heard of the connection.

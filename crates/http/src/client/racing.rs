@@ -258,13 +258,13 @@ impl Course {
         &self,
         leaf: Leaf,
         progress: ProgressSink,
-    ) -> BoxFuture<Result<Established, Failure>> {
+    ) -> impl Future<Output = Result<Established, Failure>> + Send + use<> {
         let (context, rules) = (self.context.clone(), self.rules.clone());
         let mut options = TcpOptions::default();
         options.no_delay = Some(true);
-        Box::pin(async move {
+        async move {
             let security = &rules.security;
             establish(&context, leaf, security, &options, Some(&progress)).await
-        })
+        }
     }
 }

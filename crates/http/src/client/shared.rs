@@ -470,7 +470,7 @@ impl Shared {
         let handle = Handle {
             gauge,
             sender: Some(dialled.sender),
-            info: Arc::new(dialled.info),
+            info: dialled.info,
             key,
             root: dialled.root.unwrap_or_else(|| link.clone()),
             _link: link.clone(),

@@ -4,7 +4,7 @@
 //! is told about.
 
 use portway_core::security::{Group, Protection, TlsVersion};
-use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+use rustls::{CipherSuite, CommonState, HandshakeKind, ProtocolVersion};
 
 /// The protection of a connection whose handshake is complete.
 pub(super) fn describe(common: &CommonState, server_name: Option<&str>) -> Option<Protection> {
@@ -30,12 +30,10 @@ pub(super) fn describe_now(common: &CommonState, server_name: Option<&str>) -> O
         _ => TlsVersion::Tls12,
     };
     let suite = common.negotiated_cipher_suite()?.suite();
-    // rustls marks the suites of TLS 1.3 by a name of its own.
-    let suite = format!("{suite:?}").replace("TLS13_", "TLS_");
-    let mut protection = Protection::new(version, suite);
+    let mut protection = Protection::new(version, name(suite));
     protection.group = common.negotiated_key_exchange_group().map(|group| {
         match Group::from_code(group.name().into()) {
-            Some(known) => known.to_string(),
+            Some(known) => known.as_str().to_owned(),
             None => format!("{:?}", group.name()),
         }
     });
@@ -44,4 +42,14 @@ pub(super) fn describe_now(common: &CommonState, server_name: Option<&str>) -> O
     protection.server_name = server_name.map(str::to_owned);
     protection.is_resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
     Some(protection)
+}
+
+/// A suite's registered name; rustls marks those of TLS 1.3 by a name of its own.
+fn name(suite: CipherSuite) -> String {
+    let known = suite.as_str();
+    match known.map(|name| (name, name.strip_prefix("TLS13_"))) {
+        Some((_, Some(name))) => ["TLS_", name].concat(),
+        Some((name, None)) => name.to_owned(),
+        None => format!("{suite:?}"),
+    }
 }
