@@ -11,6 +11,7 @@ use super::report::Report;
 use super::route::{families, route_to};
 use crate::endpoint::RemoteEndpoint;
 use crate::path::Path;
+use crate::stack::StackId;
 use crate::time::Time;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,9 +22,10 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Course {
     config: Arc<RaceConfig>,
-    /// Where it leads, if not where the configuration says.
-    elsewhere: Option<RemoteEndpoint>,
-    leaf: Leaf,
+    /// The leaf of the configuration.
+    leaf: Arc<Leaf>,
+    /// Where it leads, if not where the configuration says, and at which address.
+    elsewhere: Option<(RemoteEndpoint, SocketAddr)>,
 }
 
 impl Course {
@@ -44,8 +46,8 @@ impl Course {
             && race.resolution.is_literal();
         is_all.then(|| Course {
             config: Arc::new(config),
+            leaf: Arc::new(leaf),
             elsewhere: None,
-            leaf,
         })
     }
 
@@ -81,19 +83,14 @@ impl Course {
         if !is_alike || !(is_asked_for || remote.host().is_none()) {
             return None;
         }
-        let leaf = Leaf {
-            remote: SocketAddr::new(address, port),
-            host_name: remote.host().map(str::to_owned),
-            ..self.leaf.clone()
-        };
         let course = Course {
             config: self.config.clone(),
-            elsewhere: Some(remote),
-            leaf,
+            leaf: self.leaf.clone(),
+            elsewhere: Some((remote, SocketAddr::new(address, port))),
         };
         debug_assert_eq!(
-            Course::of(&course.config()).map(|course| course.leaf),
-            Some(course.leaf.clone())
+            Course::of(&course.config()).map(|course| course.leaf()),
+            Some(course.leaf())
         );
         Some(course)
     }
@@ -101,15 +98,36 @@ impl Course {
     /// The configuration of its races.
     fn config(&self) -> RaceConfig {
         let mut config = RaceConfig::clone(&self.config);
-        if let Some(remote) = &self.elsewhere {
+        if let Some((remote, _)) = &self.elsewhere {
             config.remotes = vec![remote.clone()];
         }
         config
     }
 
     /// The one leaf.
-    pub fn leaf(&self) -> &Leaf {
-        &self.leaf
+    pub fn leaf(&self) -> Leaf {
+        let own = Leaf::clone(&self.leaf);
+        match &self.elsewhere {
+            None => own,
+            Some((remote, at)) => Leaf {
+                remote: *at,
+                host_name: remote.host().map(str::to_owned),
+                ..own
+            },
+        }
+    }
+
+    /// Its stack.
+    pub fn stack(&self) -> &StackId {
+        &self.leaf.stack
+    }
+
+    /// Its address.
+    fn address(&self) -> IpAddr {
+        match &self.elsewhere {
+            None => self.leaf.remote.ip(),
+            Some((_, at)) => at.ip(),
+        }
     }
 }
 
@@ -129,7 +147,7 @@ pub struct Walkover {
 impl Walkover {
     /// A race that may start.
     pub fn new(course: Arc<Course>, deadline: Option<Time>, history: &History) -> Self {
-        let address = course.leaf.remote.ip();
+        let address = course.address();
         Walkover {
             course,
             started: Time::ZERO,
@@ -149,8 +167,8 @@ impl Walkover {
     }
 
     /// The one leaf.
-    pub fn leaf(&self) -> &Leaf {
-        &self.course.leaf
+    pub fn leaf(&self) -> Leaf {
+        self.course.leaf()
     }
 
     /// When the time is up, if it ever is.
@@ -187,7 +205,7 @@ impl Walkover {
     pub fn race(&self) -> Race {
         let mut config = self.course.config();
         config.timing.deadline = self.deadline;
-        let address = self.course.leaf.remote.ip();
+        let address = self.course.address();
         config
             .history
             .rtts
@@ -210,7 +228,7 @@ impl Walkover {
 
     /// Adds what was measured to a history, as [`Race::learned`] would.
     pub fn teach(&self, history: &mut History) {
-        let address: IpAddr = self.course.leaf.remote.ip();
+        let address = self.course.address();
         let measured = self
             .progress
             .iter()

@@ -42,7 +42,7 @@ fn one_address_and_one_stack_are_a_course() {
         panic!("the race starts with its leaf");
     };
     let course = Course::of(&config).expect("one leaf");
-    assert_eq!(*course.leaf(), leaf);
+    assert_eq!(course.leaf(), leaf);
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Rules {
             rules.config.remotes = vec![remote];
             let course = race::Course::of(&rules.config)?;
             // What becomes of QUIC is watched event by event.
-            (course.leaf().stack != StackId::QUIC).then_some(course)
+            (*course.stack() != StackId::QUIC).then_some(course)
         });
         Ok(rules)
     }

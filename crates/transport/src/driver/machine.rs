@@ -68,7 +68,7 @@ impl Machine {
             Machine::Walkover(walkover, told) => match told {
                 Told::Nothing => {
                     *told = Told::Attempt;
-                    Some(Output::Attempt(AttemptId(0), walkover.leaf().clone()))
+                    Some(Output::Attempt(AttemptId(0), walkover.leaf()))
                 }
                 Told::Attempt if walkover.is_won() => {
                     *told = Told::Everything;
