@@ -407,8 +407,8 @@ fn io_error(failure: Failure) -> io::Error {
 #[cfg(feature = "client")]
 const TURNS_TO_WRITE: u8 = 2;
 
-/// A connection of HTTP/2 is moved by two tasks, of which the one that writes may be moved once more
-/// before it has its request; it reads and flushes each time.
+/// A connection of HTTP/2 is moved by two tasks, of which the one that writes may be moved once
+/// more before it has its request; it reads and flushes each time.
 #[cfg(feature = "client")]
 const TURNS_TO_ASK: u8 = 6;
 
